@@ -1,0 +1,60 @@
+import { z } from 'zod';
+
+/** What a service cannot start without is missing or wrong; `main` prints it and ends with code 2. */
+export class ConfigError extends Error {}
+
+/** Settings that every process of the stack reads. */
+export const commonConfig = {
+  NODE_ENV: z.enum(['development', 'test', 'production']).default('development'),
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  REDIS_URL: z.url({ protocol: /^rediss?$/ }).default('redis://127.0.0.1:6379'),
+  SECRET_KEY: z
+    .string()
+    .min(32, 'must have at least 32 characters; make one with: openssl rand -base64 48')
+    .meta({ description: 'Shared by the gateway and the services: signs the caller header and leases' }),
+  /** Development only: voting days, timelocks and booking hours run this many times faster. */
+  BUSINESS_TIME_SCALE: z.coerce.number().positive().max(1_000_000).default(1),
+};
+
+/** Settings of a service with a file and a port of its own. */
+export const serviceConfig = {
+  ...commonConfig,
+  HOST: z.string().default('127.0.0.1'),
+  PORT: z.coerce.number().int().min(0).max(65_535),
+  DATABASE_URL: z
+    .string()
+    .regex(/^sqlite:\/\/\/.+/, 'must look like sqlite:///relative.db or sqlite:////absolute.db'),
+};
+
+/**
+ * Reads the environment through one schema.
+ * @throws ConfigError naming every problem at once.
+ */
+export const loadConfig = <S extends z.ZodRawShape>(
+  shape: S,
+  env: Record<string, string | undefined>,
+): z.output<z.ZodObject<S>> => {
+  const given = Object.fromEntries(
+    Object.entries(env).filter(([, value]) => value !== undefined && value !== ''),
+  );
+  const parsed = z.object(shape).safeParse(given);
+  const problems = parsed.success
+    ? []
+    : parsed.error.issues.map((issue) => `  ${issue.path.join('.')}: ${issue.message}`);
+  if (
+    given.NODE_ENV === 'production' &&
+    given.BUSINESS_TIME_SCALE !== undefined &&
+    given.BUSINESS_TIME_SCALE !== '1'
+  ) {
+    problems.push('  BUSINESS_TIME_SCALE: is for development only');
+  }
+  if (Number(process.versions.napi) < 10) {
+    problems.push(
+      `  Node.js ${process.version} is too old (Node-API 10 is needed); run through npm, or use Node 24`,
+    );
+  }
+  if (!parsed.success || problems.length > 0) {
+    throw new ConfigError(`The configuration is not usable:\n${problems.join('\n')}\nSee .env.example.`);
+  }
+  return parsed.data as z.output<z.ZodObject<S>>;
+};

@@ -1,0 +1,273 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import {
+  type AnyRoute,
+  BODY_LIMIT_BYTES,
+  type BodyOf,
+  type Caller,
+  mayCall,
+  notFound,
+  type ParamsOf,
+  Problem,
+  type QueryOf,
+  type ReplyOf,
+  validationProblem,
+} from '@aitbc/contracts';
+import express, { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
+import type { z } from 'zod';
+import { CALLER_HEADER, verifyCaller } from './caller.ts';
+import { withIdempotency } from './idempotency.ts';
+import type { Log } from './log.ts';
+import type { Metrics } from './metrics.ts';
+import type { Store, Trx } from './store.ts';
+
+/** Longer than any proxy in front keeps an idle connection, so that a request never meets a closing socket. */
+const KEEP_ALIVE_MS = 120_000;
+const HEADERS_TIMEOUT_MS = 15_000;
+const REQUEST_TIMEOUT_MS = 30_000;
+const QUERY_LENGTH_MAX = 4_096;
+
+/** What a handler gets: the parsed parts of the request, who calls, and the way to write. */
+export interface Context<T extends AnyRoute> {
+  readonly params: ParamsOf<T>;
+  readonly query: QueryOf<T>;
+  readonly body: BodyOf<T>;
+  /** Who calls. On a `public` route it may be nobody: see {@link Context.anyone}. */
+  readonly caller: Caller;
+  readonly anyone: Caller | null;
+  readonly requestId: string;
+  readonly lastEventId: string | undefined;
+  /** Aborts when the caller went away. */
+  readonly signal: AbortSignal;
+  /**
+   * Runs the one write of a request. With an Idempotency-Key the answer is stored in the same transaction, and a
+   * repeated request gets it again without running `fn`.
+   */
+  write(fn: (trx: Trx) => ReplyOf<T>): Promise<ReplyOf<T>>;
+  /** For event streams alone: the raw response. */
+  readonly response: Response;
+}
+
+export type Handler<T extends AnyRoute> = (
+  context: Context<T>,
+) => Promise<ReplyOf<T> | null> | ReplyOf<T> | null;
+
+/** A handler for every contract of a service: a missing one does not compile. */
+export type Handlers<R extends Record<string, AnyRoute>> = { [K in keyof R]: Handler<R[K]> };
+
+export interface Received extends Request {
+  rawBody?: Buffer;
+}
+
+const parseJson = (limit: number): RequestHandler =>
+  express.json({
+    limit,
+    strict: false,
+    inflate: false,
+    type: () => true,
+    verify: (request, _response, buffer) => {
+      (request as Received).rawBody = buffer;
+      if (buffer.includes('"__proto__"'))
+        throw new Problem('BAD_REQUEST', 'The field name __proto__ is not accepted.');
+    },
+  });
+
+const hasBody = (request: Request): boolean =>
+  request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
+
+const parsePart = <S extends z.ZodType>(
+  schema: S | undefined,
+  value: unknown,
+  prefix: string,
+): z.output<S> | undefined => {
+  if (schema === undefined) return undefined;
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) throw validationProblem(parsed.error, prefix);
+  return parsed.data;
+};
+
+/** Library errors in front of our code, as ours: never their message. */
+const asProblem = (error: unknown): Problem | null => {
+  if (error instanceof Problem) return error;
+  const { type, status } = error as { type?: string; status?: number };
+  if (type === 'entity.parse.failed') return new Problem('INVALID_JSON', 'The body is not valid JSON.');
+  if (type === 'entity.too.large')
+    return new Problem('BODY_TOO_LARGE', 'The body is larger than this route takes.');
+  if (type === 'encoding.unsupported' || type === 'charset.unsupported') {
+    return new Problem('UNSUPPORTED_MEDIA_TYPE', 'Send the body as plain UTF-8 JSON, not compressed.');
+  }
+  if (status === 400) return new Problem('BAD_REQUEST', 'The request could not be read.');
+  return null;
+};
+
+export const sendProblem = (response: Response, problem: Problem): void => {
+  if (problem.retryAfterSeconds !== undefined)
+    response.setHeader('retry-after', String(problem.retryAfterSeconds));
+  response.status(problem.status).json(problem.toBody());
+};
+
+/** Turns whatever was thrown into the one error shape; logs what is our fault. */
+export const errorHandler =
+  (log: Log) =>
+  (error: unknown, request: Request, response: Response, _next: NextFunction): void => {
+    const problem = asProblem(error);
+    if (problem === null)
+      log.error({ err: error, request_id: request.headers['x-request-id'] }, 'request failed');
+    if (response.headersSent) {
+      response.destroy();
+      return;
+    }
+    sendProblem(
+      response,
+      problem ?? new Problem('INTERNAL_ERROR', 'Something went wrong on our side; it has been noted.'),
+    );
+  };
+
+const serve = (
+  route: AnyRoute,
+  handler: Handler<AnyRoute>,
+  options: { callerKey: Buffer; store: Store; checkAnswers: boolean },
+): RequestHandler[] => {
+  const answer = async (request: Received, response: Response): Promise<void> => {
+    const signed = verifyCaller(
+      options.callerKey,
+      request.headers[CALLER_HEADER],
+      request.method,
+      request.originalUrl,
+      Date.now(),
+    );
+    if (!mayCall(route, signed.caller)) throw new Problem('FORBIDDEN', 'This credential may not do that.');
+    response.setHeader('x-request-id', signed.request_id);
+
+    const params = route.params?.safeParse(request.params);
+    // An id that cannot exist is an object that does not exist.
+    if (params !== undefined && !params.success) throw notFound('object');
+    const query = parsePart(route.query, request.query, 'query');
+    if (route.body !== undefined && request.rawBody === undefined)
+      throw new Problem('INVALID_JSON', 'A JSON body is required.');
+    if (
+      route.body === undefined &&
+      request.rawBody !== undefined &&
+      Object.keys(request.body ?? {}).length > 0
+    ) {
+      throw new Problem('VALIDATION_ERROR', 'This route takes no body.', {
+        details: {
+          issues: Object.keys(request.body)
+            .slice(0, 20)
+            .map((path) => ({ path, message: 'unknown field' })),
+        },
+      });
+    }
+    const body = parsePart(route.body, request.body, '');
+
+    const gone = new AbortController();
+    response.on('close', () => gone.abort());
+    const { caller } = signed;
+    const reply = await handler({
+      params: params?.data,
+      query,
+      body,
+      get caller(): Caller {
+        if (caller === null) throw new Problem('UNAUTHENTICATED', 'A credential is required.');
+        return caller;
+      },
+      anyone: caller,
+      requestId: signed.request_id,
+      lastEventId: request.get('last-event-id'),
+      signal: gone.signal,
+      response,
+      write: (fn) => options.store.transact(route.name, withIdempotency(route, caller, request, fn)),
+    });
+    if (reply === null) return;
+    if (options.checkAnswers) {
+      const schema = route.responses[reply.status] as z.ZodType | undefined;
+      if (schema === undefined) throw new Error(`${route.name} declares no answer ${reply.status}`);
+      schema.parse(reply.body);
+    }
+    if (reply.body === undefined) response.status(reply.status).end();
+    else response.status(reply.status).json(reply.body);
+  };
+  const json = parseJson(route.bodyLimitBytes ?? BODY_LIMIT_BYTES);
+  return [
+    (request, response, next) => (hasBody(request) ? json(request, response, next) : next()),
+    (request, response, next) => {
+      answer(request, response).catch(next);
+    },
+  ];
+};
+
+/**
+ * The Express app of a service: every contract with its handler, validation before and (in tests) after it,
+ * the caller header checked on every request.
+ */
+export const createHttp = <R extends Record<string, AnyRoute>>(options: {
+  routes: R;
+  handlers: Handlers<R>;
+  operations: (app: express.Express) => void;
+  callerKey: Buffer;
+  store: Store;
+  log: Log;
+  metrics: Metrics;
+  /** Parse our own answers too. */
+  checkAnswers: boolean;
+}): express.Express => {
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.set('query parser', 'simple');
+  app.use((request, response, next) => {
+    const startedAt = performance.now();
+    response.on('finish', () => {
+      const labels = {
+        method: request.method,
+        route: (request.route as { path?: string } | undefined)?.path ?? 'unmatched',
+        status: response.statusCode,
+      };
+      options.metrics.requests.inc(labels);
+      options.metrics.requestDuration.observe(labels, (performance.now() - startedAt) / 1_000);
+    });
+    if (request.url.length > QUERY_LENGTH_MAX)
+      return next(new Problem('URI_TOO_LONG', 'The address is too long.'));
+    next();
+  });
+  options.operations(app);
+  for (const [key, route] of Object.entries<AnyRoute>(options.routes)) {
+    const handler = options.handlers[key as keyof R] as unknown as Handler<AnyRoute>;
+    const method = route.method.toLowerCase() as 'get' | 'post' | 'patch' | 'delete';
+    app[method](route.path, ...serve(route, handler, options));
+  }
+  app.use((_request, _response, next) => next(new Problem('NOT_FOUND', 'No such route.')));
+  app.use(errorHandler(options.log));
+  return app;
+};
+
+/** Listens, with every time-out set. Port 0 takes a free one. */
+export const listen = async (app: express.Express, host: string, port: number) => {
+  const server: Server = createServer(
+    {
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      maxHeaderSize: 16 * 1024,
+    },
+    app,
+  );
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, 4_096, resolve);
+  });
+  const address = server.address() as AddressInfo;
+  return {
+    server,
+    port: address.port,
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${address.port}`,
+    /** Takes no new connection, lets requests in flight end, closes idle connections. */
+    stop: async (): Promise<void> => {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      const idle = setInterval(() => server.closeIdleConnections(), 100);
+      server.closeIdleConnections();
+      await closed;
+      clearInterval(idle);
+    },
+  };
+};

@@ -1,0 +1,241 @@
+import {
+  type Destination,
+  inboxQueue,
+  type MessageName,
+  messages,
+  newId,
+  type Payload,
+  type ReceivedBy,
+} from '@aitbc/contracts';
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import { failpoint } from './failpoint.ts';
+import type { Log } from './log.ts';
+import type { Metrics } from './metrics.ts';
+import type { ChassisTables } from './migrations.ts';
+import { ackKey, type Batch } from './outbox.ts';
+import { openWorker } from './queue.ts';
+import { builder, hot, type Params, type Store, type Trx } from './store.ts';
+import type { Scheduled } from './ticker.ts';
+
+/** Batches in hand at once: while one commits, the next is fetched, and their commits share an fsync. */
+const CONCURRENCY = 4;
+const ACK_EVERY_MS = 500;
+const RETRY_EVERY_MS = 250;
+const RETRY_BATCH = 50;
+const RETRY_FIRST_MS = 250;
+const RETRY_MAX_MS = 60_000;
+const ERROR_LENGTH_MAX = 1_000;
+
+const db = builder<ChassisTables>();
+
+/** Handles one message inside the transaction that marks it heard. May run twice, in any order; must not be async. */
+export type Consumer<N extends MessageName> = (trx: Trx, payload: Payload<N>) => void;
+
+/** One consumer for every message addressed to `D`: a missing one does not compile. */
+export type Consumers<D extends Destination> = { [N in ReceivedBy<D>]: Consumer<N> };
+
+const BatchSchema: z.ZodType<Batch> = z.strictObject({
+  stream: z.string().min(1).max(100),
+  messages: z
+    .array(
+      z.strictObject({
+        seq: z.number().int().positive().nullable(),
+        name: z.string().max(100),
+        version: z.number().int(),
+        payload: z.unknown(),
+      }),
+    )
+    .max(1_000),
+});
+
+const findStream = hot((p: Params<{ stream: string }>) =>
+  db.selectFrom('inbox_stream').select(['watermark', 'highest']).where('stream', '=', p('stream')),
+);
+const saveStream = hot((p: Params<{ stream: string; watermark: number; highest: number }>) =>
+  db
+    .insertInto('inbox_stream')
+    .values({ stream: p('stream'), watermark: p('watermark'), highest: p('highest') })
+    .onConflict((conflict) =>
+      conflict.column('stream').doUpdateSet({ watermark: p('watermark'), highest: p('highest') }),
+    ),
+);
+const findAhead = hot((p: Params<{ stream: string; seq: number }>) =>
+  db.selectFrom('inbox_ahead').select('seq').where('stream', '=', p('stream')).where('seq', '=', p('seq')),
+);
+const saveAhead = hot((p: Params<{ stream: string; seq: number }>) =>
+  db.insertInto('inbox_ahead').values({ stream: p('stream'), seq: p('seq') }),
+);
+const dropAhead = hot((p: Params<{ stream: string; seq: number }>) =>
+  db.deleteFrom('inbox_ahead').where('stream', '=', p('stream')).where('seq', '=', p('seq')),
+);
+
+type Incoming = Batch['messages'][number];
+
+/**
+ * Receives the mailbox of `service`: a batch in one transaction, each message under its own savepoint. What was heard
+ * is kept as one watermark per stream plus the few rows ahead of it, so nothing grows with time. A message that fails
+ * is set aside in dead_letter, tried again with back-off up to its `attempts`, then left there for an operator.
+ */
+export const startInbox = <D extends Destination>(options: {
+  service: D;
+  store: Store;
+  redis: Redis;
+  redisUrl: string;
+  consumers: Consumers<D>;
+  log: Log;
+  metrics: Metrics;
+  onStuck: (reason: string) => void;
+}) => {
+  const { store, log, metrics } = options;
+  const consumers = options.consumers as Record<string, (trx: Trx, payload: unknown) => void>;
+
+  /** @throws what the consumer throws; `Unreadable` when no retry could help. */
+  const handle = (trx: Trx, name: string, payload: unknown): void => {
+    const consumer = Object.hasOwn(consumers, name) ? consumers[name] : undefined;
+    const message = Object.hasOwn(messages, name) ? messages[name as MessageName] : undefined;
+    if (consumer === undefined || message === undefined) throw new Unreadable(`no consumer for ${name}`);
+    const parsed = message.schema.safeParse(payload);
+    if (!parsed.success) throw new Unreadable(`unreadable: ${z.prettifyError(parsed.error)}`);
+    trx.savepoint(() => consumer(trx, parsed.data));
+  };
+
+  const setAside = (trx: Trx, stream: string, message: Incoming, error: unknown): void => {
+    const isFinal = error instanceof Unreadable;
+    metrics.messages.inc({ name: known(message.name), outcome: isFinal ? 'dead' : 'failed' });
+    log.error({ err: error, message: message.name, stream, seq: message.seq }, 'message failed');
+    trx.run(
+      db.insertInto('dead_letter').values({
+        id: newId(),
+        stream,
+        seq: message.seq,
+        name: message.name,
+        version: message.version,
+        payload: JSON.stringify(message.payload) ?? 'null',
+        attempts: 1,
+        error: String(error).slice(0, ERROR_LENGTH_MAX),
+        retry_at_ms: isFinal ? null : Date.now() + RETRY_FIRST_MS,
+        created_at_ms: Date.now(),
+      }),
+    );
+  };
+
+  const receive = (trx: Trx, batch: Batch): void => {
+    const before = trx.get(findStream, { stream: batch.stream }) ?? { watermark: 0, highest: 0 };
+    let { watermark, highest } = before;
+    for (const message of batch.messages) {
+      const { seq } = message;
+      if (
+        seq !== null &&
+        (seq <= watermark ||
+          (seq <= highest && trx.get(findAhead, { stream: batch.stream, seq }) !== undefined))
+      ) {
+        metrics.messages.inc({ name: known(message.name), outcome: 'duplicate' });
+        continue;
+      }
+      try {
+        handle(trx, message.name, message.payload);
+        metrics.messages.inc({ name: message.name, outcome: 'handled' });
+      } catch (error) {
+        setAside(trx, batch.stream, message, error);
+      }
+      if (seq === null) continue;
+      if (seq !== watermark + 1) trx.run(saveAhead, { stream: batch.stream, seq });
+      else {
+        watermark = seq;
+        while (watermark < highest && trx.run(dropAhead, { stream: batch.stream, seq: watermark + 1 }) === 1)
+          watermark += 1;
+      }
+      highest = Math.max(highest, seq);
+    }
+    if (watermark !== before.watermark || highest !== before.highest) {
+      trx.run(saveStream, { stream: batch.stream, watermark, highest });
+    }
+  };
+
+  const worker = openWorker({
+    queue: inboxQueue(options.service),
+    redisUrl: options.redisUrl,
+    concurrency: CONCURRENCY,
+    log,
+    onStuck: options.onStuck,
+    process: async (data) => {
+      const batch = BatchSchema.safeParse(data);
+      if (!batch.success) {
+        // No sender of ours writes this; keep it where an operator looks instead of trying it for ever.
+        await store.transact('inbox.unreadable_batch', (trx) =>
+          setAside(
+            trx,
+            'unknown',
+            { seq: null, name: 'batch', version: 0, payload: data },
+            new Unreadable('not a batch'),
+          ),
+        );
+        return;
+      }
+      failpoint('inbox:before-commit');
+      await store.transact('inbox.receive', (trx) => receive(trx, batch.data));
+      failpoint('inbox:after-commit');
+    },
+  });
+
+  const retry = async (): Promise<void> => {
+    const due = store.read.all(
+      db
+        .selectFrom('dead_letter')
+        .selectAll()
+        .where('retry_at_ms', '<=', Date.now())
+        .orderBy('retry_at_ms')
+        .limit(RETRY_BATCH),
+    );
+    for (const letter of due) {
+      await store.transact('inbox.retry', (trx) => {
+        try {
+          handle(trx, letter.name, JSON.parse(letter.payload));
+          trx.run(db.deleteFrom('dead_letter').where('id', '=', letter.id));
+          metrics.messages.inc({ name: known(letter.name), outcome: 'handled' });
+        } catch (error) {
+          const attempts = letter.attempts + 1;
+          const max = messages[letter.name as MessageName]?.attempts ?? 1;
+          const isFinal = error instanceof Unreadable || attempts >= max;
+          if (isFinal)
+            log.error({ err: error, message: letter.name }, 'message given up; see the dead letters');
+          metrics.messages.inc({ name: known(letter.name), outcome: isFinal ? 'dead' : 'failed' });
+          const backOffMs = Math.min(RETRY_FIRST_MS * 2 ** (attempts - 1), RETRY_MAX_MS);
+          trx.run(
+            db
+              .updateTable('dead_letter')
+              .set({
+                attempts,
+                error: String(error).slice(0, ERROR_LENGTH_MAX),
+                retry_at_ms: isFinal ? null : Date.now() + backOffMs,
+              })
+              .where('id', '=', letter.id),
+          );
+        }
+      });
+    }
+  };
+
+  const acknowledge = async (): Promise<void> => {
+    if (options.redis.status !== 'ready') return;
+    const streams = store.read.all(db.selectFrom('inbox_stream').selectAll());
+    if (streams.length === 0) return;
+    // Written again each time, changed or not: a wiped Redis is filled within half a second.
+    await options.redis.hset(
+      ackKey(options.service),
+      Object.fromEntries(streams.map((row) => [row.stream, `${row.watermark}:${row.highest}`])),
+    );
+  };
+
+  const schedule: Scheduled[] = [
+    { name: 'inbox.acknowledge', everyMs: ACK_EVERY_MS, run: acknowledge },
+    { name: 'inbox.retry', everyMs: RETRY_EVERY_MS, run: retry },
+  ];
+  return { schedule, stop: () => worker.stop() };
+};
+
+class Unreadable extends Error {}
+
+// A metric's label must come from a closed list, and a poisoned message may bring any name.
+const known = (name: string): string => (Object.hasOwn(messages, name) ? name : 'unknown');

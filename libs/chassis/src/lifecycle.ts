@@ -1,0 +1,56 @@
+import { ConfigError } from './config.ts';
+
+/** In-flight requests and batches get so long to finish; a supervisor's own limit is longer. */
+const DRAIN_MAX_MS = 10_000;
+
+export interface Running {
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+/** Lets a service end itself: a fresh process is the cure for a stuck one. */
+export type Fail = (reason: string) => void;
+
+/**
+ * The whole of a `main.ts`: starts, drains on SIGTERM, SIGINT or a supervisor's death, and ends.
+ * Exit codes: 0 drained, 1 failed, 2 the configuration is not usable.
+ */
+export const runMain = async (start: (fail: Fail) => Promise<Running>): Promise<void> => {
+  let running: Running | undefined;
+  let isStopping = false;
+  const stop = async (exitCode: number) => {
+    if (isStopping) return;
+    isStopping = true;
+    const timer = setTimeout(() => process.exit(exitCode || 1), DRAIN_MAX_MS);
+    timer.unref();
+    try {
+      await running?.stop();
+      process.exit(exitCode);
+    } catch (error) {
+      console.error(error);
+      process.exit(1);
+    }
+  };
+  process.on('SIGTERM', () => void stop(0));
+  process.on('SIGINT', () => void stop(0));
+  // A supervisor that was killed leaves nobody to restart or stop this process.
+  if (process.channel !== undefined) process.on('disconnect', () => void stop(0));
+  process.on('uncaughtException', (error) => {
+    console.error(error);
+    void stop(1);
+  });
+  process.on('unhandledRejection', (error) => {
+    console.error(error);
+    void stop(1);
+  });
+  try {
+    running = await start((reason) => {
+      console.error(reason);
+      void stop(1);
+    });
+  } catch (error) {
+    console.error(error instanceof ConfigError ? error.message : error);
+    process.exitCode = error instanceof ConfigError ? 2 : 1;
+    process.exit();
+  }
+};

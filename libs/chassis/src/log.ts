@@ -1,0 +1,27 @@
+import { type Logger, pino } from 'pino';
+
+export type Log = Logger;
+
+/** JSON lines on stdout. Anything that could hold a secret, a prompt or a result is cut out wherever it is named so. */
+export const createLog = (service: string, level = 'info'): Log =>
+  pino({
+    name: service,
+    level,
+    base: { service },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    redact: {
+      paths: [
+        'key',
+        'token',
+        'secret',
+        'signature',
+        'parameters',
+        'result',
+        'prompt',
+        'body',
+        'headers',
+        'payload',
+      ].flatMap((name) => [name, `*.${name}`]),
+      censor: '[cut]',
+    },
+  });

@@ -1,0 +1,47 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+/** One registry a process; every metric carries `service`. */
+export const createMetrics = (service: string) => {
+  const registry = new Registry();
+  registry.setDefaultLabels({ service });
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  return {
+    registry,
+    requests: new Counter({
+      name: 'api_requests_total',
+      help: 'Requests answered, by route template',
+      labelNames: ['method', 'route', 'status'] as const,
+      registers,
+    }),
+    requestDuration: new Histogram({
+      name: 'api_request_duration_seconds',
+      help: 'From request to answer, by route template',
+      labelNames: ['method', 'route', 'status'] as const,
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 30],
+      registers,
+    }),
+    messages: new Counter({
+      name: 'inbox_messages_total',
+      help: 'Messages received, by name and outcome (handled, duplicate, failed, dead)',
+      labelNames: ['name', 'outcome'] as const,
+      registers,
+    }),
+    scheduleRuns: new Counter({
+      name: 'schedule_runs_total',
+      help: 'Scheduled work, by name and outcome',
+      labelNames: ['name', 'outcome'] as const,
+      registers,
+    }),
+    gauge: (name: string, help: string, read: () => number) =>
+      new Gauge({
+        name,
+        help,
+        registers,
+        collect() {
+          this.set(read());
+        },
+      }),
+  };
+};
+export type Metrics = ReturnType<typeof createMetrics>;

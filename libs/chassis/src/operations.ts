@@ -1,0 +1,98 @@
+import { Problem, toTimestamp, toTimestampOrNull } from '@aitbc/contracts';
+import express from 'express';
+import { CALLER_HEADER, verifyCaller } from './caller.ts';
+import type { Metrics } from './metrics.ts';
+import type { ChassisTables } from './migrations.ts';
+import { builder, type Store } from './store.ts';
+
+const db = builder<ChassisTables>();
+const DEAD_LETTERS_MAX = 200;
+
+/** One thing a service leans on. `required`: requests fail without it, so readiness does too. */
+export interface Dependency {
+  readonly required: boolean;
+  /** @returns null when well, or a sentence that says what is wrong. */
+  readonly check: () => Promise<string | null> | string | null;
+}
+export type Dependencies = Record<string, Dependency>;
+
+export const checkHealth = async (service: string, dependencies: Dependencies) => {
+  const entries = await Promise.all(
+    Object.entries(dependencies).map(async ([name, { required, check }]) => {
+      const message = await Promise.resolve()
+        .then(check)
+        .catch((error: unknown) => String((error as Error).message ?? error));
+      return [name, { ok: message === null, required, message }] as const;
+    }),
+  );
+  const isUp = entries.every(([, entry]) => entry.ok || !entry.required);
+  return {
+    status: isUp ? ('ok' as const) : ('unavailable' as const),
+    service,
+    dependencies: Object.fromEntries(entries),
+  };
+};
+
+/** Routes that every process has: /health, /health/ready, /metrics. */
+export const healthRoutes =
+  (service: string, metrics: Metrics, dependencies: Dependencies) =>
+  (app: express.Express): void => {
+    app.get('/health', (_request, response) => void response.json({ status: 'ok', service }));
+    app.get('/health/ready', async (_request, response) => {
+      const health = await checkHealth(service, dependencies);
+      response.status(health.status === 'ok' ? 200 : 503).json(health);
+    });
+    app.get('/metrics', async (_request, response) => {
+      response.type('text/plain; version=0.0.4').send(await metrics.registry.metrics());
+    });
+  };
+
+/** The operator's view of what could not be handled; for the gateway's admin routes, with an admin caller. */
+export const deadLetterRoutes =
+  (service: string, store: Store, callerKey: Buffer) =>
+  (app: express.Express): void => {
+    const path = '/internal/dead-letters';
+    const demandAdmin = (request: express.Request): void => {
+      const { caller } = verifyCaller(
+        callerKey,
+        request.headers[CALLER_HEADER],
+        request.method,
+        request.originalUrl,
+        Date.now(),
+      );
+      if (caller?.scopes.includes('admin') !== true) throw new Problem('FORBIDDEN', 'Operators only.');
+    };
+    app.get(path, (request, response) => {
+      demandAdmin(request);
+      const rows = store.read.all(
+        db.selectFrom('dead_letter').selectAll().orderBy('id', 'desc').limit(DEAD_LETTERS_MAX),
+      );
+      response.json({
+        items: rows.map(({ payload: _payload, version: _version, retry_at_ms, created_at_ms, ...row }) => ({
+          ...row,
+          service,
+          retry_at: toTimestampOrNull(retry_at_ms),
+          created_at: toTimestamp(created_at_ms),
+        })),
+      });
+    });
+    app.post(path, express.json({ limit: 4_096 }), async (request, response) => {
+      demandAdmin(request);
+      const { id, action } = request.body as { id?: string; action?: string };
+      if (typeof id !== 'string' || (action !== 'replay' && action !== 'drop')) {
+        throw new Problem('VALIDATION_ERROR', 'Send {id, action: "replay" | "drop"}.');
+      }
+      const changed = await store.transact('dead_letter.act', (trx) =>
+        action === 'drop'
+          ? trx.run(db.deleteFrom('dead_letter').where('id', '=', id))
+          : trx.run(
+              db
+                .updateTable('dead_letter')
+                .set({ retry_at_ms: Date.now(), attempts: 0 })
+                .where('id', '=', id),
+            ),
+      );
+      if (changed === 0) throw new Problem('NOT_FOUND', 'No such dead letter.');
+      response.json({ id, action });
+    });
+  };

@@ -1,0 +1,274 @@
+import {
+  type Destination,
+  inboxQueue,
+  type MessageName,
+  messages,
+  type Payload,
+  type SentBy,
+} from '@aitbc/contracts';
+import type { Redis } from 'ioredis';
+import { failpoint } from './failpoint.ts';
+import type { Log } from './log.ts';
+import type { ChassisTables } from './migrations.ts';
+import { type BatchQueue, openQueue } from './queue.ts';
+import { builder, hot, type Params, type Store, type Trx } from './store.ts';
+import { pause } from './ticker.ts';
+
+/** One BullMQ job carries so many messages at most: alone 220 µs each, by the hundred 7 µs. */
+const BATCH_MAX = 100;
+const BATCH_MAX_BYTES = 256 * 1024;
+/** Sent so long ago and not acknowledged, with nothing waiting: lost. Receivers acknowledge twice a second. */
+const LOST_AFTER_MS = 2_500;
+const SETTLE_EVERY_MS = 1_000;
+/** Sent again at most, a turn: a receiver that is away must not fill Redis. */
+const RESEND_MAX = 5_000;
+const BACK_OFF_MAX_MS = 2_000;
+
+const db = builder<ChassisTables>();
+
+/** The store's topic that says: rows were added. */
+const OUTBOX = 'outbox';
+
+/** What travels in one BullMQ job. `seq` is null from a sender without a file (the dispatcher). */
+export interface Batch {
+  stream: string;
+  messages: { seq: number | null; name: string; version: number; payload: unknown }[];
+}
+
+/** Where a receiver leaves `watermark:highest` per stream. A hint: the fact is in the receiver's file. */
+export const ackKey = (destination: Destination): string => `ack:${destination}`;
+
+// The newest row of a destination is never purged, so that its seq is never used again.
+const insert = hot(
+  (
+    p: Params<{ destination: string; name: string; version: number; payload: string; created_at_ms: number }>,
+  ) =>
+    db
+      .insertInto('outbox')
+      .columns(['destination', 'seq', 'name', 'version', 'payload', 'created_at_ms'])
+      .expression(
+        db
+          .selectFrom('outbox')
+          .select((eb) => [
+            eb.val(p('destination')).as('destination'),
+            eb(eb.fn.coalesce(eb.fn.max('seq'), eb.lit(0)), '+', eb.lit(1)).as('seq'),
+            eb.val(p('name')).as('name'),
+            eb.val(p('version')).as('version'),
+            eb.val(p('payload')).as('payload'),
+            eb.val(p('created_at_ms')).as('created_at_ms'),
+          ])
+          .where('destination', '=', p('destination')),
+      ),
+);
+const selectAfter = hot((p: Params<{ destination: string; seq: number }>) =>
+  db
+    .selectFrom('outbox')
+    .select(['seq', 'name', 'version', 'payload', 'created_at_ms'])
+    .where('destination', '=', p('destination'))
+    .where('seq', '>', p('seq'))
+    .orderBy('seq')
+    .limit(BATCH_MAX),
+);
+const newest = hot((p: Params<{ destination: string }>) =>
+  db
+    .selectFrom('outbox')
+    .select((eb) => eb.fn.max('seq').as('seq'))
+    .where('destination', '=', p('destination')),
+);
+const oldest = hot((p: Params<{ destination: string }>) =>
+  db
+    .selectFrom('outbox')
+    .select((eb) => eb.fn.min('seq').as('seq'))
+    .where('destination', '=', p('destination')),
+);
+const purge = hot((p: Params<{ destination: string; acked: number; newest: number }>) =>
+  db
+    .deleteFrom('outbox')
+    .where('destination', '=', p('destination'))
+    .where('seq', '<=', p('acked'))
+    .where('seq', '<', p('newest')),
+);
+
+/**
+ * `const send = sendAs<'jobs'>()`: writes a message into the outbox, in the transaction of the change it tells of.
+ * Sending a message that another owns does not compile.
+ * @throws ZodError when the payload breaks its schema: the transaction is undone.
+ */
+export const sendAs =
+  <S extends Destination>() =>
+  <N extends SentBy<S>>(trx: Trx, name: N, payload: Payload<N>): void => {
+    const message = messages[name as MessageName];
+    const text = JSON.stringify(message.schema.parse(payload));
+    for (const destination of message.to) {
+      trx.run(insert, {
+        destination,
+        name,
+        version: message.version,
+        payload: text,
+        created_at_ms: Date.now(),
+      });
+    }
+    trx.notify(OUTBOX);
+  };
+
+interface Mailbox {
+  destination: Destination;
+  queue: BatchQueue;
+  sentSeq: number;
+  ackedSeq: number;
+  lastSentAt: number;
+  /** When the receiver was first seen to have heard later messages but not the next one; 0 when it has no gap. */
+  gapSince: number;
+  wake: () => void;
+}
+
+/**
+ * Carries outbox rows to the destinations' mailboxes, in order, many in one queue entry. Rows stay until the receiver
+ * acknowledged them (`watermark:highest`, as TCP does), so whatever Redis loses is sent again; what arrives twice is
+ * dropped by the receiver's watermark. The dispatcher has no file: its rows go once Redis has taken them, and the
+ * reconciler of jobs is the net.
+ */
+export const startRelay = (options: {
+  store: Store;
+  redis: Redis;
+  destinations: readonly Destination[];
+  log: Log;
+}) => {
+  const { store, redis, log } = options;
+  const stopping = new AbortController();
+
+  const mailboxes = options.destinations.map((destination): Mailbox => {
+    const start = Number(store.read.get(oldest, { destination })?.seq ?? 1) - 1;
+    return {
+      destination,
+      queue: openQueue(inboxQueue(destination), redis),
+      sentSeq: start,
+      ackedSeq: start,
+      lastSentAt: 0,
+      gapSince: 0,
+      wake: () => {},
+    };
+  });
+  const newestSeq = (mailbox: Mailbox): number =>
+    Number(store.read.get(newest, { destination: mailbox.destination })?.seq ?? 0);
+
+  /** Sends up to BATCH_MAX rows after `afterSeq`. @returns the seq of the last one, or null when there was none. */
+  const sendBatch = async (mailbox: Mailbox, afterSeq: number): Promise<number | null> => {
+    const rows = store.read.all(selectAfter, { destination: mailbox.destination, seq: afterSeq });
+    const batch: Batch = { stream: store.stream, messages: [] };
+    let bytes = 0;
+    for (const row of rows) {
+      bytes += row.payload.length;
+      if (batch.messages.length > 0 && bytes > BATCH_MAX_BYTES) break;
+      batch.messages.push({
+        seq: row.seq,
+        name: row.name,
+        version: row.version,
+        payload: JSON.parse(row.payload),
+      });
+    }
+    const lastSeq = batch.messages.at(-1)?.seq;
+    if (lastSeq === undefined || lastSeq === null) return null;
+    failpoint('relay:before-publish');
+    await mailbox.queue.add('batch', batch);
+    failpoint('relay:after-publish');
+    mailbox.lastSentAt = performance.now();
+    return lastSeq;
+  };
+
+  const run = async (mailbox: Mailbox): Promise<void> => {
+    let backOffMs = 100;
+    while (!stopping.signal.aborted) {
+      const woken = new Promise<void>((resolve) => {
+        mailbox.wake = resolve;
+      });
+      try {
+        for (;;) {
+          const lastSeq = await sendBatch(mailbox, mailbox.sentSeq);
+          if (lastSeq === null) break;
+          mailbox.sentSeq = lastSeq;
+          if (stopping.signal.aborted) return;
+        }
+        backOffMs = 100;
+        await woken;
+      } catch (error) {
+        log.debug({ err: error, destination: mailbox.destination }, 'relay waits for redis');
+        await pause(backOffMs, stopping.signal);
+        backOffMs = Math.min(backOffMs * 2, BACK_OFF_MAX_MS);
+      }
+    }
+  };
+
+  const acknowledged = async (mailbox: Mailbox): Promise<{ watermark: number; highest: number }> => {
+    if (mailbox.destination === 'dispatcher') return { watermark: mailbox.sentSeq, highest: mailbox.sentSeq };
+    const value = await redis.hget(ackKey(mailbox.destination), store.stream);
+    const [watermark = 0, highest = 0] = (value ?? '0:0').split(':').map(Number);
+    return { watermark, highest };
+  };
+
+  const resend = async (mailbox: Mailbox, untilSeq: number): Promise<void> => {
+    log.warn(
+      { destination: mailbox.destination, from: mailbox.ackedSeq + 1, to: untilSeq },
+      'messages were not acknowledged; sending again',
+    );
+    const stopAt = Math.min(untilSeq, mailbox.ackedSeq + RESEND_MAX);
+    let seq: number | null = mailbox.ackedSeq;
+    while (seq !== null && seq < stopAt) seq = await sendBatch(mailbox, seq);
+  };
+
+  const settle = async (mailbox: Mailbox): Promise<void> => {
+    const { watermark, highest } = await acknowledged(mailbox);
+    if (watermark > mailbox.ackedSeq) {
+      failpoint('relay:before-purge');
+      await store.transact('outbox.purge', (trx) =>
+        trx.run(purge, { destination: mailbox.destination, acked: watermark, newest: newestSeq(mailbox) }),
+      );
+      mailbox.ackedSeq = watermark;
+      mailbox.sentSeq = Math.max(mailbox.sentSeq, watermark);
+      mailbox.gapSince = 0;
+    }
+    if (mailbox.sentSeq <= mailbox.ackedSeq) return;
+    const now = performance.now();
+    if (highest > mailbox.ackedSeq) {
+      // Later ones arrived, the next one did not: its batch died with a worker or with Redis.
+      if (mailbox.gapSince === 0) mailbox.gapSince = now;
+      else if (now - mailbox.gapSince > LOST_AFTER_MS) {
+        mailbox.gapSince = now;
+        await resend(mailbox, highest);
+      }
+    } else if (now - mailbox.lastSentAt > LOST_AFTER_MS && !(await mailbox.queue.hasWaiting())) {
+      await resend(mailbox, mailbox.sentSeq);
+    }
+  };
+
+  const settleLoop = (async () => {
+    while (!stopping.signal.aborted) {
+      await pause(SETTLE_EVERY_MS, stopping.signal);
+      for (const mailbox of mailboxes) {
+        // Redis away: nothing to settle until it is back.
+        await settle(mailbox).catch((error) => log.debug({ err: error }, 'relay could not settle'));
+      }
+    }
+  })();
+
+  const runs = mailboxes.map(run);
+  const wake = () => {
+    for (const mailbox of mailboxes) mailbox.wake();
+  };
+  const unsubscribe = store.subscribe(OUTBOX, wake);
+  redis.on('ready', wake);
+
+  return {
+    /** Messages not yet acknowledged, over all destinations. */
+    unacknowledged: (): number =>
+      mailboxes.reduce((sum, mailbox) => sum + Math.max(0, newestSeq(mailbox) - mailbox.ackedSeq), 0),
+    stop: async (): Promise<void> => {
+      stopping.abort();
+      unsubscribe();
+      redis.off('ready', wake);
+      wake();
+      await Promise.all([...runs, settleLoop]);
+      for (const mailbox of mailboxes) await mailbox.queue.close();
+    },
+  };
+};

@@ -1,0 +1,48 @@
+import {
+  type OwnedBy,
+  PARAMETERS,
+  type ParameterName,
+  type ParameterValue,
+  type Payload,
+  type ServiceName,
+} from '@aitbc/contracts';
+import type { ChassisTables } from './migrations.ts';
+import { builder, type Store, type Trx } from './store.ts';
+
+const db = builder<ChassisTables>();
+
+/**
+ * The governed parameters that `owner` obeys: the registry's default until a vote changed one.
+ * Values are read from memory, so a hot path may ask each time.
+ */
+export const createParameters = <S extends ServiceName>(store: Store, owner: S) => {
+  const current = new Map<string, unknown>();
+  const load = () => {
+    for (const row of store.read.all(db.selectFrom('parameter').selectAll()))
+      current.set(row.name, JSON.parse(row.value));
+  };
+  load();
+  return {
+    get: <N extends OwnedBy<S>>(name: N): ParameterValue<N> =>
+      (current.has(name)
+        ? current.get(name)
+        : PARAMETERS[name as ParameterName].default) as ParameterValue<N>,
+    /** The consumer of governance.parameter_changed. Another service's parameter and an older version are ignored. */
+    apply: (trx: Trx, change: Payload<'governance.parameter_changed'>): void => {
+      const parameter = PARAMETERS[change.name];
+      if (parameter.owner !== owner) return;
+      const value = JSON.stringify(parameter.schema.parse(change.value));
+      const row = { value, version: change.version, proposal_id: change.proposal_id };
+      trx.run(
+        db
+          .insertInto('parameter')
+          .values({ name: change.name, ...row })
+          .onConflict((conflict) =>
+            conflict.column('name').doUpdateSet(row).where('parameter.version', '<', change.version),
+          ),
+      );
+      trx.afterCommit(load);
+    },
+  };
+};
+export type Parameters<S extends ServiceName> = ReturnType<typeof createParameters<S>>;

@@ -1,0 +1,142 @@
+import { type ConnectionOptions, type Job, Queue, Worker } from 'bullmq';
+import { Redis, type RedisOptions } from 'ioredis';
+import type { Log } from './log.ts';
+
+// The only file that knows BullMQ. All workers of a queue must share one stalledInterval, so options come from here.
+const LOCK_DURATION_MS = 10_000;
+const STALLED_INTERVAL_MS = 5_000;
+/** A worker that dies over and over must not make a message disappear: attempts bound it, not stalls. */
+const STALLED_COUNT_MAX = 100;
+const BATCH_ATTEMPTS = 20;
+const KEPT_COMPLETED = 100;
+const KEPT_FAILED = 1_000;
+
+/** A connection that fails at once while Redis is away, instead of queueing in memory. */
+export const connectRedis = (url: string, log: Log, options: RedisOptions = {}): Redis => {
+  const redis = new Redis(url, {
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 1,
+    retryStrategy: (times: number) => Math.min(100 * 2 ** Math.min(times, 5), 2_000),
+    ...options,
+    // BullMQ's scripts and ours read the replies as RESP2 shapes them.
+    replyMapping: 'legacy',
+  });
+  let lastError = '';
+  redis.on('error', (error: Error) => {
+    if (error.message !== lastError) log.warn({ err: error.message }, 'redis connection');
+    lastError = error.message;
+  });
+  redis.on('ready', () => {
+    lastError = '';
+  });
+  return redis;
+};
+
+export interface BatchQueue {
+  add(name: string, data: unknown): Promise<void>;
+  /** Something waits for a worker: what runs does not count, its worker may be dead. */
+  hasWaiting(): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+/** A producer. Its connection is shared by all queues of the process. */
+export const openQueue = (name: string, connection: Redis): BatchQueue => {
+  const queue = new Queue(name, {
+    connection: connection as unknown as ConnectionOptions,
+    skipWaitingForReady: true,
+    defaultJobOptions: {
+      attempts: BATCH_ATTEMPTS,
+      backoff: { type: 'exponential', delay: 200 },
+      removeOnComplete: { count: KEPT_COMPLETED },
+      removeOnFail: { count: KEPT_FAILED },
+    },
+    // Nobody listens to queue events: keep the stream from growing to its default of 10,000.
+    streams: { events: { maxLen: 100 } },
+  });
+  queue.on('error', () => {});
+  return {
+    add: async (jobName, data) => {
+      await queue.add(jobName, data);
+    },
+    hasWaiting: async () => {
+      const counts = await queue.getJobCounts('waiting', 'delayed');
+      return Object.values(counts).some((count) => count > 0);
+    },
+    close: () => queue.close(),
+  };
+};
+
+export interface QueueWorker {
+  /** Finishes what runs, takes nothing new. */
+  stop(): Promise<void>;
+}
+
+/** How long work may wait with nothing moving before the process gives up its place to a fresh one. */
+const WATCHDOG_MS = 30_000;
+
+/**
+ * A consumer.
+ * @param options.onStuck called once when work waits and nothing moved for 30 s: end the process.
+ */
+export const openWorker = (options: {
+  queue: string;
+  redisUrl: string;
+  concurrency: number;
+  log: Log;
+  process: (data: unknown) => Promise<void>;
+  onStuck: (reason: string) => void;
+}): QueueWorker => {
+  const { log } = options;
+  let lastMovedAt = performance.now();
+  const connection = connectRedis(options.redisUrl, log, {
+    maxRetriesPerRequest: null,
+    enableOfflineQueue: true,
+  });
+  const worker = new Worker(
+    options.queue,
+    async (job: Job) => {
+      lastMovedAt = performance.now();
+      await options.process(job.data);
+      lastMovedAt = performance.now();
+    },
+    {
+      connection: connection as unknown as ConnectionOptions,
+      concurrency: options.concurrency,
+      lockDuration: LOCK_DURATION_MS,
+      stalledInterval: STALLED_INTERVAL_MS,
+      maxStalledCount: STALLED_COUNT_MAX,
+      removeOnComplete: { count: KEPT_COMPLETED },
+      removeOnFail: { count: KEPT_FAILED },
+    },
+  );
+  let lastError = '';
+  worker.on('error', (error) => {
+    if (error.message !== lastError) log.warn({ err: error.message, queue: options.queue }, 'worker');
+    lastError = error.message;
+  });
+  worker.on('failed', (_job, error) =>
+    log.error({ err: error, queue: options.queue }, 'batch failed; it will be tried again'),
+  );
+
+  const watch = connectRedis(options.redisUrl, log);
+  const watchdog = setInterval(async () => {
+    try {
+      const waiting = await watch.llen(`bull:${options.queue}:wait`);
+      if (waiting === 0) lastMovedAt = performance.now();
+      else if (performance.now() - lastMovedAt > WATCHDOG_MS)
+        options.onStuck(`${options.queue}: work waits and nothing moves`);
+    } catch {
+      // Redis is away: nothing can move, and that is not this process's fault.
+      lastMovedAt = performance.now();
+    }
+  }, 5_000);
+
+  return {
+    stop: async () => {
+      clearInterval(watchdog);
+      watch.disconnect();
+      await worker.close();
+      connection.disconnect();
+    },
+  };
+};

@@ -1,0 +1,170 @@
+import {
+  type AnyRoute,
+  type Destination,
+  type MessageName,
+  messages,
+  SERVICES,
+  type ServiceName,
+} from '@aitbc/contracts';
+import { deriveKey } from './caller.ts';
+import { createHttp, type Handlers, listen } from './http.ts';
+import { purgeIdempotency } from './idempotency.ts';
+import { type Consumers, startInbox } from './inbox.ts';
+import type { Fail, Running } from './lifecycle.ts';
+import { createLog, type Log } from './log.ts';
+import { createMetrics, type Metrics } from './metrics.ts';
+import { type ChassisTables, chassisMigrations } from './migrations.ts';
+import { type Dependencies, deadLetterRoutes, healthRoutes } from './operations.ts';
+import { startRelay } from './outbox.ts';
+import { connectRedis } from './queue.ts';
+import { builder, type Migrations, openStore, type Store } from './store.ts';
+import { type Scheduled, startTicker } from './ticker.ts';
+
+const db = builder<ChassisTables>();
+
+/** What the chassis hands to a service's composition root. */
+export interface Standing<C> {
+  readonly config: C;
+  readonly store: Store;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly redis: ReturnType<typeof connectRedis>;
+}
+
+/** What a service is, beyond standing up: its answers, its ears, and what it does by itself. */
+export interface Parts<S extends ServiceName, R extends Record<string, AnyRoute>> {
+  readonly handlers: Handlers<R>;
+  readonly consumers: Consumers<S>;
+  readonly schedule: readonly Scheduled[];
+  readonly dependencies?: Dependencies;
+  /** Before the port opens: load caches, rebuild what lives in memory. */
+  readonly start?: () => Promise<void> | void;
+  /** While draining, before the store closes: end long-polls and streams. */
+  readonly stop?: () => Promise<void> | void;
+}
+
+interface BaseConfig {
+  NODE_ENV: string;
+  LOG_LEVEL: string;
+  REDIS_URL: string;
+  SECRET_KEY: string;
+  HOST: string;
+  PORT: number;
+  DATABASE_URL: string;
+}
+
+/** Where `service` sends: read off the catalogue, so a new message needs no wiring. */
+const destinationsOf = (service: ServiceName): Destination[] => [
+  ...new Set(
+    Object.keys(messages)
+      .map((name) => messages[name as MessageName])
+      .filter((message) => (message.from as string) === service)
+      .flatMap((message) => [...message.to] as Destination[]),
+  ),
+];
+
+/**
+ * Stands a service up: store, relay, inbox, ticker, HTTP, in this order; takes it down in the reverse one.
+ * @param compose builds the service's parts from plain dependencies.
+ */
+export const standUp = async <
+  S extends ServiceName,
+  R extends Record<string, AnyRoute>,
+  C extends BaseConfig,
+>(
+  definition: {
+    readonly name: S;
+    readonly routes: R;
+    readonly migrations: Migrations;
+    readonly compose: (standing: Standing<C>) => Parts<S, R>;
+  },
+  config: C,
+  fail: Fail,
+): Promise<Running> => {
+  const { name } = definition;
+  if (!SERVICES.includes(name)) throw new Error(`unknown service ${name}`);
+  const log = createLog(name, config.LOG_LEVEL);
+  const metrics = createMetrics(name);
+  const store = await openStore({
+    url: config.DATABASE_URL,
+    service: name,
+    migrations: { ...chassisMigrations, ...definition.migrations },
+  });
+  const redis = connectRedis(config.REDIS_URL, log);
+  const callerKey = deriveKey(config.SECRET_KEY, 'caller');
+
+  const parts = definition.compose({ config, store, log, metrics, redis });
+  const relay = startRelay({ store, redis, destinations: destinationsOf(name), log });
+  await parts.start?.();
+  const inbox = startInbox<S>({
+    service: name,
+    store,
+    redis,
+    redisUrl: config.REDIS_URL,
+    consumers: parts.consumers,
+    log,
+    metrics,
+    onStuck: fail,
+  });
+  const ticker = startTicker({
+    schedule: [...parts.schedule, ...inbox.schedule, purgeIdempotency(store)],
+    log,
+    metrics,
+  });
+  metrics.gauge(
+    'outbox_unacknowledged',
+    'Messages sent or waiting that their receiver has not acknowledged',
+    relay.unacknowledged,
+  );
+  metrics.gauge('store_waiting', 'Functions waiting for the write transaction', store.waiting);
+  metrics.gauge('dead_letters', 'Messages that failed and wait for a retry or an operator', () =>
+    countDeadLetters(store),
+  );
+
+  const dependencies: Dependencies = {
+    // Requests are answered from the file; without Redis work is accepted and waits.
+    redis: {
+      required: false,
+      check: () => (redis.status === 'ready' ? null : `connection is ${redis.status}`),
+    },
+    database: {
+      required: true,
+      check: () =>
+        store.read.get(db.selectFrom('store_identity').select('id')) === undefined ? 'does not answer' : null,
+    },
+    ...parts.dependencies,
+  };
+  const app = createHttp({
+    routes: definition.routes,
+    handlers: parts.handlers,
+    operations: (express) => {
+      healthRoutes(name, metrics, dependencies)(express);
+      deadLetterRoutes(name, store, callerKey)(express);
+    },
+    callerKey,
+    store,
+    log,
+    metrics,
+    checkAnswers: config.NODE_ENV === 'test',
+  });
+  const http = await listen(app, config.HOST, config.PORT);
+  log.info({ url: http.url }, 'ready');
+
+  return {
+    url: http.url,
+    stop: async () => {
+      const drained = http.stop();
+      await parts.stop?.();
+      await drained;
+      await ticker.stop();
+      await inbox.stop();
+      await relay.stop();
+      redis.disconnect();
+      await store.close();
+      log.info('stopped');
+    },
+  };
+};
+
+const countDeadLetters = (store: Store): number =>
+  Number(store.read.get(db.selectFrom('dead_letter').select((eb) => eb.fn.countAll().as('n')))?.n ?? 0);

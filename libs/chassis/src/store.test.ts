@@ -1,0 +1,124 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { sql } from 'kysely';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { chassisMigrations } from './migrations.ts';
+import { builder, hot, openStore, type Params, type Store, type Trx } from './store.ts';
+
+interface Tables {
+  thing: { id: number; text: string };
+}
+const db = builder<Tables>();
+const insert = (id: number, text = 'x') => db.insertInto('thing').values({ id, text });
+const count = (store: Store): number =>
+  Number(store.read.get(db.selectFrom('thing').select((eb) => eb.fn.countAll().as('n')))?.n);
+
+let store: Store;
+let url: string;
+const open = () =>
+  openStore({
+    url,
+    service: 'test',
+    migrations: {
+      ...chassisMigrations,
+      '0001-thing': {
+        up: async (kysely) => {
+          await sql`CREATE TABLE thing (id INTEGER PRIMARY KEY, text TEXT NOT NULL CHECK (text <> 'bad')) STRICT`.execute(
+            kysely,
+          );
+        },
+      },
+    },
+  });
+
+beforeEach(async () => {
+  url = `sqlite:///${join(mkdtempSync(join(tmpdir(), 'store-')), 'test.db')}`;
+  store = await open();
+});
+afterEach(() => store.close());
+
+test('functions waiting together are one transaction; a throw undoes that one alone', async () => {
+  const results = await Promise.allSettled([
+    store.transact('a', (trx) => trx.run(insert(1))),
+    store.transact('b', (trx) => {
+      trx.run(insert(2));
+      throw new Error('no');
+    }),
+    store.transact('c', (trx) => trx.run(insert(3, 'bad'))),
+    store.transact('d', (trx) => trx.run(insert(4))),
+  ]);
+  expect(results.map((result) => result.status)).toEqual(['fulfilled', 'rejected', 'rejected', 'fulfilled']);
+  expect(store.read.all(db.selectFrom('thing').select('id').orderBy('id')).map((row) => row.id)).toEqual([
+    1, 4,
+  ]);
+});
+
+test('hooks of an undone function never run; those of a committed one run after its rows can be read', async () => {
+  const seen: number[] = [];
+  await Promise.allSettled([
+    store.transact('a', (trx) => {
+      trx.run(insert(1));
+      trx.afterCommit(() => seen.push(count(store)));
+    }),
+    store.transact('b', (trx) => {
+      trx.afterCommit(() => seen.push(-1));
+      throw new Error('no');
+    }),
+  ]);
+  expect(seen).toEqual([1]);
+});
+
+test('an inner savepoint that throws leaves the outer writes', async () => {
+  await store.transact('outer', (trx) => {
+    trx.run(insert(1));
+    expect(() =>
+      trx.savepoint(() => {
+        trx.run(insert(2));
+        throw new Error('inner');
+      }),
+    ).toThrow('inner');
+  });
+  expect(count(store)).toBe(1);
+});
+
+test('an async function is refused and undone', async () => {
+  await expect(store.transact('late', (async (trx: Trx) => trx.run(insert(1))) as never)).rejects.toThrow(
+    'must not be async',
+  );
+  expect(count(store)).toBe(0);
+});
+
+test('rows, and the identity of the stream, are there after opening again', async () => {
+  const { stream } = store;
+  await store.transact('a', (trx) => trx.run(insert(1)));
+  await store.close();
+  store = await open();
+  expect(count(store)).toBe(1);
+  expect(store.stream).toBe(stream);
+});
+
+test('the read connection cannot write', async () => {
+  expect(() => store.read.all(insert(9))).toThrow(/readonly|does not return data/i);
+});
+
+test('a hot statement binds its named parameters in order', async () => {
+  const find = hot((p: Params<{ id: number; text: string }>) =>
+    db
+      .selectFrom('thing')
+      .selectAll()
+      .where('text', '=', p('text'))
+      .where('id', '>', p('id'))
+      .where('id', '<', 100),
+  );
+  await store.transact('a', (trx) => [1, 2, 3].map((id) => trx.run(insert(id, id === 2 ? 'y' : 'x'))));
+  expect(store.read.all(find, { id: 1, text: 'x' }).map((row) => row.id)).toEqual([3]);
+});
+
+test('what the writer runs with is what a power cut survives', async () => {
+  const modes = await store.transact('look', (trx) => [
+    trx.get({ compile: () => sql`PRAGMA synchronous`.compile(db) }),
+    trx.get({ compile: () => sql`PRAGMA journal_mode`.compile(db) }),
+  ]);
+  expect(modes).toEqual([{ synchronous: 2 }, { journal_mode: 'wal' }]);
+});

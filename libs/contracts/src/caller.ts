@@ -1,0 +1,21 @@
+import { z } from 'zod';
+import { Id } from './ids.ts';
+import { Minor } from './money.ts';
+
+export const Scope = z.enum(['client', 'miner', 'admin', 'user']);
+export type Scope = z.infer<typeof Scope>;
+
+/**
+ * Who is calling, as the gateway found out. Travels to the services in one signed header (chassis/caller).
+ * A key is not an identity: everything owned belongs to `account_id`.
+ */
+export const Caller = z.strictObject({
+  account_id: Id,
+  /** The API key or session used; null for nobody. */
+  credential_id: Id.nullable(),
+  scopes: z.array(Scope),
+  wallet_address: z.string().nullable(),
+  /** What this key may have spent in total, in minor units; null for no cap. Payments obeys it. */
+  spend_cap_minor: Minor.nullable(),
+});
+export type Caller = z.infer<typeof Caller>;

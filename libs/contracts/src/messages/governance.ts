@@ -1,0 +1,30 @@
+import { z } from 'zod';
+import { Id } from '../ids.ts';
+import { defineMessage } from '../message.ts';
+import { Minor } from '../money.ts';
+import { PARAMETER_NAMES } from '../parameters.ts';
+
+export const governanceMessages = {
+  /** A vote changed a parameter. The owner obeys it; the others ignore it. An older version is ignored. */
+  'governance.parameter_changed': defineMessage({
+    version: 1,
+    from: 'governance',
+    to: ['gateway', 'jobs', 'miners', 'payments'],
+    attempts: 10,
+    schema: z.strictObject({
+      name: z.enum(PARAMETER_NAMES),
+      /** Checked against the parameter's own schema when applied. */
+      value: z.unknown(),
+      version: z.number().int().min(1),
+      proposal_id: Id,
+    }),
+  }),
+  /** Pay this out of the treasury; the proposal id makes it happen once. */
+  'governance.allocation_approved': defineMessage({
+    version: 1,
+    from: 'governance',
+    to: ['payments'],
+    attempts: 10,
+    schema: z.strictObject({ proposal_id: Id, recipient_account_id: Id, amount_minor: Minor.min(1) }),
+  }),
+} as const;

@@ -1,0 +1,124 @@
+import { z } from 'zod';
+import { Id } from '../ids.ts';
+import { defineMessage } from '../message.ts';
+import { Minor } from '../money.ts';
+
+/** Milliseconds since the epoch; messages carry numbers, only the public API speaks ISO. */
+const Ms = z.number().int().nonnegative();
+
+export const jobsMessages = {
+  /** A job exists. Payments learns who owns it and holds `payment_amount_minor` when that is not null. */
+  'jobs.submitted': defineMessage({
+    version: 1,
+    from: 'jobs',
+    to: ['payments'],
+    attempts: 10,
+    schema: z.strictObject({
+      job_id: Id,
+      account_id: Id,
+      credential_id: Id.nullable(),
+      spend_cap_minor: Minor.nullable(),
+      payment_amount_minor: Minor.nullable(),
+      submitted_at_ms: Ms,
+    }),
+  }),
+  /** A job may run: match it now or park it in its lane. Sent again by the reconciler; parking twice is one parking. */
+  'jobs.queued': defineMessage({
+    version: 1,
+    from: 'jobs',
+    to: ['dispatcher'],
+    attempts: 10,
+    schema: z.strictObject({
+      job_id: Id,
+      lane: z.string(),
+      account_id: Id,
+      priority: z.number().int().min(0).max(9),
+      /** Miners that already lost this job, while another fits. */
+      avoid: z.array(Id).max(10),
+    }),
+  }),
+  /** A job left the queue without being matched (cancelled, expired). */
+  'jobs.withdrawn': defineMessage({
+    version: 1,
+    from: 'jobs',
+    to: ['dispatcher'],
+    attempts: 10,
+    schema: z.strictObject({ job_id: Id, lane: z.string() }),
+  }),
+  /** A miner's long-poll is open with free slots. */
+  'jobs.capacity_opened': defineMessage({
+    version: 1,
+    from: 'jobs',
+    to: ['dispatcher'],
+    attempts: 10,
+    schema: z.strictObject({
+      poll_id: Id,
+      miner_id: Id,
+      slots: z.number().int().min(1).max(32),
+      /** The lanes this miner satisfies, best first is not implied. */
+      lanes: z.array(z.string()),
+      /** Lower is offered work first (price, reputation, load). */
+      rank: z.number(),
+    }),
+  }),
+  /** The long-poll ended without work. */
+  'jobs.capacity_closed': defineMessage({
+    version: 1,
+    from: 'jobs',
+    to: ['dispatcher'],
+    attempts: 10,
+    schema: z.strictObject({ poll_id: Id }),
+  }),
+  /** A job was leased to a miner. */
+  'jobs.started': defineMessage({
+    version: 1,
+    from: 'jobs',
+    to: ['payments', 'miners'],
+    attempts: 10,
+    schema: z.strictObject({
+      job_id: Id,
+      miner_id: Id,
+      miner_account_id: Id,
+      attempt: z.number().int().min(1),
+      deadline_at_ms: Ms,
+    }),
+  }),
+  /** A lease is over, whatever the job does next. Feeds counters and reputation; tells the agent to stop. */
+  'jobs.attempt_ended': defineMessage({
+    version: 1,
+    from: 'jobs',
+    to: ['miners'],
+    attempts: 10,
+    schema: z.strictObject({
+      job_id: Id,
+      miner_id: Id,
+      attempt: z.number().int().min(1),
+      outcome: z.enum(['completed', 'failed', 'timed_out', 'lost', 'cancelled', 'expired']),
+    }),
+  }),
+  /** A job reached a terminal state; said once a job. Payments releases or refunds by it. */
+  'jobs.ended': defineMessage({
+    version: 1,
+    from: 'jobs',
+    to: ['payments'],
+    attempts: 10,
+    schema: z.strictObject({
+      job_id: Id,
+      account_id: Id,
+      status: z.enum(['completed', 'failed', 'cancelled', 'expired']),
+      miner_id: Id.nullable(),
+      miner_account_id: Id.nullable(),
+      /** False when no miner ever held it. */
+      started: z.boolean(),
+      ended_at_ms: Ms,
+    }),
+  }),
+  /** Miners whose poll, progress or result was seen in the last seconds: one message each 5 s, not one a poll. */
+  'jobs.miners_seen': defineMessage({
+    version: 1,
+    from: 'jobs',
+    to: ['miners'],
+    attempts: 1,
+    schema: z.strictObject({ miner_ids: z.array(Id).max(20_000), seen_at_ms: Ms }),
+  }),
+} as const;

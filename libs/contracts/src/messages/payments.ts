@@ -1,0 +1,104 @@
+import { z } from 'zod';
+import { Id } from '../ids.ts';
+import { defineMessage } from '../message.ts';
+import { Minor } from '../money.ts';
+
+export const paymentsMessages = {
+  /** Funds for a job stand in escrow: it may be dispatched. */
+  'payments.escrowed': defineMessage({
+    version: 1,
+    from: 'payments',
+    to: ['jobs'],
+    attempts: 10,
+    schema: z.strictObject({ payment_id: Id, job_id: Id, amount_minor: Minor }),
+  }),
+  /** The hold that came with a submit was refused: the job fails with this code. */
+  'payments.refused': defineMessage({
+    version: 1,
+    from: 'payments',
+    to: ['jobs'],
+    attempts: 10,
+    schema: z.strictObject({
+      payment_id: Id,
+      job_id: Id,
+      code: z.enum(['INSUFFICIENT_FUNDS', 'SPEND_CAP_EXCEEDED']),
+      message: z.string(),
+    }),
+  }),
+  /** A payment reached its end: exactly one of the two, once. */
+  'payments.resolved': defineMessage({
+    version: 1,
+    from: 'payments',
+    to: ['jobs', 'miners'],
+    attempts: 10,
+    schema: z.strictObject({
+      payment_id: Id,
+      job_id: Id,
+      kind: z.enum(['released', 'refunded']),
+      payee_account_id: Id.nullable(),
+      miner_id: Id.nullable(),
+      /** What the payee got, fee taken off; 0 for a refund. */
+      earned_minor: Minor,
+    }),
+  }),
+  /** A booking's funds stand in escrow. */
+  'payments.booking_held': defineMessage({
+    version: 1,
+    from: 'payments',
+    to: ['market'],
+    attempts: 10,
+    schema: z.strictObject({ order_id: Id, payment_id: Id }),
+  }),
+  'payments.booking_refused': defineMessage({
+    version: 1,
+    from: 'payments',
+    to: ['market'],
+    attempts: 10,
+    schema: z.strictObject({
+      order_id: Id,
+      code: z.enum(['INSUFFICIENT_FUNDS', 'SPEND_CAP_EXCEEDED']),
+      message: z.string(),
+    }),
+  }),
+  /** A booking's escrow is empty: what went to the owner (before the fee) and what went back. */
+  'payments.booking_settled': defineMessage({
+    version: 1,
+    from: 'payments',
+    to: ['market'],
+    attempts: 10,
+    schema: z.strictObject({ order_id: Id, paid_minor: Minor, refunded_minor: Minor }),
+  }),
+  /**
+   * A block was sealed: the balances it changed, as they stand at its height. A block that touches more than 1,000
+   * accounts comes in several parts. Escrow, mint, platform and treasury accounts are not in it: they cannot vote.
+   */
+  'payments.block_sealed': defineMessage({
+    version: 1,
+    from: 'payments',
+    to: ['governance'],
+    attempts: 10,
+    schema: z.strictObject({
+      height: z.number().int().min(0),
+      part: z.number().int().min(0),
+      parts: z.number().int().min(1),
+      sealed_at_ms: z.number().int(),
+      /** What exists outside the mint, at this height: the whole that a quorum is a share of. */
+      supply_minor: Minor,
+      treasury_minor: Minor,
+      balances: z.array(z.strictObject({ account_id: Id, balance_minor: Minor })).max(1_000),
+    }),
+  }),
+  /** A treasury payment that a vote approved was made, or could not be. */
+  'payments.allocation_settled': defineMessage({
+    version: 1,
+    from: 'payments',
+    to: ['governance'],
+    attempts: 10,
+    schema: z.strictObject({
+      proposal_id: Id,
+      ok: z.boolean(),
+      transaction_hash: z.string().nullable(),
+      reason: z.string().nullable(),
+    }),
+  }),
+} as const;

@@ -1,0 +1,9 @@
+/** The services with an inbox and a file of their own, in start order. */
+export const SERVICES = ['jobs', 'miners', 'market', 'payments', 'governance', 'gateway'] as const;
+export type ServiceName = (typeof SERVICES)[number];
+
+/** Everything a message can be addressed to. `dispatcher` has no file: competing workers, any number of them. */
+export type Destination = ServiceName | 'dispatcher';
+
+/** The one mailbox of a destination. */
+export const inboxQueue = (destination: Destination): string => `${destination}-inbox`;

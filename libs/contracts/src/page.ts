@@ -1,0 +1,11 @@
+import { z } from 'zod';
+
+/** Query part of every list: keyset paging, newest first. */
+export const PageQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(500).default(50).meta({ description: 'Items per page, 1–500' }),
+  cursor: z.string().min(1).max(500).optional().meta({ description: '`next_cursor` of the page before' }),
+});
+
+/** Answer of every list. `next_cursor` is null on the last page. */
+export const Page = <T extends z.ZodType>(item: T) =>
+  z.strictObject({ items: z.array(item), next_cursor: z.string().nullable() });

@@ -1,0 +1,117 @@
+import { z } from 'zod';
+
+/** Every error code a caller can meet, with its HTTP status. A code that is not here cannot be thrown. */
+export const PROBLEM_STATUS = {
+  // the caller's request
+  INVALID_JSON: 400,
+  BAD_REQUEST: 400,
+  AMOUNT_MISMATCH: 400,
+  UNAUTHENTICATED: 401,
+  INSUFFICIENT_FUNDS: 402,
+  SPEND_CAP_EXCEEDED: 402,
+  FORBIDDEN: 403,
+  HTTPS_REQUIRED: 403,
+  INSUFFICIENT_VOTING_POWER: 403,
+  REVIEW_NOT_ALLOWED: 403,
+  NOT_FOUND: 404,
+  MINER_NOT_REGISTERED: 404,
+  METHOD_NOT_ALLOWED: 405,
+  BODY_TOO_LARGE: 413,
+  URI_TOO_LONG: 414,
+  UNSUPPORTED_MEDIA_TYPE: 415,
+  EXPECTATION_FAILED: 417,
+  VALIDATION_ERROR: 422,
+  INVALID_JOB_TYPE: 422,
+  IDEMPOTENCY_KEY_REUSED: 422,
+  RATE_LIMITED: 429,
+  HEADERS_TOO_LARGE: 431,
+  // conflicts with an object's state
+  IDEMPOTENCY_KEY_IN_USE: 409,
+  JOB_ALREADY_ENDED: 409,
+  JOB_NOT_ENDED: 409,
+  JOB_NOT_COMPLETED: 409,
+  STALE_LEASE: 409,
+  RESULT_CONFLICT: 409,
+  PAYMENT_ALREADY_EXISTS: 409,
+  PAYMENT_ALREADY_RESOLVED: 409,
+  PAYMENT_NOT_ESCROWED: 409,
+  SUPPLY_CAP_REACHED: 409,
+  GPU_NOT_AVAILABLE: 409,
+  GPU_BOOKED: 409,
+  ORDER_ALREADY_ENDED: 409,
+  ALREADY_REVIEWED: 409,
+  PROPOSAL_CLOSED: 409,
+  PROPOSAL_NOT_EXECUTABLE: 409,
+  TIMELOCK_ACTIVE: 409,
+  KEY_ALREADY_REVOKED: 409,
+  INVOICE_LIMIT_REACHED: 409,
+  PRICE_ABOVE_LIMIT: 409,
+  // ours
+  INTERNAL_ERROR: 500,
+  BAD_GATEWAY: 502,
+  OVERLOADED: 503,
+  SERVICE_UNAVAILABLE: 503,
+  GATEWAY_TIMEOUT: 504,
+} as const satisfies Record<string, number>;
+
+export type ProblemCode = keyof typeof PROBLEM_STATUS;
+
+export const ProblemBody = z
+  .strictObject({
+    error: z.strictObject({
+      code: z.enum(Object.keys(PROBLEM_STATUS) as [ProblemCode, ...ProblemCode[]]),
+      message: z.string().meta({ description: 'One sentence for a person' }),
+      details: z.record(z.string(), z.unknown()),
+    }),
+  })
+  .meta({ id: 'Error', description: 'Every answer that is not 2xx has this shape.' });
+export type ProblemBody = z.infer<typeof ProblemBody>;
+
+/**
+ * An answer that is not 2xx, thrown from any depth and turned into `{error:{code,message,details}}` by chassis/http.
+ * `message` goes to the caller: one sentence, saying what to do next where that helps; never a key, prompt, SQL or path.
+ */
+export class Problem extends Error {
+  readonly code: ProblemCode;
+  readonly details: Record<string, unknown>;
+  readonly retryAfterSeconds: number | undefined;
+
+  constructor(
+    code: ProblemCode,
+    message: string,
+    options: { details?: Record<string, unknown>; retryAfterSeconds?: number } = {},
+  ) {
+    super(message);
+    this.name = 'Problem';
+    this.code = code;
+    this.details = options.details ?? {};
+    this.retryAfterSeconds = options.retryAfterSeconds;
+  }
+
+  get status(): number {
+    return PROBLEM_STATUS[this.code];
+  }
+
+  toBody(): ProblemBody {
+    return { error: { code: this.code, message: this.message, details: this.details } };
+  }
+}
+
+/** The one 404: also for somebody else's object, so that its existence does not show. */
+export const notFound = (what: string): Problem => new Problem('NOT_FOUND', `No such ${what}.`);
+
+/** A refused field that a schema alone cannot see. */
+export const invalidField = (path: string, message: string): Problem =>
+  new Problem('VALIDATION_ERROR', `${path}: ${message}`, { details: { issues: [{ path, message }] } });
+
+/** Turns zod's issues into the contract's 422, at most 20 of them. `prefix` names the part: body fields have none. */
+export const validationProblem = (error: z.ZodError, prefix = ''): Problem => {
+  const issues = error.issues.slice(0, 20).map((issue) => ({
+    path: [prefix, ...issue.path.map(String)].filter((part) => part !== '').join('.'),
+    message: issue.message,
+  }));
+  const first = issues[0];
+  const message =
+    first === undefined ? 'The request is not valid.' : `${first.path || 'body'}: ${first.message}`;
+  return new Problem('VALIDATION_ERROR', message, { details: { issues } });
+};

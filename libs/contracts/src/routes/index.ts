@@ -1,0 +1,23 @@
+import type { AnyRoute } from '../route.ts';
+import { gatewayRoutes } from './gateway.ts';
+import { governanceRoutes } from './governance.ts';
+import { jobsRoutes } from './jobs.ts';
+import { marketRoutes } from './market.ts';
+import { minersRoutes } from './miners.ts';
+import { operationsRoutes } from './operations.ts';
+import { paymentsRoutes } from './payments.ts';
+
+export const routes = {
+  jobs: jobsRoutes,
+  miners: minersRoutes,
+  market: marketRoutes,
+  payments: paymentsRoutes,
+  governance: governanceRoutes,
+  gateway: gatewayRoutes,
+} as const;
+
+/** Every public contract. A path that is not here is 404 at the door. */
+export const allRoutes: readonly AnyRoute[] = Object.values(routes).flatMap((group) =>
+  Object.values<AnyRoute>(group),
+);
+export { operationsRoutes };

@@ -1,0 +1,449 @@
+import { z } from 'zod';
+import { Id, Timestamp } from '../ids.ts';
+import { JobTypeName } from '../job-types.ts';
+import { Json } from '../json.ts';
+import { Amount, AmountOut, Price } from '../money.ts';
+import { Page, PageQuery } from '../page.ts';
+import { ProblemBody } from '../problem.ts';
+import { BATCH_BODY_LIMIT_BYTES, defineRoute } from '../route.ts';
+
+export const JobStatus = z.enum(['pending', 'running', 'completed', 'failed', 'cancelled', 'expired']);
+export type JobStatus = z.infer<typeof JobStatus>;
+
+export const PaymentStatus = z.enum(['pending', 'escrowed', 'released', 'refunded', 'failed']);
+
+export const WaitingReason = z.enum(['awaiting_funds', 'no_capable_miner', 'all_busy', 'retrying']);
+
+const ShortText = z.string().min(1).max(100);
+
+export const Constraints = z
+  .strictObject({
+    gpu_model: ShortText.optional(),
+    min_vram_gb: z.number().gt(0).max(10_000).optional(),
+    cuda_version_min: z
+      .string()
+      .regex(/^\d{1,3}(\.\d{1,3})?$/, 'must look like 12.4')
+      .optional(),
+    region: ShortText.optional(),
+    max_price: Price.optional(),
+  })
+  .meta({ id: 'Constraints' });
+export type Constraints = z.infer<typeof Constraints>;
+
+/** Seconds a job may wait to start, or may run: one second to one day. */
+const Seconds = z.number().int().min(1).max(86_400);
+
+export const JobSubmission = z
+  .strictObject({
+    /** Checked against the registry by the handler, so that an unknown type is INVALID_JOB_TYPE, not a schema error. */
+    job_type: z.string().min(1).max(64).meta({ example: 'language_detection' }),
+    /** Checked by the schema of the type. */
+    parameters: z.record(z.string(), z.unknown()).meta({ example: { text: 'Guten Morgen, liebe Welt' } }),
+    constraints: Constraints.optional(),
+    priority: z.number().int().min(0).max(9).default(5),
+    payment_amount: Amount.optional(),
+    ttl_seconds: Seconds.default(900).meta({ description: 'Start within' }),
+    timeout_seconds: Seconds.default(300).meta({ description: 'Run within' }),
+    max_attempts: z.number().int().min(1).max(10).default(3),
+    labels: z.array(z.string().min(1).max(64)).max(10).default([]),
+  })
+  .meta({ id: 'JobSubmission' });
+export type JobSubmission = z.output<typeof JobSubmission>;
+
+export const JobError = z.strictObject({ code: z.string(), message: z.string() });
+
+export const Job = z
+  .strictObject({
+    id: Id,
+    client_id: Id,
+    job_type: JobTypeName,
+    parameters: z.record(z.string(), z.unknown()),
+    status: JobStatus,
+    constraints: Constraints,
+    priority: z.number().int(),
+    labels: z.array(z.string()),
+    attempt: z.number().int(),
+    max_attempts: z.number().int(),
+    miner_id: Id.nullable(),
+    progress: z.number().min(0).max(1),
+    result: z.unknown(),
+    error: JobError.nullable(),
+    payment_amount: AmountOut.nullable(),
+    payment_id: Id.nullable(),
+    payment_status: PaymentStatus.nullable(),
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    started_at: Timestamp.nullable(),
+    ended_at: Timestamp.nullable(),
+    expires_at: Timestamp,
+    timeout_seconds: z.number().int(),
+    metrics: z.strictObject({ queue_ms: z.number().nullable(), run_ms: z.number().nullable() }),
+  })
+  .meta({ id: 'Job' });
+export type Job = z.infer<typeof Job>;
+
+export const JobStatusView = z
+  .strictObject({
+    id: Id,
+    status: JobStatus,
+    progress: z.number().min(0).max(1),
+    attempt: z.number().int(),
+    waiting_reason: WaitingReason.nullable(),
+    queue_position: z
+      .number()
+      .int()
+      .min(0)
+      .nullable()
+      .meta({ description: 'Jobs ahead in the same lane; null when not waiting or not known' }),
+    error: JobError.nullable(),
+    updated_at: Timestamp,
+  })
+  .meta({ id: 'JobStatusView' });
+
+/** The data of one server-sent event; the event's name is `type`, its id rises by one. */
+export const JobEvent = z
+  .strictObject({
+    id: z.number().int(),
+    type: z.enum([
+      'pending',
+      'running',
+      'progress',
+      'retrying',
+      'completed',
+      'failed',
+      'cancelled',
+      'expired',
+    ]),
+    job_id: Id,
+    status: JobStatus,
+    attempt: z.number().int(),
+    progress: z.number(),
+    message: z.string().nullable(),
+    at: Timestamp,
+  })
+  .meta({ id: 'JobEvent' });
+
+export const ReceiptClaims = z
+  .strictObject({
+    receipt_id: Id,
+    job_id: Id,
+    attempt: z.number().int().min(1),
+    client_id: Id,
+    miner_id: Id,
+    job_type: z.string(),
+    parameters_sha256: z.string(),
+    result_sha256: z.string(),
+    price: AmountOut,
+    currency: z.string(),
+    started_at: Timestamp,
+    completed_at: Timestamp,
+  })
+  .meta({ id: 'ReceiptClaims' });
+export type ReceiptClaims = z.infer<typeof ReceiptClaims>;
+
+export const Receipt = z
+  .strictObject({
+    id: Id,
+    job_id: Id,
+    miner_id: Id,
+    result: z.unknown(),
+    proof: z
+      .string()
+      .meta({ description: 'Compact JWS (EdDSA, Ed25519), checked offline with /.well-known/jwks.json' }),
+    created_at: Timestamp,
+  })
+  .meta({ id: 'Receipt' });
+
+/** What anyone may see: hashes, never a parameter or a result. */
+export const PublicReceipt = z
+  .strictObject({
+    id: Id,
+    job_id: Id,
+    attempt: z.number().int(),
+    client_id: Id,
+    miner_id: Id,
+    job_type: z.string(),
+    parameters_sha256: z.string(),
+    result_sha256: z.string(),
+    price: AmountOut,
+    currency: z.string(),
+    started_at: Timestamp,
+    completed_at: Timestamp,
+    created_at: Timestamp,
+  })
+  .meta({ id: 'PublicReceipt' });
+
+const JobParams = z.strictObject({ job_id: Id });
+const tag = 'Jobs';
+const who = ['client'] as const;
+const base = { service: 'jobs', tag, who, rate: 'client' } as const;
+
+/** Longest a long-poll may hold: below the 30 s idle time-outs usual in proxies. */
+export const WAIT_SECONDS_MAX = 25;
+const WaitSeconds = z.coerce.number().int().min(0).max(WAIT_SECONDS_MAX).default(0);
+
+/** A lease names job, attempt and miner; only the holder of the current one may report. */
+const Lease = z.string().min(1).max(300).meta({ description: 'Opaque, from GET /v1/miner/jobs' });
+
+const JobResult = z
+  .strictObject({
+    job_id: Id,
+    lease: Lease,
+    status: z.enum(['completed', 'failed']),
+    result: Json.optional(),
+    error: z.strictObject({ code: z.string().min(1).max(64), message: z.string().max(2000) }).optional(),
+    retryable: z.boolean().optional(),
+    metrics: z.record(z.string().max(64), z.number()).optional(),
+  })
+  .refine((value) => (value.status === 'completed') === (value.result !== undefined), {
+    path: ['result'],
+    message: 'is required when status is completed, and not allowed otherwise',
+  })
+  .meta({ id: 'JobResult' });
+export type JobResult = z.output<typeof JobResult>;
+
+const ResultVerdict = z.strictObject({ status: JobStatus, receipt: Receipt.nullable() });
+
+export const jobsRoutes = {
+  submit: defineRoute({
+    ...base,
+    name: 'jobs.submit',
+    method: 'POST',
+    path: '/v1/client/jobs',
+    summary: 'Submit a job',
+    idempotent: true,
+    body: JobSubmission,
+    responses: { 201: Job },
+    errors: ['INVALID_JOB_TYPE', 'IDEMPOTENCY_KEY_REUSED', 'OVERLOADED'],
+  }),
+  submitBatch: defineRoute({
+    ...base,
+    name: 'jobs.submit_batch',
+    method: 'POST',
+    path: '/v1/client/jobs/batch',
+    summary: 'Submit up to 1,000 jobs',
+    description:
+      'A result per item, in order; a bad item does not stop the others. Costs one rate-limit unit per 10 jobs.',
+    idempotent: true,
+    body: z.strictObject({
+      jobs: z.array(z.unknown()).min(1).max(1000).meta({ description: 'JobSubmission each' }),
+    }),
+    bodyLimitBytes: BATCH_BODY_LIMIT_BYTES,
+    responses: {
+      207: z.strictObject({
+        items: z.array(
+          z.strictObject({
+            status: z.number().int(),
+            job: Job.optional(),
+            error: ProblemBody.shape.error.optional(),
+          }),
+        ),
+      }),
+    },
+    errors: ['IDEMPOTENCY_KEY_REUSED', 'OVERLOADED'],
+  }),
+  list: defineRoute({
+    ...base,
+    name: 'jobs.list',
+    method: 'GET',
+    path: '/v1/client/jobs',
+    summary: 'List own jobs',
+    query: PageQuery.extend({
+      status: JobStatus.optional(),
+      job_type: JobTypeName.optional(),
+      created_after: Timestamp.optional(),
+      label: z.string().min(1).max(64).optional(),
+    }),
+    responses: { 200: Page(Job) },
+  }),
+  get: defineRoute({
+    ...base,
+    name: 'jobs.get',
+    method: 'GET',
+    path: '/v1/client/jobs/:job_id',
+    summary: 'One job, with its result when it has one',
+    params: JobParams,
+    responses: { 200: Job },
+  }),
+  status: defineRoute({
+    ...base,
+    name: 'jobs.status',
+    method: 'GET',
+    path: '/v1/client/jobs/:job_id/status',
+    summary: 'Where a job stands',
+    description: '`wait_seconds` holds the answer until something changes.',
+    params: JobParams,
+    query: z.strictObject({ wait_seconds: WaitSeconds }),
+    responses: { 200: JobStatusView },
+  }),
+  events: defineRoute({
+    ...base,
+    name: 'jobs.events',
+    method: 'GET',
+    path: '/v1/client/jobs/:job_id/events',
+    summary: 'Server-sent events of a job',
+    description: '`Last-Event-ID` resumes. The stream ends after the terminal event.',
+    params: JobParams,
+    responses: { 200: JobEvent },
+    stream: true,
+  }),
+  cancel: defineRoute({
+    ...base,
+    name: 'jobs.cancel',
+    method: 'POST',
+    path: '/v1/client/jobs/:job_id/cancel',
+    summary: 'Cancel a job that has not ended',
+    idempotent: true,
+    params: JobParams,
+    responses: { 200: Job },
+    errors: ['JOB_ALREADY_ENDED'],
+  }),
+  receipts: defineRoute({
+    ...base,
+    name: 'jobs.receipts',
+    method: 'GET',
+    path: '/v1/client/jobs/:job_id/receipts',
+    summary: 'The receipts of a job',
+    params: JobParams,
+    responses: { 200: z.strictObject({ items: z.array(Receipt) }) },
+  }),
+  publicReceipts: defineRoute({
+    service: 'jobs',
+    tag: 'Explorer',
+    who: ['public'],
+    rate: 'public',
+    name: 'jobs.public_receipts',
+    method: 'GET',
+    path: '/v1/explorer/receipts',
+    summary: 'Public list of receipts',
+    query: PageQuery,
+    responses: { 200: Page(PublicReceipt) },
+  }),
+  verifyReceipt: defineRoute({
+    service: 'jobs',
+    tag: 'Explorer',
+    who: ['public'],
+    rate: 'public',
+    name: 'jobs.verify_receipt',
+    method: 'POST',
+    path: '/v1/receipts/verify',
+    summary: 'Check a receipt',
+    body: z.strictObject({ proof: z.string().min(1).max(8192) }),
+    responses: {
+      200: z.strictObject({
+        valid: z.boolean(),
+        claims: ReceiptClaims.nullable(),
+        reason: z.string().nullable(),
+      }),
+    },
+  }),
+  jwks: defineRoute({
+    service: 'jobs',
+    tag: 'Explorer',
+    who: ['public'],
+    rate: 'public',
+    name: 'jobs.jwks',
+    method: 'GET',
+    path: '/.well-known/jwks.json',
+    summary: 'The receipt keys, current and past',
+    responses: {
+      200: z.strictObject({
+        keys: z.array(
+          z.strictObject({
+            kty: z.literal('OKP'),
+            crv: z.literal('Ed25519'),
+            x: z.string(),
+            kid: z.string(),
+            alg: z.literal('EdDSA'),
+            use: z.literal('sig'),
+          }),
+        ),
+      }),
+    },
+  }),
+  poll: defineRoute({
+    service: 'jobs',
+    tag: 'Miners',
+    who: ['miner'],
+    rate: 'miner',
+    name: 'jobs.poll',
+    method: 'GET',
+    path: '/v1/miner/jobs',
+    summary: 'Take work (long-poll)',
+    description: 'An empty list when the wait ends without work.',
+    query: z.strictObject({
+      wait_seconds: WaitSeconds,
+      max_jobs: z.coerce.number().int().min(1).max(32).default(1),
+      miner_id: Id.optional().meta({ description: 'Needed when the account has several miners' }),
+    }),
+    responses: {
+      200: z.strictObject({
+        items: z.array(
+          z.strictObject({
+            id: Id,
+            job_type: JobTypeName,
+            parameters: z.record(z.string(), z.unknown()),
+            attempt: z.number().int().min(1),
+            lease: Lease,
+            deadline_at: Timestamp,
+          }),
+        ),
+      }),
+    },
+    errors: ['MINER_NOT_REGISTERED'],
+  }),
+  progress: defineRoute({
+    service: 'jobs',
+    tag: 'Miners',
+    who: ['miner'],
+    rate: 'miner',
+    name: 'jobs.progress',
+    method: 'POST',
+    path: '/v1/miner/progress',
+    summary: 'Report progress',
+    body: z.strictObject({
+      job_id: Id,
+      lease: Lease,
+      progress: z.number().min(0).max(1),
+      message: z.string().max(500).optional(),
+    }),
+    responses: { 200: z.strictObject({ status: JobStatus }) },
+    errors: ['STALE_LEASE', 'JOB_ALREADY_ENDED'],
+  }),
+  result: defineRoute({
+    service: 'jobs',
+    tag: 'Miners',
+    who: ['miner'],
+    rate: 'miner',
+    name: 'jobs.result',
+    method: 'POST',
+    path: '/v1/miner/result',
+    summary: 'Return one result, or up to 100',
+    description:
+      'Send `{job_id, lease, status, ...}` or `{"results":[...]}`. The same result again gives the same answer.',
+    body: z.union([
+      JobResult,
+      z.strictObject({
+        results: z.array(z.unknown()).min(1).max(100).meta({ description: 'JobResult each' }),
+      }),
+    ]),
+    bodyLimitBytes: BATCH_BODY_LIMIT_BYTES,
+    responses: {
+      200: z.union([
+        ResultVerdict,
+        z.strictObject({
+          items: z.array(
+            z.strictObject({
+              job_id: Id.nullable(),
+              status: z.number().int(),
+              verdict: ResultVerdict.optional(),
+              error: ProblemBody.shape.error.optional(),
+            }),
+          ),
+        }),
+      ]),
+    },
+    errors: ['STALE_LEASE', 'JOB_ALREADY_ENDED', 'RESULT_CONFLICT'],
+  }),
+} as const;
+export { JobResult };

@@ -1,0 +1,1 @@
+export const marketRoutes = {} as const;

@@ -1,0 +1,149 @@
+import { z } from 'zod';
+import { Id, Timestamp } from '../ids.ts';
+import { AmountOut, Price } from '../money.ts';
+import { Page, PageQuery } from '../page.ts';
+import { defineRoute } from '../route.ts';
+
+const ShortText = z.string().min(1).max(100);
+
+export const Gpu = z.strictObject({
+  model: ShortText,
+  vram_gb: z.number().gt(0).max(10_000),
+  count: z.number().int().min(1).max(64),
+});
+
+export const MinerRegistration = z
+  .strictObject({
+    address: z
+      .string()
+      .min(1)
+      .max(200)
+      .meta({ description: 'Where the miner is known on the ledger; shown to anyone' }),
+    endpoint: z
+      .url({ protocol: /^https?$/ })
+      .max(500)
+      .optional()
+      .meta({ description: 'For your own use; the coordinator never calls it' }),
+    /** Names, not the registry's: an agent newer than the coordinator may offer types it does not know yet. */
+    capabilities: z.array(z.string().min(1).max(64)).min(1).max(64),
+    gpus: z.array(Gpu).max(64),
+    cuda_version: z
+      .string()
+      .regex(/^\d{1,3}(\.\d{1,3})?$/, 'must look like 12.4')
+      .nullish(),
+    models: z.array(z.string().min(1).max(200)).max(500),
+    region: ShortText.nullish(),
+    price_per_job: Price.optional(),
+    concurrency: z.number().int().min(1).max(64),
+    name: ShortText.optional(),
+  })
+  .meta({ id: 'MinerRegistration' });
+export type MinerRegistration = z.output<typeof MinerRegistration>;
+
+export const MinerStatus = z.enum(['active', 'inactive']);
+
+export const Miner = z
+  .strictObject({
+    id: Id,
+    address: z.string(),
+    endpoint: z.string().nullable(),
+    capabilities: z.array(z.string()),
+    status: MinerStatus,
+    last_heartbeat: Timestamp,
+    name: z.string(),
+    gpus: z.array(Gpu),
+    cuda_version: z.string().nullable(),
+    models: z.array(z.string()),
+    region: z.string().nullable(),
+    price_per_job: AmountOut,
+    concurrency: z.number().int(),
+    inflight: z.number().int(),
+    reputation: z.number().min(0).max(1),
+    jobs_completed: z.number().int(),
+    jobs_failed: z.number().int(),
+  })
+  .meta({ id: 'Miner' });
+
+/** What anyone may see of a miner. */
+export const PublicMiner = z
+  .strictObject({
+    id: Id,
+    status: MinerStatus,
+    capabilities: z.array(z.string()),
+    gpus: z.array(Gpu),
+    region: z.string().nullable(),
+    reputation: z.number(),
+  })
+  .meta({ id: 'PublicMiner' });
+
+const base = { service: 'miners', tag: 'Miners', who: ['miner'], rate: 'miner' } as const;
+
+export const minersRoutes = {
+  register: defineRoute({
+    ...base,
+    name: 'miners.register',
+    method: 'POST',
+    path: '/v1/miner/register',
+    summary: 'Register a miner, or change a registered one',
+    description: 'The same key and name again answers 200 with the same id; work in hand is kept.',
+    body: MinerRegistration,
+    responses: { 200: Miner, 201: Miner },
+  }),
+  heartbeat: defineRoute({
+    ...base,
+    name: 'miners.heartbeat',
+    method: 'POST',
+    path: '/v1/miner/heartbeat',
+    summary: 'Say that a miner is alive',
+    description:
+      '`cancel` names jobs whose client gave up, `drop` jobs now held by another miner: stop both.',
+    body: z.strictObject({
+      miner_id: Id.optional(),
+      inflight: z.array(Id).max(64),
+      utilization: z.number().min(0).max(1).optional(),
+    }),
+    responses: {
+      200: z.strictObject({
+        status: MinerStatus,
+        server_time: Timestamp,
+        cancel: z.array(Id),
+        drop: z.array(Id),
+        next_heartbeat_seconds: z.number().int(),
+      }),
+    },
+    errors: ['MINER_NOT_REGISTERED'],
+  }),
+  me: defineRoute({
+    ...base,
+    name: 'miners.me',
+    method: 'GET',
+    path: '/v1/miner/me',
+    summary: 'Own miners, with counters, earnings and why there is no work',
+    responses: {
+      200: z.strictObject({
+        items: z.array(
+          Miner.extend({
+            jobs_lost: z.number().int(),
+            earnings: AmountOut,
+            idle_reason: z
+              .enum(['inactive', 'at_capacity', 'no_matching_jobs'])
+              .nullable()
+              .meta({ description: 'Null while it works' }),
+          }),
+        ),
+      }),
+    },
+  }),
+  list: defineRoute({
+    service: 'miners',
+    tag: 'Miners',
+    who: ['public'],
+    rate: 'public',
+    name: 'miners.list',
+    method: 'GET',
+    path: '/v1/miners',
+    summary: 'Public list of miners',
+    query: PageQuery.extend({ status: MinerStatus.optional() }),
+    responses: { 200: Page(PublicMiner) },
+  }),
+} as const;

@@ -1,0 +1,4 @@
+export * from './broker.ts';
+export * from './callers.ts';
+export * from './eventually.ts';
+export * from './scratch.ts';

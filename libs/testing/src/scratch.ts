@@ -1,0 +1,32 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { inject } from 'vitest';
+
+/** Known to all tests; never to a deployment. */
+export const TEST_SECRET = 'a-secret-for-tests-only-0123456789abcdef';
+
+/** An empty folder. */
+export const scratchDirectory = (): string => mkdtempSync(join(tmpdir(), 'aitbc-'));
+
+/** An empty Redis database that no other test worker uses (16 to share, two workers). */
+export const scratchRedis = async (): Promise<string> => {
+  const url = new URL(inject('redisUrl'));
+  url.pathname = `/${Number(process.env.VITEST_POOL_ID ?? 1) % 16}`;
+  const redis = new Redis(url.href);
+  await redis.flushdb();
+  redis.disconnect();
+  return url.href;
+};
+
+/** What a service's config schema needs, for a service started inside a test. Port 0 takes a free one. */
+export const serviceEnv = (name: string, directory: string, redisUrl: string): Record<string, string> => ({
+  NODE_ENV: 'test',
+  LOG_LEVEL: process.env.TEST_LOG_LEVEL ?? 'silent',
+  SECRET_KEY: TEST_SECRET,
+  REDIS_URL: redisUrl,
+  HOST: '127.0.0.1',
+  PORT: '0',
+  DATABASE_URL: `sqlite:///${join(directory, `${name}.db`)}`,
+});

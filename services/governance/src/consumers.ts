@@ -1,0 +1,3 @@
+import type { Consumers } from '@aitbc/chassis';
+
+export const createConsumers = (): Consumers<'governance'> => ({});

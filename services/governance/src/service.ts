@@ -1,0 +1,19 @@
+import { type Fail, standUp } from '@aitbc/chassis';
+import { routes } from '@aitbc/contracts';
+import { migrations } from '../migrations/index.ts';
+import type { Config } from './config.ts';
+import { createConsumers } from './consumers.ts';
+import { createHandlers } from './routes.ts';
+
+/** The composition root: every part with its plain dependencies, and nothing else. */
+export const startGovernance = (config: Config, fail: Fail) =>
+  standUp(
+    {
+      name: 'governance',
+      routes: routes.governance,
+      migrations,
+      compose: () => ({ handlers: createHandlers(), consumers: createConsumers(), schedule: [] }),
+    },
+    config,
+    fail,
+  );

@@ -1,0 +1,3 @@
+import type { Migrations } from '@aitbc/chassis';
+
+export const migrations: Migrations = {};
