@@ -1,4 +1,4 @@
-import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
+import { createHmac, createSecretKey, hkdfSync, type KeyObject, timingSafeEqual } from 'node:crypto';
 import { type Caller, Problem } from '@aitbc/contracts';
 
 /** The one header by which the gateway tells a service who calls. Stripped from every outside request. */
@@ -16,8 +16,16 @@ export interface SignedCaller {
 export const deriveKey = (secret: string, purpose: string): Buffer =>
   Buffer.from(hkdfSync('sha256', secret, 'aitbc', purpose, 32));
 
+// node:crypto imports raw bytes anew for each HMAC: 29 µs instead of 6.
+const imported = new WeakMap<Buffer, KeyObject>();
+const importedKey = (key: Buffer): KeyObject => {
+  const known = imported.get(key) ?? createSecretKey(key);
+  imported.set(key, known);
+  return known;
+};
+
 const mac = (key: Buffer, payload: string, method: string, url: string): Buffer =>
-  createHmac('sha256', key).update(`${payload}\n${method}\n${url}`).digest();
+  createHmac('sha256', importedKey(key)).update(`${payload}\n${method}\n${url}`).digest();
 
 /**
  * @param key from `deriveKey(SECRET_KEY, 'caller')`

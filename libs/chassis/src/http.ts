@@ -1,4 +1,5 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type Server, type ServerOptions } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import {
   type AnyRoute,
@@ -25,6 +26,8 @@ import type { Store, Trx } from './store.ts';
 const KEEP_ALIVE_MS = 120_000;
 const HEADERS_TIMEOUT_MS = 15_000;
 const REQUEST_TIMEOUT_MS = 30_000;
+/** How often the two above are looked at; Node's own 30 s would double them. */
+const TIMEOUTS_CHECKED_EVERY_MS = 2_000;
 const QUERY_LENGTH_MAX = 4_096;
 
 /** What a handler gets: the parsed parts of the request, who calls, and the way to write. */
@@ -161,7 +164,10 @@ const serve = (
     const body = parsePart(route.body, request.body, '');
 
     const gone = new AbortController();
-    response.on('close', () => gone.abort());
+    // Not after a whole answer: an abort makes an error with a stack, 50 µs a request.
+    response.on('close', () => {
+      if (!response.writableFinished) gone.abort();
+    });
     const { caller } = signed;
     const reply = await handler({
       params: params?.data,
@@ -203,6 +209,8 @@ const serve = (
 export const createHttp = <R extends Record<string, AnyRoute>>(options: {
   routes: R;
   handlers: Handlers<R>;
+  /** Sees every request first; it answers, or lets it through to this service's own routes. */
+  front?: RequestHandler;
   operations: (app: express.Express) => void;
   callerKey: Buffer;
   store: Store;
@@ -220,15 +228,24 @@ export const createHttp = <R extends Record<string, AnyRoute>>(options: {
     response.on('finish', () => {
       const labels = {
         method: request.method,
-        route: (request.route as { path?: string } | undefined)?.path ?? 'unmatched',
+        route:
+          (response.locals.route as string | undefined) ??
+          (request.route as { path?: string } | undefined)?.path ??
+          'unmatched',
         status: response.statusCode,
       };
       options.metrics.requests.inc(labels);
       options.metrics.requestDuration.observe(labels, (performance.now() - startedAt) / 1_000);
     });
-    if (request.url.length > QUERY_LENGTH_MAX)
-      return next(new Problem('URI_TOO_LONG', 'The address is too long.'));
     next();
+  });
+  if (options.front !== undefined) app.use(options.front);
+  app.use((request, _response, next) => {
+    next(
+      request.url.length > QUERY_LENGTH_MAX
+        ? new Problem('URI_TOO_LONG', 'The address is too long.')
+        : undefined,
+    );
   });
   options.operations(app);
   for (const [key, route] of Object.entries<AnyRoute>(options.routes)) {
@@ -241,17 +258,33 @@ export const createHttp = <R extends Record<string, AnyRoute>>(options: {
   return app;
 };
 
+/** What a server that faces the outside wants different. */
+export interface Listening {
+  readonly options?: ServerOptions;
+  /** PEM. With it the server speaks TLS alone. */
+  readonly tls?: { readonly cert: Buffer; readonly key: Buffer };
+  /** Before it listens: what Express does not see (broken requests, CONNECT, Expect). */
+  readonly prepare?: (server: Server) => void;
+}
+
 /** Listens, with every time-out set. Port 0 takes a free one. */
-export const listen = async (app: express.Express, host: string, port: number) => {
-  const server: Server = createServer(
-    {
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      requestTimeout: REQUEST_TIMEOUT_MS,
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      maxHeaderSize: 16 * 1024,
-    },
-    app,
-  );
+export const listen = async (
+  app: express.Express,
+  host: string,
+  port: number,
+  { options, tls, prepare }: Listening = {},
+) => {
+  const settings: ServerOptions = {
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    connectionsCheckingInterval: TIMEOUTS_CHECKED_EVERY_MS,
+    maxHeaderSize: 16 * 1024,
+    ...options,
+  };
+  const server: Server =
+    tls === undefined ? createServer(settings, app) : createTlsServer({ ...settings, ...tls }, app);
+  prepare?.(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, 4_096, resolve);
@@ -260,7 +293,7 @@ export const listen = async (app: express.Express, host: string, port: number) =
   return {
     server,
     port: address.port,
-    url: `http://${host.includes(':') ? `[${host}]` : host}:${address.port}`,
+    url: `${tls === undefined ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${address.port}`,
     /** Takes no new connection, lets requests in flight end, closes idle connections. */
     stop: async (): Promise<void> => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));

@@ -37,6 +37,7 @@ export type Consumers<D extends Destination> = { [N in ReceivedBy<D>]: Consumer<
 
 const BatchSchema: z.ZodType<Batch> = z.strictObject({
   stream: z.string().min(1).max(100),
+  floor: z.number().int().nonnegative().optional(),
   messages: z
     .array(
       z.strictObject({
@@ -123,6 +124,18 @@ export const startInbox = <D extends Destination>(options: {
   const receive = (trx: Trx, batch: Batch): void => {
     const before = trx.get(findStream, { stream: batch.stream }) ?? { watermark: 0, highest: 0 };
     let { watermark, highest } = before;
+    const missedUntil = (batch.floor ?? 0) - 1;
+    if (missedUntil > watermark) {
+      // Only a file that was restored from an older copy is behind what it acknowledged; the sender has them no more.
+      log.error(
+        { stream: batch.stream, from: watermark + 1, to: missedUntil },
+        'messages were missed: this file is older than what it acknowledged; reconcilers take over',
+      );
+      metrics.missedMessages.inc(missedUntil - watermark);
+      watermark = missedUntil;
+      highest = Math.max(highest, watermark);
+      trx.run(db.deleteFrom('inbox_ahead').where('stream', '=', batch.stream).where('seq', '<=', watermark));
+    }
     for (const message of batch.messages) {
       const { seq } = message;
       if (

@@ -1,3 +1,4 @@
+export * from './backup.ts';
 export * from './caller.ts';
 export * from './config.ts';
 export * from './failpoint.ts';

@@ -27,6 +27,11 @@ export const createMetrics = (service: string) => {
       labelNames: ['name', 'outcome'] as const,
       registers,
     }),
+    missedMessages: new Counter({
+      name: 'inbox_missed_messages_total',
+      help: 'Messages that a restored, older file can never receive',
+      registers,
+    }),
     scheduleRuns: new Counter({
       name: 'schedule_runs_total',
       help: 'Scheduled work, by name and outcome',

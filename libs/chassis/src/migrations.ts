@@ -48,8 +48,8 @@ const create = async (db: Kysely<unknown>): Promise<void> => {
        version INTEGER NOT NULL,
        payload TEXT NOT NULL,
        created_at_ms INTEGER NOT NULL,
-       PRIMARY KEY (destination, seq)
-     ) STRICT, WITHOUT ROWID`,
+       UNIQUE (destination, seq)
+     ) STRICT`,
     `CREATE TABLE inbox_stream (
        stream TEXT PRIMARY KEY,
        watermark INTEGER NOT NULL CHECK (watermark >= 0),

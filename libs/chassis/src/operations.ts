@@ -47,6 +47,32 @@ export const healthRoutes =
     });
   };
 
+/** Newest first, at most DEAD_LETTERS_MAX. @param before an id of the list before, to go on after it. */
+export const listDeadLetters = (service: string, store: Store, before?: string) => {
+  let query = db.selectFrom('dead_letter').selectAll().orderBy('id', 'desc').limit(DEAD_LETTERS_MAX);
+  if (before !== undefined) query = query.where('id', '<', before);
+  return store.read
+    .all(query)
+    .map(({ payload: _payload, version: _version, retry_at_ms, created_at_ms, ...row }) => ({
+      ...row,
+      service,
+      retry_at: toTimestampOrNull(retry_at_ms),
+      created_at: toTimestamp(created_at_ms),
+    }));
+};
+
+/** Tries a dead letter again from its first attempt, or forgets it. @throws Problem NOT_FOUND */
+export const actOnDeadLetter = async (store: Store, id: string, action: 'replay' | 'drop'): Promise<void> => {
+  const changed = await store.transact('dead_letter.act', (trx) =>
+    action === 'drop'
+      ? trx.run(db.deleteFrom('dead_letter').where('id', '=', id))
+      : trx.run(
+          db.updateTable('dead_letter').set({ retry_at_ms: Date.now(), attempts: 0 }).where('id', '=', id),
+        ),
+  );
+  if (changed === 0) throw new Problem('NOT_FOUND', 'No such dead letter.');
+};
+
 /** The operator's view of what could not be handled; for the gateway's admin routes, with an admin caller. */
 export const deadLetterRoutes =
   (service: string, store: Store, callerKey: Buffer) =>
@@ -64,16 +90,9 @@ export const deadLetterRoutes =
     };
     app.get(path, (request, response) => {
       demandAdmin(request);
-      const rows = store.read.all(
-        db.selectFrom('dead_letter').selectAll().orderBy('id', 'desc').limit(DEAD_LETTERS_MAX),
-      );
+      const { before } = request.query;
       response.json({
-        items: rows.map(({ payload: _payload, version: _version, retry_at_ms, created_at_ms, ...row }) => ({
-          ...row,
-          service,
-          retry_at: toTimestampOrNull(retry_at_ms),
-          created_at: toTimestamp(created_at_ms),
-        })),
+        items: listDeadLetters(service, store, typeof before === 'string' ? before : undefined),
       });
     });
     app.post(path, express.json({ limit: 4_096 }), async (request, response) => {
@@ -82,17 +101,7 @@ export const deadLetterRoutes =
       if (typeof id !== 'string' || (action !== 'replay' && action !== 'drop')) {
         throw new Problem('VALIDATION_ERROR', 'Send {id, action: "replay" | "drop"}.');
       }
-      const changed = await store.transact('dead_letter.act', (trx) =>
-        action === 'drop'
-          ? trx.run(db.deleteFrom('dead_letter').where('id', '=', id))
-          : trx.run(
-              db
-                .updateTable('dead_letter')
-                .set({ retry_at_ms: Date.now(), attempts: 0 })
-                .where('id', '=', id),
-            ),
-      );
-      if (changed === 0) throw new Problem('NOT_FOUND', 'No such dead letter.');
+      await actOnDeadLetter(store, id, action);
       response.json({ id, action });
     });
   };

@@ -23,10 +23,11 @@ export const createParameters = <S extends ServiceName>(store: Store, owner: S) 
   };
   load();
   return {
-    get: <N extends OwnedBy<S>>(name: N): ParameterValue<N> =>
-      (current.has(name)
-        ? current.get(name)
-        : PARAMETERS[name as ParameterName].default) as ParameterValue<N>,
+    /** @param unvoted holds until a vote; the registry's default unless the environment says otherwise. */
+    get: <N extends OwnedBy<S>>(
+      name: N,
+      unvoted: ParameterValue<N> = PARAMETERS[name as ParameterName].default as ParameterValue<N>,
+    ): ParameterValue<N> => (current.has(name) ? current.get(name) : unvoted) as ParameterValue<N>,
     /** The consumer of governance.parameter_changed. Another service's parameter and an older version are ignored. */
     apply: (trx: Trx, change: Payload<'governance.parameter_changed'>): void => {
       const parameter = PARAMETERS[change.name];

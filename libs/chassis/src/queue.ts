@@ -39,30 +39,39 @@ export interface BatchQueue {
   close(): Promise<void>;
 }
 
-/** A producer. Its connection is shared by all queues of the process. */
+/**
+ * A producer. Its connection is shared by all queues of the process; without one `add` throws at once.
+ * The queue is made when Redis first answers: made earlier, its first look at the server fails and is never repeated.
+ */
 export const openQueue = (name: string, connection: Redis): BatchQueue => {
-  const queue = new Queue(name, {
-    connection: connection as unknown as ConnectionOptions,
-    skipWaitingForReady: true,
-    defaultJobOptions: {
-      attempts: BATCH_ATTEMPTS,
-      backoff: { type: 'exponential', delay: 200 },
-      removeOnComplete: { count: KEPT_COMPLETED },
-      removeOnFail: { count: KEPT_FAILED },
-    },
-    // Nobody listens to queue events: keep the stream from growing to its default of 10,000.
-    streams: { events: { maxLen: 100 } },
-  });
-  queue.on('error', () => {});
+  let opened: Queue | undefined;
+  const ready = (): Queue => {
+    if (connection.status !== 'ready') throw new Error(`redis connection is ${connection.status}`);
+    opened ??= new Queue(name, {
+      connection: connection as unknown as ConnectionOptions,
+      skipWaitingForReady: true,
+      defaultJobOptions: {
+        attempts: BATCH_ATTEMPTS,
+        backoff: { type: 'exponential', delay: 200 },
+        removeOnComplete: { count: KEPT_COMPLETED },
+        removeOnFail: { count: KEPT_FAILED },
+      },
+      // Nobody listens to queue events: keep the stream from growing to its default of 10,000.
+      streams: { events: { maxLen: 100 } },
+    }).on('error', () => {});
+    return opened;
+  };
   return {
     add: async (jobName, data) => {
-      await queue.add(jobName, data);
+      await ready().add(jobName, data);
     },
     hasWaiting: async () => {
-      const counts = await queue.getJobCounts('waiting', 'delayed');
+      const counts = await ready().getJobCounts('waiting', 'delayed');
       return Object.values(counts).some((count) => count > 0);
     },
-    close: () => queue.close(),
+    close: async () => {
+      await opened?.close();
+    },
   };
 };
 

@@ -6,8 +6,9 @@ import {
   SERVICES,
   type ServiceName,
 } from '@aitbc/contracts';
+import type { RequestHandler } from 'express';
 import { deriveKey } from './caller.ts';
-import { createHttp, type Handlers, listen } from './http.ts';
+import { createHttp, type Handlers, type Listening, listen } from './http.ts';
 import { purgeIdempotency } from './idempotency.ts';
 import { type Consumers, startInbox } from './inbox.ts';
 import type { Fail, Running } from './lifecycle.ts';
@@ -37,6 +38,9 @@ export interface Parts<S extends ServiceName, R extends Record<string, AnyRoute>
   readonly consumers: Consumers<S>;
   readonly schedule: readonly Scheduled[];
   readonly dependencies?: Dependencies;
+  /** For a service that others reach through: sees every request before the routes. */
+  readonly front?: RequestHandler;
+  readonly listening?: Listening;
   /** Before the port opens: load caches, rebuild what lives in memory. */
   readonly start?: () => Promise<void> | void;
   /** While draining, before the store closes: end long-polls and streams. */
@@ -137,6 +141,7 @@ export const standUp = async <
   const app = createHttp({
     routes: definition.routes,
     handlers: parts.handlers,
+    ...(parts.front === undefined ? {} : { front: parts.front }),
     operations: (express) => {
       healthRoutes(name, metrics, dependencies)(express);
       deadLetterRoutes(name, store, callerKey)(express);
@@ -147,7 +152,7 @@ export const standUp = async <
     metrics,
     checkAnswers: config.NODE_ENV === 'test',
   });
-  const http = await listen(app, config.HOST, config.PORT);
+  const http = await listen(app, config.HOST, config.PORT, parts.listening);
   log.info({ url: http.url }, 'ready');
 
   return {

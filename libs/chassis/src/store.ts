@@ -87,6 +87,8 @@ export interface Trx extends Reader {
   savepoint<T>(fn: () => T): T;
   /** Runs after the commit reached the disk; forgotten on roll-back. For waking somebody, never for facts. */
   afterCommit(fn: () => void): void;
+  /** Numbers the writer knows without looking again, such as a last sequence; emptied whenever anything is undone. */
+  readonly memo: Map<string, number>;
   /** Wakes the subscribers of a topic after the commit. */
   notify(topic: string): void;
 }
@@ -228,6 +230,7 @@ export const openStore = async (options: {
 
   const { statement, all, get } = createReader(writer);
   const listeners = new Map<string, Set<() => void>>();
+  const memo = new Map<string, number>();
   let hooks: (() => void)[] = [];
   let depth = 0;
 
@@ -247,6 +250,7 @@ export const openStore = async (options: {
         statement(`RELEASE ${name}`).run();
       }
       hooks.length = hooksBefore;
+      memo.clear();
       throw error;
     } finally {
       depth -= 1;
@@ -261,6 +265,7 @@ export const openStore = async (options: {
       return statement(sql).run(parameters).changes;
     },
     savepoint,
+    memo,
     afterCommit: (fn) => hooks.push(fn),
     notify: (topic) => hooks.push(() => listeners.get(topic)?.forEach((listener) => void listener())),
   };
@@ -301,6 +306,7 @@ export const openStore = async (options: {
       statement('COMMIT').run();
     } catch (error) {
       if (writer.inTransaction) statement('ROLLBACK').run();
+      memo.clear();
       for (const item of group) item.reject(error);
       schedule();
       return;

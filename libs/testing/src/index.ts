@@ -1,4 +1,6 @@
 export * from './broker.ts';
 export * from './callers.ts';
 export * from './eventually.ts';
+export * from './mailbox.ts';
+export * from './ports.ts';
 export * from './scratch.ts';

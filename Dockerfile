@@ -1,0 +1,34 @@
+# One image for every service and the miner agent; which one runs is the command (see docker-compose.yml).
+
+FROM node:24-bookworm-slim AS dependencies
+WORKDIR /app
+# Only what decides the dependencies, so that a change of code does not install them again.
+COPY package.json package-lock.json .npmrc ./
+COPY libs/contracts/package.json libs/contracts/
+COPY libs/chassis/package.json libs/chassis/
+COPY libs/testing/package.json libs/testing/
+COPY services/gateway/package.json services/gateway/
+COPY services/jobs/package.json services/jobs/
+COPY services/miners/package.json services/miners/
+COPY services/market/package.json services/market/
+COPY services/payments/package.json services/payments/
+COPY services/governance/package.json services/governance/
+COPY clients/miner/package.json clients/miner/
+# No install scripts: the native parts come as binaries inside their packages.
+RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund && npm cache clean --force
+
+FROM node:24-bookworm-slim
+ENV NODE_ENV=production
+WORKDIR /app
+RUN (getent passwd node || useradd --create-home --uid 1000 node) && mkdir /data && chown node:node /data
+COPY --from=dependencies /app/node_modules node_modules
+COPY --from=dependencies /app/package.json ./
+COPY libs libs
+COPY services services
+COPY clients clients
+USER node
+# SQLite in WAL mode needs a real file system: a named volume, never a bind mount.
+VOLUME /data
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+  CMD ["node", "-e", "fetch('http://127.0.0.1:'+(process.env.API_PORT||process.env.PORT)+'/health').then((r)=>process.exit(r.ok?0:1),()=>process.exit(1))"]
+CMD ["node", "services/gateway/src/main.ts"]

@@ -1,0 +1,98 @@
+import { copyFileSync, existsSync, renameSync, rmSync } from 'node:fs';
+import Database from 'better-sqlite3';
+
+/** What a copy was found to hold, so that an operator can compare it with its neighbours. */
+export interface CopyReport {
+  readonly stream: string;
+  readonly bytes: number;
+  /** Messages not yet acknowledged when the copy was made. */
+  readonly outbox: number;
+}
+
+const inspect = (path: string): CopyReport => {
+  const db = new Database(path, { readonly: true, fileMustExist: true });
+  try {
+    const check = db.pragma('integrity_check', { simple: true });
+    if (check !== 'ok') throw new Error(`${path} is damaged: ${check}`);
+    const violations = db.pragma('foreign_key_check') as unknown[];
+    if (violations.length > 0) throw new Error(`${path}: ${violations.length} rows point nowhere`);
+    const { stream } = db.prepare('SELECT stream FROM store_identity').get() as { stream: string };
+    const { n } = db.prepare('SELECT count(*) AS n FROM outbox').get() as { n: number };
+    const bytes =
+      (db.pragma('page_count', { simple: true }) as number) *
+      (db.pragma('page_size', { simple: true }) as number);
+    return { stream, bytes, outbox: n };
+  } finally {
+    db.close();
+  }
+};
+
+/**
+ * Copies a service's file while the service writes to it, consistent as of one moment, and verifies the copy.
+ * @param onProgress called with the share done, 0–1
+ * @throws when the copy fails its integrity check; nothing is left at `target` then
+ */
+export const backUpFile = async (
+  source: string,
+  target: string,
+  onProgress: (share: number) => void = () => {},
+): Promise<CopyReport> => {
+  const partial = `${target}.partial`;
+  const db = new Database(source, { readonly: true, fileMustExist: true });
+  try {
+    await db.backup(partial, {
+      progress: ({ totalPages, remainingPages }) => {
+        onProgress(totalPages === 0 ? 0 : 1 - remainingPages / totalPages);
+        return 1_000;
+      },
+    });
+  } finally {
+    db.close();
+  }
+  try {
+    const copy = new Database(partial);
+    // One plain file, which can be moved and read anywhere.
+    copy.pragma('journal_mode = DELETE');
+    copy.close();
+    const report = inspect(partial);
+    renameSync(partial, target);
+    onProgress(1);
+    return report;
+  } catch (error) {
+    rmSync(partial, { force: true });
+    throw error;
+  }
+};
+
+/**
+ * Puts a copy in the place of a service's file. The service must not run.
+ * Its outgoing stream gets a new identity and is numbered from one: receivers keep a watermark per stream, and would
+ * drop as duplicates whatever the rewound file says under the old numbers.
+ */
+export const restoreFile = (copy: string, target: string): CopyReport => {
+  inspect(copy);
+  const partial = `${target}.partial`;
+  copyFileSync(copy, partial);
+  const db = new Database(partial);
+  try {
+    db.pragma('synchronous = FULL');
+    db.transaction(() => {
+      db.prepare(
+        `UPDATE store_identity SET stream = substr(stream, 1, instr(stream, '-')) || lower(hex(randomblob(6)))`,
+      ).run();
+      const rows = db
+        .prepare(
+          'SELECT rowid AS id, row_number() OVER (PARTITION BY destination ORDER BY seq) AS seq FROM outbox ORDER BY seq',
+        )
+        .all() as { id: number; seq: number }[];
+      // Ascending: each new number is at or below the old one, and free by then.
+      const move = db.prepare('UPDATE outbox SET seq = ? WHERE rowid = ?');
+      for (const row of rows) move.run(row.seq, row.id);
+    })();
+  } finally {
+    db.close();
+  }
+  for (const suffix of ['-wal', '-shm']) if (existsSync(target + suffix)) rmSync(target + suffix);
+  renameSync(partial, target);
+  return inspect(target);
+};

@@ -1,0 +1,11 @@
+/**
+ * A Redis written in JavaScript, as a process of its own: `node js-broker.ts <port>`.
+ * The package's own command listens on every interface without a password; this one stays on loopback.
+ */
+import { createRedisCommandExecutor, RedisServerState, Resp2Server } from 'js-redis-server/core';
+
+const { server } = new Resp2Server({
+  server: new RedisServerState({ databaseCount: 16 }),
+  executor: createRedisCommandExecutor(),
+});
+server.listen(Number(process.argv[2]), '127.0.0.1');
