@@ -1,0 +1,201 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { eventually } from '../testing/eventually.ts';
+import { type OpenAiApi, startOpenAiApi } from '../testing/openai-api.ts';
+import { createEmbedding } from './embedding.ts';
+import { JobFailure } from './executor.ts';
+import { createLlmInference, type LlmResult } from './llm_inference.ts';
+import { createOpenAiServer } from './openai-server.ts';
+
+let api: OpenAiApi;
+const { signal } = new AbortController();
+
+const llm = () => createLlmInference(createOpenAiServer(api.url, 'sk-llm'));
+const embedding = () => createEmbedding(createOpenAiServer(api.url, undefined));
+const ask = (parameters: Record<string, unknown>, context = { signal, progress: (_: number) => {} }) =>
+  llm().run({ model: 'tiny', prompt: 'Hi', ...parameters }, context) as Promise<LlmResult>;
+const failureOf = async (run: Promise<unknown>): Promise<JobFailure> => {
+  const error: unknown = await run.then(
+    () => new Error('it did not fail'),
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(JobFailure);
+  return error as JobFailure;
+};
+
+beforeEach(async () => {
+  api = await startOpenAiApi(['tiny', 'large'], ['nomic-embed-text']);
+});
+afterEach(() => api.close());
+
+describe('llm_inference', () => {
+  it('is offered with the models the server lists, without those that only embed', async () => {
+    expect(await llm().probe(signal)).toEqual({
+      offered: true,
+      detail: `${api.url}, 2 models`,
+      models: ['large', 'tiny'],
+    });
+    expect(api.seen.authorization).toBe('Bearer sk-llm');
+  });
+
+  it('is not offered without a server, without a model, or with a server that is something else', async () => {
+    api.failList(401);
+    expect(await llm().probe(signal)).toMatchObject({
+      offered: false,
+      reason: expect.stringContaining('--llm-key'),
+    });
+    api.failList(404);
+    expect(await llm().probe(signal)).toMatchObject({
+      offered: false,
+      reason: expect.stringContaining('answered 404'),
+    });
+    api.failList(0);
+    api.models.length = 0;
+    expect(await llm().probe(signal)).toMatchObject({
+      offered: false,
+      reason: expect.stringContaining('no language model'),
+    });
+    await api.close();
+    expect(await llm().probe(signal)).toEqual({
+      offered: false,
+      reason: `no server at ${api.url} (start Ollama or pass --llm-url)`,
+    });
+  });
+
+  it('streams the answer and reports progress by tokens', async () => {
+    const seen: number[] = [];
+    const result = await ask(
+      { max_tokens: 6, temperature: 0, seed: 7 },
+      { signal, progress: (value) => seen.push(value) },
+    );
+    expect(result).toEqual({
+      model: 'tiny',
+      text: 'Hello, world',
+      finish_reason: 'stop',
+      usage: { prompt_tokens: 3, completion_tokens: 3, total_tokens: 6 },
+    });
+    expect(Math.max(...seen)).toBeCloseTo(0.5);
+    expect(api.seen.chats[0]).toMatchObject({
+      messages: [{ role: 'user', content: 'Hi' }],
+      max_tokens: 6,
+      temperature: 0,
+      seed: 7,
+    });
+  });
+
+  it('passes messages on, and bounds an answer that the client left open', async () => {
+    const messages = [
+      { role: 'system', content: 'be brief' },
+      { role: 'user', content: 'Hi' },
+    ];
+    await ask({ prompt: undefined, messages });
+    expect(api.seen.chats[0]).toMatchObject({ messages, max_tokens: 2048 });
+    expect(api.seen.chats[0]).not.toHaveProperty('temperature');
+  });
+
+  it('reads the answer of a server that does not stream', async () => {
+    api.script.whole = true;
+    expect(await ask({})).toMatchObject({ text: 'Hello, world', finish_reason: 'stop' });
+  });
+
+  it('never returns half an answer', async () => {
+    api.script.end = 'cut';
+    expect(await failureOf(ask({}))).toMatchObject({ code: 'BACKEND_UNAVAILABLE', retryable: true });
+  });
+
+  it('ends the request when the job is stopped', async () => {
+    api.script.end = 'hold';
+    const controller = new AbortController();
+    const run = ask({}, { signal: controller.signal, progress: () => {} });
+    await eventually(() => expect(api.seen.chats).toHaveLength(1));
+    controller.abort();
+    await expect(run).rejects.toThrow();
+    await eventually(() => expect(api.seen.closedEarly).toBe(1));
+  });
+
+  it.each([
+    [400, 'BACKEND_REFUSED', false],
+    [401, 'BACKEND_UNAVAILABLE', true],
+    [429, 'BACKEND_BUSY', true],
+    [500, 'BACKEND_ERROR', true],
+  ])('a server that answers %i is %s', async (status, code, retryable) => {
+    api.script.error = { status, message: 'context is full' };
+    const failure = await failureOf(ask({}));
+    expect(failure).toMatchObject({ code, retryable });
+    expect(failure.message).not.toContain('context is full');
+    if (status === 400) expect(failure.detail).toBe('context is full');
+  });
+
+  it('a model that the server does not have may be elsewhere', async () => {
+    expect(await failureOf(ask({ model: 'huge' }))).toMatchObject({
+      code: 'MODEL_NOT_AVAILABLE',
+      retryable: true,
+    });
+  });
+
+  it('a server that is down is retryable', async () => {
+    await api.close();
+    expect(await failureOf(ask({}))).toMatchObject({ code: 'BACKEND_UNAVAILABLE', retryable: true });
+  });
+
+  it.each([
+    { prompt: '' },
+    { prompt: 'x'.repeat(200_001) },
+    { model: 7 },
+    { max_tokens: 0 },
+    { prompt: undefined, messages: [] },
+  ])('bad input is final', async (parameters) => {
+    expect((await failureOf(ask(parameters))).retryable).toBe(false);
+    expect(api.seen.chats).toEqual([]);
+  });
+});
+
+describe('embedding', () => {
+  it('is offered only once a model really answered, and tried again only when the list changes', async () => {
+    const executor = embedding();
+    expect(await executor.probe(signal)).toMatchObject({ offered: true, models: ['nomic-embed-text'] });
+    await executor.probe(signal);
+    expect(api.seen.embeddings).toBe(1);
+    api.models.push('another');
+    await executor.probe(signal);
+    expect(api.seen.embeddings).toBe(2);
+  });
+
+  it('is not offered by a server whose models do not embed', async () => {
+    const other = await startOpenAiApi(['tiny', 'large', 'huge', 'vast']);
+    const found = await createEmbedding(createOpenAiServer(other.url, undefined)).probe(signal);
+    expect(found).toMatchObject({ offered: false, reason: expect.stringContaining('no embedding from') });
+    expect(other.seen.embeddings).toBe(3);
+    await other.close();
+  });
+
+  it('returns a vector for each text, in their order', async () => {
+    const run = embedding().run(
+      { model: 'nomic-embed-text', input: ['a', 'bbb'] },
+      { signal, progress: () => {} },
+    );
+    expect(await run).toEqual({
+      model: 'nomic-embed-text',
+      embeddings: [
+        [1, 0.123456789, -1],
+        [3, 0.123456789, -1],
+      ],
+      usage: { prompt_tokens: 2, total_tokens: 2 },
+    });
+  });
+
+  it('takes a single text', async () => {
+    const run = embedding().run({ model: 'nomic-embed-text', input: 'ab' }, { signal, progress: () => {} });
+    expect(await run).toMatchObject({ embeddings: [[2, 0.123456789, -1]] });
+  });
+
+  it.each([{ input: '' }, { input: [] }, { input: [1] }, { input: Array.from({ length: 513 }, () => 'a') }])(
+    'bad input is final',
+    async (parameters) => {
+      const run = embedding().run(
+        { model: 'nomic-embed-text', ...parameters },
+        { signal, progress: () => {} },
+      );
+      expect((await failureOf(run)).retryable).toBe(false);
+    },
+  );
+});

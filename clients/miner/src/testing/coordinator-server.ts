@@ -1,0 +1,286 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { jobsRoutes, minersRoutes, newId } from '@aitbc/contracts';
+import type { Assignment, Heartbeat, ProgressReport, Registration, Report } from '../coordinator.ts';
+
+export const KEY = 'ak_miner_of_the_tests';
+
+/** What to answer instead of the truth: an HTTP answer, or a connection that is cut. */
+export type Fault =
+  | 'cut'
+  | { status: number; code?: string; headers?: Record<string, string>; html?: string };
+export type Place = 'register' | 'heartbeat' | 'poll' | 'progress' | 'result';
+
+interface JobRow {
+  readonly assignment: Assignment;
+  state: 'pending' | 'running' | 'completed' | 'failed' | 'cancelled';
+  report: string | undefined;
+}
+
+/**
+ * A coordinator for tests: one process, real HTTP, the contract's schemas on every body in and out, and faults on
+ * request. It holds polls for `holdMs` at most, so that tests end soon.
+ */
+export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
+  const jobs = new Map<string, JobRow>();
+  const miners = new Map<string, string>();
+  const faults = new Map<Place, Fault[]>();
+  const cancel = new Set<string>();
+  const drop = new Set<string>();
+  const seen = {
+    registrations: [] as Registration[],
+    heartbeats: [] as Heartbeat[],
+    polls: [] as { at: number; maxJobs: number; minerId: string | null }[],
+    progress: [] as (ProgressReport & { at: number })[],
+    reports: [] as Report[],
+    resultRequests: 0,
+    keys: new Set<string>(),
+  };
+  let waiting: (() => void)[] = [];
+  let heartbeatSeconds = 1;
+  let clockAheadMs = 0;
+  let openPolls = 0;
+  const serverTime = (): string => new Date(Date.now() + clockAheadMs).toISOString();
+
+  const answer = (response: ServerResponse, status: number, body: unknown, headers = {}): void => {
+    response.writeHead(status, {
+      'content-type': 'application/json',
+      date: new Date(Date.now() + clockAheadMs).toUTCString(),
+      ...headers,
+    });
+    response.end(JSON.stringify(body));
+  };
+  const refuse = (response: ServerResponse, status: number, code: string, headers = {}): void =>
+    answer(response, status, { error: { code, message: `${code} for a test`, details: {} } }, headers);
+
+  const register = (body: unknown, response: ServerResponse) => {
+    const parsed = minersRoutes.register.body?.safeParse(body);
+    if (parsed?.success !== true) return refuse(response, 422, 'VALIDATION_ERROR');
+    const registration = parsed.data;
+    seen.registrations.push(registration);
+    const name = registration.name ?? '';
+    const isNew = !miners.has(name);
+    const id = miners.get(name) ?? newId();
+    miners.set(name, id);
+    const miner = {
+      ...registration,
+      id,
+      name,
+      endpoint: null,
+      status: 'active',
+      last_heartbeat: serverTime(),
+      cuda_version: registration.cuda_version ?? null,
+      region: registration.region ?? null,
+      price_per_job: registration.price_per_job ?? 0,
+      inflight: 0,
+      reputation: 1,
+      jobs_completed: 0,
+      jobs_failed: 0,
+    };
+    answer(response, isNew ? 201 : 200, minersRoutes.register.responses[201].parse(miner));
+  };
+
+  const isKnown = (id: string | null | undefined): boolean =>
+    [...miners.values()].some((known) => known === id);
+
+  const heartbeat = (body: unknown, response: ServerResponse) => {
+    const beat = minersRoutes.heartbeat.body?.parse(body) as Heartbeat;
+    seen.heartbeats.push(beat);
+    if (!isKnown(beat.miner_id)) return refuse(response, 404, 'MINER_NOT_REGISTERED');
+    const named = (from: Set<string>): string[] => beat.inflight.filter((id) => from.has(id));
+    const reply = {
+      status: 'active',
+      server_time: serverTime(),
+      cancel: named(cancel),
+      drop: named(drop),
+      next_heartbeat_seconds: heartbeatSeconds,
+    };
+    answer(response, 200, minersRoutes.heartbeat.responses[200].parse(reply));
+  };
+
+  const poll = async (url: URL, response: ServerResponse) => {
+    const query = jobsRoutes.poll.query?.parse(Object.fromEntries(url.searchParams)) as { max_jobs: number };
+    const minerId = url.searchParams.get('miner_id');
+    seen.polls.push({ at: performance.now(), maxJobs: query.max_jobs, minerId });
+    if (!isKnown(minerId)) return refuse(response, 404, 'MINER_NOT_REGISTERED');
+    const pending = () =>
+      [...jobs.values()].filter((job) => job.state === 'pending').slice(0, query.max_jobs);
+    const until = performance.now() + holdMs;
+    openPolls += 1;
+    response.on('close', () => {
+      openPolls -= 1;
+    });
+    while (pending().length === 0 && performance.now() < until && !response.destroyed) {
+      await new Promise<void>((resolve) => {
+        waiting.push(resolve);
+        setTimeout(resolve, until - performance.now());
+      });
+    }
+    if (response.destroyed) return;
+    const items = pending();
+    for (const job of items) job.state = 'running';
+    answer(
+      response,
+      200,
+      jobsRoutes.poll.responses[200].parse({ items: items.map((job) => job.assignment) }),
+    );
+  };
+
+  const holderOf = (body: {
+    job_id: string;
+    lease: string;
+  }): JobRow | 'NOT_FOUND' | 'STALE_LEASE' | 'JOB_ALREADY_ENDED' => {
+    const job = jobs.get(body.job_id);
+    if (job === undefined) return 'NOT_FOUND';
+    if (job.assignment.lease !== body.lease) return 'STALE_LEASE';
+    return job.state === 'cancelled' ? 'JOB_ALREADY_ENDED' : job;
+  };
+
+  const progress = (body: unknown, response: ServerResponse) => {
+    const parsed = jobsRoutes.progress.body?.parse(body) as ProgressReport;
+    seen.progress.push({ ...parsed, at: performance.now() });
+    const job = holderOf(parsed);
+    if (typeof job === 'string') return refuse(response, job === 'NOT_FOUND' ? 404 : 409, job);
+    answer(response, 200, { status: 'running' });
+  };
+
+  const settle = (report: Report): { status: number; code?: string; verdict?: unknown } => {
+    const job = holderOf(report);
+    if (typeof job === 'string') return { status: job === 'NOT_FOUND' ? 404 : 409, code: job };
+    const json = JSON.stringify(report);
+    if (job.report !== undefined && job.report !== json) return { status: 409, code: 'RESULT_CONFLICT' };
+    if (job.report === undefined) seen.reports.push(report);
+    job.report = json;
+    job.state = report.status;
+    const receipt =
+      report.status === 'failed'
+        ? null
+        : {
+            id: newId(),
+            job_id: report.job_id,
+            miner_id: newId(),
+            result: report.result,
+            proof: 'a.b.c',
+            created_at: serverTime(),
+          };
+    return { status: 200, verdict: { status: job.state, receipt } };
+  };
+
+  const result = (body: unknown, response: ServerResponse) => {
+    seen.resultRequests += 1;
+    const parsed = jobsRoutes.result.body?.safeParse(body);
+    if (parsed?.success !== true) return refuse(response, 422, 'VALIDATION_ERROR');
+    if ('results' in parsed.data) {
+      const items = (parsed.data.results as Report[]).map((report) => {
+        const { status, code, verdict } = settle(report);
+        return code === undefined
+          ? { job_id: report.job_id, status, verdict }
+          : { job_id: report.job_id, status, error: { code, message: code, details: {} } };
+      });
+      return answer(response, 200, jobsRoutes.result.responses[200].parse({ items }));
+    }
+    const { status, code, verdict } = settle(parsed.data);
+    if (code !== undefined) return refuse(response, status, code);
+    answer(response, 200, jobsRoutes.result.responses[200].parse(verdict));
+  };
+
+  const placeOf = (path: string): Place | undefined =>
+    path === '/v1/miner/jobs'
+      ? 'poll'
+      : (['register', 'heartbeat', 'progress', 'result'] as const).find(
+          (place) => path === `/v1/miner/${place}`,
+        );
+
+  const handle = async (request: IncomingMessage, response: ServerResponse) => {
+    const url = new URL(request.url ?? '/', 'http://coordinator');
+    let text = '';
+    for await (const chunk of request.setEncoding('utf8')) text += chunk;
+    const place = placeOf(url.pathname);
+    if (place === undefined) return refuse(response, 404, 'NOT_FOUND');
+    const fault = faults.get(place)?.shift();
+    if (fault === 'cut') return void request.socket.destroy();
+    if (fault?.html !== undefined) {
+      response.writeHead(fault.status, { 'content-type': 'text/html', ...fault.headers });
+      return void response.end(fault.html);
+    }
+    if (fault !== undefined)
+      return refuse(response, fault.status, fault.code ?? 'INTERNAL_ERROR', fault.headers);
+    seen.keys.add(String(request.headers['x-api-key']));
+    if (request.headers['x-api-key'] !== KEY) return refuse(response, 401, 'UNAUTHENTICATED');
+    if (place === 'poll') return poll(url, response);
+    const body: unknown = JSON.parse(text);
+    ({ register, heartbeat, progress, result })[place](body, response);
+  };
+
+  let server: Server;
+  const listen = (port: number): Promise<void> => {
+    server = createServer((request, response) => {
+      handle(request, response).catch(() => response.destroy());
+    });
+    return new Promise((resolve) => server.listen(port, '127.0.0.1', () => resolve()));
+  };
+  const close = (): Promise<void> => {
+    for (const wake of waiting) wake();
+    server.closeAllConnections();
+    return new Promise((resolve) => server.close(() => resolve()));
+  };
+  await listen(0);
+  const { port } = server!.address() as AddressInfo;
+
+  return {
+    url: `http://127.0.0.1:${port}`,
+    seen,
+    /** @returns the id of a job that the next poll gets. */
+    submit(
+      jobType: Assignment['job_type'],
+      parameters: Record<string, unknown>,
+      { deadlineMs = 60_000 } = {},
+    ): string {
+      const id = newId();
+      const deadline = new Date(Date.now() + clockAheadMs + deadlineMs).toISOString();
+      const assignment = {
+        id,
+        job_type: jobType,
+        parameters,
+        attempt: 1,
+        lease: `lease-${id}`,
+        deadline_at: deadline,
+      };
+      jobs.set(id, { assignment, state: 'pending', report: undefined });
+      for (const wake of waiting) wake();
+      waiting = [];
+      return id;
+    },
+    stateOf: (id: string) => jobs.get(id)?.state,
+    reportOf: (id: string): Report => {
+      const report = seen.reports.find((one) => one.job_id === id);
+      if (report === undefined) throw new Error(`no report of ${id} yet`);
+      return report;
+    },
+    /** The client cancels: the next heartbeat says so, and a result is refused from now on. */
+    cancel(id: string): void {
+      const job = jobs.get(id);
+      if (job !== undefined) job.state = 'cancelled';
+      cancel.add(id);
+    },
+    drop: (id: string) => void drop.add(id),
+    /** The next answers of a route, in order; after them it tells the truth again. */
+    fail(place: Place, ...next: Fault[]): void {
+      faults.set(place, [...(faults.get(place) ?? []), ...next]);
+    },
+    faultsLeft: (place: Place): number => faults.get(place)?.length ?? 0,
+    openPolls: () => openPolls,
+    /** As after the loss of its database. */
+    forgetMiners: () => miners.clear(),
+    setHeartbeatSeconds(seconds: number): void {
+      heartbeatSeconds = seconds;
+    },
+    setClockAhead(ms: number): void {
+      clockAheadMs = ms;
+    },
+    close,
+    /** The same port and the same state, as after a restart. */
+    reopen: () => listen(port),
+  };
+};
+export type CoordinatorServer = Awaited<ReturnType<typeof startCoordinatorServer>>;
