@@ -1,0 +1,191 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { type Stack, startStack } from '../scripts/stack.ts';
+import { batchCycles, dispatchLatency, fill, pollCost, singleCycles } from './cycles.ts';
+import { call, demand, hammer, median, percentile } from './load.ts';
+
+const usage = `npm run bench -- [options]
+
+Starts the whole system in a scratch folder and measures it through the gateway, with a bare Express echo behind the
+same proxy library measured in the same run, in turns. Takes about 8 minutes; everything runs on loopback.
+
+  --depths 0,10000,1000000   jobs waiting while submit and poll are measured
+  --seconds 5                length of each round of single requests
+  --rounds 3                 rounds of system and reference, in turns; medians are printed
+  --quick                    depths 0 and 10000, one round of 2 s
+  --dispatchers 2            dispatch workers`;
+
+const { values } = parseArgs({
+  options: {
+    depths: { type: 'string', default: '0,10000,1000000' },
+    seconds: { type: 'string', default: '5' },
+    rounds: { type: 'string', default: '3' },
+    dispatchers: { type: 'string', default: '2' },
+    quick: { type: 'boolean', default: false },
+    help: { type: 'boolean', short: 'h' },
+  },
+});
+
+/** Requests in flight during single-request rounds: enough to fill both cores, few enough not to measure a queue. */
+const WIDTH = 32;
+
+const job = {
+  job_type: 'language_detection',
+  parameters: { text: 'Guten Morgen, liebe Welt' },
+  ttl_seconds: 86_400,
+};
+
+const say = (text: string) => console.log(text);
+const row = (what: string, figure: string, goal: string) =>
+  say(`${what.padEnd(58)}${figure.padStart(24)}   ${goal}`);
+
+const startEcho = async (): Promise<{ url: string; processes: ChildProcess[] }> => {
+  const script = join(import.meta.dirname, 'echo.ts');
+  const upstream = fork(script, ['upstream']);
+  const [upstreamPort] = await once(upstream, 'message');
+  const proxy = fork(script, ['proxy', `http://127.0.0.1:${upstreamPort}`]);
+  const [port] = await once(proxy, 'message');
+  return { url: `http://127.0.0.1:${port}`, processes: [upstream, proxy] };
+};
+
+const submitAgainstEcho = async (stack: Stack, echo: string, rounds: number, seconds: number) => {
+  const client = stack.keys.client as string;
+  const submit = () =>
+    call(stack.url, 'POST', '/v1/client/jobs', client, job).then((answer) => demand(answer, 201));
+  const reference = () =>
+    call(echo, 'POST', '/v1/client/jobs', client, job).then((answer) => demand(answer, 201));
+  await hammer(WIDTH, 1, submit);
+  await hammer(WIDTH, 1, reference);
+  const ours: number[] = [];
+  const theirs: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    ours.push((await hammer(WIDTH, seconds, submit)).perSecond);
+    theirs.push((await hammer(WIDTH, seconds, reference)).perSecond);
+  }
+  return {
+    ours: median(ours),
+    theirs: median(theirs),
+    ratio: median(ours.map((value, i) => value / (theirs[i] ?? 1))),
+  };
+};
+
+const main = async () => {
+  const depths = values.quick ? [0, 10_000] : values.depths.split(',').map(Number);
+  const rounds = values.quick ? 1 : Number(values.rounds);
+  const seconds = values.quick ? 2 : Number(values.seconds);
+  const dataDir = mkdtempSync(join(tmpdir(), 'bench-'));
+  say('Starting the system and the reference ...');
+  const stack = await startStack({
+    dataDir,
+    apiPort: 0,
+    demoMiner: false,
+    exitOnSignals: true,
+    dispatchers: Number(values.dispatchers),
+    extraEnv: {
+      LOG_LEVEL: 'warn',
+      RATE_LIMIT_CLIENT_PER_MINUTE: '1000000',
+      RATE_LIMIT_MINER_PER_MINUTE: '1000000',
+      RATE_LIMIT_USER_PER_MINUTE: '1000000',
+    },
+    log: (line, name) => {
+      if (/warn|error|"level":[456]0/i.test(line)) console.error(`${name ?? ''} ${line}`);
+    },
+  });
+  const echo = await startEcho();
+  try {
+    const keys = {
+      client: stack.keys.client as string,
+      miner: stack.keys.miner as string,
+      admin: stack.keys.admin as string,
+    };
+    const me = demand(await call(stack.url, 'GET', '/v1/users/me', keys.client), 200);
+    const account = me.body.account_id ?? me.body.user_id ?? me.body.id;
+    demand(
+      await call(stack.url, 'POST', `/v1/admin/accounts/${account}/credit`, keys.admin, {
+        amount: 1_000_000,
+        reason: 'bench',
+      }),
+      200,
+      201,
+    );
+
+    say(
+      `\n${new Date().toISOString()}  Node ${process.version}  ${WIDTH} requests in flight  ${values.dispatchers} dispatch workers\n`,
+    );
+
+    const latency = await dispatchLatency(stack.url, keys, {
+      perSecond: 100,
+      seconds: values.quick ? 5 : 15,
+    });
+    row(
+      "submit → job in a miner's hands, 100 jobs/s, p50",
+      `${percentile(latency, 0.5).toFixed(1)} ms`,
+      'at most 10',
+    );
+    row(
+      "submit → job in a miner's hands, 100 jobs/s, p99",
+      `${percentile(latency, 0.99).toFixed(1)} ms`,
+      'at most 50',
+    );
+
+    const single = await singleCycles(stack.url, keys, { jobs: values.quick ? 1_000 : 5_000 });
+    row(
+      'full cycle, single requests, paid, to receipt',
+      `${single.receiptsPerSecond.toFixed(0)}/s`,
+      'at least 300',
+    );
+    row(
+      'full cycle, single requests, paid, to released escrow',
+      `${single.releasedPerSecond.toFixed(0)}/s`,
+      'at least 300',
+    );
+
+    const batch = await batchCycles(stack.url, keys, { jobs: values.quick ? 10_000 : 50_000 });
+    row('full cycle, batches, paid, to receipt', `${batch.receiptsPerSecond.toFixed(0)}/s`, 'at least 2,000');
+    row(
+      'full cycle, batches, paid, to released escrow',
+      `${batch.releasedPerSecond.toFixed(0)}/s`,
+      'at least 2,000',
+    );
+
+    let emptyPollMs: number | undefined;
+    let waiting = 0;
+    for (const depth of depths) {
+      say('');
+      const filled = await fill(stack.url, keys.client, depth - waiting, (done, total) => {
+        if (process.stdout.isTTY)
+          process.stdout.write(
+            `\r  filling the queue: ${done.toLocaleString()} of ${total.toLocaleString()}   `,
+          );
+      });
+      if (filled.perSecond > 0)
+        row(`batch submit, to ${depth.toLocaleString()} waiting`, `${filled.perSecond.toFixed(0)}/s`, '');
+      const submit = await submitAgainstEcho(stack, echo.url, rounds, seconds);
+      row(
+        `submit, ${depth.toLocaleString()} waiting`,
+        `${submit.ours.toFixed(0)}/s`,
+        `echo ${submit.theirs.toFixed(0)}/s, ratio ${submit.ratio.toFixed(2)} (at least 0.60)`,
+      );
+      const poll = await pollCost(stack.url, keys, 500);
+      const pollMs = median(poll.took);
+      emptyPollMs ??= pollMs;
+      row(
+        `poll that takes a job, ${depth.toLocaleString()} waiting, p50`,
+        `${pollMs.toFixed(2)} ms`,
+        `${(pollMs / emptyPollMs).toFixed(2)}× of ${depths[0]?.toLocaleString()} waiting (at most 2)`,
+      );
+      waiting = depth;
+    }
+  } finally {
+    for (const child of echo.processes) child.disconnect();
+    await stack.stop();
+    rmSync(dataDir, { recursive: true, force: true });
+  }
+};
+
+if (values.help) say(usage);
+else await main();
