@@ -3,6 +3,9 @@ import { z } from 'zod';
 /** What a service cannot start without is missing or wrong; `main` prints it and ends with code 2. */
 export class ConfigError extends Error {}
 
+/** How the secrets of a stack without a .env begin (docker-compose.yml): known to everybody, refused in production. */
+export const DEVELOPMENT_SECRET = 'development-only';
+
 /** Settings that every process of the stack reads. */
 export const commonConfig = {
   NODE_ENV: z.enum(['development', 'test', 'production']).default('development'),
@@ -47,6 +50,11 @@ export const loadConfig = <S extends z.ZodRawShape>(
     given.BUSINESS_TIME_SCALE !== '1'
   ) {
     problems.push('  BUSINESS_TIME_SCALE: is for development only');
+  }
+  if (given.NODE_ENV === 'production' && given.SECRET_KEY?.startsWith(DEVELOPMENT_SECRET)) {
+    problems.push(
+      '  SECRET_KEY: is the one of the development stack; make one with: openssl rand -base64 48',
+    );
   }
   if (Number(process.versions.napi) < 10) {
     problems.push(

@@ -97,7 +97,7 @@ export const deadLetterRoutes =
     });
     app.post(path, express.json({ limit: 4_096 }), async (request, response) => {
       demandAdmin(request);
-      const { id, action } = request.body as { id?: string; action?: string };
+      const { id, action } = (request.body ?? {}) as { id?: unknown; action?: unknown };
       if (typeof id !== 'string' || (action !== 'replay' && action !== 'drop')) {
         throw new Problem('VALIDATION_ERROR', 'Send {id, action: "replay" | "drop"}.');
       }

@@ -32,6 +32,26 @@ export const connectRedis = (url: string, log: Log, options: RedisOptions = {}):
   return redis;
 };
 
+/**
+ * What is wrong with a broker that answers: it may throw work away. Null when nothing is, or when it does not say
+ * (hosted ones refuse CONFIG).
+ */
+export const brokerProblem = async (redis: Redis, isProduction: boolean): Promise<string | null> => {
+  const setting = async (name: string) => ((await redis.config('GET', name)) as string[])[1];
+  try {
+    const policy = await setting('maxmemory-policy');
+    if (policy !== undefined && policy !== 'noeviction') {
+      return `redis may evict work: maxmemory-policy is ${policy}, set it to noeviction`;
+    }
+    if (isProduction && (await setting('appendonly')) === 'no') {
+      return 'redis forgets at a restart: set appendonly to yes';
+    }
+    return null;
+  } catch {
+    return null;
+  }
+};
+
 export interface BatchQueue {
   add(name: string, data: unknown): Promise<void>;
   /** Something waits for a worker: what runs does not count, its worker may be dead. */
@@ -97,6 +117,7 @@ export const openWorker = (options: {
 }): QueueWorker => {
   const { log } = options;
   let lastMovedAt = performance.now();
+  const inHand = new Set<Promise<void>>();
   const connection = connectRedis(options.redisUrl, log, {
     maxRetriesPerRequest: null,
     enableOfflineQueue: true,
@@ -105,7 +126,9 @@ export const openWorker = (options: {
     options.queue,
     async (job: Job) => {
       lastMovedAt = performance.now();
-      await options.process(job.data);
+      const work = options.process(job.data);
+      inHand.add(work);
+      await work.finally(() => inHand.delete(work));
       lastMovedAt = performance.now();
     },
     {
@@ -144,7 +167,12 @@ export const openWorker = (options: {
     stop: async () => {
       clearInterval(watchdog);
       watch.disconnect();
-      await worker.close();
+      // A graceful close waits for Redis, which may be away for long. What is in hand is waited for here instead:
+      // its effect is in the file, and when Redis hands the batch out again it is a duplicate.
+      const lost = new Promise<void>((resolve) => connection.once('close', resolve));
+      const closing = worker.close(connection.status !== 'ready');
+      await Promise.race([closing, lost]);
+      await Promise.allSettled(inHand);
       connection.disconnect();
     },
   };

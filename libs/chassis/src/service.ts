@@ -8,6 +8,7 @@ import {
 } from '@aitbc/contracts';
 import type { RequestHandler } from 'express';
 import { deriveKey } from './caller.ts';
+import { DEVELOPMENT_SECRET } from './config.ts';
 import { createHttp, type Handlers, type Listening, listen } from './http.ts';
 import { purgeIdempotency } from './idempotency.ts';
 import { type Consumers, startInbox } from './inbox.ts';
@@ -17,7 +18,7 @@ import { createMetrics, type Metrics } from './metrics.ts';
 import { type ChassisTables, chassisMigrations } from './migrations.ts';
 import { type Dependencies, deadLetterRoutes, healthRoutes } from './operations.ts';
 import { startRelay } from './outbox.ts';
-import { connectRedis } from './queue.ts';
+import { brokerProblem, connectRedis } from './queue.ts';
 import { builder, type Migrations, openStore, type Store } from './store.ts';
 import { type Scheduled, startTicker } from './ticker.ts';
 
@@ -95,6 +96,14 @@ export const standUp = async <
     migrations: { ...chassisMigrations, ...definition.migrations },
   });
   const redis = connectRedis(config.REDIS_URL, log);
+  let redisProblem: string | null = null;
+  redis.on('ready', async () => {
+    redisProblem = await brokerProblem(redis, config.NODE_ENV === 'production');
+    if (redisProblem !== null) log.error(redisProblem);
+  });
+  if (config.SECRET_KEY.startsWith(DEVELOPMENT_SECRET)) {
+    log.warn('this is a development stack: its keys and secrets are known to everybody; see .env.example');
+  }
   const callerKey = deriveKey(config.SECRET_KEY, 'caller');
 
   const parts = definition.compose({ config, store, log, metrics, redis });
@@ -129,7 +138,7 @@ export const standUp = async <
     // Requests are answered from the file; without Redis work is accepted and waits.
     redis: {
       required: false,
-      check: () => (redis.status === 'ready' ? null : `connection is ${redis.status}`),
+      check: () => (redis.status === 'ready' ? redisProblem : `connection is ${redis.status}`),
     },
     database: {
       required: true,

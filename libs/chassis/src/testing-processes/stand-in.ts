@@ -1,4 +1,5 @@
 import { defineRoute, Id, inboxQueue, type MessageName, messages, type ServiceName } from '@aitbc/contracts';
+import { eventually } from '@aitbc/testing';
 import { sql } from 'kysely';
 import { z } from 'zod';
 import {
@@ -116,10 +117,10 @@ export const startStandIn = async (
       compose: (standing) => {
         store = standing.store;
         const own = openQueue(inboxQueue(name), standing.redis);
-        publish = (data) => own.add('batch', data);
+        publish = (data) => eventually(() => own.add('batch', data).then(() => true)).then(() => {});
         return {
           handlers: handlersOf(standing.store),
-          consumers: consumersOf(name, onMessage) as Consumers<ServiceName>,
+          consumers: consumersOf(name, onMessage) as unknown as Consumers<ServiceName>,
           schedule: [],
         };
       },

@@ -1,0 +1,238 @@
+import { type Caller, newId } from '@aitbc/contracts';
+import { callerOf, eventually, scratchDirectory, scratchRedis, serviceEnv, someone } from '@aitbc/testing';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { builder, CALLER_HEADER, type ChassisTables, deriveKey, signCaller } from './index.ts';
+import { effectsOf, type OnMessage, standInRoutes, startStandIn } from './testing-processes/stand-in.ts';
+
+const db = builder<ChassisTables>();
+const client = someone(['client']);
+type StandIn = Awaited<ReturnType<typeof startStandIn>>;
+
+let redisUrl: string;
+let directory: string;
+let services: StandIn[];
+let onMessage: OnMessage;
+
+const start = async (name: 'jobs' | 'payments'): Promise<StandIn> => {
+  const service = await startStandIn(
+    name,
+    serviceEnv(name, directory, redisUrl),
+    (reason) => expect.fail(reason),
+    (trx, message, payload) => onMessage(trx, message, payload),
+  );
+  services.push(service);
+  return service;
+};
+beforeEach(async () => {
+  redisUrl = await scratchRedis();
+  directory = scratchDirectory();
+  services = [];
+  onMessage = () => {};
+});
+afterEach(async () => {
+  for (const service of services) await service.stop();
+});
+
+const ids = (count: number): string[] => Array.from({ length: count }, newId);
+const onceEach = (about: string[]) => new Map(about.map((each) => [each, 1]));
+const escrowed = (seq: number | null, job_id: string) => ({
+  seq,
+  name: 'payments.escrowed',
+  version: 1,
+  payload: { payment_id: job_id, job_id, amount_minor: 1 },
+});
+const streamOf = (service: StandIn, stream: string) =>
+  service.store.read.get(db.selectFrom('inbox_stream').selectAll().where('stream', '=', stream));
+const aheadOf = (service: StandIn) => service.store.read.all(db.selectFrom('inbox_ahead').selectAll());
+const deadLetters = (service: StandIn) =>
+  service.store.read.all(db.selectFrom('dead_letter').selectAll().orderBy('id'));
+const unacknowledged = async (service: StandIn) => {
+  const text = await (await fetch(`${service.url}/metrics`)).text();
+  return Number(/^outbox_unacknowledged\{.*\} (\d+)$/m.exec(text)?.[1]);
+};
+
+test('there and back: every message has one effect, then nothing is kept of it', async () => {
+  const jobs = await start('jobs');
+  const payments = await start('payments');
+  const said = ids(450);
+  const caller = callerOf(jobs.url, client);
+  await Promise.all(
+    Array.from({ length: 9 }, (_, turn) =>
+      caller.call(standInRoutes.say, { body: { job_ids: said.slice(turn * 50, turn * 50 + 50) } }),
+    ),
+  );
+  await eventually(async () => (await unacknowledged(jobs)) + (await unacknowledged(payments)) === 0);
+  expect(effectsOf(payments.store, 'jobs.submitted')).toEqual(onceEach(said));
+  expect(effectsOf(jobs.store, 'payments.escrowed')).toEqual(onceEach(said));
+  // The newest row of a destination stays, so that its number is not given again.
+  const rows = jobs.store.read.all(db.selectFrom('outbox').select(['destination', 'seq']));
+  expect(rows).toEqual([{ destination: 'payments', seq: 450 }]);
+  expect(streamOf(payments, jobs.store.stream)).toMatchObject({ watermark: 450, highest: 450 });
+  expect(aheadOf(payments)).toEqual([]);
+});
+
+test('duplicates, disorder and gaps: one effect each, and the watermark waits for the gap', async () => {
+  const jobs = await start('jobs');
+  const all = ids(40);
+  const message = (seq: number) => escrowed(seq, all[seq - 1] as string);
+  const send = (...seqs: number[]) => jobs.publish({ stream: 'peer-1', messages: seqs.map(message) });
+  await send(3, 2);
+  await send(1, 2, 3);
+  await send(6, 8, 8);
+  await eventually(() => streamOf(jobs, 'peer-1')?.highest === 8);
+  expect(streamOf(jobs, 'peer-1')).toMatchObject({ watermark: 3 });
+  expect(aheadOf(jobs).map(({ seq }) => seq)).toEqual([6, 8]);
+  // Everything again and again, backwards, from an order that a fixed seed shuffles.
+  let random = 7;
+  const shuffled = Array.from({ length: 200 }, () => {
+    random = (random * 1_103_515_245 + 12_345) % 2 ** 31;
+    return 1 + (random % 40);
+  });
+  for (let from = 0; from < 200; from += 10) await send(...shuffled.slice(from, from + 10));
+  await send(...Array.from({ length: 40 }, (_, index) => 40 - index));
+  await eventually(() => streamOf(jobs, 'peer-1')?.watermark === 40);
+  expect(aheadOf(jobs)).toEqual([]);
+  expect(effectsOf(jobs.store, 'payments.escrowed')).toEqual(onceEach(all));
+});
+
+test('the same number in another stream is another message; without a number each copy counts', async () => {
+  const jobs = await start('jobs');
+  const [one, other, unnumbered] = ids(3) as [string, string, string];
+  await jobs.publish({ stream: 'peer-1', messages: [escrowed(1, one)] });
+  await jobs.publish({ stream: 'peer-2', messages: [escrowed(1, other)] });
+  await jobs.publish({
+    stream: 'dispatcher',
+    messages: [escrowed(null, unnumbered), escrowed(null, unnumbered)],
+  });
+  await eventually(() => effectsOf(jobs.store, 'payments.escrowed').size === 3);
+  expect(effectsOf(jobs.store, 'payments.escrowed')).toEqual(
+    new Map([
+      [one, 1],
+      [other, 1],
+      [unnumbered, 2],
+    ]),
+  );
+});
+
+test('what cannot be read is set aside at once and holds nobody up', async () => {
+  const jobs = await start('jobs');
+  const [before, after] = ids(2) as [string, string];
+  await jobs.publish('not a batch at all');
+  await jobs.publish({ stream: 'peer-1', messages: 'nor this' });
+  await jobs.publish({
+    stream: 'peer-1',
+    messages: [
+      escrowed(1, before),
+      { seq: 2, name: 'nobody.said_this', version: 1, payload: {} },
+      { seq: 3, name: 'constructor', version: 1, payload: {} },
+      // Known, but not for this service.
+      { seq: 4, name: 'jobs.submitted', version: 1, payload: {} },
+      { ...escrowed(5, newId()), payload: { payment_id: 'no id' } },
+      escrowed(6, after),
+    ],
+  });
+  await eventually(() => effectsOf(jobs.store, 'payments.escrowed').has(after));
+  expect(effectsOf(jobs.store, 'payments.escrowed')).toEqual(onceEach([before, after]));
+  expect(streamOf(jobs, 'peer-1')).toMatchObject({ watermark: 6 });
+  await eventually(() => deadLetters(jobs).length === 6);
+  expect(deadLetters(jobs).every(({ retry_at_ms, attempts }) => retry_at_ms === null && attempts === 1)).toBe(
+    true,
+  );
+  expect(
+    deadLetters(jobs)
+      .map(({ name }) => name)
+      .sort(),
+  ).toEqual(['batch', 'batch', 'constructor', 'jobs.submitted', 'nobody.said_this', 'payments.escrowed']);
+});
+
+test('a poisonous message is undone alone, tried again with back-off, and done once when it can be', async () => {
+  const jobs = await start('jobs');
+  const all = ids(5);
+  const poison = all[2];
+  let tries: number[] = [];
+  let isHealed = false;
+  onMessage = (_trx, _name, payload) => {
+    if (payload.job_id !== poison || isHealed) return;
+    tries.push(performance.now());
+    throw new Error('not today');
+  };
+  await jobs.publish({ stream: 'peer-1', messages: all.map((id, index) => escrowed(index + 1, id)) });
+  await eventually(() => tries.length >= 4);
+  expect(effectsOf(jobs.store, 'payments.escrowed')).toEqual(onceEach(all.filter((id) => id !== poison)));
+  expect(streamOf(jobs, 'peer-1')).toMatchObject({ watermark: 5 });
+  expect(deadLetters(jobs)).toMatchObject([{ name: 'payments.escrowed', seq: 3, error: 'Error: not today' }]);
+  const gaps = tries.slice(1).map((at, index) => at - (tries[index] as number));
+  // 250, 500, 1,000 ms, each until the next look at the letters.
+  expect(gaps[1]).toBeGreaterThan(450);
+  expect(gaps[2]).toBeGreaterThan(950);
+  tries = [];
+  isHealed = true;
+  await eventually(() => deadLetters(jobs).length === 0);
+  expect(effectsOf(jobs.store, 'payments.escrowed')).toEqual(onceEach(all));
+});
+
+test('after its attempts a message waits for an operator, who replays or drops it', async () => {
+  const jobs = await start('jobs');
+  const payments = await start('payments');
+  let isHealed = false;
+  onMessage = (_trx, name) => {
+    if (name === 'dispatch.matched' && !isHealed) throw new Error('still broken');
+  };
+  // The catalogue gives dispatch.matched three attempts.
+  const matched = (seq: number) => ({
+    seq,
+    name: 'dispatch.matched',
+    version: 1,
+    payload: { poll_id: newId(), miner_id: newId(), job_ids: [newId()] },
+  });
+  await jobs.publish({ stream: 'peer-1', messages: [matched(1), matched(2)] });
+  await eventually(() => {
+    const letters = deadLetters(jobs);
+    return letters.length === 2 && letters.every(({ retry_at_ms }) => retry_at_ms === null);
+  });
+  expect(deadLetters(jobs).map(({ attempts }) => attempts)).toEqual([3, 3]);
+
+  const path = '/internal/dead-letters';
+  const key = deriveKey(serviceEnv('jobs', directory, redisUrl).SECRET_KEY as string, 'caller');
+  const call = async (caller: Caller | null, body?: unknown, url = jobs.url) => {
+    const method = body === undefined ? 'GET' : 'POST';
+    const header = signCaller(key, { caller, request_id: newId(), at_ms: Date.now() }, method, path);
+    const response = await fetch(url + path, {
+      method,
+      headers: { [CALLER_HEADER]: header, 'content-type': 'application/json' },
+      ...(body === undefined ? {} : { body: body === '' ? null : JSON.stringify(body) }),
+    });
+    return { status: response.status, body: (await response.json()) as { items: { id: string }[] } };
+  };
+  const admin = someone(['admin']);
+  expect((await fetch(jobs.url + path)).status).toBe(401);
+  expect((await call(null)).status).toBe(403);
+  expect((await call(client)).status).toBe(403);
+  expect((await call(client, { id: 'x', action: 'drop' })).status).toBe(403);
+  expect(await call(admin, { id: 'x', action: 'drop' })).toMatchObject({ status: 404 });
+  expect(await call(admin, { id: 'x', action: 'explode' })).toMatchObject({ status: 422 });
+  expect(await call(admin, [])).toMatchObject({ status: 422 });
+  expect(await call(admin, '')).toMatchObject({ status: 422 });
+  expect((await call(admin, undefined, payments.url)).body).toEqual({ items: [] });
+
+  const listed = await call(admin);
+  expect(listed.body.items).toHaveLength(2);
+  expect(listed.body.items[0]).toMatchObject({
+    service: 'jobs',
+    name: 'dispatch.matched',
+    retry_at: null,
+    error: 'Error: still broken',
+  });
+  expect(JSON.stringify(listed.body)).not.toContain('poll_id');
+  const [first, second] = listed.body.items as [{ id: string }, { id: string }];
+  // Replayed while the cause is there, it comes back to the operator.
+  await call(admin, { id: first.id, action: 'replay' });
+  await eventually(() => deadLetters(jobs).find(({ id }) => id === first.id)?.retry_at_ms !== null);
+  isHealed = true;
+  expect(await call(admin, { id: first.id, action: 'replay' })).toMatchObject({ status: 200 });
+  await eventually(() => deadLetters(jobs).length === 1);
+  expect(effectsOf(jobs.store, 'dispatch.matched')).toEqual(new Map([['', 1]]));
+  expect(await call(admin, { id: second.id, action: 'drop' })).toMatchObject({ status: 200 });
+  expect(deadLetters(jobs)).toEqual([]);
+  expect(effectsOf(jobs.store, 'dispatch.matched')).toEqual(new Map([['', 1]]));
+});
