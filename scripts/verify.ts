@@ -29,7 +29,7 @@ const PAGE = 500;
 export const verifyLedger = async (options: {
   url: string;
   from: number;
-  headers?: Record<string, string>;
+  headers?: Parameters<typeof createClient>[1];
   onProgress?: (done: { height: number; tip: number; transactions: number }) => void;
 }): Promise<Verdict> => {
   const { from } = options;

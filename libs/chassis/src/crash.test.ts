@@ -1,8 +1,9 @@
 import { newId } from '@aitbc/contracts';
 import { callerOf, eventually, scratchDirectory, scratchRedis, serviceEnv, someone } from '@aitbc/testing';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { Running } from './index.ts';
 import { type Child, ready, spawnStandIn } from './testing-processes/child.ts';
-import { standInRoutes } from './testing-processes/stand-in.ts';
+import { standInRoutes, startStandIn } from './testing-processes/stand-in.ts';
 
 // kill −9 at every step between commit, publish, mark, handle and ack: after a restart, one effect a message.
 
@@ -10,15 +11,18 @@ const client = someone(['client']);
 let directory: string;
 let redisUrl: string;
 let children: Child[];
+let survivors: Running[];
 
 beforeEach(async () => {
   directory = scratchDirectory();
   redisUrl = await scratchRedis();
   children = [];
+  survivors = [];
 });
 afterEach(async () => {
   for (const child of children) child.process.kill('SIGKILL');
   await Promise.all(children.map(({ ended }) => ended));
+  for (const survivor of survivors) await survivor.stop();
 });
 
 const spawn = async (name: 'jobs' | 'payments', more: Record<string, string> = {}): Promise<Child> => {
@@ -54,13 +58,13 @@ const steps = [
 ] as const;
 
 test.each(steps)('%s killed at %s', async (victim, failpoint) => {
-  const crash = (name: string) => (name === victim ? { FAILPOINT: failpoint } : {});
-  const [jobs, payments] = await Promise.all([
-    spawn('jobs', crash('jobs')),
-    spawn('payments', crash('payments')),
+  const other = victim === 'jobs' ? 'payments' : 'jobs';
+  const [killed, survivor] = await Promise.all([
+    spawn(victim, { FAILPOINT: failpoint }).then(ready),
+    startStandIn(other, serviceEnv(other, directory, redisUrl), (reason) => expect.fail(reason)),
   ]);
-  await Promise.all([ready(jobs), ready(payments)]);
-  const killed = victim === 'jobs' ? jobs : payments;
+  survivors.push(survivor);
+  const jobs = victim === 'jobs' ? killed : survivor;
 
   const job_ids: string[] = [];
   // Until it dies, and what it answered with 201 must come through.
@@ -71,14 +75,14 @@ test.each(steps)('%s killed at %s', async (victim, failpoint) => {
       if (reply?.status === 201) job_ids.push(...some);
       return killed.process.signalCode !== null || killed.process.exitCode !== null;
     },
-    { everyMs: 30, withinMs: 15_000 },
+    { everyMs: 50, withinMs: 15_000 },
   );
   expect(await killed.ended).toEqual(deadOfKill);
   expect(job_ids.length).toBeGreaterThan(0);
 
   const again = await ready(await spawn(victim));
-  const jobsUrl = victim === 'jobs' ? again.url : jobs.url;
-  const paymentsUrl = victim === 'payments' ? again.url : payments.url;
+  const jobsUrl = victim === 'jobs' ? again.url : survivor.url;
+  const paymentsUrl = victim === 'payments' ? again.url : survivor.url;
   await eventually(async () => (await unacknowledged(jobsUrl)) + (await unacknowledged(paymentsUrl)) === 0, {
     withinMs: 20_000,
     everyMs: 100,
@@ -105,7 +109,7 @@ test('an Idempotency-Key is known after a kill: the same answer, one effect', as
 
 test('a stop answers the request in flight, takes no new one, and ends with 0', async () => {
   const jobs = await ready(await spawn('jobs'));
-  const slow = callerOf(jobs.url, client).call(standInRoutes.slow, { body: { ms: 1_500, value: null } });
+  const slow = callerOf(jobs.url, client).call(standInRoutes.slow, { body: { ms: 1_500 } });
   // The request has arrived when another, sent later on its own connection, was answered.
   await counts(jobs.url, 'said');
   const before = performance.now();

@@ -68,10 +68,9 @@ const parseJson = (limit: number): RequestHandler =>
     strict: false,
     inflate: false,
     type: () => true,
+    // Must not throw a Problem: the parser writes a status into what is thrown here, outside any handler's reach.
     verify: (request, _response, buffer) => {
       (request as Received).rawBody = buffer;
-      if (buffer.includes('"__proto__"'))
-        throw new Problem('BAD_REQUEST', 'The field name __proto__ is not accepted.');
     },
   });
 
@@ -139,9 +138,15 @@ const serve = (
       request.originalUrl,
       Date.now(),
     );
-    if (!mayCall(route, signed.caller)) throw new Problem('FORBIDDEN', 'This credential may not do that.');
+    if (!mayCall(route, signed.caller)) {
+      throw signed.caller === null
+        ? new Problem('UNAUTHENTICATED', 'A credential is required.')
+        : new Problem('FORBIDDEN', 'This credential may not do that.');
+    }
     response.setHeader('x-request-id', signed.request_id);
 
+    if (request.rawBody?.includes('"__proto__"') === true)
+      throw new Problem('BAD_REQUEST', 'The field name __proto__ is not accepted.');
     const params = route.params?.safeParse(request.params);
     // An id that cannot exist is an object that does not exist.
     if (params !== undefined && !params.success) throw notFound('object');
@@ -223,6 +228,9 @@ export const createHttp = <R extends Record<string, AnyRoute>>(options: {
   app.disable('x-powered-by');
   app.disable('etag');
   app.set('query parser', 'simple');
+  // As the gateway routes: a path means one route, whoever reads it.
+  app.enable('case sensitive routing');
+  app.enable('strict routing');
   app.use((request, response, next) => {
     const startedAt = performance.now();
     response.on('finish', () => {

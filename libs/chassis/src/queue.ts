@@ -95,6 +95,17 @@ export const openQueue = (name: string, connection: Redis): BatchQueue => {
   };
 };
 
+/** Queues to look at, for a dashboard; they share `connection`. */
+export const openQueuesToWatch = (names: readonly string[], connection: Redis): Queue[] =>
+  names.map((name) => {
+    const queue = new Queue(name, {
+      connection: connection as unknown as ConnectionOptions,
+      skipWaitingForReady: true,
+    });
+    queue.on('error', () => {});
+    return queue;
+  });
+
 export interface QueueWorker {
   /** Finishes what runs, takes nothing new. */
   stop(): Promise<void>;

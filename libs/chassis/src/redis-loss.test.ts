@@ -80,6 +80,17 @@ test('FLUSHDB at any moment loses nothing and doubles nothing', async () => {
   redis.disconnect();
 });
 
+test('FLUSHDB takes the last that was sent, with nobody there to miss it: it is sent again', async () => {
+  const jobs = await start('jobs');
+  const redis = new Redis(broker.url);
+  await redis.flushdb();
+  await say(jobs.url, 20);
+  await eventually(async () => (await redis.llen('bull:payments-inbox:wait')) > 0);
+  await redis.flushdb();
+  redis.disconnect();
+  await settled(jobs, await start('payments'));
+});
+
 test('Redis away: intake answers, and when it is back everything arrives once', async () => {
   const jobs = await start('jobs');
   const payments = await start('payments');

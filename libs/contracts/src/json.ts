@@ -3,14 +3,17 @@ import { z } from 'zod';
 /** Deeper JSON than this is refused: no caller's data needs it, and a walker's stack does. */
 export const JSON_DEPTH_MAX = 32;
 
-const isShallow = (value: unknown, depth = 0): boolean => {
+const isPlain = (value: unknown, depth = 0): boolean => {
   if (value === null || typeof value !== 'object') return true;
-  if (depth >= JSON_DEPTH_MAX) return false;
-  return Object.values(value).every((inner) => isShallow(inner, depth + 1));
+  if (depth >= JSON_DEPTH_MAX || Object.hasOwn(value, '__proto__')) return false;
+  return Object.values(value).every((inner) => isPlain(inner, depth + 1));
 };
 
-/** Any JSON value, at most JSON_DEPTH_MAX deep. Size is bounded by the body limit of the route. */
+/** Any JSON value, at most JSON_DEPTH_MAX deep, no field `__proto__`. Size is bounded by the route's body limit. */
 export const Json = z
   .unknown()
   .refine((value) => value !== undefined, 'is required')
-  .refine((value) => isShallow(value), `must not be nested deeper than ${JSON_DEPTH_MAX}`);
+  .refine(
+    (value) => isPlain(value),
+    `must not be nested deeper than ${JSON_DEPTH_MAX}, nor hold a field __proto__`,
+  );

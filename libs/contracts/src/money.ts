@@ -6,8 +6,14 @@ export const MINOR_PER_AITBC = 100_000_000;
 export const MAX_AMOUNT = 10_000_000;
 export const CURRENCY = 'AITBC';
 
-/** @param amount AITBC with at most 8 decimals. @returns minor units, a safe integer. */
-export const toMinor = (amount: number): number => Math.round(amount * MINOR_PER_AITBC);
+/**
+ * Whole and fraction apart: one product of both would be off by one above 2^25 AITBC; so it is exact up to 2^26.
+ * @param amount AITBC with at most 8 decimals. @returns minor units, a safe integer.
+ */
+export const toMinor = (amount: number): number => {
+  const whole = Math.trunc(amount);
+  return whole * MINOR_PER_AITBC + Math.round((amount - whole) * MINOR_PER_AITBC);
+};
 
 /** @param minor integer minor units. @returns AITBC, the wire form. */
 export const fromMinor = (minor: number): number => minor / MINOR_PER_AITBC;

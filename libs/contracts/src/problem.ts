@@ -16,6 +16,7 @@ export const PROBLEM_STATUS = {
   NOT_FOUND: 404,
   MINER_NOT_REGISTERED: 404,
   METHOD_NOT_ALLOWED: 405,
+  REQUEST_TIMEOUT: 408,
   BODY_TOO_LARGE: 413,
   URI_TOO_LONG: 414,
   UNSUPPORTED_MEDIA_TYPE: 415,
@@ -42,10 +43,16 @@ export const PROBLEM_STATUS = {
   ALREADY_REVIEWED: 409,
   PROPOSAL_CLOSED: 409,
   PROPOSAL_NOT_EXECUTABLE: 409,
+  PROPOSAL_LIMIT_REACHED: 409,
   TIMELOCK_ACTIVE: 409,
   KEY_ALREADY_REVOKED: 409,
+  KEY_LIMIT_REACHED: 409,
   INVOICE_LIMIT_REACHED: 409,
+  MINER_LIMIT_REACHED: 409,
   PRICE_ABOVE_LIMIT: 409,
+  GPU_LIMIT_REACHED: 409,
+  ORDER_NOT_ENDED: 409,
+  TRANSACTION_NOT_SEALED: 409,
   // ours
   INTERNAL_ERROR: 500,
   BAD_GATEWAY: 502,
@@ -106,10 +113,15 @@ export const invalidField = (path: string, message: string): Problem =>
 
 /** Turns zod's issues into the contract's 422, at most 20 of them. `prefix` names the part: body fields have none. */
 export const validationProblem = (error: z.ZodError, prefix = ''): Problem => {
-  const issues = error.issues.slice(0, 20).map((issue) => ({
-    path: [prefix, ...issue.path.map(String)].filter((part) => part !== '').join('.'),
-    message: issue.message,
-  }));
+  const pathOf = (parts: readonly PropertyKey[]): string =>
+    [prefix, ...parts.map(String)].filter((part) => part !== '').join('.');
+  const issues = error.issues
+    .flatMap((issue) =>
+      issue.code === 'unrecognized_keys'
+        ? issue.keys.map((key) => ({ path: pathOf([...issue.path, key]), message: 'unknown field' }))
+        : [{ path: pathOf(issue.path), message: issue.message }],
+    )
+    .slice(0, 20);
   const first = issues[0];
   const message =
     first === undefined ? 'The request is not valid.' : `${first.path || 'body'}: ${first.message}`;

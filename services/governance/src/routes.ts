@@ -1,4 +1,151 @@
-import type { Handlers } from '@aitbc/chassis';
-import type { governanceRoutes } from '@aitbc/contracts';
+import type { Handlers, Store } from '@aitbc/chassis';
+import {
+  fromMinor,
+  type governanceRoutes,
+  Id,
+  invalidField,
+  notFound,
+  toTimestampOrNull,
+} from '@aitbc/contracts';
+import { EXECUTIONS, execute } from './commands/executing.ts';
+import type { Ruling } from './commands/ruling.ts';
+import { cancel, castVote, propose } from './commands/voting.ts';
+import { statesOf } from './domain.ts';
+import { latestSnapshot, powerAt, snapshotAt } from './store/blocks.ts';
+import { currentChanges } from './store/parameters.ts';
+import { findExecution, findExecutions, findProposal, listProposals, listVotes } from './store/proposals.ts';
+import type { ExecutionRow } from './tables.ts';
+import { viewExecution, viewParameters, viewProposal, viewVote } from './views.ts';
 
-export const createHandlers = (): Handlers<typeof governanceRoutes> => ({});
+/** How long an execute request waits for the ledger's answer before it says 202. */
+const SETTLE_WAIT_MS = 5_000;
+
+const toCursor = (id: string): string => Buffer.from(id).toString('base64url');
+const fromCursor = (cursor: string | undefined): string | undefined => {
+  if (cursor === undefined) return undefined;
+  const id = Id.safeParse(Buffer.from(cursor, 'base64url').toString());
+  if (!id.success) throw invalidField('query.cursor', 'must be the next_cursor of the page before');
+  return id.data;
+};
+
+/** One row more than a page shows is read, to know whether there is another page. */
+const toPage = <R extends { id: string }, T>(rows: R[], limit: number, view: (row: R) => T) => {
+  const shown = rows.slice(0, limit);
+  const last = shown.at(-1);
+  return {
+    items: shown.map(view),
+    next_cursor: rows.length > limit && last !== undefined ? toCursor(last.id) : null,
+  };
+};
+
+/** The execution once it ended, or as it stands when the wait is over or the caller went away. */
+const settled = async (store: Store, row: ExecutionRow, signal: AbortSignal): Promise<ExecutionRow> => {
+  const giveUp = AbortSignal.any([signal, AbortSignal.timeout(SETTLE_WAIT_MS)]);
+  const read = () => findExecution(store.read, row.proposal_id) ?? row;
+  let current = read();
+  while (current.status === 'settling' && !giveUp.aborted) {
+    await new Promise<void>((resolve) => {
+      const unsubscribe = store.subscribe(EXECUTIONS, done);
+      giveUp.addEventListener('abort', done, { once: true });
+      function done() {
+        unsubscribe();
+        giveUp.removeEventListener('abort', done);
+        resolve();
+      }
+    });
+    current = read();
+  }
+  return current;
+};
+
+export const createHandlers = (
+  store: Store,
+  ruling: Ruling,
+  now: () => number,
+): Handlers<typeof governanceRoutes> => ({
+  propose: (context) =>
+    context.write((trx) => ({
+      status: 201,
+      body: viewProposal(propose(trx, ruling, context.caller, context.body, now()), undefined),
+    })),
+
+  list: ({ query }) => {
+    const rows = listProposals(
+      store.read,
+      {
+        states: query.status === undefined ? undefined : statesOf(query.status),
+        type: query.type,
+        before: fromCursor(query.cursor),
+      },
+      query.limit + 1,
+    );
+    const executions = findExecutions(
+      store.read,
+      rows.map((row) => row.id),
+    );
+    return {
+      status: 200,
+      body: toPage(rows, query.limit, (row) => viewProposal(row, executions.get(row.id))),
+    };
+  },
+
+  get: ({ params }) => {
+    const row = findProposal(store.read, params.proposal_id);
+    if (row === undefined) throw notFound('proposal');
+    return { status: 200, body: viewProposal(row, findExecution(store.read, row.id)) };
+  },
+
+  votes: ({ params, query }) => {
+    if (findProposal(store.read, params.proposal_id) === undefined) throw notFound('proposal');
+    const rows = listVotes(store.read, params.proposal_id, fromCursor(query.cursor), query.limit + 1);
+    return { status: 200, body: toPage(rows, query.limit, viewVote) };
+  },
+
+  cancel: (context) =>
+    context.write((trx) => ({
+      status: 200,
+      body: viewProposal(cancel(trx, context.caller, context.params.proposal_id, now()), undefined),
+    })),
+
+  vote: (context) =>
+    context.write((trx) => ({
+      status: 200,
+      body: viewVote(castVote(trx, context.caller, context.body, now())),
+    })),
+
+  votingPower: ({ params, query }) => {
+    const { proposal_id } = query;
+    const proposal = proposal_id === undefined ? undefined : findProposal(store.read, proposal_id);
+    if (proposal_id !== undefined && proposal === undefined) throw notFound('proposal');
+    const snapshot =
+      proposal === undefined ? latestSnapshot(store.read) : snapshotAt(store.read, proposal.snapshot_height);
+    const power = snapshot === undefined ? 0 : powerAt(store.read, params.user_id, snapshot.height);
+    return {
+      status: 200,
+      body: {
+        user_id: params.user_id,
+        voting_power: fromMinor(power),
+        voting_supply: fromMinor(snapshot?.voting_supply_minor ?? 0),
+        height: snapshot?.height ?? null,
+        sealed_at: toTimestampOrNull(snapshot?.sealed_at_ms ?? null),
+        proposal_id: proposal_id ?? null,
+      },
+    };
+  },
+
+  parameters: () => ({ status: 200, body: { items: viewParameters(currentChanges(store.read)) } }),
+
+  execute: async (context) => {
+    const id = context.params.proposal_id;
+    let row: ExecutionRow | undefined;
+    const reply = await context.write((trx) => {
+      row = execute(trx, ruling, context.caller, id, now());
+      return { status: row.status === 'settling' ? 202 : 200, body: viewExecution(row) };
+    });
+    // A repeated key is answered from the stored reply, which may be older than the ledger's answer.
+    row ??= findExecution(store.read, id);
+    if (reply.status === 200 || row === undefined) return reply;
+    const ended = await settled(store, row, context.signal);
+    return { status: ended.status === 'settling' ? 202 : 200, body: viewExecution(ended) };
+  },
+});

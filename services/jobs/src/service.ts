@@ -1,19 +1,109 @@
-import { type Fail, standUp } from '@aitbc/chassis';
+import { ConfigError, createParameters, deriveKey, type Fail, type Store, standUp } from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
 import { migrations } from '../migrations/index.ts';
 import type { Config } from './config.ts';
 import { createConsumers } from './consumers.ts';
+import { DISPATCH } from './dispatcher/keys.ts';
+import { createEventStreams } from './event-stream.ts';
+import { createFleet } from './fleet.ts';
+import { createHints } from './hints.ts';
+import { createIndexSync } from './index-sync.ts';
+import { createLeases } from './lease.ts';
+import { createJobMetrics } from './metrics.ts';
+import { createPolls } from './polls.ts';
+import { createSigner, type PublicJwk, toJwk } from './receipts.ts';
 import { createHandlers } from './routes.ts';
+import { createSchedule } from './schedule.ts';
+import { createSeen } from './seen.ts';
+import { allLanes, allMiners } from './store/fleet.ts';
+import { countActive, countRunningOf } from './store/jobs.ts';
+import { ownSigningKey, receiptKeys, rememberKey } from './store/receipts.ts';
+import type { Work } from './work.ts';
 
-/** The composition root: every part with its plain dependencies, and nothing else. */
-export const startJobs = (config: Config, fail: Fail) =>
-  standUp(
+export { configShape } from './config.ts';
+export { dispatcherConfigShape } from './dispatcher/config.ts';
+export { startDispatcher } from './dispatcher/service.ts';
+
+/** A status answer does not wait longer than this for its place in the queue. */
+const POSITION_WAIT_MS = 200;
+
+const withinOrNull = <T>(promise: Promise<T>, ms: number): Promise<T | null> => {
+  let timer: NodeJS.Timeout;
+  const late = new Promise<null>((resolve) => {
+    timer = setTimeout(() => resolve(null), ms);
+  });
+  return Promise.race([promise.catch(() => null), late]).finally(() => clearTimeout(timer));
+};
+
+const loadKeys = async (store: Store, given: string | undefined) => {
+  const nowMs = Date.now();
+  const privateKey =
+    given ?? (await store.transact('jobs.signing_key', (trx) => ownSigningKey(trx, createSigner, nowMs)));
+  const signer = createSigner(privateKey);
+  await store.transact('jobs.signing_key', (trx) => rememberKey(trx, signer, nowMs));
+  const jwks = receiptKeys(store.read).map((key): PublicJwk => toJwk(key.x));
+  return { signer, jwks };
+};
+
+/**
+ * The composition root: every part with its plain dependencies, and nothing else.
+ * @throws ConfigError without a signing key in production
+ */
+export const startJobs = async (config: Config, fail: Fail) => {
+  if (config.NODE_ENV === 'production' && config.RECEIPT_SIGNING_KEY === undefined)
+    throw new ConfigError('RECEIPT_SIGNING_KEY is needed in production: receipts must outlive this machine.');
+  if (config.RECEIPT_SIGNING_KEY !== undefined) createSigner(config.RECEIPT_SIGNING_KEY);
+  return standUp(
     {
       name: 'jobs',
       routes: routes.jobs,
       migrations,
-      compose: () => ({ handlers: createHandlers(), consumers: createConsumers(), schedule: [] }),
+      compose: ({ store, redis, log, metrics }) => {
+        const epoch = Date.now();
+        const fleet = createFleet();
+        const hints = createHints({ redis, stream: `${store.stream}-hints`, log });
+        const runningOf = (minerId: string) => countRunningOf(store.read, minerId);
+        const polls = createPolls({ hints, fleet, runningOf, epoch });
+        const stopping = new AbortController();
+        const keys: Work['keys'] = { signer: undefined as never, jwks: [] };
+        const work: Work = {
+          store,
+          parameters: createParameters(store, 'jobs'),
+          fleet,
+          hints,
+          polls,
+          leases: createLeases(deriveKey(config.SECRET_KEY, 'lease')),
+          seen: createSeen(),
+          metrics: createJobMetrics(metrics, polls.size),
+          keys,
+          queuePosition: async (job) =>
+            redis.status === 'ready'
+              ? withinOrNull(redis.zrank(DISPATCH.lane(job.lane), DISPATCH.member(job)), POSITION_WAIT_MS)
+              : null,
+        };
+        const streams = createEventStreams(work);
+        const sync = createIndexSync({ work, redis, epoch, log });
+        return {
+          handlers: createHandlers(work, streams, stopping.signal),
+          consumers: createConsumers(work),
+          schedule: createSchedule(work, sync),
+          start: async () => {
+            Object.assign(keys, await loadKeys(store, config.RECEIPT_SIGNING_KEY));
+            for (const lane of allLanes(store.read)) fleet.setLane(lane.id, lane.requirement, epoch);
+            for (const miner of allMiners(store.read)) fleet.setMiner(miner);
+            Object.assign(work.metrics.active, countActive(store.read));
+          },
+          stop: async () => {
+            stopping.abort();
+            polls.endAll();
+            streams.endAll();
+            await hints.drain();
+            await hints.close();
+          },
+        };
+      },
     },
     config,
     fail,
   );
+};

@@ -1,5 +1,13 @@
 import { serviceConfig } from '@aitbc/chassis';
-import type { z } from 'zod';
+import { z } from 'zod';
 
-export const configShape = { ...serviceConfig };
+const Seconds = z.coerce.number().positive().max(86_400);
+
+export const configShape = {
+  ...serviceConfig,
+  /** An order that payments has not answered for so long cancels itself; a restart of payments fits in. */
+  BOOKING_HOLD_SECONDS: Seconds.default(30),
+  /** A running booking ends when its miner was away for so long. Real seconds, whatever BUSINESS_TIME_SCALE says. */
+  BOOKING_ABSENCE_SECONDS: Seconds.default(300),
+};
 export type Config = z.output<z.ZodObject<typeof configShape>>;

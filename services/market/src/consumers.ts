@@ -1,3 +1,18 @@
 import type { Consumers } from '@aitbc/chassis';
+import { minerChanged } from './commands/offer.ts';
+import { held, refused, settled } from './commands/saga.ts';
+import type { Holds } from './holds.ts';
+import type { Clock } from './store/stats.ts';
 
-export const createConsumers = (): Consumers<'market'> => ({});
+export const createConsumers = (holds: Holds, clock: () => Clock): Consumers<'market'> => ({
+  'miners.changed': (trx, message) => minerChanged(trx, message, clock()),
+  'payments.booking_held': (trx, message) => {
+    held(trx, message, clock());
+    holds.answered(trx, message.order_id);
+  },
+  'payments.booking_refused': (trx, message) => {
+    refused(trx, message, clock());
+    holds.answered(trx, message.order_id);
+  },
+  'payments.booking_settled': (trx, message) => settled(trx, message, clock()),
+});

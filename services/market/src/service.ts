@@ -3,7 +3,10 @@ import { routes } from '@aitbc/contracts';
 import { migrations } from '../migrations/index.ts';
 import type { Config } from './config.ts';
 import { createConsumers } from './consumers.ts';
+import { createHolds } from './holds.ts';
 import { createHandlers } from './routes.ts';
+import { createSchedule } from './schedule.ts';
+import { openOrders } from './store/order.ts';
 
 /** The composition root: every part with its plain dependencies, and nothing else. */
 export const startMarket = (config: Config, fail: Fail) =>
@@ -12,7 +15,19 @@ export const startMarket = (config: Config, fail: Fail) =>
       name: 'market',
       routes: routes.market,
       migrations,
-      compose: () => ({ handlers: createHandlers(), consumers: createConsumers(), schedule: [] }),
+      compose: ({ store, metrics }) => {
+        const clock = () => ({ now: Date.now(), scale: config.BUSINESS_TIME_SCALE });
+        const holds = createHolds(store);
+        metrics.gauge('market_open_orders', 'Bookings that wait for money, for their start or run', () =>
+          openOrders(store.read),
+        );
+        return {
+          handlers: createHandlers({ store, holds, clock, holdMs: config.BOOKING_HOLD_SECONDS * 1_000 }),
+          consumers: createConsumers(holds, clock),
+          schedule: createSchedule(store, clock, config.BOOKING_ABSENCE_SECONDS * 1_000),
+          stop: holds.stop,
+        };
+      },
     },
     config,
     fail,

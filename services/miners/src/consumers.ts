@@ -1,3 +1,28 @@
-import type { Consumers } from '@aitbc/chassis';
+import type { Consumers, Parameters } from '@aitbc/chassis';
+import { changePresence, creditPayment, endAttempt, startAttempt } from './commands.ts';
+import type { Roster } from './roster.ts';
 
-export const createConsumers = (): Consumers<'miners'> => ({});
+export const createConsumers = (options: {
+  roster: Roster;
+  parameters: Parameters<'miners'>;
+  now: () => number;
+}): Consumers<'miners'> => {
+  const { roster, parameters, now } = options;
+  return {
+    'governance.parameter_changed': parameters.apply,
+    'jobs.started': startAttempt,
+    'jobs.attempt_ended': (trx, ended) => endAttempt(trx, roster, ended, now()),
+    'jobs.miners_seen': (trx, { miner_ids, seen_at_ms }) => {
+      // The clock of jobs may run ahead of ours; nobody can be seen in the future.
+      const seenAtMs = Math.min(seen_at_ms, now());
+      const isFresh = now() - seenAtMs < parameters.get('heartbeat_timeout_seconds') * 1_000;
+      for (const id of miner_ids) {
+        const present = roster.get(id);
+        if (present === undefined) continue;
+        roster.seen(present, seenAtMs);
+        if (present.status === 'inactive' && isFresh) changePresence(trx, roster, id, 'seen', seenAtMs);
+      }
+    },
+    'payments.resolved': (trx, resolved) => creditPayment(trx, resolved, now()),
+  };
+};

@@ -1,4 +1,139 @@
-import type { Handlers } from '@aitbc/chassis';
-import type { minersRoutes } from '@aitbc/contracts';
+import type { Handlers, Parameters, Reader, Store } from '@aitbc/chassis';
+import {
+  type Caller,
+  fromMinor,
+  invalidField,
+  type minersRoutes,
+  Problem,
+  toTimestamp,
+} from '@aitbc/contracts';
+import { changePresence, register } from './commands.ts';
+import { directiveFor, idleReason, nextHeartbeatSeconds, reputation } from './domain.ts';
+import type { Present, Roster } from './roster.ts';
+import { attemptsOf, inflightOf, type Miner, minersOf, pageOfMiners } from './store.ts';
 
-export const createHandlers = (): Handlers<typeof minersRoutes> => ({});
+/** The cursor of a list is the id it ended with: ids rise with time and are made by one writer. */
+const cursorOf = (id: string): string => Buffer.from(id).toString('base64url');
+const idOfCursor = (cursor: string): string => {
+  const id = Buffer.from(cursor, 'base64url').toString();
+  if (!/^[0-9a-f-]{36}$/.test(id)) throw invalidField('query.cursor', 'is not a cursor of this list');
+  return id;
+};
+
+const shownMiner = (miner: Miner, seenAtMs: number, inflight: number) => ({
+  id: miner.id,
+  address: miner.address,
+  endpoint: miner.endpoint,
+  capabilities: JSON.parse(miner.capabilities),
+  status: miner.status,
+  last_heartbeat: toTimestamp(seenAtMs),
+  name: miner.name,
+  gpus: JSON.parse(miner.gpus),
+  cuda_version: miner.cuda_version,
+  models: JSON.parse(miner.models),
+  region: miner.region,
+  price_per_job: fromMinor(miner.price_per_job_minor),
+  concurrency: miner.concurrency,
+  inflight,
+  reputation: reputation(miner),
+  jobs_completed: miner.jobs_completed,
+  jobs_failed: miner.jobs_failed,
+});
+
+/** The miner that beats: the one named, or the only one of the account. */
+const beatingMiner = (roster: Roster, caller: Caller, minerId: string | undefined): Present => {
+  const ids = roster.idsOf(caller.account_id);
+  if (minerId === undefined && ids.size > 1) {
+    throw invalidField('miner_id', 'is needed: this account has several miners');
+  }
+  const [only] = ids;
+  const present = roster.get(minerId ?? only ?? '');
+  if (present?.account_id !== caller.account_id) {
+    throw new Problem('MINER_NOT_REGISTERED', 'No such miner; register it first.');
+  }
+  return present;
+};
+
+/** Which of the jobs that an agent has, or had until now, it is to stop. */
+const directives = (reader: Reader, present: Present, inflight: readonly string[]) => {
+  const stop = { cancel: [] as string[], drop: [] as string[] };
+  if (inflight.length === 0 && present.toTell.size === 0) return stop;
+  for (const jobId of new Set([...inflight, ...present.toTell])) {
+    const directive = directiveFor(attemptsOf(reader, jobId), present.id);
+    if (directive !== null) stop[directive].push(jobId);
+  }
+  present.toTell.clear();
+  return stop;
+};
+
+export const createHandlers = (options: {
+  store: Store;
+  roster: Roster;
+  parameters: Parameters<'miners'>;
+  now: () => number;
+}): Handlers<typeof minersRoutes> => {
+  const { store, roster, parameters, now } = options;
+  return {
+    register: (context) =>
+      context.write((trx) => {
+        const { miner, isNew } = register(trx, roster, context.caller, context.body, now());
+        const body = shownMiner(miner, miner.seen_at_ms, inflightOf(trx, miner.id));
+        return { status: isNew ? 201 : 200, body };
+      }),
+
+    heartbeat: async ({ caller, body }) => {
+      const present = beatingMiner(roster, caller, body.miner_id);
+      roster.seen(present, now());
+      if (present.status === 'inactive') {
+        await store.transact('miners.return', (trx) =>
+          changePresence(trx, roster, present.id, 'seen', now()),
+        );
+      }
+      return {
+        status: 200,
+        body: {
+          status: present.status,
+          server_time: toTimestamp(Date.now()),
+          ...directives(store.read, present, body.inflight),
+          next_heartbeat_seconds: nextHeartbeatSeconds(parameters.get('heartbeat_timeout_seconds')),
+        },
+      };
+    },
+
+    me: ({ caller }) => ({
+      status: 200,
+      body: {
+        items: minersOf(store.read, caller.account_id).map((miner) => {
+          const inflight = inflightOf(store.read, miner.id);
+          return {
+            ...shownMiner(miner, roster.get(miner.id)?.seenAtMs ?? miner.seen_at_ms, inflight),
+            jobs_lost: miner.jobs_lost,
+            earnings: fromMinor(miner.earned_minor),
+            idle_reason: idleReason({ status: miner.status, inflight, concurrency: miner.concurrency }),
+          };
+        }),
+      },
+    }),
+
+    list: ({ query }) => {
+      const beforeId = query.cursor === undefined ? undefined : idOfCursor(query.cursor);
+      const miners = pageOfMiners(store.read, { status: query.status, beforeId, limit: query.limit + 1 });
+      const items = miners.slice(0, query.limit);
+      const last = miners.length > query.limit ? items.at(-1) : undefined;
+      return {
+        status: 200,
+        body: {
+          items: items.map((miner) => ({
+            id: miner.id,
+            status: miner.status,
+            capabilities: JSON.parse(miner.capabilities),
+            gpus: JSON.parse(miner.gpus),
+            region: miner.region,
+            reputation: reputation(miner),
+          })),
+          next_cursor: last === undefined ? null : cursorOf(last.id),
+        },
+      };
+    },
+  };
+};

@@ -1,3 +1,4 @@
 import type { Migrations } from '@aitbc/chassis';
+import { ledger } from './0001-ledger.ts';
 
-export const migrations: Migrations = {};
+export const migrations: Migrations = { '0001-ledger': ledger };

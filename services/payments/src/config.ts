@@ -1,5 +1,11 @@
 import { serviceConfig } from '@aitbc/chassis';
-import type { z } from 'zod';
+import { z } from 'zod';
 
-export const configShape = { ...serviceConfig };
+export const configShape = {
+  ...serviceConfig,
+  LEDGER_SIGNING_KEY: z.string().min(1).optional().meta({
+    description:
+      'Signs blocks and payment statements: an Ed25519 private key, PKCS #8 DER in base64 (openssl genpkey -algorithm ed25519 -outform DER | base64 -w0). Required in production; made and kept in the payments database otherwise',
+  }),
+};
 export type Config = z.output<z.ZodObject<typeof configShape>>;

@@ -1,3 +1,88 @@
-import type { Consumers } from '@aitbc/chassis';
+import { type Consumers, sendAs, type Trx } from '@aitbc/chassis';
+import type { Payload } from '@aitbc/contracts';
+import { announceHeld, hold } from './commands/hold.ts';
+import { allocate } from './commands/mint.ts';
+import { type Deps, resolveByJob, resolveByOrder } from './commands/resolve.ts';
+import { openUser } from './store/accounts.ts';
+import {
+  findPaymentOfJob,
+  findPaymentOfOrder,
+  noteBookingEnd,
+  noteBookingOwner,
+  noteJobEnded,
+  noteJobOwner,
+  noteJobStarted,
+} from './store/payments.ts';
 
-export const createConsumers = (): Consumers<'payments'> => ({});
+const send = sendAs<'payments'>();
+
+const holdForJob = (trx: Trx, deps: Deps, job: Payload<'jobs.submitted'>): void => {
+  const { job_id, payment_amount_minor: amount_minor } = job;
+  if (amount_minor === null || amount_minor === 0 || findPaymentOfJob(trx, job_id) !== undefined) return;
+  const { payment_id, refusal } = hold(
+    trx,
+    deps,
+    {
+      job_id,
+      order_id: null,
+      payer_account_id: job.account_id,
+      credential_id: job.credential_id,
+      spend_cap_minor: job.spend_cap_minor,
+      amount_minor,
+      timeout_seconds: deps.parameters.get('escrow_timeout_seconds'),
+      ...(job.expires_at_ms == null ? {} : { not_before_ms: job.expires_at_ms + START_GRACE_MS }),
+    },
+    true,
+  );
+  if (refusal === null) announceHeld(trx, deps, { payment_id, job_id, amount_minor });
+  else send(trx, 'payments.refused', { payment_id, job_id, ...refusal });
+};
+
+/** A job that may still start keeps its funds: its own expiry comes first, and tells us. */
+const START_GRACE_MS = 60_000;
+
+/** What others tell. All of it may come twice and in any order; facts are kept, and decided on when they suffice. */
+export const createConsumers = (deps: Deps): Consumers<'payments'> => ({
+  'gateway.account_created': (trx, { account_id }) => {
+    openUser(trx, account_id, deps.now());
+  },
+  'jobs.submitted': (trx, job) => {
+    noteJobOwner(trx, job.job_id, job.account_id);
+    holdForJob(trx, deps, job);
+    trx.notify(`job:${job.job_id}`);
+  },
+  'jobs.started': (trx, { job_id, ...facts }) => noteJobStarted(trx, { id: job_id, ...facts }),
+  'jobs.ended': (trx, { job_id, started, ...facts }) => {
+    noteJobEnded(trx, { id: job_id, started: started ? 1 : 0, ...facts });
+    trx.notify(`job:${job_id}`);
+    resolveByJob(trx, deps, job_id);
+  },
+  'market.booking_requested': (trx, booking) => {
+    const { order_id, amount_minor } = booking;
+    if (findPaymentOfOrder(trx, order_id) !== undefined) return;
+    noteBookingOwner(trx, order_id, booking.owner_account_id);
+    const { payment_id, refusal } = hold(
+      trx,
+      deps,
+      {
+        job_id: null,
+        order_id,
+        payer_account_id: booking.booker_account_id,
+        credential_id: booking.credential_id,
+        spend_cap_minor: booking.spend_cap_minor,
+        amount_minor,
+        timeout_seconds: null,
+      },
+      true,
+    );
+    if (refusal !== null) return send(trx, 'payments.booking_refused', { order_id, ...refusal });
+    send(trx, 'payments.booking_held', { order_id, payment_id });
+    resolveByOrder(trx, deps, order_id);
+  },
+  'market.booking_ended': (trx, { order_id, pay_minor, reason }) => {
+    noteBookingEnd(trx, order_id, pay_minor, reason);
+    resolveByOrder(trx, deps, order_id);
+  },
+  'governance.allocation_approved': (trx, approved) => allocate(trx, deps, approved),
+  'governance.parameter_changed': (trx, change) => deps.parameters.apply(trx, change),
+});

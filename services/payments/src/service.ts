@@ -1,18 +1,48 @@
-import { type Fail, standUp } from '@aitbc/chassis';
+import { createParameters, type Fail, standUp } from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
 import { migrations } from '../migrations/index.ts';
+import { createAudit } from './audit.ts';
+import type { Deps } from './commands/resolve.ts';
 import type { Config } from './config.ts';
 import { createConsumers } from './consumers.ts';
-import { createHandlers } from './routes.ts';
+import { addGauges } from './gauges.ts';
+import { createHandlers } from './routes/index.ts';
+import { createSchedule, createSettler } from './schedule.ts';
+import { openSigner } from './signing.ts';
 
-/** The composition root: every part with its plain dependencies, and nothing else. */
-export const startPayments = (config: Config, fail: Fail) =>
+/**
+ * The composition root: every part with its plain dependencies, and nothing else.
+ * @param now the clock that deadlines and blocks go by; a test may run it faster
+ */
+export const startPayments = (config: Config, fail: Fail, now: () => number = Date.now) =>
   standUp(
     {
       name: 'payments',
       routes: routes.payments,
       migrations,
-      compose: () => ({ handlers: createHandlers(), consumers: createConsumers(), schedule: [] }),
+      compose: ({ store, log, metrics }) => {
+        const deps: Deps = { parameters: createParameters(store, 'payments'), now };
+        const signer = openSigner(store.read, config);
+        const settler = createSettler(store, deps, log);
+        const audit = createAudit(store, log);
+        addGauges(metrics, store.read, audit.mismatches);
+        return {
+          handlers: createHandlers(store, deps, signer),
+          consumers: createConsumers(deps),
+          schedule: [...createSchedule(store, deps, signer, settler), audit.schedule],
+          dependencies: {
+            ledger: {
+              required: false,
+              check: () => (audit.mismatches() === 0 ? null : 'a balance does not agree with its transfers'),
+            },
+          },
+          start: async () => {
+            await signer.keep(store);
+            settler.start();
+          },
+          stop: () => settler.stop(),
+        };
+      },
     },
     config,
     fail,

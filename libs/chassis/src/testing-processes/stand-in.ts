@@ -1,4 +1,12 @@
-import { defineRoute, Id, inboxQueue, type MessageName, messages, type ServiceName } from '@aitbc/contracts';
+import {
+  defineRoute,
+  Id,
+  inboxQueue,
+  Json,
+  type MessageName,
+  messages,
+  type ServiceName,
+} from '@aitbc/contracts';
 import { eventually } from '@aitbc/testing';
 import { sql } from 'kysely';
 import { z } from 'zod';
@@ -34,8 +42,6 @@ export const effectsOf = (store: Store, name: string): Map<string, number> => {
     counts.set(row.about, (counts.get(row.about) ?? 0) + 1);
   return counts;
 };
-
-const Depth = z.strictObject({ value: z.unknown() });
 
 /** Routes that show every path through chassis/http and nothing else. */
 export const standInRoutes = {
@@ -77,7 +83,11 @@ export const standInRoutes = {
     summary: 'Slow',
     who: ['client'],
     rate: 'client',
-    body: Depth.extend({ ms: z.number().int().max(5_000), throws: z.string().max(100).optional() }),
+    body: z.strictObject({
+      ms: z.number().int().max(5_000),
+      value: Json.optional(),
+      throws: z.string().max(100).optional(),
+    }),
     bodyLimitBytes: 2_048,
     responses: { 200: z.strictObject({ ok: z.boolean() }) },
   }),

@@ -8,6 +8,8 @@ import { marketMessages } from './market.ts';
 import { minersMessages } from './miners.ts';
 import { paymentsMessages } from './payments.ts';
 
+export { FIRST_BLOCK_HEIGHT } from './payments.ts';
+
 /** The one catalogue: everything the services say to each other. */
 export const messages = {
   ...jobsMessages,

@@ -6,6 +6,12 @@ import { Minor } from '../money.ts';
 /** Milliseconds since the epoch; messages carry numbers, only the public API speaks ISO. */
 const Ms = z.number().int().nonnegative();
 
+/**
+ * Rises with every offer that jobs makes, over restarts too. The same number again is a redelivery and gets the same
+ * match again; a lower one is old news.
+ */
+const Offer = z.number().int().positive();
+
 export const jobsMessages = {
   /** A job exists. Payments learns who owns it and holds `payment_amount_minor` when that is not null. */
   'jobs.submitted': defineMessage({
@@ -20,15 +26,21 @@ export const jobsMessages = {
       spend_cap_minor: Minor.nullable(),
       payment_amount_minor: Minor.nullable(),
       submitted_at_ms: Ms,
+      /** When it expires unless a miner holds it: its funds wait at least so long. */
+      expires_at_ms: Ms.optional(),
     }),
   }),
-  /** A job may run: match it now or park it in its lane. Sent again by the reconciler; parking twice is one parking. */
+  /**
+   * A job may run: match it now or park it in its lane. Sent again by the reconciler; parking twice is one parking.
+   * This and the three that follow are hints: the facts are in the file of jobs, which offers again what got lost.
+   */
   'jobs.queued': defineMessage({
     version: 1,
     from: 'jobs',
     to: ['dispatcher'],
     attempts: 10,
     schema: z.strictObject({
+      offer: Offer,
       job_id: Id,
       lane: z.string(),
       account_id: Id,
@@ -43,7 +55,7 @@ export const jobsMessages = {
     from: 'jobs',
     to: ['dispatcher'],
     attempts: 10,
-    schema: z.strictObject({ job_id: Id, lane: z.string() }),
+    schema: z.strictObject({ offer: Offer, job_id: Id, account_id: Id, lane: z.string() }),
   }),
   /** A miner's long-poll is open with free slots. */
   'jobs.capacity_opened': defineMessage({
@@ -52,11 +64,14 @@ export const jobsMessages = {
     to: ['dispatcher'],
     attempts: 10,
     schema: z.strictObject({
+      offer: Offer,
+      /** When this process of jobs started: polls of one before it are nobody's any more. */
+      epoch: Ms,
       poll_id: Id,
       miner_id: Id,
       slots: z.number().int().min(1).max(32),
-      /** The lanes this miner satisfies, best first is not implied. */
-      lanes: z.array(z.string()),
+      /** The lanes this miner satisfies, in no order. */
+      lanes: z.array(z.string()).max(500),
       /** Lower is offered work first (price, reputation, load). */
       rank: z.number(),
     }),

@@ -20,7 +20,11 @@ export const marketMessages = {
       amount_minor: Minor.min(1),
     }),
   }),
-  /** A booking is over: pay the owner `pay_minor` (fee taken off it), give the rest back. Said once an order. */
+  /**
+   * A booking is over: pay the owner `pay_minor` (fee taken off it), give the rest back. The same amount for one order
+   * each time it is said: again by the reconciler while payments.booking_settled has not come, and with 0 for a hold
+   * that came after the order was cancelled.
+   */
   'market.booking_ended': defineMessage({
     version: 1,
     from: 'market',

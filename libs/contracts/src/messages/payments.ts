@@ -3,6 +3,9 @@ import { Id } from '../ids.ts';
 import { defineMessage } from '../message.ts';
 import { Minor } from '../money.ts';
 
+/** The height of the first sealed block. */
+export const FIRST_BLOCK_HEIGHT = 0;
+
 export const paymentsMessages = {
   /** Funds for a job stand in escrow: it may be dispatched. */
   'payments.escrowed': defineMessage({
@@ -71,6 +74,7 @@ export const paymentsMessages = {
   /**
    * A block was sealed: the balances it changed, as they stand at its height. A block that touches more than 1,000
    * accounts comes in several parts. Escrow, mint, platform and treasury accounts are not in it: they cannot vote.
+   * Every block is told of, from FIRST_BLOCK_HEIGHT on and without a gap; one that changed no balance has an empty list.
    */
   'payments.block_sealed': defineMessage({
     version: 1,
@@ -82,7 +86,7 @@ export const paymentsMessages = {
       part: z.number().int().min(0),
       parts: z.number().int().min(1),
       sealed_at_ms: z.number().int(),
-      /** What exists outside the mint, at this height: the whole that a quorum is a share of. */
+      /** What exists outside the mint, at this height: no less than all voters and the treasury hold. */
       supply_minor: Minor,
       treasury_minor: Minor,
       balances: z.array(z.strictObject({ account_id: Id, balance_minor: Minor })).max(1_000),

@@ -44,7 +44,13 @@ export const JobSubmission = z
     payment_amount: Amount.optional(),
     ttl_seconds: Seconds.default(900).meta({ description: 'Start within' }),
     timeout_seconds: Seconds.default(300).meta({ description: 'Run within' }),
-    max_attempts: z.number().int().min(1).max(10).default(3),
+    max_attempts: z
+      .number()
+      .int()
+      .min(1)
+      .max(10)
+      .optional()
+      .meta({ description: 'Without it, the governed default_max_attempts (3 at the start)' }),
     labels: z.array(z.string().min(1).max(64)).max(10).default([]),
   })
   .meta({ id: 'JobSubmission' });

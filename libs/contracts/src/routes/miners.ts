@@ -88,6 +88,7 @@ export const minersRoutes = {
     description: 'The same key and name again answers 200 with the same id; work in hand is kept.',
     body: MinerRegistration,
     responses: { 200: Miner, 201: Miner },
+    errors: ['MINER_LIMIT_REACHED'],
   }),
   heartbeat: defineRoute({
     ...base,

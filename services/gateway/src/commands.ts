@@ -1,0 +1,196 @@
+import { sendAs, type Trx } from '@aitbc/chassis';
+import { newId, notFound, Problem, type Scope } from '@aitbc/contracts';
+import {
+  KEYS_PER_ACCOUNT_MAX,
+  keyRefusal,
+  newKey,
+  newSessionToken,
+  overlapEndsAt,
+  SESSION_ABSOLUTE_MS,
+  secretHash,
+  sessionEndsAt,
+  shownPrefix,
+} from './domain.ts';
+import * as rows from './store.ts';
+import type { ApiKeyTable, SessionTable } from './tables.ts';
+
+const send = sendAs<'gateway'>();
+
+export const createAccount = (trx: Trx, wallet_address: string | null, nowMs: number): string => {
+  const id = newId();
+  rows.insertAccount(trx, { id, wallet_address, created_at_ms: nowMs });
+  send(trx, 'gateway.account_created', { account_id: id, wallet_address });
+  return id;
+};
+
+/**
+ * Makes the stored bootstrap keys those of the configuration: new ones get an account, missing ones are revoked, ones
+ * that come back work again for the account they had. A key that an operator revoked stays revoked.
+ * @returns how many of the configuration's keys are refused for that reason.
+ */
+export const syncBootstrapKeys = (trx: Trx, keys: ReadonlyMap<string, Scope[]>, nowMs: number): number => {
+  const stored = new Map(rows.listBootstrapKeys(trx).map((row) => [row.key_sha256, row]));
+  let refused = 0;
+  for (const [key, scopeList] of keys) {
+    const key_sha256 = secretHash(key);
+    const scopes = JSON.stringify(scopeList);
+    const row = stored.get(key_sha256);
+    stored.delete(key_sha256);
+    if (row === undefined) {
+      const taken = rows.findKeyByHash(trx, key_sha256);
+      // Made through the API and then put into the configuration: it is that key, with that account.
+      if (taken !== undefined) continue;
+      rows.insertKey(trx, {
+        ...blankKey,
+        id: newId(),
+        account_id: createAccount(trx, null, nowMs),
+        key_sha256,
+        prefix: shownPrefix(key),
+        scopes,
+        source: 'environment',
+        created_at_ms: nowMs,
+      });
+      continue;
+    }
+    if (row.revoked_by === 'operator') refused += 1;
+    else rows.setBootstrapKey(trx, row.id, scopes, true);
+  }
+  for (const row of stored.values()) rows.revokeKeyRow(trx, row.id, 'configuration', nowMs);
+  return refused;
+};
+
+const blankKey = {
+  label: null,
+  last_used_at_ms: null,
+  expires_at_ms: null,
+  revoked_at_ms: null,
+  revoked_by: null,
+  rate_limit_per_minute: null,
+  spend_cap_minor: null,
+  replaces: null,
+} satisfies Partial<ApiKeyTable>;
+
+export interface KeyWish {
+  account_id: string;
+  scopes: readonly Scope[];
+  label: string | null;
+  expires_at_ms: number | null;
+  spend_cap_minor: number | null;
+  rate_limit_per_minute: number | null;
+  source: 'user' | 'admin';
+  replaces: string | null;
+}
+
+export interface MadeKey {
+  row: ApiKeyTable;
+  /** The only time it is seen. */
+  key: string;
+}
+
+export const createKey = (trx: Trx, wish: KeyWish, environment: string, nowMs: number): MadeKey => {
+  if (wish.source === 'user' && rows.countUsableKeys(trx, nowMs, wish.account_id) >= KEYS_PER_ACCOUNT_MAX) {
+    throw new Problem(
+      'KEY_LIMIT_REACHED',
+      `An account has at most ${KEYS_PER_ACCOUNT_MAX} usable keys; revoke one first.`,
+    );
+  }
+  const key = newKey(environment);
+  const row: ApiKeyTable = {
+    ...blankKey,
+    ...wish,
+    scopes: JSON.stringify([...wish.scopes].sort()),
+    id: newId(),
+    key_sha256: secretHash(key),
+    prefix: shownPrefix(key),
+    created_at_ms: nowMs,
+  };
+  rows.insertKey(trx, row);
+  return { row, key };
+};
+
+/** @param owner whose keys may be touched; null for an operator, who may touch any. */
+const findOwnKey = (trx: Trx, id: string, owner: string | null): ApiKeyTable => {
+  const row = rows.findKey(trx, id);
+  if (row === undefined || (owner !== null && row.account_id !== owner)) throw notFound('API key');
+  return row;
+};
+
+/** A new key with the old one's powers; the old one ends after the overlap. */
+export const rotateKey = (
+  trx: Trx,
+  change: { id: string; owner: string | null; overlapSeconds: number },
+  environment: string,
+  nowMs: number,
+): MadeKey & { old: ApiKeyTable } => {
+  const old = findOwnKey(trx, change.id, change.owner);
+  if (keyRefusal(old, nowMs) !== null) {
+    throw new Problem('KEY_ALREADY_REVOKED', 'This key no longer works; make a new one.');
+  }
+  if (old.source === 'environment') {
+    throw new Problem('FORBIDDEN', 'This key comes from the configuration; change it there.');
+  }
+  const made = createKey(
+    trx,
+    {
+      account_id: old.account_id,
+      scopes: JSON.parse(old.scopes) as Scope[],
+      label: old.label,
+      expires_at_ms: old.expires_at_ms,
+      spend_cap_minor: old.spend_cap_minor,
+      rate_limit_per_minute: old.rate_limit_per_minute,
+      source: old.source,
+      replaces: old.id,
+    },
+    environment,
+    nowMs,
+  );
+  rows.setKeyExpiry(trx, old.id, overlapEndsAt(old, change.overlapSeconds, nowMs));
+  return { ...made, old };
+};
+
+export const revokeKey = (trx: Trx, id: string, owner: string | null, nowMs: number): ApiKeyTable => {
+  const row = findOwnKey(trx, id, owner);
+  const by = owner === null ? 'operator' : 'account';
+  if (rows.revokeKeyRow(trx, id, by, nowMs) === 0) {
+    throw new Problem('KEY_ALREADY_REVOKED', 'This key is revoked already.');
+  }
+  return { ...row, revoked_at_ms: nowMs, revoked_by: by };
+};
+
+/**
+ * Turns a checked signature into a session: uses up the nonce, makes the account of a new wallet, all or nothing.
+ * @returns null when the nonce was used or ran out meanwhile.
+ */
+export const openSession = (
+  trx: Trx,
+  login: { nonce: string; wallet_address: string },
+  nowMs: number,
+): { token: string; account_id: string; expires_at_ms: number } | null => {
+  if (rows.useNonce(trx, login.nonce, nowMs) !== 1) return null;
+  const account_id =
+    rows.findAccountByWallet(trx, login.wallet_address)?.id ??
+    createAccount(trx, login.wallet_address, nowMs);
+  const token = newSessionToken();
+  const expires_at_ms = nowMs + SESSION_ABSOLUTE_MS;
+  rows.insertSession(trx, {
+    id: newId(),
+    account_id,
+    token_sha256: secretHash(token),
+    created_at_ms: nowMs,
+    last_used_at_ms: nowMs,
+    expires_at_ms,
+  });
+  return { token, account_id, expires_at_ms };
+};
+
+/** Ends those of the account's sessions that `which` names. @returns the rows that are gone. */
+export const endSessions = (
+  trx: Trx,
+  account_id: string,
+  which: (session: SessionTable) => boolean,
+  nowMs: number,
+): SessionTable[] => {
+  const ended = rows.listSessions(trx, account_id).filter(which);
+  for (const session of ended) rows.deleteSession(trx, session.id);
+  return ended.filter((session) => sessionEndsAt(session) > nowMs);
+};

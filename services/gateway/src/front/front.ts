@@ -1,0 +1,252 @@
+import { CALLER_HEADER, signCaller } from '@aitbc/chassis';
+import {
+  type AnyRoute,
+  BODY_LIMIT_BYTES,
+  type Caller,
+  mayCall,
+  newId,
+  Problem,
+  type RateClass,
+} from '@aitbc/contracts';
+import type { Request, RequestHandler, Response } from 'express';
+import type { Credential, Credentials, Identity } from '../credentials.ts';
+import { drain, type UpstreamProxy } from '../proxy.ts';
+import {
+  type Budget,
+  principalOfAddress,
+  type RateLimits,
+  rateLimited,
+  rateLimitHeaders,
+  type Taken,
+} from '../rate-limits.ts';
+import { readAddress } from './address.ts';
+import { hasOneHost, readRequestId, replaceHeaders } from './headers.ts';
+import { type Origin, readOrigin } from './origin.ts';
+import type { createRouting } from './routing.ts';
+import { askForBody } from './server.ts';
+
+const ALL_METHODS = 'GET, HEAD, POST, PATCH, DELETE';
+
+export type CountedClass = Exclude<RateClass, 'none'>;
+
+/** Something for browsers and machines that no contract declares: docs, metrics, the queue dashboard. */
+export interface Page {
+  readonly matches: (path: string) => boolean;
+  /** The metric's label. */
+  readonly label: string;
+  /** Answers admin keys alone; a browser may send one as the password of Basic authentication. */
+  readonly operatorsOnly?: boolean;
+  readonly serve: RequestHandler;
+}
+
+export interface FrontDependencies {
+  readonly routing: ReturnType<typeof createRouting>;
+  readonly credentials: Credentials;
+  readonly rateLimits: RateLimits;
+  readonly limitOf: (rate: CountedClass) => number;
+  readonly proxy: UpstreamProxy;
+  readonly pages: readonly Page[];
+  /** Headers that every answer carries. */
+  readonly secure: RequestHandler;
+  readonly cors: RequestHandler;
+  readonly callerKey: Buffer;
+  readonly trustedProxies: number;
+  readonly demandHttps: boolean;
+}
+
+/** Paths that tell how this process is; without limit, so that a full budget never looks like a failure. */
+const HEALTH = new Set(['/health', '/health/ready']);
+
+const readCredential = (request: Request): Credential | null => {
+  const key = request.headers['x-api-key'];
+  const token = request.headers['x-session-token'];
+  if (key !== undefined && token !== undefined) {
+    throw new Problem('BAD_REQUEST', 'Send X-Api-Key or X-Session-Token, not both.');
+  }
+  if (typeof key === 'string') return { kind: 'key', secret: key };
+  return typeof token === 'string' ? { kind: 'session', secret: token } : null;
+};
+
+/** For pages that a browser opens, which can send no header of ours: the password is the key, the name anything. */
+const readBasicCredential = (request: Request): Credential | null => {
+  const [scheme, encoded] = (request.headers.authorization ?? '').split(' ', 2);
+  if (scheme?.toLowerCase() !== 'basic' || encoded === undefined) return null;
+  const text = Buffer.from(encoded, 'base64').toString();
+  const colon = text.indexOf(':');
+  return colon === -1 ? null : { kind: 'key', secret: text.slice(colon + 1) };
+};
+
+/** The requests of a rate class that count together: an account's, or those of a key with a limit of its own. */
+const budgetOf = (rate: CountedClass, who: Identity | null, address: string, limit: number): Budget => {
+  if (who === null) return { name: rate, principal: principalOfAddress(address), limit };
+  const { account_id, credential_id } = who.caller;
+  return who.rateLimit === null
+    ? { name: rate, principal: `account:${account_id}`, limit }
+    : { name: rate, principal: `key:${credential_id}`, limit: who.rateLimit };
+};
+
+/**
+ * Sees every request first. Refuses what is malformed, finds out who calls, counts it, and either passes it on to the
+ * service that answers it or lets it through to the gateway's own routes: both get the same signed header.
+ */
+export const createFront = (options: FrontDependencies): RequestHandler => {
+  const { routing, credentials, rateLimits, proxy, callerKey } = options;
+
+  const take = async (response: Response, budget: Budget): Promise<void> => {
+    const taken = await rateLimits.take(budget);
+    setRateHeaders(response, taken);
+    response.locals.taken = taken;
+    if (taken.refused) throw rateLimited(taken);
+  };
+
+  /** A wrong credential counts against the address it came from: guessing is not free. */
+  const identify = async (
+    credential: Credential | null,
+    response: Response,
+    origin: Origin,
+  ): Promise<Identity | null> => {
+    if (credential === null) return null;
+    try {
+      return credentials.identify(credential, Date.now());
+    } catch (error) {
+      const budget = budgetOf('public', null, origin.address, options.limitOf('public'));
+      await take(response, budget);
+      throw error;
+    }
+  };
+
+  const admit = (request: Request, requestId: string, caller: Caller | null): void => {
+    replaceHeaders(request, {
+      'x-request-id': requestId,
+      [CALLER_HEADER]: signCaller(
+        callerKey,
+        { caller, request_id: requestId, at_ms: Date.now() },
+        request.method,
+        request.url,
+      ),
+    });
+  };
+
+  const serveRoute = async (
+    route: AnyRoute,
+    request: Request,
+    response: Response,
+    next: (error?: unknown) => void,
+    origin: Origin,
+    requestId: string,
+  ): Promise<void> => {
+    response.locals.route = route.path;
+    response.setHeader('cache-control', 'no-store');
+    const who = await identify(readCredential(request), response, origin);
+    if (route.rate !== 'none') {
+      await take(response, budgetOf(route.rate, who, origin.address, options.limitOf(route.rate)));
+    }
+    const caller = who?.caller ?? null;
+    if (!mayCall(route, caller)) {
+      throw caller === null
+        ? new Problem('UNAUTHENTICATED', `Send ${credentialsFor(route)}.`)
+        : new Problem('FORBIDDEN', 'This credential may not do that.');
+    }
+    if (Number(request.headers['content-length'] ?? 0) > (route.bodyLimitBytes ?? BODY_LIMIT_BYTES)) {
+      throw new Problem('BODY_TOO_LARGE', 'The body is larger than this route takes.');
+    }
+    admit(request, requestId, caller);
+    askForBody(request, response);
+    if (route.service === 'gateway') next();
+    else proxy.pass(route, request, response, next);
+  };
+
+  const servePage = async (
+    page: Page,
+    request: Request,
+    response: Response,
+    next: (error?: unknown) => void,
+    origin: Origin,
+  ): Promise<void> => {
+    response.locals.route = page.label;
+    if (page.operatorsOnly === true) {
+      response.setHeader('www-authenticate', 'Basic realm="AITBC operators", charset="UTF-8"');
+      const credential = readCredential(request) ?? readBasicCredential(request);
+      const who = await identify(credential, response, origin);
+      if (who === null) throw new Problem('UNAUTHENTICATED', 'Send an admin key.');
+      if (!who.caller.scopes.includes('admin')) throw new Problem('FORBIDDEN', 'Operators only.');
+      response.removeHeader('www-authenticate');
+    }
+    await page.serve(request, response, next);
+  };
+
+  const serve = async (
+    request: Request,
+    response: Response,
+    next: (error?: unknown) => void,
+  ): Promise<void> => {
+    const requestId = readRequestId(request.headers) ?? newId();
+    response.setHeader('x-request-id', requestId);
+    options.secure(request, response, nothing);
+    const { expect } = request.headers;
+    if (expect !== undefined && expect.toLowerCase() !== '100-continue') {
+      throw new Problem('EXPECTATION_FAILED', 'Nothing but 100-continue can be expected.');
+    }
+    if (!hasOneHost(request)) throw new Problem('BAD_REQUEST', 'Exactly one Host header is needed.');
+    const { path, query } = readAddress(request.url);
+    if (request.method === 'TRACE') {
+      response.setHeader('allow', ALL_METHODS);
+      throw new Problem('METHOD_NOT_ALLOWED', 'TRACE is not offered here.');
+    }
+    const origin = readOrigin(request, options.trustedProxies);
+    const isHealth = HEALTH.has(path);
+    if (options.demandHttps && !origin.isEncrypted && !origin.isLocal && !isHealth) {
+      throw new Problem('HTTPS_REQUIRED', 'Use https; a credential sent without it should be replaced.');
+    }
+    options.cors(request, response, nothing);
+    if (request.method === 'OPTIONS' && request.headers['access-control-request-method'] !== undefined) {
+      response.status(204).end();
+      return;
+    }
+
+    // What the services see and what is signed; Express keeps the first form elsewhere.
+    request.url = path + query;
+    request.originalUrl = request.url;
+    if (isHealth) {
+      response.locals.route = path;
+      return next();
+    }
+    const page = options.pages.find(({ matches }) => matches(path));
+    if (page !== undefined) return servePage(page, request, response, next, origin);
+    const found = routing(request.method, path);
+    if ('route' in found) return serveRoute(found.route, request, response, next, origin, requestId);
+    if (found.allowed.length === 0) throw new Problem('NOT_FOUND', 'No such route.');
+    response.setHeader('allow', found.allowed.join(', '));
+    throw new Problem('METHOD_NOT_ALLOWED', `Use ${found.allowed.join(' or ')} here.`);
+  };
+
+  return (request, response, next) => {
+    serve(request, response, next).catch((error) => {
+      drain(request);
+      next(error);
+    });
+  };
+};
+
+const nothing = (): void => {};
+
+const setRateHeaders = (response: Response, taken: Taken): void => {
+  for (const [name, value] of rateLimitHeaders(taken)) response.setHeader(name, value);
+};
+
+/** After the fact: a batch costs by what it held. */
+export const chargeCost =
+  (rateLimits: RateLimits) =>
+  (_request: Request, response: Response, units: number): void => {
+    const taken = response.locals.taken as Taken | undefined;
+    if (taken === undefined) return;
+    rateLimits.charge(taken.budget, units - 1);
+    setRateHeaders(response, { ...taken, remaining: Math.max(0, taken.remaining - (units - 1)) });
+  };
+
+const credentialsFor = (route: AnyRoute): string => {
+  const takesSession = route.who.includes('user') || route.who.includes('client');
+  const takesKey = route.who.some((who) => who !== 'user');
+  if (!takesKey) return 'X-Session-Token';
+  return takesSession ? 'X-Api-Key or X-Session-Token' : 'X-Api-Key';
+};

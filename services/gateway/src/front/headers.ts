@@ -1,0 +1,47 @@
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+
+/** All that a service hears of a caller's headers; whatever else was sent, in whatever spelling, ends here. */
+const PASSED = [
+  'accept',
+  'content-encoding',
+  'content-length',
+  'content-type',
+  'host',
+  'idempotency-key',
+  'last-event-id',
+  // Framing, checked by Node's parser: without it the body of a GET would be read as the next request.
+  'transfer-encoding',
+] as const;
+
+const REQUEST_ID = /^[A-Za-z0-9][A-Za-z0-9._:-]{7,127}$/;
+
+/** A caller's own id when it is safe to log and to send back. */
+export const readRequestId = (headers: IncomingHttpHeaders): string | undefined => {
+  const given = headers['x-request-id'];
+  return typeof given === 'string' && REQUEST_ID.test(given) ? given : undefined;
+};
+
+/**
+ * Replaces the headers by the few that may go on plus ours. Done on the request itself and before the proxy sees it:
+ * the proxy's own hook is not called for every kind of request.
+ */
+export const replaceHeaders = (request: IncomingMessage, ours: Record<string, string>): void => {
+  const given = request.headers;
+  const headers: IncomingHttpHeaders = {};
+  for (const name of PASSED) {
+    const value = given[name];
+    if (value !== undefined) headers[name] = value as string;
+  }
+  request.headers = Object.assign(headers, ours);
+  request.rawHeaders = [];
+};
+
+/** Two Host headers: each reader could believe another one. Node keeps the first and says nothing. */
+export const hasOneHost = (request: IncomingMessage): boolean => {
+  let hosts = 0;
+  for (let index = 0; index < request.rawHeaders.length; index += 2) {
+    const name = request.rawHeaders[index] as string;
+    if (name.length === 4 && name.toLowerCase() === 'host') hosts += 1;
+  }
+  return hosts === 1 || (hosts === 0 && request.httpVersion === '1.0');
+};

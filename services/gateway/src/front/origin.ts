@@ -1,0 +1,40 @@
+import type { IncomingMessage } from 'node:http';
+import { isIP } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+
+/** Where a request came from, before its headers are stripped. */
+export interface Origin {
+  readonly address: string;
+  readonly isEncrypted: boolean;
+  /** From this machine itself, with no proxy in between. */
+  readonly isLocal: boolean;
+}
+
+const list = (header: string | string[] | undefined): string[] =>
+  header === undefined
+    ? []
+    : String(header)
+        .split(',', 32)
+        .map((part) => part.trim());
+
+const isLoopback = (address: string): boolean =>
+  address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.');
+
+/**
+ * @param trustedProxies how many proxies of ours stand in front, each of which appended one entry. Entries further
+ * left are whatever the caller wrote and are not looked at.
+ */
+export const readOrigin = (request: IncomingMessage, trustedProxies: number): Origin => {
+  const peer = request.socket.remoteAddress ?? '';
+  const isTls = (request.socket as TLSSocket).encrypted === true;
+  if (trustedProxies === 0) return { address: peer, isEncrypted: isTls, isLocal: isLoopback(peer) };
+  const addresses = list(request.headers['x-forwarded-for']);
+  const forwarded = addresses.at(-Math.min(trustedProxies, addresses.length)) ?? '';
+  const protocols = list(request.headers['x-forwarded-proto']);
+  const protocol = protocols.at(-Math.min(trustedProxies, protocols.length));
+  return {
+    address: isIP(forwarded) === 0 ? peer : forwarded,
+    isEncrypted: isTls || protocol === 'https',
+    isLocal: isLoopback(peer) && addresses.length === 0,
+  };
+};

@@ -1,0 +1,29 @@
+import { type AnyRoute, allRoutes } from '@aitbc/contracts';
+import findMyWay from 'find-my-way';
+
+const METHODS = ['GET', 'POST', 'PATCH', 'DELETE'] as const;
+const PARAM_LENGTH_MAX = 200;
+
+export type Found = { readonly route: AnyRoute } | { readonly allowed: readonly string[] };
+
+/** @returns the look-up of a contract by method and path; `allowed` is empty for a path that nobody declares. */
+export const createRouting = (routes: readonly AnyRoute[] = allRoutes) => {
+  const router = findMyWay({ maxParamLength: PARAM_LENGTH_MAX });
+  const nothing = () => undefined;
+  for (const route of routes) {
+    if (route.internal !== true) router.on(route.method, route.path, nothing, route);
+  }
+  const find = (method: (typeof METHODS)[number], path: string): AnyRoute | undefined =>
+    router.find(method, path)?.store as AnyRoute | undefined;
+
+  return (method: string, path: string): Found => {
+    // The router takes an empty segment for a parameter.
+    if (path.endsWith('/')) return { allowed: [] };
+    // HEAD is GET without the body, for every route.
+    const asked = method === 'HEAD' ? 'GET' : METHODS.find((known) => known === method);
+    const route = asked === undefined ? undefined : find(asked, path);
+    if (route !== undefined) return { route };
+    const allowed = METHODS.filter((known) => find(known, path) !== undefined);
+    return { allowed: allowed.flatMap((known) => (known === 'GET' ? ['GET', 'HEAD'] : [known])) };
+  };
+};

@@ -1,0 +1,73 @@
+import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { newId, Problem, type ProblemCode } from '@aitbc/contracts';
+
+export const SERVER_OPTIONS: ServerOptions = {
+  /** A header block needs a fraction of a second; a caller that needs longer holds a connection, not a conversation. */
+  headersTimeout: 10_000,
+  requestTimeout: 30_000,
+  keepAliveTimeout: 65_000,
+  connectionsCheckingInterval: 1_000,
+  maxHeaderSize: 16 * 1024,
+  // Refused by the front itself, in the one error shape.
+  requireHostHeader: false,
+};
+
+/** Requests whose body the caller sends only once we ask for it. */
+const waiting = new WeakSet<IncomingMessage>();
+
+/** Asks for a body that the caller holds back (`Expect: 100-continue`), once nothing speaks against it. */
+export const askForBody = (request: IncomingMessage, response: ServerResponse): void => {
+  if (waiting.delete(request)) response.writeContinue();
+};
+
+const BROKEN: Record<string, [ProblemCode, string]> = {
+  HPE_HEADER_OVERFLOW: ['HEADERS_TOO_LARGE', 'The headers are too large.'],
+  ERR_HTTP_REQUEST_TIMEOUT: ['REQUEST_TIMEOUT', 'The request took too long to arrive.'],
+};
+
+const answerRaw = (socket: Duplex, problem: Problem, headers: Record<string, string> = {}): void => {
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const body = JSON.stringify(problem.toBody());
+  const lines = Object.entries({
+    'Content-Type': 'application/json; charset=utf-8',
+    'Content-Length': String(Buffer.byteLength(body)),
+    'X-Request-Id': newId(),
+    'X-Content-Type-Options': 'nosniff',
+    Connection: 'close',
+    ...headers,
+  }).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${problem.status} ${problem.code}\r\n${lines.join('')}\r\n${body}`);
+};
+
+/** What never becomes a request to Express: broken ones, CONNECT, and those that wait before they send a body. */
+export const prepareServer = (server: Server): void => {
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
+    // An answer is under way on this connection: a second one would be read as part of it.
+    if (error.code === 'ECONNRESET' || (socket as { _httpMessage?: unknown })._httpMessage != null) {
+      socket.destroy();
+      return;
+    }
+    const [code, message] = BROKEN[error.code ?? ''] ?? [
+      'BAD_REQUEST',
+      'This is not a well-formed HTTP request.',
+    ];
+    answerRaw(socket, new Problem(code, message));
+  });
+  server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
+    answerRaw(socket, new Problem('METHOD_NOT_ALLOWED', 'CONNECT is not offered here.'), {
+      Allow: 'GET, HEAD, POST, PATCH, DELETE',
+    });
+  });
+  const asRequest = (request: IncomingMessage, response: ServerResponse) =>
+    server.emit('request', request, response);
+  server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
+    waiting.add(request);
+    asRequest(request, response);
+  });
+  // The front answers 417 to whatever else is expected of it.
+  server.on('checkExpectation', asRequest);
+};

@@ -1,0 +1,119 @@
+import { Agent, type IncomingMessage, type ServerResponse } from 'node:http';
+import { Agent as TlsAgent } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type AnyRoute, Problem, type ServiceName } from '@aitbc/contracts';
+import type { Request, Response } from 'express';
+import { createProxyMiddleware } from 'http-proxy-middleware';
+
+/** The longest long-poll is 25 s, and event streams say something each 15 s: more silence is a fault. */
+const SILENCE_MAX_MS = 35_000;
+/** Of a body that was refused, so much is read and thrown away before the connection goes. */
+const DRAIN_MAX_BYTES = 16 * 1024 * 1024;
+/** When we stop: so long do requests have to finish; long-polls and streams do not. */
+const GRACE_MS = 1_000;
+
+export type Upstream = Exclude<ServiceName, 'gateway'>;
+
+/** Lets a refused upload end by itself, so that its sender reads the answer, but not go on without end. */
+export const drain = (request: IncomingMessage): void => {
+  let bytes = 0;
+  request.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > DRAIN_MAX_BYTES) request.socket.destroy();
+  });
+};
+
+const later = { retryAfterSeconds: 1 };
+
+const asProblem = (error: NodeJS.ErrnoException, waitedMs: number): Problem => {
+  if (['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'].includes(error.code ?? '')) {
+    return new Problem('SERVICE_UNAVAILABLE', 'A part of the coordinator is away; try again shortly.', later);
+  }
+  if (waitedMs >= SILENCE_MAX_MS || error.code === 'ETIMEDOUT') {
+    return new Problem('GATEWAY_TIMEOUT', 'A part of the coordinator took too long to answer.', later);
+  }
+  return new Problem(
+    'BAD_GATEWAY',
+    'A part of the coordinator broke off; the request may be sent again.',
+    later,
+  );
+};
+
+/**
+ * Passes requests on, bodies and answers unbuffered. A caller that goes away takes its upstream request along.
+ * @param onCost told what a request cost in rate-limit units, when the service says so.
+ */
+export const createProxy = (
+  urls: Record<Upstream, string>,
+  onCost: (request: Request, response: Response, units: number) => void,
+) => {
+  // No limit on connections: each open long-poll holds one.
+  const settings = { keepAlive: true, maxFreeSockets: 1_024, noDelay: true } as const;
+  const agents = { 'http:': new Agent(settings), 'https:': new TlsAgent(settings) };
+  const open = new Set<ServerResponse>();
+  let stopping = false;
+
+  const make = (url: string) => {
+    const target = new URL(url);
+    return createProxyMiddleware<Request, Response>({
+      target,
+      agent: agents[target.protocol as keyof typeof agents],
+      proxyTimeout: SILENCE_MAX_MS,
+      ejectPlugins: true,
+      plugins: [
+        (server) => {
+          // With a listener the proxy tells it alone, and not its caller.
+          server.on('error', (error, _request, response) => {
+            (response as Response).locals.failed(error);
+          });
+          server.on('proxyRes', (answer, request, response) => {
+            const { headers } = answer;
+            const cost = Number(headers['x-rate-cost'] ?? 1);
+            delete headers['x-rate-cost'];
+            delete headers['keep-alive'];
+            // Two connections, two lives: the caller's ends only if the caller said so.
+            headers.connection = response.shouldKeepAlive ? 'keep-alive' : 'close';
+            if (cost > 1) onCost(request, response, cost);
+            if (answer.statusCode === 413) drain(request);
+            // The stream is open now, not when its first event comes.
+            if (headers['content-type']?.startsWith('text/event-stream') === true) {
+              setImmediate(() => response.flushHeaders());
+            }
+          });
+        },
+      ],
+    });
+  };
+  const middleware = Object.fromEntries(
+    Object.entries(urls).map(([service, url]) => [service, make(url)]),
+  ) as Record<Upstream, ReturnType<typeof make>>;
+
+  return {
+    pass: (route: AnyRoute, request: Request, response: Response, next: (error?: unknown) => void): void => {
+      if (stopping) {
+        const problem = new Problem('SERVICE_UNAVAILABLE', 'This gateway is stopping; try again.', later);
+        return next(problem);
+      }
+      const startedAt = performance.now();
+      open.add(response);
+      response.once('close', () => open.delete(response));
+      const failed = (error: unknown): void => {
+        if (response.headersSent) response.destroy();
+        else next(asProblem(error as NodeJS.ErrnoException, performance.now() - startedAt));
+      };
+      response.locals.failed = failed;
+      void middleware[route.service as Upstream](request, response, (error) => {
+        if (error !== undefined) failed(error);
+      });
+    },
+    /** Lets requests finish for a moment, then ends what is open: polls and streams, whose callers come back. */
+    stop: async (): Promise<void> => {
+      stopping = true;
+      const until = performance.now() + GRACE_MS;
+      while (open.size > 0 && performance.now() < until) await sleep(20);
+      for (const response of open) response.destroy();
+      for (const agent of Object.values(agents)) agent.destroy();
+    },
+  };
+};
+export type UpstreamProxy = ReturnType<typeof createProxy>;

@@ -1,0 +1,150 @@
+import { createParameters, deriveKey, type Fail, standUp } from '@aitbc/chassis';
+import { routes } from '@aitbc/contracts';
+import cors from 'cors';
+import helmet from 'helmet';
+import { migrations } from '../migrations/index.ts';
+import { createBoard } from './board.ts';
+import { syncBootstrapKeys } from './commands.ts';
+import { type Config, readTls, withAddress } from './config.ts';
+import { createConsumers } from './consumers.ts';
+import { createCredentials } from './credentials.ts';
+import { docsPage } from './docs.ts';
+import { bootstrapKeys } from './domain.ts';
+import {
+  type CountedClass,
+  chargeCost,
+  createFront,
+  createRouting,
+  type Page,
+  prepareServer,
+  SERVER_OPTIONS,
+} from './front/index.ts';
+import { mergeMetrics } from './metrics.ts';
+import { createProxy } from './proxy.ts';
+import { createRateLimits } from './rate-limits.ts';
+import { createHandlers } from './routes.ts';
+import { createSchedule } from './schedule.ts';
+import { createServices, upstreamUrls } from './services.ts';
+
+const HSTS_SECONDS = 365 * 86_400;
+const PREFLIGHT_SECONDS = 86_400;
+
+/** The composition root: every part with its plain dependencies, and nothing else. */
+export const startGateway = (config: Config, fail: Fail) => {
+  const tls = readTls(config);
+  const isProduction = config.NODE_ENV === 'production';
+  return standUp(
+    {
+      name: 'gateway',
+      routes: routes.gateway,
+      migrations,
+      compose: ({ store, log, metrics, redis }) => {
+        const callerKey = deriveKey(config.SECRET_KEY, 'caller');
+        const urls = upstreamUrls(config);
+        const redisUrl = config.REDIS_URL;
+        const parameters = createParameters(store, 'gateway');
+        const credentials = createCredentials({ store, redisUrl, log });
+        const rateLimits = createRateLimits({ redisUrl, log });
+        const proxy = createProxy(urls, chargeCost(rateLimits));
+        const services = createServices(urls, callerKey);
+        const board = createBoard(redis);
+
+        const userLimit = () =>
+          parameters.get('rate_limit_user_per_minute', config.RATE_LIMIT_USER_PER_MINUTE);
+        const limits: Record<CountedClass, () => number> = {
+          client: () => parameters.get('rate_limit_client_per_minute', config.RATE_LIMIT_CLIENT_PER_MINUTE),
+          miner: () => parameters.get('rate_limit_miner_per_minute', config.RATE_LIMIT_MINER_PER_MINUTE),
+          user: userLimit,
+          public: userLimit,
+        };
+
+        const metricsPage: Page = {
+          matches: (path) => path === '/metrics',
+          label: '/metrics',
+          serve: async (_request, response) => {
+            const own = await metrics.registry.metrics();
+            response.type('text/plain; version=0.0.4').send(mergeMetrics(own, await services.metrics()));
+          },
+        };
+
+        const front = createFront({
+          routing: createRouting(),
+          credentials,
+          rateLimits,
+          proxy,
+          callerKey,
+          pages: [metricsPage, docsPage, board.page],
+          limitOf: (rate) => limits[rate](),
+          trustedProxies: config.TRUST_PROXY,
+          demandHttps: isProduction,
+          secure: helmet({
+            // Answers are data: a browser that opens one as a page may do nothing with it.
+            contentSecurityPolicy: {
+              useDefaults: false,
+              directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
+            },
+            hsts: isProduction ? { maxAge: HSTS_SECONDS } : false,
+            frameguard: { action: 'deny' },
+            crossOriginResourcePolicy: { policy: 'cross-origin' },
+            // For pages of old browsers; the docs are the only pages here and set their own.
+            crossOriginOpenerPolicy: false,
+            originAgentCluster: false,
+            dnsPrefetchControl: false,
+            ieNoOpen: false,
+            permittedCrossDomainPolicies: false,
+            xXssProtection: false,
+          }),
+          cors: cors({
+            origin: config.CORS_ORIGINS.includes('*') ? '*' : config.CORS_ORIGINS,
+            methods: ['GET', 'HEAD', 'POST', 'PATCH', 'DELETE'],
+            allowedHeaders: [
+              'Content-Type',
+              'Idempotency-Key',
+              'Last-Event-ID',
+              'X-Api-Key',
+              'X-Request-Id',
+              'X-Session-Token',
+            ],
+            exposedHeaders: ['RateLimit', 'RateLimit-Policy', 'Retry-After', 'X-Request-Id'],
+            maxAge: PREFLIGHT_SECONDS,
+            preflightContinue: true,
+          }),
+        });
+
+        return {
+          handlers: createHandlers({
+            store,
+            credentials,
+            services,
+            nodeEnv: config.NODE_ENV,
+            publicUrl: config.PUBLIC_URL,
+          }),
+          consumers: createConsumers(parameters),
+          schedule: createSchedule(store, credentials),
+          dependencies: services.dependencies(),
+          front,
+          listening: {
+            options: SERVER_OPTIONS,
+            prepare: prepareServer,
+            ...(tls === undefined ? {} : { tls }),
+          },
+          start: async () => {
+            const refused = await store.transact('keys.sync', (trx) =>
+              syncBootstrapKeys(trx, bootstrapKeys(config), Date.now()),
+            );
+            if (refused > 0) log.warn({ refused }, 'keys of the configuration were revoked by an operator');
+          },
+          stop: async () => {
+            await proxy.stop();
+            await board.stop();
+            await credentials.saveUses();
+            credentials.stop();
+            rateLimits.stop();
+          },
+        };
+      },
+    },
+    withAddress(config),
+    fail,
+  );
+};

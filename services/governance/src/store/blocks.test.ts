@@ -1,0 +1,150 @@
+import { join } from 'node:path';
+import { builder, chassisMigrations, openStore, type Store } from '@aitbc/chassis';
+import { newId, type Payload } from '@aitbc/contracts';
+import { scratchDirectory } from '@aitbc/testing';
+import fc from 'fast-check';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { migrations } from '../../migrations/index.ts';
+import type { Tables } from '../tables.ts';
+import { latestSnapshot, notePart, powerAt, snapshotAt } from './blocks.ts';
+
+type Part = Payload<'payments.block_sealed'>;
+
+const db = builder<Tables>();
+const accounts = Array.from({ length: 6 }, newId);
+const TREASURY = 1_000;
+
+let store: Store;
+const open = async () => {
+  store = await openStore({
+    url: `sqlite:///${join(scratchDirectory(), 'governance.db')}`,
+    service: 'governance',
+    migrations: { ...chassisMigrations, ...migrations },
+  });
+};
+beforeEach(open);
+afterEach(() => store.close());
+
+const note = (part: Part) => store.transact('note', (trx) => notePart(trx, part));
+const block = (height: number, balances: Record<number, number>, changes: Partial<Part> = {}): Part => ({
+  height,
+  part: 0,
+  parts: 1,
+  sealed_at_ms: 1_000 + height,
+  supply_minor: 1_000_000,
+  treasury_minor: TREASURY,
+  balances: Object.entries(balances).map(([index, balance_minor]) => ({
+    account_id: accounts[Number(index)] as string,
+    balance_minor,
+  })),
+  ...changes,
+});
+
+/** A ledger of blocks, each in one to three parts, and what everybody held at each height. */
+const ledgers = fc
+  .array(
+    fc.record({
+      balances: fc.dictionary(
+        fc.integer({ min: 0, max: accounts.length - 1 }).map(String),
+        fc.integer({ min: 0, max: 100_000 }),
+      ),
+      parts: fc.integer({ min: 1, max: 3 }),
+    }),
+    { minLength: 1, maxLength: 8 },
+  )
+  .chain((blocks) => {
+    const parts = blocks.flatMap(({ balances, parts: count }, height) => {
+      const entries = Object.entries(balances);
+      return Array.from({ length: count }, (_, part) =>
+        block(height, Object.fromEntries(entries.filter((_entry, index) => index % count === part)), {
+          part,
+          parts: count,
+        }),
+      );
+    });
+    return fc.record({
+      blocks: fc.constant(blocks),
+      // Any order, and any of them twice.
+      arrivals: fc
+        .shuffledSubarray([...parts, ...parts], { minLength: parts.length * 2, maxLength: parts.length * 2 })
+        .filter((arrivals) => arrivals.length === parts.length * 2),
+    });
+  });
+
+test('in whatever order and however often the parts come, power at every height is what the ledger held', async () => {
+  await fc.assert(
+    fc.asyncProperty(ledgers, async ({ blocks, arrivals }) => {
+      await store.close();
+      await open();
+      const came = new Set<Part>();
+      for (const part of arrivals) {
+        await note(part);
+        came.add(part);
+        // What is offered as a snapshot is whole, and so is all before it.
+        const height = latestSnapshot(store.read)?.height ?? -1;
+        expect(arrivals.filter((each) => each.height <= height).every((each) => came.has(each))).toBe(true);
+      }
+      const held = new Array<number>(accounts.length).fill(0);
+      blocks.forEach(({ balances }, height) => {
+        for (const [index, balance] of Object.entries(balances)) held[Number(index)] = balance;
+        expect(accounts.map((id) => powerAt(store.read, id, height))).toEqual(held);
+        // The powers sum to the voting supply of that block.
+        expect(snapshotAt(store.read, height)?.voting_supply_minor).toBe(held.reduce((a, b) => a + b, 0));
+      });
+      expect(latestSnapshot(store.read)?.height).toBe(blocks.length - 1);
+    }),
+    { numRuns: 25 },
+  );
+}, 60_000);
+
+test('a missing part keeps its block, and all after it, from being a snapshot', async () => {
+  await note(block(0, { 0: 10 }));
+  await note(block(1, { 0: 20 }, { part: 0, parts: 2 }));
+  await note(block(2, { 1: 5 }));
+  expect(latestSnapshot(store.read)).toMatchObject({ height: 0, voting_supply_minor: 10 });
+  await note(block(1, { 2: 7 }, { part: 1, parts: 2 }));
+  expect(latestSnapshot(store.read)).toMatchObject({ height: 2, voting_supply_minor: 32 });
+});
+
+test('nothing is a snapshot before the first block came', async () => {
+  await note(block(1, { 0: 20 }));
+  expect(latestSnapshot(store.read)).toBeUndefined();
+});
+
+test.each([
+  ['another number of parts', { part: 1, parts: 3 }],
+  ['another supply', { part: 1, parts: 2, supply_minor: 999_999 }],
+  ['a part beyond the last', { part: 2, parts: 2 }],
+])('a part that contradicts its block is refused and changes nothing: %s', async (_name, changes) => {
+  await note(block(0, { 0: 10 }, { part: 0, parts: 2 }));
+  await expect(note(block(0, { 1: 10 }, changes))).rejects.toThrow('contradict');
+  expect(powerAt(store.read, accounts[1] as string, 0)).toBe(0);
+  await note(block(0, { 1: 10 }, { part: 1, parts: 2 }));
+  expect(latestSnapshot(store.read)).toMatchObject({ height: 0, voting_supply_minor: 20 });
+});
+
+test('voters that hold more than exists outside mint and treasury are refused', async () => {
+  await expect(note(block(0, { 0: 9_001 }, { supply_minor: 10_000 }))).rejects.toThrow(/CHECK/);
+  expect(latestSnapshot(store.read)).toBeUndefined();
+});
+
+test('power at a past block is one step down an index, however long the history', async () => {
+  const [account] = accounts as [string];
+  for (let height = 0; height < 2_000; height += 1) void note(block(height, { 0: height }));
+  await note(block(2_000, {}));
+  const query = db
+    .selectFrom('checkpoint')
+    .select('balance_minor')
+    .where('account_id', '=', account)
+    .where('height', '<=', 1_234)
+    .orderBy('height', 'desc')
+    .limit(1)
+    .compile();
+  const plan = store.read.all<{ detail: string }>({
+    compile: () => ({ ...query, sql: `EXPLAIN QUERY PLAN ${query.sql}` }),
+  });
+  expect(plan.map((row) => row.detail)).toEqual([
+    'SEARCH checkpoint USING PRIMARY KEY (account_id=? AND height<?)',
+  ]);
+  expect(powerAt(store.read, account, 1_234)).toBe(1_234);
+});

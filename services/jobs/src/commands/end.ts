@@ -1,0 +1,54 @@
+import type { Trx } from '@aitbc/chassis';
+import { notFound, Problem } from '@aitbc/contracts';
+import { decide } from '../domain.ts';
+import { findJob, findOwnJob } from '../store/jobs.ts';
+import type { JobRow } from '../tables.ts';
+import type { Work } from '../work.ts';
+import { finish, loseAttempt } from './lifecycle.ts';
+
+/** @throws Problem NOT_FOUND, JOB_ALREADY_ENDED */
+export const cancel = (trx: Trx, work: Work, jobId: string, clientId: string): JobRow => {
+  const job = findOwnJob(trx, jobId, clientId);
+  if (job === undefined) throw notFound('job');
+  const decision = decide(job.status, 'cancel', false);
+  const ended =
+    decision.kind === 'apply'
+      ? finish(trx, work, job, {
+          status: 'cancelled',
+          outcome: 'cancelled',
+          error: null,
+          report: null,
+          nowMs: Date.now(),
+        })
+      : undefined;
+  if (ended === undefined) throw new Problem('JOB_ALREADY_ENDED', `The job has ended: it is ${job.status}.`);
+  return ended;
+};
+
+/** Its time to start is over. */
+export const expire = (trx: Trx, work: Work, jobId: string, nowMs: number): void => {
+  const job = findJob(trx, jobId);
+  if (job === undefined || job.expires_at_ms > nowMs) return;
+  if (decide(job.status, 'expire', false).kind !== 'apply') return;
+  finish(trx, work, job, {
+    status: 'expired',
+    outcome: 'expired',
+    error: { code: 'EXPIRED', message: 'The job did not start within its ttl_seconds.' },
+    report: null,
+    nowMs,
+  });
+};
+
+/** Its attempt ran longer than the client allows. */
+export const timeOut = (trx: Trx, work: Work, jobId: string, nowMs: number): void => {
+  const job = findJob(trx, jobId);
+  if (job === undefined || job.deadline_at_ms === null || job.deadline_at_ms > nowMs) return;
+  const lost = loseAttempt(trx, work, job, {
+    event: 'time_out',
+    outcome: 'timed_out',
+    error: { code: 'TIMED_OUT', message: 'The job ran longer than its timeout_seconds.' },
+    report: null,
+    nowMs,
+  });
+  if (lost !== undefined) work.metrics.leaseExpiries.inc();
+};

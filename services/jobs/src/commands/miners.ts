@@ -1,0 +1,42 @@
+import { sendAs, type Trx } from '@aitbc/chassis';
+import { saveMiner } from '../store/fleet.ts';
+import { runningJobsOf } from '../store/jobs.ts';
+import type { MinerOffer } from '../tables.ts';
+import type { Work } from '../work.ts';
+import { loseAttempt } from './lifecycle.ts';
+
+const send = sendAs<'jobs'>();
+
+/** As many as one message holds. */
+const SEEN_MAX = 20_000;
+
+/** A miner is new, different, gone or back. Gone: what it ran goes back, and elsewhere while another fits. */
+export const minerChanged = (trx: Trx, work: Work, miner: MinerOffer): void => {
+  if (!saveMiner(trx, miner)) return;
+  trx.afterCommit(() => {
+    work.fleet.setMiner(miner);
+    work.polls.refresh(miner.miner_id);
+  });
+  if (miner.status === 'active') return;
+  const nowMs = Date.now();
+  for (const job of runningJobsOf(trx, miner.miner_id)) {
+    loseAttempt(trx, work, job, {
+      event: 'lose_miner',
+      outcome: 'lost',
+      error: { code: 'MINER_LOST', message: 'The miner that ran the job fell silent.' },
+      report: null,
+      nowMs,
+    });
+  }
+};
+
+/** Tells miners who was heard: at once when one that counts as gone polls again, else every few seconds. */
+export const reportSeen = async (work: Work): Promise<void> => {
+  const ids = work.seen.take();
+  if (ids.length === 0) return;
+  const seenAtMs = Date.now();
+  await work.store.transact('jobs.miners_seen', (trx) => {
+    for (let at = 0; at < ids.length; at += SEEN_MAX)
+      send(trx, 'jobs.miners_seen', { miner_ids: ids.slice(at, at + SEEN_MAX), seen_at_ms: seenAtMs });
+  });
+};

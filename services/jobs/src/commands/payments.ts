@@ -1,0 +1,61 @@
+import type { Trx } from '@aitbc/chassis';
+import type { Payload } from '@aitbc/contracts';
+import { decide } from '../domain.ts';
+import { addEvent, findJob, fundJob, setPayment } from '../store/jobs.ts';
+import type { Work } from '../work.ts';
+import { finish, offerAfterCommit } from './lifecycle.ts';
+
+/** Funds are held: a job that waited for them may run; one that did not just shows them. */
+export const paymentEscrowed = (trx: Trx, work: Work, payment: Payload<'payments.escrowed'>): void => {
+  const job = findJob(trx, payment.job_id);
+  if (job === undefined) return;
+  const nowMs = Date.now();
+  // Messages come in any order: what was resolved does not go back to escrow.
+  if (job.payment_status === null || job.payment_status === 'pending') {
+    setPayment(trx, {
+      seq: job.seq,
+      payment_id: payment.payment_id,
+      payment_status: 'escrowed',
+      payment_amount_minor: payment.amount_minor,
+      now_ms: nowMs,
+    });
+  }
+  const funded = fundJob(trx, job, nowMs);
+  if (funded === undefined) return;
+  addEvent(trx, funded, 'pending', 'funds are held', nowMs);
+  offerAfterCommit(trx, work, funded, nowMs);
+};
+
+/** No money: a job that waited for it fails. */
+export const paymentRefused = (trx: Trx, work: Work, payment: Payload<'payments.refused'>): void => {
+  const job = findJob(trx, payment.job_id);
+  if (job === undefined || job.is_funded === 1) return;
+  const nowMs = Date.now();
+  setPayment(trx, {
+    seq: job.seq,
+    payment_id: payment.payment_id,
+    payment_status: 'failed',
+    payment_amount_minor: job.payment_amount_minor,
+    now_ms: nowMs,
+  });
+  if (decide(job.status, 'refuse_funds', false).kind !== 'apply') return;
+  finish(trx, work, job, {
+    status: 'failed',
+    outcome: 'failed',
+    error: { code: payment.code, message: payment.message },
+    report: null,
+    nowMs,
+  });
+};
+
+export const paymentResolved = (trx: Trx, payment: Payload<'payments.resolved'>): void => {
+  const job = findJob(trx, payment.job_id);
+  if (job === undefined) return;
+  setPayment(trx, {
+    seq: job.seq,
+    payment_id: payment.payment_id,
+    payment_status: payment.kind,
+    payment_amount_minor: job.payment_amount_minor,
+    now_ms: Date.now(),
+  });
+};

@@ -1,0 +1,194 @@
+import type { Trx } from '@aitbc/chassis';
+import {
+  CURRENCY,
+  fromMinor,
+  type JobResult,
+  type JobStatus,
+  newId,
+  notFound,
+  Problem,
+  type ProblemCode,
+  type Receipt,
+  toTimestamp,
+} from '@aitbc/contracts';
+import type { z } from 'zod';
+import { canonicalJson, sha256 } from '../canonical-json.ts';
+import { judgeReport } from '../domain.ts';
+import type { Lease } from '../lease.ts';
+import { addEvent, findJob, setProgress } from '../store/jobs.ts';
+import { insertReceipt, receiptOf } from '../store/receipts.ts';
+import type { JobRow } from '../tables.ts';
+import { toReceipt } from '../views.ts';
+import type { Work } from '../work.ts';
+import { finish, loseAttempt } from './lifecycle.ts';
+
+export interface Verdict {
+  status: JobStatus;
+  receipt: z.output<typeof Receipt> | null;
+}
+
+/** A failure without words of its own. */
+const UNNAMED = { code: 'MINER_FAILED', message: 'The miner could not run the job.' };
+
+const REFUSALS: Partial<Record<ProblemCode, string>> = {
+  STALE_LEASE: 'This lease is over; the job is no longer yours. Stop and drop it.',
+  JOB_ALREADY_ENDED: 'The job has ended; nothing more is wanted of it.',
+  RESULT_CONFLICT: 'Another result was accepted for this attempt.',
+};
+const refuse = (code: ProblemCode): Problem => new Problem(code, REFUSALS[code] ?? 'Refused.');
+
+/**
+ * The lease of a report, if it was made here for this job and a miner of this account.
+ * @throws Problem NOT_FOUND for any other, whatever is wrong with it.
+ */
+export const openLease = (
+  work: Work,
+  accountId: string,
+  report: { job_id: string; lease: string },
+): Lease => {
+  const lease = work.leases.open(report.lease);
+  if (
+    lease === null ||
+    lease.job_id !== report.job_id ||
+    work.fleet.miner(lease.miner_id)?.account_id !== accountId
+  )
+    throw notFound('lease');
+  work.seen.add(lease.miner_id);
+  return lease;
+};
+
+/** What a report says, in one hash: a second one is the same only when it says the same. */
+const hashOf = (report: JobResult, resultText: string | null): string =>
+  resultText === null
+    ? sha256(canonicalJson({ error: report.error ?? null, retryable: report.retryable ?? false }))
+    : sha256(resultText);
+
+interface SignedReceipt {
+  readonly id: string;
+  readonly proof: string;
+  readonly atMs: number;
+  /** What the claims were made from; the transaction signs again if it has changed. */
+  readonly attempt: number;
+  readonly priceMinor: number;
+}
+
+const claimsFor = (job: JobRow, id: string, resultSha256: string, atMs: number) => ({
+  receipt_id: id,
+  job_id: job.id,
+  attempt: job.attempt,
+  client_id: job.client_id,
+  miner_id: job.miner_id as string,
+  job_type: job.job_type,
+  parameters_sha256: job.parameters_sha256,
+  result_sha256: resultSha256,
+  price: fromMinor(job.payment_amount_minor ?? 0),
+  currency: CURRENCY,
+  started_at: toTimestamp(job.started_at_ms as number),
+  completed_at: toTimestamp(atMs),
+});
+
+const signReceipt = (work: Work, job: JobRow, resultSha256: string): SignedReceipt => {
+  const id = newId();
+  const atMs = Math.max(Date.now(), job.started_at_ms as number);
+  return {
+    id,
+    proof: work.keys.signer.sign(claimsFor(job, id, resultSha256, atMs)),
+    atMs,
+    attempt: job.attempt,
+    priceMinor: job.payment_amount_minor ?? 0,
+  };
+};
+
+export interface PreparedReport {
+  readonly report: JobResult;
+  readonly lease: Lease;
+  readonly resultText: string | null;
+  readonly sha256: string;
+  readonly signed: SignedReceipt | null;
+}
+
+/** Checks the lease and makes the receipt before the transaction: a signature is the dearest part of a result. */
+export const prepareReport = (work: Work, accountId: string, report: JobResult): PreparedReport => {
+  const lease = openLease(work, accountId, report);
+  const job = findJob(work.store.read, lease.job_id);
+  if (job === undefined) throw notFound('job');
+  const resultText = report.status === 'completed' ? canonicalJson(report.result) : null;
+  const hash = hashOf(report, resultText);
+  const isWanted = resultText !== null && judgeReport(job, lease.attempt, hash) === 'accept';
+  return {
+    report,
+    lease,
+    resultText,
+    sha256: hash,
+    signed: isWanted ? signReceipt(work, job, hash) : null,
+  };
+};
+
+const repeated = (trx: Trx, job: JobRow): Verdict => {
+  const receipt = job.status === 'completed' ? receiptOf(trx, job.seq) : undefined;
+  return {
+    status: job.status,
+    receipt: receipt === undefined ? null : toReceipt(job, receipt, JSON.parse(receipt.result)),
+  };
+};
+
+const complete = (trx: Trx, work: Work, job: JobRow, prepared: PreparedReport): Verdict => {
+  const { signed: early, sha256: hash } = prepared;
+  // The job may have started again, or been paid, between the read and this transaction.
+  const signed =
+    early !== null && early.attempt === job.attempt && early.priceMinor === (job.payment_amount_minor ?? 0)
+      ? early
+      : signReceipt(work, job, hash);
+  const ended = finish(trx, work, job, {
+    status: 'completed',
+    outcome: 'completed',
+    error: null,
+    report: { attempt: job.attempt, sha256: hash },
+    nowMs: signed.atMs,
+  });
+  if (ended === undefined) throw refuse('STALE_LEASE');
+  const row = { id: signed.id, proof: signed.proof, created_at_ms: signed.atMs };
+  insertReceipt(trx, { ...row, job_seq: job.seq, result: prepared.resultText as string });
+  return { status: 'completed', receipt: toReceipt(ended, row, prepared.report.result) };
+};
+
+/**
+ * Takes a result or a failure. Exactly one result of a job is ever accepted: the lease must be current, and the
+ * receipt's primary key is the job.
+ * @throws Problem STALE_LEASE, JOB_ALREADY_ENDED, RESULT_CONFLICT
+ */
+export const acceptReport = (trx: Trx, work: Work, prepared: PreparedReport): Verdict => {
+  const { report, lease } = prepared;
+  const job = findJob(trx, lease.job_id);
+  if (job === undefined) throw notFound('job');
+  const verdict = judgeReport(job, lease.attempt, prepared.sha256);
+  if (verdict === 'repeat') return repeated(trx, job);
+  if (verdict !== 'accept') throw refuse(verdict);
+  if (prepared.resultText !== null) return complete(trx, work, job, prepared);
+  const lost = loseAttempt(trx, work, job, {
+    event: report.retryable === true ? 'fail_retryable' : 'fail',
+    outcome: 'failed',
+    error: report.error ?? UNNAMED,
+    report: { attempt: job.attempt, sha256: prepared.sha256 },
+    nowMs: Date.now(),
+  });
+  if (lost === undefined) throw refuse('STALE_LEASE');
+  return { status: lost.status, receipt: null };
+};
+
+/** @throws Problem STALE_LEASE, JOB_ALREADY_ENDED */
+export const acceptProgress = (
+  trx: Trx,
+  lease: Lease,
+  report: { progress: number; message?: string | undefined },
+): JobStatus => {
+  const job = findJob(trx, lease.job_id);
+  if (job === undefined) throw notFound('job');
+  const verdict = judgeReport(job, lease.attempt, null);
+  if (verdict !== 'accept') throw refuse(verdict as ProblemCode);
+  const nowMs = Date.now();
+  const updated = setProgress(trx, job, report.progress, nowMs);
+  if (updated === undefined) throw refuse('STALE_LEASE');
+  addEvent(trx, updated, 'progress', report.message ?? null, nowMs);
+  return updated.status;
+};

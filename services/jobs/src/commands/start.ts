@@ -1,0 +1,84 @@
+import { sendAs, type Trx } from '@aitbc/chassis';
+import type { Payload } from '@aitbc/contracts';
+import { findMiner } from '../store/fleet.ts';
+import { addEvent, countRunningOf, findJob, startJob } from '../store/jobs.ts';
+import type { JobRow } from '../tables.ts';
+import type { Work } from '../work.ts';
+import { giveBack, offerJob } from './lifecycle.ts';
+
+const send = sendAs<'jobs'>();
+
+/** Back to the dispatchers, if it still waits. */
+const offerAgain = (trx: Trx, work: Work, jobIds: readonly string[], reason: string): void => {
+  for (const id of jobIds) {
+    work.metrics.matchesRefused.inc({ reason });
+    const job = findJob(trx, id);
+    if (job?.status === 'pending' && job.is_funded === 1)
+      trx.afterCommit(() => offerJob(work, work.store.read, job));
+  }
+};
+
+/** Puts leases back whose miner could not be told. */
+export const returnLeases = (work: Work, jobs: readonly JobRow[]): Promise<void> =>
+  work.store.transact('jobs.give_back', (trx) => {
+    for (const leased of jobs) {
+      const job = findJob(trx, leased.id);
+      if (job?.attempt === leased.attempt) giveBack(trx, work, job, Date.now());
+    }
+  });
+
+/**
+ * A match proposed by a dispatcher. It holds when the poll is still open here, the miner is active with a slot free,
+ * and the job still waits; what does not hold is offered again. The poll is answered once the lease is on disk.
+ */
+export const startMatched = (trx: Trx, work: Work, match: Payload<'dispatch.matched'>): void => {
+  const poll = work.polls.find(match.poll_id);
+  if (poll === undefined) {
+    offerAgain(trx, work, match.job_ids, 'poll_gone');
+    return;
+  }
+  const miner = findMiner(trx, poll.minerId);
+  const free =
+    miner?.status === 'active'
+      ? Math.min(poll.wanted, miner.concurrency - countRunningOf(trx, poll.minerId))
+      : 0;
+  const nowMs = Date.now();
+  const started: JobRow[] = [];
+  const left: string[] = [];
+  for (const id of match.job_ids) {
+    if (miner === undefined || started.length >= free) {
+      left.push(id);
+      continue;
+    }
+    const values = { id, miner_id: poll.minerId, miner_account_id: miner.account_id, now_ms: nowMs };
+    const job = startJob(trx, values);
+    if (job === undefined) {
+      work.metrics.matchesRefused.inc({ reason: 'job_gone' });
+      continue;
+    }
+    addEvent(trx, job, 'running', null, nowMs);
+    send(trx, 'jobs.started', {
+      job_id: job.id,
+      miner_id: poll.minerId,
+      miner_account_id: miner.account_id,
+      attempt: job.attempt,
+      deadline_at_ms: job.deadline_at_ms as number,
+    });
+    started.push(job);
+  }
+  offerAgain(trx, work, left, 'miner_busy');
+  if (started.length === 0) {
+    trx.afterCommit(() => work.polls.refresh(poll.minerId));
+    return;
+  }
+  trx.afterCommit(() => {
+    const { active, queueWait, dispatchLatency } = work.metrics;
+    for (const job of started) {
+      active.pending -= 1;
+      active.running += 1;
+      queueWait.observe((nowMs - job.queued_at_ms) / 1_000);
+      dispatchLatency.observe(Math.max(0, nowMs - Math.max(job.queued_at_ms, poll.openedAtMs)) / 1_000);
+    }
+    if (!work.polls.deliver(poll, started)) void returnLeases(work, started);
+  });
+};

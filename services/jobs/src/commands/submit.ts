@@ -1,0 +1,120 @@
+import { sendAs, type Trx } from '@aitbc/chassis';
+import {
+  type Caller,
+  isJobType,
+  JOB_TYPES,
+  type Job,
+  type JobSubmission,
+  type JobType,
+  newId,
+  Problem,
+  toMinor,
+  validationProblem,
+} from '@aitbc/contracts';
+import { canonicalJson, sha256 } from '../canonical-json.ts';
+import { type Requirement, requirementOf } from '../dispatcher/match.ts';
+import { insertJob } from '../store/jobs.ts';
+import { toJob } from '../views.ts';
+import type { Work } from '../work.ts';
+import { keepLane, offerAfterCommit } from './lifecycle.ts';
+
+const send = sendAs<'jobs'>();
+
+/** A submission that was checked, with everything made that can be made outside the transaction. */
+export interface Prepared {
+  readonly submission: JobSubmission;
+  readonly jobType: JobType;
+  readonly parameters: Record<string, unknown>;
+  readonly parametersText: string;
+  readonly parametersSha256: string;
+  readonly paymentAmountMinor: number | null;
+  readonly requirement: Requirement;
+}
+
+/** @throws Problem INVALID_JOB_TYPE, VALIDATION_ERROR */
+export const prepare = (work: Work, submission: JobSubmission): Prepared => {
+  const { job_type: jobType } = submission;
+  if (!isJobType(jobType) || !work.parameters.get('supported_job_types').includes(jobType)) {
+    throw new Problem('INVALID_JOB_TYPE', `The job type ${jobType} is not supported.`, {
+      details: { supported: work.parameters.get('supported_job_types') },
+    });
+  }
+  const parsed = JOB_TYPES[jobType].safeParse(submission.parameters);
+  if (!parsed.success) throw validationProblem(parsed.error, 'parameters');
+  const parameters = parsed.data as Record<string, unknown>;
+  const parametersText = canonicalJson(parameters);
+  const paymentAmountMinor =
+    submission.payment_amount === undefined ? null : toMinor(submission.payment_amount);
+  return {
+    submission,
+    jobType,
+    parameters,
+    parametersText,
+    parametersSha256: sha256(parametersText),
+    paymentAmountMinor,
+    requirement: requirementOf({
+      job_type: jobType,
+      parameters,
+      constraints: submission.constraints ?? {},
+      payment_amount_minor: paymentAmountMinor,
+    }),
+  };
+};
+
+/** UUIDv7 begins with the millisecond it was made: then id and created_at agree, and so do lists by either. */
+const timeOf = (id: string): number => Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
+
+/** Takes a job in: the row, its event, and what payments must know. Runs once funds are held, or at once without. */
+export const submit = (trx: Trx, work: Work, caller: Caller, prepared: Prepared): Job => {
+  const { submission, paymentAmountMinor } = prepared;
+  const id = newId();
+  const nowMs = timeOf(id);
+  const lane = work.fleet.laneFor(prepared.requirement, nowMs);
+  if (lane.isNew) {
+    if (work.fleet.isFull()) {
+      throw new Problem('OVERLOADED', 'Too many different constraints are waiting; use common ones.', {
+        retryAfterSeconds: 60,
+      });
+    }
+    keepLane(trx, work, lane.id, prepared.requirement, nowMs);
+  }
+  const row = insertJob(
+    trx,
+    {
+      id,
+      client_id: caller.account_id,
+      job_type: prepared.jobType,
+      status: 'pending',
+      lane: lane.id,
+      priority: submission.priority,
+      is_funded: paymentAmountMinor === null ? 1 : 0,
+      constraints: JSON.stringify(submission.constraints ?? {}),
+      labels: JSON.stringify(submission.labels),
+      parameters_sha256: prepared.parametersSha256,
+      timeout_ms: submission.timeout_seconds * 1_000,
+      ttl_ms: submission.ttl_seconds * 1_000,
+      max_attempts: submission.max_attempts ?? work.parameters.get('default_max_attempts'),
+      payment_amount_minor: paymentAmountMinor,
+      payment_status: paymentAmountMinor === null ? null : 'pending',
+      created_at_ms: nowMs,
+      updated_at_ms: nowMs,
+      queued_at_ms: nowMs,
+      expires_at_ms: nowMs + submission.ttl_seconds * 1_000,
+    },
+    prepared.parametersText,
+    submission.labels,
+  );
+  send(trx, 'jobs.submitted', {
+    job_id: id,
+    account_id: caller.account_id,
+    credential_id: caller.credential_id,
+    spend_cap_minor: caller.spend_cap_minor,
+    payment_amount_minor: paymentAmountMinor,
+    submitted_at_ms: nowMs,
+  });
+  trx.afterCommit(() => {
+    work.metrics.active.pending += 1;
+  });
+  if (row.is_funded === 1) offerAfterCommit(trx, work, row, nowMs);
+  return toJob(row, prepared.parameters, null);
+};

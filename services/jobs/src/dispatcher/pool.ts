@@ -1,0 +1,57 @@
+import { readFileSync } from 'node:fs';
+import type { connectRedis } from '@aitbc/chassis';
+import type { Payload, ReceivedBy } from '@aitbc/contracts';
+import { DISPATCH } from './keys.ts';
+
+const LUA = readFileSync(new URL('./pool.lua', import.meta.url), 'utf8');
+
+/** One thing the jobs service says to its dispatchers. */
+export type Hint = {
+  [N in ReceivedBy<'dispatcher'>]: { name: N; payload: Payload<N> };
+}[ReceivedBy<'dispatcher'>];
+export type Match = Payload<'dispatch.matched'>;
+
+const argumentsOf = (hint: Hint): (string | number)[] => {
+  switch (hint.name) {
+    case 'jobs.queued': {
+      const { job_id, account_id, lane, priority, offer, avoid } = hint.payload;
+      return ['Q', job_id, account_id, lane, priority, offer, avoid.join(',')];
+    }
+    case 'jobs.withdrawn': {
+      const { job_id, account_id, lane, offer } = hint.payload;
+      return ['W', job_id, account_id, lane, offer];
+    }
+    case 'jobs.capacity_opened': {
+      const { poll_id, miner_id, slots, rank, offer, epoch, lanes } = hint.payload;
+      return ['O', poll_id, miner_id, slots, rank, offer, epoch, lanes.join(',')];
+    }
+    case 'jobs.capacity_closed':
+      return ['C', hint.payload.poll_id];
+  }
+};
+
+/** `poll, miner, job, …` to one match a poll. */
+const group = (flat: readonly string[]): Match[] => {
+  const byPoll = new Map<string, Match>();
+  for (let at = 0; at + 2 < flat.length; at += 3) {
+    const [poll_id, miner_id, job_id] = flat.slice(at, at + 3) as [string, string, string];
+    const match = byPoll.get(poll_id) ?? { poll_id, miner_id, job_ids: [] };
+    byPoll.set(poll_id, match);
+    if (!match.job_ids.includes(job_id)) match.job_ids.push(job_id);
+  }
+  return [...byPoll.values()];
+};
+
+type WithPool = { dispatchPool(prefix: string, ...rest: (string | number)[]): Promise<string[]> };
+
+/** The index of waiting jobs and idle polls. Any number of processes may use one; each batch is one atomic script. */
+export const createPool = (redis: ReturnType<typeof connectRedis>) => {
+  redis.defineCommand('dispatchPool', { numberOfKeys: 0, lua: LUA });
+  const client = redis as unknown as WithPool;
+  return {
+    /** Takes offers in, in order. @returns the matches; those of a redelivered offer again. */
+    offer: async (hints: readonly Hint[]): Promise<Match[]> =>
+      group(await client.dispatchPool(DISPATCH.prefix, ...hints.flatMap(argumentsOf))),
+  };
+};
+export type Pool = ReturnType<typeof createPool>;

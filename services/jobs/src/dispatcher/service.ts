@@ -1,0 +1,145 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import {
+  type Batch,
+  checkHealth,
+  connectRedis,
+  createLog,
+  createMetrics,
+  type Dependencies,
+  type Fail,
+  openQueue,
+  openWorker,
+  type Running,
+} from '@aitbc/chassis';
+import { inboxQueue, messages, newId } from '@aitbc/contracts';
+import { Counter, Histogram } from 'prom-client';
+import type { DispatcherConfig } from './config.ts';
+import { createPool, type Hint } from './pool.ts';
+
+/** Batches in hand at once: while one waits for Redis, the next is fetched. */
+const CONCURRENCY = 4;
+
+const RECEIVED = Object.keys(messages).filter((name) =>
+  (messages[name as keyof typeof messages].to as readonly string[]).includes('dispatcher'),
+);
+
+/**
+ * A dispatch worker: takes offers off the mailbox, runs them through the index, proposes the matches to jobs. It keeps
+ * nothing: any number may run anywhere, and one that dies leaves its batch to another, which gets the same matches.
+ */
+export const startDispatcher = async (config: DispatcherConfig, fail: Fail): Promise<Running> => {
+  const log = createLog('dispatcher', config.LOG_LEVEL);
+  const metrics = createMetrics('dispatcher');
+  const registers = [metrics.registry];
+  const offers = new Counter({
+    name: 'dispatch_offers_total',
+    help: 'Offers taken in, by name',
+    labelNames: ['name'] as const,
+    registers,
+  });
+  const matched = new Counter({ name: 'dispatch_matches_total', help: 'Jobs proposed to polls', registers });
+  const duration = new Histogram({
+    name: 'dispatch_batch_seconds',
+    help: 'A batch of offers through the index',
+    buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5],
+    registers,
+  });
+  const redis = connectRedis(config.REDIS_URL, log);
+  const pool = createPool(redis);
+  const toJobs = openQueue(inboxQueue('jobs'), redis);
+  const stream = `dispatcher-${newId()}`;
+
+  /** What cannot be read is left out: the jobs service offers again whatever is missed. */
+  const readHints = (batch: Batch): Hint[] =>
+    batch.messages.flatMap(({ name, payload }) => {
+      const parsed = RECEIVED.includes(name)
+        ? messages[name as Hint['name']].schema.safeParse(payload)
+        : undefined;
+      if (parsed?.success !== true) {
+        log.error({ message: name, err: parsed?.error }, 'an offer could not be read');
+        return [];
+      }
+      offers.inc({ name });
+      return [{ name, payload: parsed.data } as Hint];
+    });
+
+  const worker = openWorker({
+    queue: inboxQueue('dispatcher'),
+    redisUrl: config.REDIS_URL,
+    concurrency: CONCURRENCY,
+    log,
+    onStuck: fail,
+    process: async (data) => {
+      const hints = readHints(data as Batch);
+      if (hints.length === 0) return;
+      const done = duration.startTimer();
+      const matches = await pool.offer(hints);
+      done();
+      if (matches.length === 0) return;
+      matched.inc(matches.reduce((sum, match) => sum + match.job_ids.length, 0));
+      const batch: Batch = {
+        stream,
+        messages: matches.map((payload) => ({
+          seq: null,
+          name: 'dispatch.matched',
+          version: messages['dispatch.matched'].version,
+          payload,
+        })),
+      };
+      await toJobs.add('batch', batch);
+    },
+  });
+
+  const dependencies: Dependencies = {
+    redis: {
+      required: true,
+      check: () => (redis.status === 'ready' ? null : `connection is ${redis.status}`),
+    },
+  };
+  const answers: Record<string, () => Promise<{ status: number; type: string; body: string }>> = {
+    '/health': async () => json(200, { status: 'ok', service: 'dispatcher' }),
+    '/health/ready': async () => {
+      const health = await checkHealth('dispatcher', dependencies);
+      return json(health.status === 'ok' ? 200 : 503, health);
+    },
+    '/metrics': async () => ({
+      status: 200,
+      type: metrics.registry.contentType,
+      body: await metrics.registry.metrics(),
+    }),
+  };
+  const notFound = async () =>
+    json(404, { error: { code: 'NOT_FOUND', message: 'No such route.', details: {} } });
+  const server = createServer((request, response) => {
+    const answer = request.method === 'GET' ? answers[request.url ?? ''] : undefined;
+    (answer ?? notFound)().then(
+      ({ status, type, body }) => response.writeHead(status, { 'content-type': type }).end(body),
+      () => response.destroy(),
+    );
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(config.PORT, config.HOST, resolve);
+  });
+  const url = `http://${config.HOST}:${(server.address() as AddressInfo).port}`;
+  log.info({ url }, 'ready');
+
+  return {
+    url,
+    stop: async () => {
+      server.close();
+      server.closeAllConnections();
+      await worker.stop();
+      await toJobs.close();
+      redis.disconnect();
+      log.info('stopped');
+    },
+  };
+};
+
+const json = (status: number, body: unknown) => ({
+  status,
+  type: 'application/json; charset=utf-8',
+  body: JSON.stringify(body),
+});

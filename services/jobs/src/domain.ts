@@ -1,0 +1,116 @@
+import type { JobStatus, ProblemCode } from '@aitbc/contracts';
+
+/** What can happen to a job. */
+export const JOB_EVENTS = [
+  'start',
+  'complete',
+  'fail',
+  'fail_retryable',
+  'lose_miner',
+  'time_out',
+  'give_back',
+  'cancel',
+  'expire',
+  'refuse_funds',
+] as const;
+export type JobEventName = (typeof JOB_EVENTS)[number];
+
+export type Decision =
+  | { kind: 'apply'; to: JobStatus }
+  /** Nothing to do: it is done already, or no longer concerns anybody. */
+  | { kind: 'ignore' }
+  | { kind: 'conflict'; code: ProblemCode };
+
+/** `retry`: back to pending while attempts remain, else this end. */
+type Entry = Decision | { kind: 'retry'; else: 'failed' | 'expired' };
+
+const apply = (to: JobStatus): Entry => ({ kind: 'apply', to });
+const retryElse = (end: 'failed' | 'expired'): Entry => ({ kind: 'retry', else: end });
+const conflict = (code: ProblemCode): Entry => ({ kind: 'conflict', code });
+const ignore: Entry = { kind: 'ignore' };
+
+const ended: Record<JobEventName, Entry> = {
+  start: ignore,
+  complete: conflict('JOB_ALREADY_ENDED'),
+  fail: conflict('JOB_ALREADY_ENDED'),
+  fail_retryable: conflict('JOB_ALREADY_ENDED'),
+  lose_miner: ignore,
+  time_out: ignore,
+  give_back: ignore,
+  cancel: conflict('JOB_ALREADY_ENDED'),
+  expire: ignore,
+  refuse_funds: ignore,
+};
+
+const TRANSITIONS: Record<JobStatus, Record<JobEventName, Entry>> = {
+  pending: {
+    start: apply('running'),
+    // The attempt that reports was lost: another will run.
+    complete: conflict('STALE_LEASE'),
+    fail: conflict('STALE_LEASE'),
+    fail_retryable: conflict('STALE_LEASE'),
+    lose_miner: ignore,
+    time_out: ignore,
+    give_back: ignore,
+    cancel: apply('cancelled'),
+    expire: apply('expired'),
+    refuse_funds: apply('failed'),
+  },
+  running: {
+    start: ignore,
+    complete: apply('completed'),
+    fail: apply('failed'),
+    fail_retryable: retryElse('failed'),
+    lose_miner: retryElse('failed'),
+    // Out of time for good: that is what expired means.
+    time_out: retryElse('expired'),
+    give_back: apply('pending'),
+    cancel: apply('cancelled'),
+    // Its time to start counts while it waits.
+    expire: ignore,
+    refuse_funds: ignore,
+  },
+  completed: ended,
+  failed: ended,
+  cancelled: ended,
+  expired: ended,
+};
+
+/** The attempts that count: a lease that never reached its miner does not. */
+export const hasAttemptsLeft = (job: {
+  attempt: number;
+  undelivered: number;
+  max_attempts: number;
+}): boolean => job.attempt - job.undelivered < job.max_attempts;
+
+/** The whole life of a job in one function: every state, every event. */
+export const decide = (status: JobStatus, event: JobEventName, attemptsLeft: boolean): Decision => {
+  const entry = TRANSITIONS[status][event];
+  if (entry.kind !== 'retry') return entry;
+  return { kind: 'apply', to: attemptsLeft ? 'pending' : entry.else };
+};
+
+export const isTerminal = (status: JobStatus): boolean => status !== 'pending' && status !== 'running';
+
+export type ReportVerdict = 'accept' | 'repeat' | ProblemCode;
+
+/**
+ * What a report (a result, a failure) under a genuine lease of this job is worth.
+ * @param reportSha256 of what it says; null for a progress report, which is never kept.
+ */
+export const judgeReport = (
+  job: {
+    status: JobStatus;
+    attempt: number;
+    report_attempt: number | null;
+    report_sha256: string | null;
+  },
+  leaseAttempt: number,
+  reportSha256: string | null,
+): ReportVerdict => {
+  if (reportSha256 !== null && job.report_attempt === leaseAttempt)
+    return job.report_sha256 === reportSha256 ? 'repeat' : 'RESULT_CONFLICT';
+  if (job.attempt !== leaseAttempt) return 'STALE_LEASE';
+  if (job.status === 'running') return 'accept';
+  return job.status === 'pending' ? 'STALE_LEASE' : 'JOB_ALREADY_ENDED';
+};

@@ -1,0 +1,68 @@
+import type { Context } from '@aitbc/chassis';
+import { type jobsRoutes, notFound } from '@aitbc/contracts';
+import { isTerminal } from './domain.ts';
+import { eventsAfter, findOwnJob, jobTopic } from './store/jobs.ts';
+import { toEvent } from './views.ts';
+import type { Work } from './work.ts';
+
+/** Proxies close what is silent for half a minute. */
+const KEEP_ALIVE_MS = 15_000;
+const EVENTS_PER_READ = 200;
+
+/** Open streams, so that a stopping service ends them. */
+export const createEventStreams = (work: Work) => {
+  const ends = new Set<() => void>();
+
+  const stream = async (context: Context<typeof jobsRoutes.events>): Promise<null> => {
+    const { store } = work;
+    const { response } = context;
+    const job = findOwnJob(store.read, context.params.job_id, context.caller.account_id);
+    if (job === undefined) throw notFound('job');
+    let lastId = /^\d{1,9}$/.test(context.lastEventId ?? '') ? Number(context.lastEventId) : 0;
+
+    response.status(200).set({
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-store',
+      // Proxies that buffer would hold events back.
+      'x-accel-buffering': 'no',
+    });
+    response.flushHeaders();
+
+    const end = () => {
+      ends.delete(end);
+      clearInterval(keepAlive);
+      unsubscribe();
+      response.end();
+    };
+    const push = () => {
+      for (;;) {
+        const events = eventsAfter(store.read, job.seq, lastId, EVENTS_PER_READ);
+        for (const event of events) {
+          lastId = event.id;
+          response.write(
+            `id: ${event.id}\nevent: ${event.type}\ndata: ${JSON.stringify(toEvent(job, event))}\n\n`,
+          );
+        }
+        if (events.length < EVENTS_PER_READ) break;
+      }
+      // The end of a job is its last event.
+      const now = findOwnJob(store.read, job.id, job.client_id);
+      if (now !== undefined && isTerminal(now.status) && lastId >= now.events) end();
+    };
+    const keepAlive = setInterval(() => response.write(': still here\n\n'), KEEP_ALIVE_MS);
+    const unsubscribe = store.subscribe(jobTopic(job.id), push);
+    ends.add(end);
+    context.signal.addEventListener('abort', end, { once: true });
+    if (context.signal.aborted) end();
+    else push();
+    return null;
+  };
+
+  return {
+    stream,
+    endAll: (): void => {
+      for (const end of ends) end();
+    },
+  };
+};
+export type EventStreams = ReturnType<typeof createEventStreams>;

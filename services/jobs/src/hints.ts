@@ -1,0 +1,89 @@
+import { type Batch, type connectRedis, type Log, openQueue } from '@aitbc/chassis';
+import { inboxQueue, messages, type Payload } from '@aitbc/contracts';
+
+/** One queue entry carries so many at most; the dispatcher runs it as one script of about a millisecond. */
+const BATCH_MAX = 100;
+/** Beyond this they are dropped and the index is brought up to date from the file instead. */
+const WAITING_MAX = 20_000;
+
+type HintName = 'jobs.queued' | 'jobs.withdrawn' | 'jobs.capacity_opened' | 'jobs.capacity_closed';
+
+/**
+ * Tells the dispatchers what waits and who is free. These are hints: the facts are rows of this service (a pending
+ * job) and requests it holds (a poll), so nothing is written for them and nothing waits for a disk. What Redis does not take
+ * is dropped, and `lost` makes schedule offer everything again.
+ *
+ * Alone while idle, up to a hundred in one entry while one is on its way: the busier, the cheaper.
+ * @param stream names this sender.
+ */
+export const createHints = (options: {
+  redis: ReturnType<typeof connectRedis>;
+  stream: string;
+  log: Log;
+}) => {
+  const queue = openQueue(inboxQueue('dispatcher'), options.redis);
+  let waiting: Batch['messages'] = [];
+  let isSending = false;
+  let isLost = false;
+  let offer = 0;
+  let drained: (() => void)[] = [];
+
+  const pump = async (): Promise<void> => {
+    try {
+      while (waiting.length > 0) {
+        const batch: Batch = { stream: options.stream, messages: waiting.slice(0, BATCH_MAX) };
+        waiting = waiting.slice(BATCH_MAX);
+        await queue.add('batch', batch);
+      }
+    } catch (error) {
+      options.log.debug({ err: error }, 'hints were dropped; they will be made again');
+      waiting = [];
+      isLost = true;
+    }
+    isSending = false;
+    for (const resolve of drained) resolve();
+    drained = [];
+  };
+
+  const push = <N extends HintName>(name: N, payload: Payload<N>): void => {
+    waiting.push({ seq: null, name, version: messages[name].version, payload });
+    if (waiting.length > WAITING_MAX) {
+      waiting = [];
+      isLost = true;
+    }
+    if (isSending) return;
+    isSending = true;
+    // After the hooks of this commit: its other hints go in the same entry.
+    queueMicrotask(() => void pump());
+  };
+
+  /** Rises over restarts too, as long as the clock does not jump back. */
+  const nextOffer = (): number => {
+    offer = Math.max(offer + 1, Date.now() * 1_000);
+    return offer;
+  };
+
+  return {
+    queued: (job: Omit<Payload<'jobs.queued'>, 'offer'>): void =>
+      push('jobs.queued', { offer: nextOffer(), ...job }),
+    withdrawn: (job: Omit<Payload<'jobs.withdrawn'>, 'offer'>): void =>
+      push('jobs.withdrawn', { offer: nextOffer(), ...job }),
+    opened: (poll: Omit<Payload<'jobs.capacity_opened'>, 'offer'>): void =>
+      push('jobs.capacity_opened', { offer: nextOffer(), ...poll }),
+    closed: (pollId: string): void => push('jobs.capacity_closed', { poll_id: pollId }),
+    /** Whether any was dropped since the last time this was asked. */
+    takeLost: (): boolean => {
+      const was = isLost;
+      isLost = false;
+      return was;
+    },
+    /** Resolves when all that waited is in Redis, or dropped. */
+    drain: async (): Promise<void> => {
+      if (isSending) await new Promise<void>((resolve) => drained.push(resolve));
+    },
+    /** The dispatchers have not taken all of it yet. */
+    isBehind: (): Promise<boolean> => queue.hasWaiting(),
+    close: () => queue.close(),
+  };
+};
+export type Hints = ReturnType<typeof createHints>;

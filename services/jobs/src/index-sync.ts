@@ -1,0 +1,103 @@
+import type { connectRedis, Log } from '@aitbc/chassis';
+import { offerJob } from './commands/lifecycle.ts';
+import { DISPATCH } from './dispatcher/keys.ts';
+import { newestWaiting, type WaitingJob, waitingAfter } from './store/jobs.ts';
+import type { Work } from './work.ts';
+
+/** Offered in one go while the index is rebuilt; ten queue entries. */
+const REBUILD_BATCH = 1_000;
+/** A turn of rebuilding ends after this, so that the tick after it still looks at Redis. */
+const REBUILD_TURN_MS = 2_000;
+/** The slow walk over all that wait offers so many a tick... */
+const WALK_BATCH = 200;
+/** ...of those that have waited at least this long: who waits less is on its way. */
+const WALK_AGE_MS = 10_000;
+/** After a restart the offers lost with the old process are among the newest jobs. */
+const NEWEST = 10_000;
+
+const START = { lane: '', id: '' };
+
+/**
+ * Keeps the dispatchers' index true to the file. The index names the Redis it was built in; when that name is gone
+ * (wiped) or another (restarted, so maybe without its last second), everything that waits is offered again. Beside
+ * that, a slow walk offers what has waited long, round and round: a job that got lost in a way nobody thought of
+ * waits minutes, not for ever.
+ */
+export const createIndexSync = (options: {
+  work: Work;
+  redis: ReturnType<typeof connectRedis>;
+  epoch: number;
+  log: Log;
+}) => {
+  const { work, redis, epoch, log } = options;
+  let runId: string | undefined;
+  let rebuild: { after: { lane: string; id: string }; offered: number } | undefined;
+  let walkAfter = START;
+  let walkAgainAtMs = 0;
+  let isFirst = true;
+
+  redis.on('close', () => {
+    runId = undefined;
+  });
+
+  const offerAll = (jobs: readonly WaitingJob[]): void => {
+    for (const job of jobs) offerJob(work, work.store.read, job);
+  };
+
+  const look = async (): Promise<void> => {
+    runId ??= /run_id:(\w+)/.exec(await redis.info('server'))?.[1] ?? 'unknown';
+    const builtIn = await redis.get(DISPATCH.generation);
+    const isLost = work.hints.takeLost();
+    if (builtIn === runId && !isLost && !isFirst) return;
+    if (builtIn !== runId) log.info('the dispatch index is gone or may be stale: offering all that waits');
+    // The polls of an earlier process are nobody's.
+    await redis.mset(DISPATCH.generation, runId, DISPATCH.epoch, epoch);
+    if (isFirst) {
+      offerAll(newestWaiting(work.store.read, NEWEST));
+      await work.hints.drain();
+    }
+    isFirst = false;
+    work.polls.forgetOffers();
+    rebuild = { after: START, offered: 0 };
+  };
+
+  const rebuildTurn = async (signal: AbortSignal): Promise<void> => {
+    const until = performance.now() + REBUILD_TURN_MS;
+    while (rebuild !== undefined && performance.now() < until && !signal.aborted) {
+      // New work shares the queue: no more than one batch of old work stands in front of it.
+      if (await work.hints.isBehind()) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        continue;
+      }
+      const jobs = waitingAfter(work.store.read, rebuild.after, REBUILD_BATCH);
+      offerAll(jobs);
+      await work.hints.drain();
+      const last = jobs.at(-1);
+      if (jobs.length < REBUILD_BATCH || last === undefined) {
+        log.info({ jobs: rebuild.offered + jobs.length }, 'the dispatch index is complete');
+        rebuild = undefined;
+      } else rebuild = { after: last, offered: rebuild.offered + jobs.length };
+    }
+  };
+
+  const walk = (): void => {
+    const nowMs = Date.now();
+    if (nowMs < walkAgainAtMs) return;
+    const jobs = waitingAfter(work.store.read, walkAfter, WALK_BATCH);
+    offerAll(jobs.filter((job) => nowMs - job.queued_at_ms > WALK_AGE_MS));
+    if (jobs.length < WALK_BATCH) {
+      walkAfter = START;
+      walkAgainAtMs = nowMs + WALK_AGE_MS;
+    } else walkAfter = jobs.at(-1) as WaitingJob;
+  };
+
+  return {
+    tick: async (signal: AbortSignal): Promise<void> => {
+      if (redis.status !== 'ready') return;
+      await look();
+      if (rebuild === undefined) walk();
+      else await rebuildTurn(signal);
+    },
+  };
+};
+export type IndexSync = ReturnType<typeof createIndexSync>;

@@ -1,0 +1,151 @@
+import { newId } from '@aitbc/contracts';
+import type { Fleet, Lane } from './fleet.ts';
+import type { Hints } from './hints.ts';
+import type { JobRow } from './tables.ts';
+
+/** An agent that opens polls without end holds this many; the oldest is answered. */
+const POLLS_PER_MINER_MAX = 64;
+/** A poll is offered again this often, in case its first offer got lost on the way... */
+const REOFFER_AFTER_MS = 2_000;
+/** ...but no more than this many a second over all: ten thousand idle miners must stay idle. */
+const REOFFERS_PER_SECOND = 500;
+
+export interface Poll {
+  readonly id: string;
+  readonly minerId: string;
+  readonly wanted: number;
+  readonly openedAtMs: number;
+  /** Slots the dispatchers know of; 0 when they know nothing of this poll. */
+  offered: number;
+  offeredAtMs: number;
+  readonly answer: (jobs: readonly JobRow[]) => void;
+}
+
+/**
+ * The long-polls that miners hold open, in memory: a request is where its socket is. A poll is answered by the
+ * process that leases the job to it, in the same breath.
+ */
+export const createPolls = (options: {
+  hints: Hints;
+  fleet: Fleet;
+  runningOf: (minerId: string) => number;
+  epoch: number;
+}) => {
+  const { hints, fleet, runningOf, epoch } = options;
+  const open = new Map<string, Poll>();
+  const byMiner = new Map<string, Set<Poll>>();
+
+  const offer = (poll: Poll, nowMs: number): void => {
+    const miner = fleet.miner(poll.minerId);
+    if (miner === undefined) return;
+    const running = runningOf(poll.minerId);
+    const slots = miner.status === 'active' ? Math.min(poll.wanted, miner.concurrency - running) : 0;
+    const lanes = slots > 0 ? fleet.lanesToOffer(poll.minerId) : [];
+    poll.offeredAtMs = nowMs;
+    if (lanes.length === 0) {
+      if (poll.offered > 0) hints.closed(poll.id);
+      poll.offered = 0;
+      return;
+    }
+    poll.offered = slots;
+    hints.opened({
+      epoch,
+      poll_id: poll.id,
+      miner_id: poll.minerId,
+      slots,
+      lanes,
+      rank: fleet.rank(poll.minerId, running),
+    });
+  };
+
+  const remove = (poll: Poll): boolean => {
+    if (!open.delete(poll.id)) return false;
+    const polls = byMiner.get(poll.minerId);
+    polls?.delete(poll);
+    if (polls?.size === 0) byMiner.delete(poll.minerId);
+    return true;
+  };
+
+  const endEmpty = (poll: Poll): void => {
+    if (!remove(poll)) return;
+    if (poll.offered > 0) hints.closed(poll.id);
+    poll.answer([]);
+  };
+
+  return {
+    size: (): number => open.size,
+    find: (id: string): Poll | undefined => open.get(id),
+
+    /** Waits for work. @returns the jobs leased to it; none when the time is over or the caller went away. */
+    wait: (
+      minerId: string,
+      wanted: number,
+      waitMs: number,
+      signal: AbortSignal,
+    ): Promise<readonly JobRow[]> =>
+      new Promise((resolve) => {
+        const poll: Poll = {
+          id: newId(),
+          minerId,
+          wanted,
+          openedAtMs: Date.now(),
+          offered: 0,
+          offeredAtMs: 0,
+          answer: (jobs) => {
+            clearTimeout(timer);
+            signal.removeEventListener('abort', end);
+            resolve(jobs);
+          },
+        };
+        const end = () => endEmpty(poll);
+        const timer = setTimeout(end, waitMs);
+        if (signal.aborted) return poll.answer([]);
+        signal.addEventListener('abort', end);
+        const polls = byMiner.get(minerId) ?? new Set();
+        byMiner.set(minerId, polls.add(poll));
+        open.set(poll.id, poll);
+        if (polls.size > POLLS_PER_MINER_MAX) endEmpty(polls.values().next().value as Poll);
+        offer(poll, Date.now());
+      }),
+
+    /** Hands over what was leased. @returns false when the poll ended meanwhile: the jobs must go back. */
+    deliver: (poll: Poll, jobs: readonly JobRow[]): boolean => {
+      if (!remove(poll)) return false;
+      poll.answer(jobs);
+      return true;
+    },
+
+    /** A slot of this miner is free again, it changed, or a match of its poll came to nothing. */
+    refresh: (minerId: string): void => {
+      for (const poll of byMiner.get(minerId) ?? []) offer(poll, Date.now());
+    },
+
+    /** A lane that did not exist when these polls were offered. */
+    announce: (lane: Lane): void => {
+      const nowMs = Date.now();
+      for (const [minerId, polls] of byMiner) {
+        // New lanes are at the end of the list.
+        if (fleet.lanesOf(minerId).includes(lane)) for (const poll of polls) offer(poll, nowMs);
+      }
+    },
+
+    /** Offers again what was offered long ago, oldest first. Called twice a second. */
+    reofferOld: (nowMs: number): void => {
+      const budget = REOFFERS_PER_SECOND / 2;
+      const old = [...open.values()].filter((poll) => nowMs - poll.offeredAtMs >= REOFFER_AFTER_MS);
+      if (old.length > budget) old.sort((a, b) => a.offeredAtMs - b.offeredAtMs).length = budget;
+      for (const poll of old) offer(poll, nowMs);
+    },
+
+    /** The index knows of no poll any more. */
+    forgetOffers: (): void => {
+      for (const poll of open.values()) poll.offeredAtMs = 0;
+    },
+
+    /** Answers all with nothing: the service stops. */
+    endAll: (): void => {
+      for (const poll of [...open.values()]) endEmpty(poll);
+    },
+  };
+};
+export type Polls = ReturnType<typeof createPolls>;

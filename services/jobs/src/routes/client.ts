@@ -1,0 +1,198 @@
+import type { Handlers } from '@aitbc/chassis';
+import {
+  type Job,
+  JobSubmission,
+  type jobsRoutes,
+  notFound,
+  Problem,
+  type ProblemBody,
+  validationProblem,
+} from '@aitbc/contracts';
+import { cancel } from '../commands/end.ts';
+import { type Prepared, prepare, submit } from '../commands/submit.ts';
+import { readCursor, writeCursor } from '../cursor.ts';
+import { isTerminal } from '../domain.ts';
+import type { EventStreams } from '../event-stream.ts';
+import { findOwnJob, jobTopic, listJobsQuery, parametersOf } from '../store/jobs.ts';
+import { receiptOf } from '../store/receipts.ts';
+import type { JobRow } from '../tables.ts';
+import { toJob, toReceipt, toStatusView } from '../views.ts';
+import type { Work } from '../work.ts';
+
+/** Jobs of a batch that share a transaction: below 10 ms in which nobody else writes. */
+const GROUP = 100;
+/** A batch counts as one request per so many jobs; the gateway reads it off the answer. */
+const JOBS_PER_RATE_UNIT = 10;
+/** A page ends early rather than grow beyond this: jobs may carry 256 KB of parameters and as much result. */
+const PAGE_BYTES_MAX = 4 * 1024 * 1024;
+
+type ClientRoutes = Pick<
+  typeof jobsRoutes,
+  'submit' | 'submitBatch' | 'list' | 'get' | 'status' | 'events' | 'cancel' | 'receipts'
+>;
+
+interface BatchItem {
+  status: number;
+  job?: Job;
+  error?: ProblemBody['error'];
+}
+const refused = (error: unknown): BatchItem => {
+  if (!(error instanceof Problem)) throw error;
+  return { status: error.status, ...error.toBody() };
+};
+
+export const clientHandlers = (
+  work: Work,
+  streams: EventStreams,
+  stopping: AbortSignal,
+): Handlers<ClientRoutes> => {
+  const { store } = work;
+
+  const whole = (job: JobRow): { view: Job; bytes: number } => {
+    const parameters = parametersOf(store.read, job.seq);
+    const result = job.status === 'completed' ? receiptOf(store.read, job.seq)?.result : undefined;
+    return {
+      view: toJob(job, JSON.parse(parameters), result === undefined ? null : JSON.parse(result)),
+      bytes: parameters.length + (result?.length ?? 0),
+    };
+  };
+
+  const ownJob = (jobId: string, clientId: string): JobRow => {
+    const job = findOwnJob(store.read, jobId, clientId);
+    if (job === undefined) throw notFound('job');
+    return job;
+  };
+
+  const waitingReason = (job: JobRow) => {
+    if (job.status !== 'pending') return null;
+    if (job.is_funded === 0) return 'awaiting_funds';
+    if (!work.fleet.isCapable(job.lane, Date.now())) return 'no_capable_miner';
+    return job.attempt > 0 ? 'retrying' : 'all_busy';
+  };
+
+  /** Resolves when the job changes, the time is over, or either side goes. */
+  const change = (jobId: string, waitMs: number, gone: AbortSignal): Promise<void> =>
+    new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        unsubscribe();
+        gone.removeEventListener('abort', done);
+        stopping.removeEventListener('abort', done);
+        resolve();
+      };
+      const timer = setTimeout(done, waitMs);
+      const unsubscribe = store.subscribe(jobTopic(jobId), done);
+      gone.addEventListener('abort', done);
+      stopping.addEventListener('abort', done);
+      if (gone.aborted || stopping.aborted) done();
+    });
+
+  return {
+    submit: (context) => {
+      const prepared = prepare(work, context.body);
+      return context.write((trx) => ({ status: 201, body: submit(trx, work, context.caller, prepared) }));
+    },
+
+    submitBatch: async (context) => {
+      const { caller } = context;
+      const { jobs } = context.body;
+      context.response.setHeader('x-rate-cost', String(Math.ceil(jobs.length / JOBS_PER_RATE_UNIT)));
+      const prepared = jobs.map((job): Prepared | BatchItem => {
+        const parsed = JobSubmission.safeParse(job);
+        try {
+          if (!parsed.success) throw validationProblem(parsed.error);
+          return prepare(work, parsed.data);
+        } catch (error) {
+          return refused(error);
+        }
+      });
+      const submitAll = (trx: Parameters<typeof submit>[0], some: readonly (Prepared | BatchItem)[]) =>
+        some.map((item): BatchItem => {
+          if ('status' in item) return item;
+          try {
+            return { status: 201, job: trx.savepoint(() => submit(trx, work, caller, item)) };
+          } catch (error) {
+            return refused(error);
+          }
+        });
+      // With a key, the answer is kept in the transaction of its effect, so that must be one.
+      if (context.response.req.get('idempotency-key') !== undefined)
+        return context.write((trx) => ({ status: 207, body: { items: submitAll(trx, prepared) } }));
+      const groups: Promise<BatchItem[]>[] = [];
+      for (let at = 0; at < prepared.length; at += GROUP) {
+        const group = prepared.slice(at, at + GROUP);
+        groups.push(store.transact('jobs.submit_batch', (trx) => submitAll(trx, group)));
+      }
+      return { status: 207, body: { items: (await Promise.all(groups)).flat() } };
+    },
+
+    list: (context) => {
+      const { query } = context;
+      const rows = store.read.all(
+        listJobsQuery(
+          {
+            client_id: context.caller.account_id,
+            status: query.status,
+            job_type: query.job_type,
+            label: query.label,
+            created_after_ms: query.created_after === undefined ? undefined : Date.parse(query.created_after),
+            before: readCursor(query.cursor),
+          },
+          query.limit + 1,
+        ),
+      );
+      const items: Job[] = [];
+      let bytes = 0;
+      for (const row of rows.slice(0, query.limit)) {
+        const { view, bytes: more } = whole(row);
+        if (items.length > 0 && bytes + more > PAGE_BYTES_MAX) break;
+        items.push(view);
+        bytes += more;
+      }
+      const last = items.at(-1);
+      const isLast = last === undefined || items.length === rows.length;
+      return { status: 200, body: { items, next_cursor: isLast ? null : writeCursor(last.id) } };
+    },
+
+    get: (context) => ({
+      status: 200,
+      body: whole(ownJob(context.params.job_id, context.caller.account_id)).view,
+    }),
+
+    status: async (context) => {
+      const { job_id: jobId } = context.params;
+      const clientId = context.caller.account_id;
+      let job = ownJob(jobId, clientId);
+      const waitMs = context.query.wait_seconds * 1_000;
+      if (waitMs > 0 && !isTerminal(job.status)) {
+        await change(jobId, waitMs, context.signal);
+        job = ownJob(jobId, clientId);
+      }
+      const waits = job.status === 'pending' && job.is_funded === 1;
+      const position = waits ? await work.queuePosition(job) : null;
+      return { status: 200, body: toStatusView(job, waitingReason(job), position) };
+    },
+
+    events: (context) => streams.stream(context),
+
+    cancel: async (context) => {
+      const { parameters } = await readParameters(context.params.job_id, context.caller.account_id);
+      return context.write((trx) => ({
+        status: 200,
+        body: toJob(cancel(trx, work, context.params.job_id, context.caller.account_id), parameters, null),
+      }));
+    },
+
+    receipts: (context) => {
+      const job = ownJob(context.params.job_id, context.caller.account_id);
+      const receipt = receiptOf(store.read, job.seq);
+      const items = receipt === undefined ? [] : [toReceipt(job, receipt, JSON.parse(receipt.result))];
+      return { status: 200, body: { items } };
+    },
+  };
+
+  async function readParameters(jobId: string, clientId: string) {
+    const job = ownJob(jobId, clientId);
+    return { parameters: JSON.parse(parametersOf(store.read, job.seq)) as Record<string, unknown> };
+  }
+};

@@ -1,0 +1,163 @@
+import type { Handlers } from '@aitbc/chassis';
+import {
+  invalidField,
+  JobResult,
+  type jobsRoutes,
+  Problem,
+  type ProblemBody,
+  toTimestamp,
+  validationProblem,
+} from '@aitbc/contracts';
+import { reportSeen } from '../commands/miners.ts';
+import {
+  acceptProgress,
+  acceptReport,
+  openLease,
+  type PreparedReport,
+  prepareReport,
+  type Verdict,
+} from '../commands/report.ts';
+import { returnLeases } from '../commands/start.ts';
+import { hasWaiting, parametersOf } from '../store/jobs.ts';
+import type { JobRow } from '../tables.ts';
+import type { Work } from '../work.ts';
+
+/** A registration may still be on its way here when the first poll arrives. */
+const REGISTRATION_WAIT_MS = 2_000;
+/** A poll without waiting still gives the dispatchers time to answer, when there is work at all. */
+const WAIT_MIN_MS = 1_000;
+
+type MinerRoutes = Pick<typeof jobsRoutes, 'poll' | 'progress' | 'result'>;
+
+interface BatchItem {
+  job_id: string | null;
+  status: number;
+  verdict?: Verdict;
+  error?: ProblemBody['error'];
+}
+
+export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
+  const { store, fleet } = work;
+
+  /** @returns undefined while no such miner of this account is known. @throws Problem when it must be named. */
+  const findOwnMiner = (accountId: string, minerId: string | undefined): string | undefined => {
+    const own = fleet.minersOf(accountId);
+    if (minerId !== undefined) return own.includes(minerId) ? minerId : undefined;
+    if (own.length > 1) throw invalidField('query.miner_id', 'is needed: this account has several miners');
+    return own[0];
+  };
+
+  const awaitMiner = async (
+    accountId: string,
+    minerId: string | undefined,
+    gone: AbortSignal,
+  ): Promise<string> => {
+    const known = findOwnMiner(accountId, minerId);
+    if (known !== undefined) return known;
+    const late = await new Promise<string | undefined>((resolve) => {
+      const done = (id: string | undefined) => {
+        clearTimeout(timer);
+        stopListening();
+        gone.removeEventListener('abort', giveUp);
+        resolve(id);
+      };
+      const giveUp = () => done(undefined);
+      const timer = setTimeout(giveUp, REGISTRATION_WAIT_MS);
+      const stopListening = fleet.onRegistered(() => {
+        const own = fleet.minersOf(accountId);
+        const found = minerId === undefined ? own[0] : own.find((id) => id === minerId);
+        if (found !== undefined) done(found);
+      });
+      gone.addEventListener('abort', giveUp);
+    });
+    if (late === undefined) {
+      throw new Problem(
+        'MINER_NOT_REGISTERED',
+        'No such miner of this account; register first with POST /v1/miner/register.',
+      );
+    }
+    return late;
+  };
+
+  const toItem = (job: JobRow) => ({
+    id: job.id,
+    job_type: job.job_type,
+    parameters: JSON.parse(parametersOf(store.read, job.seq)) as Record<string, unknown>,
+    attempt: job.attempt,
+    lease: work.leases.seal({
+      job_id: job.id,
+      miner_id: job.miner_id as string,
+      attempt: job.attempt,
+    }),
+    deadline_at: toTimestamp(job.deadline_at_ms as number),
+  });
+
+  return {
+    poll: async (context) => {
+      const { query, signal, response } = context;
+      const minerId = await awaitMiner(context.caller.account_id, query.miner_id, signal);
+      work.seen.add(minerId);
+      // One that counts as gone is back: its work may start as soon as miners has heard so.
+      if (fleet.miner(minerId)?.status === 'inactive') await reportSeen(work);
+      const isWorthWaiting =
+        query.wait_seconds > 0 || fleet.lanesOf(minerId).some((lane) => hasWaiting(store.read, lane.id));
+      const waitMs = isWorthWaiting ? Math.max(query.wait_seconds * 1_000, WAIT_MIN_MS) : 0;
+      const jobs = waitMs === 0 ? [] : await work.polls.wait(minerId, query.max_jobs, waitMs, signal);
+      work.seen.add(minerId);
+      if (jobs.length > 0) {
+        // The request went away between the lease and the answer.
+        const giveBack = () => void returnLeases(work, jobs).catch(() => {});
+        if (signal.aborted) giveBack();
+        else response.once('close', () => response.writableFinished || giveBack());
+      }
+      return { status: 200, body: { items: jobs.map(toItem) } };
+    },
+
+    progress: async (context) => {
+      const { body } = context;
+      const lease = openLease(work, context.caller.account_id, body);
+      const status = await store.transact('jobs.progress', (trx) => acceptProgress(trx, lease, body));
+      return { status: 200, body: { status } };
+    },
+
+    result: async (context) => {
+      const { body } = context;
+      const accountId = context.caller.account_id;
+      if (!('results' in body)) {
+        const prepared = prepareReport(work, accountId, body);
+        return context.write((trx) => ({ status: 200, body: acceptReport(trx, work, prepared) }));
+      }
+      const prepared = body.results.map((result): PreparedReport | BatchItem => {
+        const parsed = JobResult.safeParse(result);
+        if (!parsed.success) return { job_id: idOf(result), ...problemItem(validationProblem(parsed.error)) };
+        try {
+          return prepareReport(work, accountId, parsed.data);
+        } catch (error) {
+          return { job_id: parsed.data.job_id, ...problemItem(error) };
+        }
+      });
+      const items = await store.transact('jobs.results', (trx) =>
+        prepared.map((item): BatchItem => {
+          if (!('report' in item)) return item;
+          const { job_id } = item.report;
+          try {
+            return { job_id, status: 200, verdict: trx.savepoint(() => acceptReport(trx, work, item)) };
+          } catch (error) {
+            return { job_id, ...problemItem(error) };
+          }
+        }),
+      );
+      return { status: 200, body: { items } };
+    },
+  };
+};
+
+const problemItem = (error: unknown): { status: number; error: ProblemBody['error'] } => {
+  if (!(error instanceof Problem)) throw error;
+  return { status: error.status, ...error.toBody() };
+};
+
+const idOf = (result: unknown): string | null => {
+  const id = JobResult.shape.job_id.safeParse((result as { job_id?: unknown } | null)?.job_id);
+  return id.success ? id.data : null;
+};

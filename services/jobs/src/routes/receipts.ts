@@ -1,0 +1,27 @@
+import type { Handlers } from '@aitbc/chassis';
+import type { jobsRoutes } from '@aitbc/contracts';
+import { readCursor, writeCursor } from '../cursor.ts';
+import { verifyProof } from '../receipts.ts';
+import { listReceiptsQuery } from '../store/receipts.ts';
+import { toPublicReceipt } from '../views.ts';
+import type { Work } from '../work.ts';
+
+type ReceiptRoutes = Pick<typeof jobsRoutes, 'publicReceipts' | 'verifyReceipt' | 'jwks'>;
+
+export const receiptHandlers = (work: Work): Handlers<ReceiptRoutes> => ({
+  publicReceipts: (context) => {
+    const { limit, cursor } = context.query;
+    const rows = work.store.read.all(listReceiptsQuery(readCursor(cursor), limit + 1));
+    const page = rows.slice(0, limit);
+    const last = page.at(-1);
+    return {
+      status: 200,
+      body: {
+        items: page.map(toPublicReceipt),
+        next_cursor: rows.length > limit && last !== undefined ? writeCursor(last.id) : null,
+      },
+    };
+  },
+  verifyReceipt: (context) => ({ status: 200, body: verifyProof(context.body.proof, work.keys.jwks) }),
+  jwks: () => ({ status: 200, body: { keys: work.keys.jwks } }),
+});

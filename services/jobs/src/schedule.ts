@@ -1,0 +1,64 @@
+import type { Scheduled } from '@aitbc/chassis';
+import { expire, timeOut } from './commands/end.ts';
+import { reportSeen } from './commands/miners.ts';
+import type { IndexSync } from './index-sync.ts';
+import { removeLane } from './store/fleet.ts';
+import { expiredJobs, hasUnended, timedOutJobs } from './store/jobs.ts';
+import type { Work } from './work.ts';
+
+/** One transaction ends so many: some 10 ms in which nobody else writes. */
+const TIMER_BATCH = 100;
+/** ...and one turn of a timer so many batches; the rest a quarter of a second later. */
+const TIMER_BATCHES = 20;
+const TIMER_EVERY_MS = 250;
+const SEEN_EVERY_MS = 5_000;
+const LANE_UNUSED_MS = 24 * 3_600_000;
+const LANES_LOOKED_AT = 200;
+
+const timer = (
+  work: Work,
+  name: string,
+  due: (nowMs: number) => string[],
+  act: (trx: Parameters<typeof expire>[0], work: Work, jobId: string, nowMs: number) => void,
+): Scheduled => ({
+  name,
+  everyMs: TIMER_EVERY_MS,
+  run: async (signal) => {
+    for (let batch = 0; batch < TIMER_BATCHES && !signal.aborted; batch++) {
+      const nowMs = Date.now();
+      const ids = due(nowMs);
+      if (ids.length > 0) {
+        await work.store.transact(name, (trx) => {
+          for (const id of ids) act(trx, work, id, nowMs);
+        });
+      }
+      if (ids.length < TIMER_BATCH) return;
+    }
+  },
+});
+
+/** Everything that happens by itself. */
+export const createSchedule = (work: Work, sync: IndexSync): Scheduled[] => [
+  timer(work, 'jobs.expire', (nowMs) => expiredJobs(work.store.read, nowMs, TIMER_BATCH), expire),
+  timer(work, 'jobs.time_out', (nowMs) => timedOutJobs(work.store.read, nowMs, TIMER_BATCH), timeOut),
+  { name: 'jobs.miners_seen', everyMs: SEEN_EVERY_MS, run: () => reportSeen(work) },
+  { name: 'jobs.polls', everyMs: 500, run: () => work.polls.reofferOld(Date.now()) },
+  { name: 'jobs.index', everyMs: 1_000, run: sync.tick },
+  {
+    name: 'jobs.lanes',
+    everyMs: 600_000,
+    run: async () => {
+      const unused = work.fleet
+        .lanesUnusedSince(Date.now() - LANE_UNUSED_MS)
+        .slice(0, LANES_LOOKED_AT)
+        .filter((lane) => !hasUnended(work.store.read, lane.id));
+      if (unused.length === 0) return;
+      await work.store.transact('jobs.lanes', (trx) => {
+        for (const lane of unused) {
+          removeLane(trx, lane.id);
+          trx.afterCommit(() => work.fleet.forgetLane(lane));
+        }
+      });
+    },
+  },
+];

@@ -1,0 +1,496 @@
+import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import type { JobStatus, JobType } from '@aitbc/contracts';
+import { sql } from 'kysely';
+import type { EventRow, JobRow, Tables } from '../tables.ts';
+
+const db = builder<Tables>();
+
+type NewJob = Omit<
+  JobRow,
+  | 'seq'
+  | 'attempt'
+  | 'undelivered'
+  | 'miner_id'
+  | 'miner_account_id'
+  | 'progress'
+  | 'error_code'
+  | 'error_message'
+  | 'payment_id'
+  | 'report_attempt'
+  | 'report_sha256'
+  | 'events'
+  | 'started_at_ms'
+  | 'ended_at_ms'
+  | 'deadline_at_ms'
+>;
+
+const insert = hot((p: Params<NewJob>) =>
+  db
+    .insertInto('job')
+    .values({
+      id: p('id'),
+      client_id: p('client_id'),
+      job_type: p('job_type'),
+      status: p('status'),
+      lane: p('lane'),
+      priority: p('priority'),
+      is_funded: p('is_funded'),
+      constraints: p('constraints'),
+      labels: p('labels'),
+      parameters_sha256: p('parameters_sha256'),
+      timeout_ms: p('timeout_ms'),
+      ttl_ms: p('ttl_ms'),
+      max_attempts: p('max_attempts'),
+      attempt: 0,
+      undelivered: 0,
+      progress: 0,
+      payment_amount_minor: p('payment_amount_minor'),
+      payment_status: p('payment_status'),
+      events: 1,
+      created_at_ms: p('created_at_ms'),
+      updated_at_ms: p('updated_at_ms'),
+      queued_at_ms: p('queued_at_ms'),
+      expires_at_ms: p('expires_at_ms'),
+    })
+    .returningAll(),
+);
+const insertParameters = hot((p: Params<Tables['job_parameters']>) =>
+  db.insertInto('job_parameters').values({ job_seq: p('job_seq'), parameters: p('parameters') }),
+);
+const insertEvent = hot((p: Params<EventRow>) =>
+  db.insertInto('job_event').values({
+    job_seq: p('job_seq'),
+    id: p('id'),
+    type: p('type'),
+    status: p('status'),
+    attempt: p('attempt'),
+    progress: p('progress'),
+    message: p('message'),
+    at_ms: p('at_ms'),
+  }),
+);
+
+/** Progress reports past this many events move the number alone: a job's stream stays a stream a person can read. */
+const EVENTS_MAX = 1_000;
+
+export const addEvent = (
+  trx: Trx,
+  job: Pick<JobRow, 'seq' | 'id' | 'events' | 'status' | 'attempt' | 'progress'>,
+  type: EventRow['type'],
+  message: string | null,
+  atMs: number,
+): void => {
+  if (type === 'progress' && job.events > EVENTS_MAX) return;
+  trx.run(insertEvent, {
+    job_seq: job.seq,
+    id: job.events,
+    type,
+    status: job.status,
+    attempt: job.attempt,
+    progress: job.progress,
+    message,
+    at_ms: atMs,
+  });
+  trx.notify(jobTopic(job.id));
+};
+
+/** Those who watch a job subscribe to this. */
+export const jobTopic = (jobId: string): string => `job:${jobId}`;
+
+export const insertJob = (trx: Trx, job: NewJob, parameters: string, labels: readonly string[]): JobRow => {
+  const row = trx.get(insert, job) as JobRow;
+  trx.run(insertParameters, { job_seq: row.seq, parameters });
+  for (const label of new Set(labels))
+    trx.run(db.insertInto('job_label').values({ client_id: job.client_id, label, job_id: job.id }));
+  addEvent(trx, row, 'pending', null, job.created_at_ms);
+  return row;
+};
+
+const byId = hot((p: Params<{ id: string }>) => db.selectFrom('job').selectAll().where('id', '=', p('id')));
+export const findJob = (reader: Reader, id: string): JobRow | undefined => reader.get(byId, { id });
+
+/** @returns undefined for somebody else's job, as if it did not exist. */
+export const findOwnJob = (reader: Reader, id: string, clientId: string): JobRow | undefined => {
+  const job = findJob(reader, id);
+  return job?.client_id === clientId ? job : undefined;
+};
+
+const parametersOfJob = hot((p: Params<{ job_seq: number }>) =>
+  db.selectFrom('job_parameters').select('parameters').where('job_seq', '=', p('job_seq')),
+);
+export const parametersOf = (reader: Reader, seq: number): string =>
+  reader.get(parametersOfJob, { job_seq: seq })?.parameters ?? '{}';
+
+const start = hot((p: Params<{ id: string; miner_id: string; miner_account_id: string; now_ms: number }>) =>
+  db
+    .updateTable('job')
+    .set({
+      status: 'running',
+      attempt: sql<number>`attempt + 1`,
+      miner_id: p('miner_id'),
+      miner_account_id: p('miner_account_id'),
+      progress: 0,
+      events: sql<number>`events + 1`,
+      started_at_ms: p('now_ms'),
+      updated_at_ms: p('now_ms'),
+      deadline_at_ms: sql<number>`${p('now_ms')} + timeout_ms`,
+    })
+    .where('id', '=', p('id'))
+    .where('status', '=', 'pending')
+    .where('is_funded', '=', 1)
+    .where('expires_at_ms', '>', p('now_ms'))
+    .returningAll(),
+);
+/** Leases a waiting job. @returns undefined when it no longer waits: somebody was faster, or it ended. */
+export const startJob = (
+  trx: Trx,
+  values: { id: string; miner_id: string; miner_account_id: string; now_ms: number },
+): JobRow | undefined => trx.get(start, values);
+
+const requeue = hot(
+  (
+    p: Params<{
+      seq: number;
+      attempt: number;
+      undelivered: number;
+      error_code: string | null;
+      error_message: string | null;
+      report_attempt: number | null;
+      report_sha256: string | null;
+      now_ms: number;
+    }>,
+  ) =>
+    db
+      .updateTable('job')
+      .set({
+        status: 'pending',
+        undelivered: p('undelivered'),
+        miner_id: null,
+        miner_account_id: null,
+        progress: 0,
+        error_code: p('error_code'),
+        error_message: p('error_message'),
+        report_attempt: p('report_attempt'),
+        report_sha256: p('report_sha256'),
+        events: sql<number>`events + 1`,
+        updated_at_ms: p('now_ms'),
+        queued_at_ms: p('now_ms'),
+        started_at_ms: null,
+        deadline_at_ms: null,
+        expires_at_ms: sql<number>`${p('now_ms')} + ttl_ms`,
+      })
+      .where('seq', '=', p('seq'))
+      .where('status', '=', 'running')
+      .where('attempt', '=', p('attempt'))
+      .returningAll(),
+);
+export interface Report {
+  readonly attempt: number;
+  readonly sha256: string;
+}
+/** Puts a running job back, with a fresh time to start. @returns undefined when this attempt no longer runs. */
+export const requeueJob = (
+  trx: Trx,
+  job: JobRow,
+  values: {
+    undelivered: number;
+    error: { code: string; message: string } | null;
+    report: Report | null;
+    now_ms: number;
+  },
+): JobRow | undefined =>
+  trx.get(requeue, {
+    seq: job.seq,
+    attempt: job.attempt,
+    undelivered: values.undelivered,
+    error_code: values.error?.code ?? null,
+    error_message: values.error?.message ?? null,
+    report_attempt: values.report?.attempt ?? job.report_attempt,
+    report_sha256: values.report?.sha256 ?? job.report_sha256,
+    now_ms: values.now_ms,
+  });
+
+const end = hot(
+  (
+    p: Params<{
+      seq: number;
+      from: JobStatus;
+      attempt: number;
+      status: JobStatus;
+      progress: number;
+      error_code: string | null;
+      error_message: string | null;
+      report_attempt: number | null;
+      report_sha256: string | null;
+      now_ms: number;
+    }>,
+  ) =>
+    db
+      .updateTable('job')
+      .set({
+        status: p('status'),
+        progress: p('progress'),
+        error_code: p('error_code'),
+        error_message: p('error_message'),
+        report_attempt: p('report_attempt'),
+        report_sha256: p('report_sha256'),
+        events: sql<number>`events + 1`,
+        updated_at_ms: p('now_ms'),
+        ended_at_ms: p('now_ms'),
+        deadline_at_ms: null,
+      })
+      .where('seq', '=', p('seq'))
+      .where('status', '=', p('from'))
+      .where('attempt', '=', p('attempt'))
+      .returningAll(),
+);
+/** Ends a job as it stands in `job`. @returns undefined when it stands otherwise by now. */
+export const endJob = (
+  trx: Trx,
+  job: JobRow,
+  values: {
+    status: JobStatus;
+    error: { code: string; message: string } | null;
+    report: Report | null;
+    now_ms: number;
+  },
+): JobRow | undefined =>
+  trx.get(end, {
+    seq: job.seq,
+    from: job.status,
+    attempt: job.attempt,
+    status: values.status,
+    progress: values.status === 'completed' ? 1 : job.progress,
+    error_code: values.error?.code ?? null,
+    error_message: values.error?.message ?? null,
+    report_attempt: values.report?.attempt ?? job.report_attempt,
+    report_sha256: values.report?.sha256 ?? job.report_sha256,
+    now_ms: values.now_ms,
+  });
+
+const progress = hot((p: Params<{ seq: number; attempt: number; progress: number; now_ms: number }>) =>
+  db
+    .updateTable('job')
+    .set({ progress: p('progress'), events: sql<number>`events + 1`, updated_at_ms: p('now_ms') })
+    .where('seq', '=', p('seq'))
+    .where('status', '=', 'running')
+    .where('attempt', '=', p('attempt'))
+    .returningAll(),
+);
+export const setProgress = (trx: Trx, job: JobRow, value: number, nowMs: number): JobRow | undefined =>
+  trx.get(progress, { seq: job.seq, attempt: job.attempt, progress: value, now_ms: nowMs });
+
+/** A waiting job's money is there: it may run from now on. */
+export const fundJob = (trx: Trx, job: JobRow, nowMs: number): JobRow | undefined =>
+  trx.get(
+    db
+      .updateTable('job')
+      .set({ is_funded: 1, queued_at_ms: nowMs, updated_at_ms: nowMs, events: sql<number>`events + 1` })
+      .where('seq', '=', job.seq)
+      .where('status', '=', 'pending')
+      .where('is_funded', '=', 0)
+      .returningAll(),
+  );
+
+const setPaymentStatement = hot(
+  (
+    p: Params<
+      Pick<JobRow, 'seq' | 'payment_id' | 'payment_status' | 'payment_amount_minor'> & { now_ms: number }
+    >,
+  ) =>
+    db
+      .updateTable('job')
+      .set({
+        payment_id: p('payment_id'),
+        payment_status: p('payment_status'),
+        payment_amount_minor: p('payment_amount_minor'),
+        updated_at_ms: p('now_ms'),
+      })
+      .where('seq', '=', p('seq')),
+);
+export const setPayment = (
+  trx: Trx,
+  values: Pick<JobRow, 'seq' | 'payment_id' | 'payment_status' | 'payment_amount_minor'> & { now_ms: number },
+): void => {
+  trx.run(setPaymentStatement, values);
+};
+
+const insertLost = hot((p: Params<Tables['lost_attempt']>) =>
+  db
+    .insertInto('lost_attempt')
+    .values({ job_seq: p('job_seq'), miner_id: p('miner_id') })
+    .onConflict((conflict) => conflict.doNothing()),
+);
+export const addLostAttempt = (trx: Trx, seq: number, minerId: string): void => {
+  trx.run(insertLost, { job_seq: seq, miner_id: minerId });
+};
+
+const lostOf = hot((p: Params<{ job_seq: number }>) =>
+  db.selectFrom('lost_attempt').select('miner_id').where('job_seq', '=', p('job_seq')).limit(10),
+);
+export const minersThatLost = (reader: Reader, seq: number): string[] =>
+  reader.all(lostOf, { job_seq: seq }).map((row) => row.miner_id);
+
+const eventsAfterStatement = hot((p: Params<{ job_seq: number; after: number; limit: number }>) =>
+  db
+    .selectFrom('job_event')
+    .selectAll()
+    .where('job_seq', '=', p('job_seq'))
+    .where('id', '>', p('after'))
+    .orderBy('id')
+    .limit(p('limit')),
+);
+export const eventsAfter = (reader: Reader, seq: number, after: number, limit: number): EventRow[] =>
+  reader.all(eventsAfterStatement, { job_seq: seq, after, limit });
+
+const expired = hot((p: Params<{ now_ms: number; limit: number }>) =>
+  db
+    .selectFrom('job')
+    .select('id')
+    .where('status', '=', 'pending')
+    .where('expires_at_ms', '<=', p('now_ms'))
+    .orderBy('expires_at_ms')
+    .limit(p('limit')),
+);
+export const expiredJobs = (reader: Reader, nowMs: number, limit: number): string[] =>
+  reader.all(expired, { now_ms: nowMs, limit }).map((row) => row.id);
+
+const timedOut = hot((p: Params<{ now_ms: number; limit: number }>) =>
+  db
+    .selectFrom('job')
+    .select('id')
+    .where('status', '=', 'running')
+    .where('deadline_at_ms', '<=', p('now_ms'))
+    .orderBy('deadline_at_ms')
+    .limit(p('limit')),
+);
+export const timedOutJobs = (reader: Reader, nowMs: number, limit: number): string[] =>
+  reader.all(timedOut, { now_ms: nowMs, limit }).map((row) => row.id);
+
+const ofMiner = hot((p: Params<{ miner_id: string }>) =>
+  db.selectFrom('job').selectAll().where('status', '=', 'running').where('miner_id', '=', p('miner_id')),
+);
+/** At most the miner's concurrency. */
+export const runningJobsOf = (reader: Reader, minerId: string): JobRow[] =>
+  reader.all(ofMiner, { miner_id: minerId });
+
+const countOfMiner = hot((p: Params<{ miner_id: string }>) =>
+  db
+    .selectFrom('job')
+    .select((eb) => eb.fn.countAll<number>().as('n'))
+    .where('status', '=', 'running')
+    .where('miner_id', '=', p('miner_id')),
+);
+export const countRunningOf = (reader: Reader, minerId: string): number =>
+  Number(reader.get(countOfMiner, { miner_id: minerId })?.n ?? 0);
+
+export type WaitingJob = Pick<
+  JobRow,
+  'seq' | 'id' | 'lane' | 'client_id' | 'priority' | 'attempt' | 'queued_at_ms'
+>;
+
+const waitingAfterStatement = hot((p: Params<{ lane: string; id: string; limit: number }>) =>
+  db
+    .selectFrom('job')
+    .select(['seq', 'id', 'lane', 'client_id', 'priority', 'attempt', 'queued_at_ms'])
+    .where('status', '=', 'pending')
+    .where('is_funded', '=', 1)
+    .where((eb) => eb(eb.refTuple('lane', 'id'), '>', eb.tuple(p('lane'), p('id'))))
+    .orderBy('lane')
+    .orderBy('id')
+    .limit(p('limit')),
+);
+/** Jobs that may run, lane by lane, oldest first; go on from the last one's lane and id. */
+export const waitingAfter = (
+  reader: Reader,
+  after: { lane: string; id: string },
+  limit: number,
+): WaitingJob[] => reader.all(waitingAfterStatement, { ...after, limit });
+
+const newest = hot((p: Params<{ limit: number }>) =>
+  db
+    .selectFrom('job')
+    .select(['seq', 'id', 'lane', 'client_id', 'priority', 'attempt', 'queued_at_ms', 'status', 'is_funded'])
+    .orderBy('seq', 'desc')
+    .limit(p('limit')),
+);
+/** Those among the newest `limit` jobs that may run, oldest first. */
+export const newestWaiting = (reader: Reader, limit: number): WaitingJob[] =>
+  reader
+    .all(newest, { limit })
+    .filter((job) => job.status === 'pending' && job.is_funded === 1)
+    .reverse();
+
+const laneHead = hot((p: Params<{ lane: string }>) =>
+  db
+    .selectFrom('job')
+    .select('id')
+    .where('status', '=', 'pending')
+    .where('is_funded', '=', 1)
+    .where('lane', '=', p('lane'))
+    .limit(1),
+);
+export const hasWaiting = (reader: Reader, lane: string): boolean =>
+  reader.get(laneHead, { lane }) !== undefined;
+
+/** Counts by the partial indexes alone; once, at the start. */
+export const countActive = (reader: Reader): { pending: number; running: number } => {
+  const count = (status: JobStatus) =>
+    Number(
+      reader.get(
+        db
+          .selectFrom('job')
+          .select((eb) => eb.fn.countAll<number>().as('n'))
+          .where('status', '=', sql.lit<JobStatus>(status)),
+      )?.n ?? 0,
+    );
+  return { pending: count('pending'), running: count('running') };
+};
+
+/** The least id a job made at `ms` can have: UUIDv7 begins with its time. */
+const firstIdOf = (ms: number): string => {
+  const time = ms.toString(16).padStart(12, '0');
+  return `${time.slice(0, 8)}-${time.slice(8)}-7000-8000-000000000000`;
+};
+
+export interface ListFilter {
+  readonly client_id: string;
+  readonly status: JobStatus | undefined;
+  readonly job_type: JobType | undefined;
+  readonly label: string | undefined;
+  readonly created_after_ms: number | undefined;
+  /** Ids below this one. */
+  readonly before: string | undefined;
+}
+
+/** Own jobs, newest first. A label leads over a status over a type: the rarest first. */
+export const listJobsQuery = (filter: ListFilter, limit: number) => {
+  const { label } = filter;
+  let query = db.selectFrom('job').selectAll('job').orderBy('job.id', 'desc').limit(limit);
+  if (label !== undefined) {
+    let ids = db
+      .selectFrom('job_label')
+      .select('job_id')
+      .where('client_id', '=', filter.client_id)
+      .where('label', '=', label)
+      .orderBy('job_id', 'desc')
+      .limit(limit);
+    if (filter.before !== undefined) ids = ids.where('job_id', '<', filter.before);
+    if (filter.created_after_ms !== undefined)
+      ids = ids.where('job_id', '>=', firstIdOf(filter.created_after_ms + 1));
+    // With another filter beside it the limit must come after that filter.
+    if (filter.status !== undefined || filter.job_type !== undefined) ids = ids.clearLimit();
+    query = query.where('job.id', 'in', ids);
+  } else {
+    query = query.where('job.client_id', '=', filter.client_id);
+    if (filter.before !== undefined) query = query.where('job.id', '<', filter.before);
+    if (filter.created_after_ms !== undefined)
+      query = query.where('job.id', '>=', firstIdOf(filter.created_after_ms + 1));
+  }
+  if (filter.status !== undefined) query = query.where('job.status', '=', filter.status);
+  if (filter.job_type !== undefined) query = query.where('job.job_type', '=', filter.job_type);
+  return query;
+};
+
+/** Whether a job of this lane waits or runs, funded or not: by the partial indexes, for the lane's clean-up. */
+export const hasUnended = (reader: Reader, lane: string): boolean => hasWaiting(reader, lane);

@@ -1,0 +1,65 @@
+import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import { makeSigningKey, type Signer } from '../receipts.ts';
+import type { ReceiptRow, Tables } from '../tables.ts';
+
+const db = builder<Tables>();
+
+const insert = hot((p: Params<ReceiptRow>) =>
+  db.insertInto('receipt').values({
+    job_seq: p('job_seq'),
+    id: p('id'),
+    proof: p('proof'),
+    created_at_ms: p('created_at_ms'),
+    result: p('result'),
+  }),
+);
+export const insertReceipt = (trx: Trx, row: ReceiptRow): void => {
+  trx.run(insert, row);
+};
+
+const ofJob = hot((p: Params<{ job_seq: number }>) =>
+  db.selectFrom('receipt').selectAll().where('job_seq', '=', p('job_seq')),
+);
+export const receiptOf = (reader: Reader, jobSeq: number): ReceiptRow | undefined =>
+  reader.get(ofJob, { job_seq: jobSeq });
+
+/** Newest first, without results. */
+export const listReceiptsQuery = (before: string | undefined, limit: number) => {
+  const query = db
+    .selectFrom('receipt')
+    .select(['id', 'proof', 'created_at_ms'])
+    .orderBy('id', 'desc')
+    .limit(limit);
+  return before === undefined ? query : query.where('id', '<', before);
+};
+
+/** Every key that signed here, newest first. */
+export const receiptKeys = (reader: Reader): Tables['receipt_key'][] =>
+  reader.all(db.selectFrom('receipt_key').selectAll().orderBy('created_at_ms', 'desc'));
+
+/** The public half stays in the JWKS for good: receipts outlive their key. */
+export const rememberKey = (trx: Trx, signer: Signer, nowMs: number): void => {
+  trx.run(
+    db
+      .insertInto('receipt_key')
+      .values({ kid: signer.jwk.kid, x: signer.jwk.x, private_key: null, created_at_ms: nowMs })
+      .onConflict((conflict) => conflict.doNothing()),
+  );
+};
+
+/** For development, where nobody gave a key: one made here and kept here. */
+export const ownSigningKey = (trx: Trx, sign: (privateKey: string) => Signer, nowMs: number): string => {
+  const kept = trx.get(
+    db.selectFrom('receipt_key').select('private_key').where('private_key', 'is not', null),
+  )?.private_key;
+  if (kept != null) return kept;
+  const made = makeSigningKey();
+  const { jwk } = sign(made);
+  trx.run(
+    db
+      .insertInto('receipt_key')
+      .values({ kid: jwk.kid, x: jwk.x, private_key: made, created_at_ms: nowMs })
+      .onConflict((conflict) => conflict.doNothing()),
+  );
+  return made;
+};

@@ -1,0 +1,99 @@
+import type { JobStatus, JobType, Payload, PaymentStatus } from '@aitbc/contracts';
+import type { Generated } from 'kysely';
+import type { z } from 'zod';
+
+export type JobEventType =
+  | 'pending'
+  | 'running'
+  | 'progress'
+  | 'retrying'
+  | 'completed'
+  | 'failed'
+  | 'cancelled'
+  | 'expired';
+
+export interface JobRow {
+  seq: number;
+  id: string;
+  client_id: string;
+  job_type: JobType;
+  status: JobStatus;
+  /** Jobs with the same requirement wait in the same lane. */
+  lane: string;
+  priority: number;
+  /** 0 while the escrow of its payment is not held yet. */
+  is_funded: 0 | 1;
+  constraints: string;
+  labels: string;
+  parameters_sha256: string;
+  timeout_ms: number;
+  ttl_ms: number;
+  max_attempts: number;
+  /** Rises with every lease: the fence by which a superseded holder is known. */
+  attempt: number;
+  /** Leases that never reached their miner; they do not count against max_attempts. */
+  undelivered: number;
+  miner_id: string | null;
+  miner_account_id: string | null;
+  progress: number;
+  error_code: string | null;
+  error_message: string | null;
+  payment_amount_minor: number | null;
+  payment_id: string | null;
+  payment_status: z.infer<typeof PaymentStatus> | null;
+  /** The attempt whose report was accepted last, and what it said. */
+  report_attempt: number | null;
+  report_sha256: string | null;
+  /** The id of the newest event. */
+  events: number;
+  created_at_ms: number;
+  updated_at_ms: number;
+  queued_at_ms: number;
+  /** Of the current or last attempt. */
+  started_at_ms: number | null;
+  ended_at_ms: number | null;
+  expires_at_ms: number;
+  deadline_at_ms: number | null;
+}
+
+export interface EventRow {
+  job_seq: number;
+  id: number;
+  type: JobEventType;
+  status: JobStatus;
+  attempt: number;
+  progress: number;
+  message: string | null;
+  at_ms: number;
+}
+
+export interface ReceiptRow {
+  job_seq: number;
+  id: string;
+  proof: string;
+  created_at_ms: number;
+  result: string;
+}
+
+/** A miner as the miners service last described it. */
+export type MinerOffer = Payload<'miners.changed'>;
+
+export interface Tables {
+  job: Omit<JobRow, 'seq'> & { seq: Generated<number> };
+  job_parameters: { job_seq: number; parameters: string };
+  job_label: { client_id: string; label: string; job_id: string };
+  job_event: EventRow;
+  receipt: ReceiptRow;
+  lost_attempt: { job_seq: number; miner_id: string };
+  lane: { id: string; requirement: string; created_at_ms: number };
+  miner: {
+    id: string;
+    account_id: string;
+    revision: number;
+    status: 'active' | 'inactive';
+    concurrency: number;
+    /** The whole message, as JSON. */
+    offer: string;
+  };
+  receipt_key: { kid: string; x: string; private_key: string | null; created_at_ms: number };
+}

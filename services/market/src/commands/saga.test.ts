@@ -1,0 +1,434 @@
+import { join } from 'node:path';
+import {
+  builder,
+  type ChassisTables,
+  chassisMigrations,
+  openStore,
+  type Store,
+  type Trx,
+} from '@aitbc/chassis';
+import { newId } from '@aitbc/contracts';
+import { scratchDirectory } from '@aitbc/testing';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { migrations } from '../../migrations/index.ts';
+import { findOffer } from '../store/gpu.ts';
+import { findOrder } from '../store/order.ts';
+import type { Order, Tables } from '../tables.ts';
+import { book } from './book.ts';
+import { minerChanged, register } from './offer.ts';
+import { absent, begin, due, held, nudge, refused, release, settled, unanswered } from './saga.ts';
+
+const db = builder<Tables & ChassisTables>();
+const T0 = Date.parse('2026-03-01T00:00:00Z');
+const MINUTE = 60_000;
+const HOLD_MS = 30_000;
+const ABSENCE_MS = 5 * MINUTE;
+
+let store: Store;
+beforeAll(async () => {
+  store = await openStore({
+    url: join(scratchDirectory(), 'market.db'),
+    service: 'market',
+    migrations: { ...chassisMigrations, ...migrations },
+  });
+});
+afterAll(() => store.close());
+
+const write = <T>(fn: (trx: Trx) => T): Promise<T> => store.transact('test', fn);
+const at = (now: number) => ({ now, scale: 1 });
+const person = (accountId = newId()) => ({
+  account_id: accountId,
+  credential_id: null,
+  scopes: [],
+  wallet_address: null,
+  spend_cap_minor: null,
+});
+const miner = (minerId: string, accountId: string, revision: number, status: 'active' | 'inactive') => ({
+  miner_id: minerId,
+  account_id: accountId,
+  revision,
+  status,
+  capabilities: [],
+  gpus: [],
+  cuda_version: null,
+  models: [],
+  region: null,
+  price_per_job_minor: 0,
+  concurrency: 1,
+  reputation: 1,
+});
+
+const offer = (trx: Trx, ownerId: string, minerId?: string): string =>
+  register(
+    trx,
+    ownerId,
+    {
+      model: 'M',
+      memory_gb: 24,
+      region: 'eu',
+      price_per_hour: 0.6,
+      pricing: 'fixed',
+      capabilities: [],
+      ...(minerId === undefined ? {} : { miner_id: minerId }),
+    },
+    at(T0),
+  );
+
+/** What was said of an order so far. */
+const said = (trx: Trx, orderId: string) =>
+  trx
+    .all(
+      db
+        .selectFrom('outbox')
+        .select(['name', 'payload'])
+        .where('destination', '=', 'payments')
+        .orderBy('seq'),
+    )
+    .map(
+      (row) =>
+        ({ name: row.name, ...JSON.parse(row.payload) }) as {
+          name: string;
+          order_id: string;
+          pay_minor?: number;
+        },
+    )
+    .filter((message) => message.order_id === orderId);
+
+/** All that a step may change. */
+const snapshot = (trx: Trx, order: Order) => ({
+  order: findOrder(trx, order.id),
+  gpu: findOffer(trx, order.gpu_id),
+  reservations: trx.all(db.selectFrom('reservation').selectAll().where('gpu_id', '=', order.gpu_id)),
+  stats: trx.get(db.selectFrom('model_stats').selectAll().where('model', '=', 'M')),
+  owner: trx.get(db.selectFrom('owner').selectAll().where('account_id', '=', order.owner_id)),
+  said: said(trx, order.id),
+});
+
+describe('every step and every undoing, run twice, is run once', () => {
+  const setUp = (trx: Trx) => {
+    const ownerId = newId();
+    const minerId = newId();
+    minerChanged(trx, miner(minerId, ownerId, 1, 'active'), at(T0));
+    const gpuId = offer(trx, ownerId, minerId);
+    const order = book(trx, person(), gpuId, { duration_hours: 1 }, HOLD_MS, at(T0));
+    const hold = { order_id: order.id, payment_id: newId() };
+    const away = (now: number) => minerChanged(trx, miner(minerId, ownerId, 2, 'inactive'), at(now));
+    return { order, hold, away };
+  };
+  const refusal = (orderId: string) => ({
+    order_id: orderId,
+    code: 'INSUFFICIENT_FUNDS' as const,
+    message: '',
+  });
+  const settlement = (order: Order) => ({
+    order_id: order.id,
+    paid_minor: order.pay_minor ?? 0,
+    refunded_minor: order.amount_minor - (order.pay_minor ?? 0),
+  });
+  const current = (trx: Trx, order: Order) => findOrder(trx, order.id) as Order;
+
+  const courses: Record<string, { before: string[]; status: string }> = {
+    held: { before: [], status: 'active' },
+    refused: { before: [], status: 'cancelled' },
+    unanswered: { before: [], status: 'cancelled' },
+    release: { before: ['held'], status: 'ended' },
+    due: { before: ['held'], status: 'ended' },
+    absent: { before: ['held', 'away'], status: 'ended' },
+    settled: { before: ['held', 'due'], status: 'settled' },
+    'held (late)': { before: ['unanswered'], status: 'cancelled' },
+    'held (after a release)': { before: ['release'], status: 'cancelled' },
+    'settled (late)': { before: ['unanswered', 'held'], status: 'cancelled' },
+  };
+
+  it.each(Object.keys(courses))('%s', async (name) => {
+    const course = courses[name] as (typeof courses)[string];
+    await write((trx) => {
+      const { order, hold, away } = setUp(trx);
+      const steps: Record<string, (now: number) => void> = {
+        held: (now) => held(trx, hold, at(now)),
+        refused: (now) => refused(trx, refusal(order.id), at(now)),
+        unanswered: (now) => unanswered(trx, order.id, at(now)),
+        release: (now) => void release(trx, current(trx, order), 'RELEASED_BY_OWNER', at(now)),
+        due: () => due(trx, order.id, at(T0 + 60 * MINUTE)),
+        away: (now) => away(now),
+        absent: () => absent(trx, order.id, ABSENCE_MS, at(T0 + 20 * MINUTE)),
+        settled: (now) => settled(trx, settlement(current(trx, order)), at(now)),
+      };
+      const step = steps[name.split(' ')[0] as string] as (now: number) => void;
+      for (const earlier of course.before) steps[earlier]?.(T0 + 1);
+      step(T0 + 2);
+      const once = snapshot(trx, order);
+      expect(once.order?.status).toBe(course.status);
+      step(T0 + 2);
+      step(T0 + 3);
+      expect(snapshot(trx, order)).toEqual(once);
+      if (course.status !== 'active') {
+        expect(once.reservations).toEqual([]);
+        expect(once.gpu?.booked_order_id).toBeNull();
+      }
+      expect(once.said.filter((message) => message.name === 'market.booking_requested')).toHaveLength(1);
+      const mustRefund = name.startsWith('held (') || name === 'settled (late)';
+      expect(
+        once.said.filter((message) => message.name === 'market.booking_ended').map((m) => m.pay_minor),
+      ).toEqual(
+        mustRefund ? [0] : ['ended', 'settled'].includes(course.status) ? [once.order?.pay_minor] : [],
+      );
+    });
+  });
+
+  it('begin, for a window that comes later', async () => {
+    await write((trx) => {
+      const gpuId = offer(trx, newId());
+      const start = new Date(T0 + 60 * MINUTE).toISOString();
+      const order = book(trx, person(), gpuId, { duration_hours: 1, start_time: start }, HOLD_MS, at(T0));
+      held(trx, { order_id: order.id, payment_id: newId() }, at(T0 + 1));
+      begin(trx, order.id, at(T0 + 59 * MINUTE));
+      expect(findOffer(trx, gpuId)?.booked_order_id).toBeNull();
+      begin(trx, order.id, at(T0 + 60 * MINUTE));
+      const once = snapshot(trx, order);
+      expect(once.gpu).toMatchObject({ booked_order_id: order.id, is_rented: 1, is_available: 0 });
+      begin(trx, order.id, at(T0 + 60 * MINUTE));
+      expect(snapshot(trx, order)).toEqual(once);
+    });
+  });
+
+  it('a nudge says the same again, until payments has settled', async () => {
+    await write((trx) => {
+      const { order, hold } = setUp(trx);
+      held(trx, hold, at(T0));
+      due(trx, order.id, at(T0 + 60 * MINUTE));
+      nudge(trx, order.id, at(T0 + 60 * MINUTE + 1));
+      const endings = () => said(trx, order.id).filter((message) => message.name === 'market.booking_ended');
+      expect(endings()).toHaveLength(1);
+      nudge(trx, order.id, at(T0 + 62 * MINUTE));
+      expect(endings()).toHaveLength(2);
+      expect(endings()[1]).toEqual(endings()[0]);
+      settled(trx, settlement(current(trx, order)), at(T0 + 62 * MINUTE));
+      nudge(trx, order.id, at(T0 + 99 * MINUTE));
+      expect(endings()).toHaveLength(2);
+    });
+  });
+
+  it('what contradicts the order is refused, and changes nothing', async () => {
+    await write((trx) => {
+      const { order, hold } = setUp(trx);
+      const refuses = (fn: () => void) => {
+        const before = snapshot(trx, order);
+        expect(() => trx.savepoint(fn)).toThrow();
+        expect(snapshot(trx, order)).toEqual(before);
+      };
+      refuses(() => settled(trx, { order_id: order.id, paid_minor: 0, refunded_minor: 1 }, at(T0)));
+      held(trx, hold, at(T0));
+      refuses(() => refused(trx, refusal(order.id), at(T0)));
+      refuses(() => held(trx, { ...hold, payment_id: newId() }, at(T0)));
+      due(trx, order.id, at(T0 + 60 * MINUTE));
+      refuses(() => settled(trx, { order_id: order.id, paid_minor: 1, refunded_minor: 2 }, at(T0)));
+    });
+  });
+
+  it('a hold for an order nobody knows is given back', async () => {
+    await write((trx) => {
+      const orderId = newId();
+      held(trx, { order_id: orderId, payment_id: newId() }, at(T0));
+      expect(said(trx, orderId)).toMatchObject([{ name: 'market.booking_ended', pay_minor: 0 }]);
+    });
+  });
+});
+
+describe('any course of bookings, timers and messages, doubled and in any order', () => {
+  /** Payments as the contract of its messages has it, and nothing more. */
+  const createPayments = (startMinor: number) => {
+    const balances = new Map<string, number>();
+    const holds = new Map<
+      string,
+      { payment_id: string; booker: string; owner: string; amount: number; state: string; pay: number }
+    >();
+    const move = (account: string, minor: number) =>
+      balances.set(account, (balances.get(account) ?? startMinor) + minor);
+    return {
+      holds,
+      /** @returns the answer. */
+      hear: (name: string, message: Record<string, unknown>) => {
+        const orderId = message.order_id as string;
+        const known = holds.get(orderId);
+        if (name === 'market.booking_requested') {
+          if (known === undefined) {
+            const amount = message.amount_minor as number;
+            const booker = message.booker_account_id as string;
+            const isCovered = (balances.get(booker) ?? startMinor) >= amount;
+            if (isCovered) move(booker, -amount);
+            holds.set(orderId, {
+              payment_id: newId(),
+              booker,
+              owner: message.owner_account_id as string,
+              amount,
+              state: isCovered ? 'held' : 'refused',
+              pay: 0,
+            });
+          }
+          const hold = holds.get(orderId);
+          return hold?.state === 'refused'
+            ? { name: 'refused', order_id: orderId }
+            : { name: 'held', order_id: orderId, payment_id: hold?.payment_id };
+        }
+        if (known === undefined || known.state === 'refused') throw new Error('ended what was never held');
+        const pay = message.pay_minor as number;
+        if (known.state === 'held') {
+          Object.assign(known, { state: 'settled', pay });
+          move(known.owner, pay);
+          move(known.booker, known.amount - pay);
+        }
+        if (known.pay !== pay) throw new Error('one order ended with two amounts');
+        return { name: 'settled', order_id: orderId, paid: pay, refunded: known.amount - pay };
+      },
+    };
+  };
+
+  const step = fc.record({
+    what: fc.constantFrom(
+      'book',
+      'later',
+      'deliver',
+      'deliver',
+      'answer',
+      'answer',
+      'time',
+      'release',
+      'break',
+      'away',
+      'back',
+    ),
+    pick: fc.nat(1_000),
+  });
+
+  it('ends with every order closed, every GPU free, every hold settled as its order says', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 20, maxLength: 120 }), (steps) =>
+        write((trx) => {
+          let now = T0;
+          const ownerId = newId();
+          const minerId = newId();
+          let revision = 1;
+          minerChanged(trx, miner(minerId, ownerId, 1, 'active'), at(now));
+          const gpus = [offer(trx, ownerId, minerId), offer(trx, ownerId, minerId)];
+          const bookers = [newId(), newId(), newId()];
+          // Three bookings of two hours are more than one has.
+          const payments = createPayments(300_000_000);
+          const orders: string[] = [];
+          const answers: Record<string, unknown>[] = [];
+          const seqBefore = Number(
+            trx.get(
+              db
+                .selectFrom('outbox')
+                .select((eb) => eb.fn.max('seq').as('seq'))
+                .where('destination', '=', 'payments'),
+            )?.seq ?? 0,
+          );
+          const messages = () =>
+            trx.all(
+              db
+                .selectFrom('outbox')
+                .selectAll()
+                .where('destination', '=', 'payments')
+                .where('seq', '>', seqBefore)
+                .orderBy('seq'),
+            );
+          const deliver = (index: number) => {
+            const row = messages()[index];
+            if (row !== undefined) answers.push(payments.hear(row.name, JSON.parse(row.payload)));
+          };
+          const hear = (index: number) => {
+            const answer = answers[index];
+            if (answer === undefined) return;
+            const orderId = answer.order_id as string;
+            if (answer.name === 'held')
+              held(trx, { order_id: orderId, payment_id: answer.payment_id as string }, at(now));
+            if (answer.name === 'refused')
+              refused(trx, { order_id: orderId, code: 'INSUFFICIENT_FUNDS', message: '' }, at(now));
+            if (answer.name === 'settled')
+              settled(
+                trx,
+                {
+                  order_id: orderId,
+                  paid_minor: answer.paid as number,
+                  refunded_minor: answer.refunded as number,
+                },
+                at(now),
+              );
+          };
+          const tick = () => {
+            for (const id of orders) {
+              const order = findOrder(trx, id) as Order;
+              if (order.status === 'pending_payment' && order.hold_until_ms <= now)
+                unanswered(trx, id, at(now));
+              due(trx, id, at(now));
+              begin(trx, id, at(now));
+              absent(trx, id, ABSENCE_MS, at(now));
+              nudge(trx, id, at(now));
+            }
+          };
+          for (const { what, pick } of steps) {
+            const gpuId = gpus[pick % 2] as string;
+            const orderId = orders[pick % Math.max(1, orders.length)];
+            const order = orderId === undefined ? undefined : findOrder(trx, orderId);
+            if (what === 'book' || what === 'later') {
+              const start =
+                what === 'book' ? {} : { start_time: new Date(now + (pick % 300) * MINUTE).toISOString() };
+              const caller = person(bookers[pick % 3]);
+              try {
+                trx.savepoint(() => {
+                  orders.push(
+                    book(trx, caller, gpuId, { duration_hours: 1 + (pick % 3), ...start }, HOLD_MS, at(now))
+                      .id,
+                  );
+                });
+              } catch (error) {
+                expect((error as { code?: string }).code).toBe('GPU_NOT_AVAILABLE');
+              }
+            }
+            if (what === 'deliver') deliver(pick % Math.max(1, messages().length));
+            if (what === 'answer') hear(pick % Math.max(1, answers.length));
+            if (what === 'time') {
+              now += [1, 1_000, 40_000, 10 * MINUTE, 70 * MINUTE][pick % 5] as number;
+              tick();
+            }
+            if (what === 'release' && order !== undefined) release(trx, order, 'RELEASED_BY_BOOKER', at(now));
+            if (what === 'break' && order !== undefined) release(trx, order, 'RELEASED_BY_OWNER', at(now));
+            if (what === 'away' || what === 'back') {
+              revision += 1;
+              minerChanged(
+                trx,
+                miner(minerId, ownerId, revision, what === 'away' ? 'inactive' : 'active'),
+                at(now),
+              );
+            }
+          }
+          // In the end everything arrives, and time goes on.
+          for (let round = 0; round < 12; round += 1) {
+            messages().forEach((_, index) => void deliver(index));
+            for (let index = 0; index < answers.length; index += 1) hear(index);
+            now += 5 * 60 * MINUTE;
+            tick();
+          }
+          for (const id of orders) {
+            const order = findOrder(trx, id) as Order;
+            const hold = payments.holds.get(id);
+            if (order.status === 'settled') {
+              expect(hold).toMatchObject({ state: 'settled', pay: order.pay_minor });
+            } else {
+              expect(order.status).toBe('cancelled');
+              expect(hold?.state === 'settled' ? hold.pay : 0).toBe(0);
+              expect(hold?.state).not.toBe('held');
+            }
+          }
+          for (const gpuId of gpus) {
+            expect(findOffer(trx, gpuId)).toMatchObject({ booked_order_id: null, is_rented: 0 });
+            expect(trx.all(db.selectFrom('reservation').selectAll().where('gpu_id', '=', gpuId))).toEqual([]);
+          }
+        }),
+      ),
+      { numRuns: 60 },
+    );
+  });
+});

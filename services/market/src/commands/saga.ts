@@ -1,0 +1,200 @@
+import { failpoint, sendAs, type Trx } from '@aitbc/chassis';
+import type { OrderReason, Payload } from '@aitbc/contracts';
+import { afterEvent, charge, minutesToPay, type OrderEvent } from '../domain/order.ts';
+import { findGpu, markInterruption, updateGpu } from '../store/gpu.ts';
+import { changeOrder, dropReservation, findOrder, shrinkReservation } from '../store/order.ts';
+import type { Clock } from '../store/stats.ts';
+import type { Order } from '../tables.ts';
+
+const send = sendAs<'market'>();
+
+/** How long payments may take to settle before it is told again. */
+const NUDGE_AFTER_MS = 60_000;
+
+/** Where the crash tests end the process: around the commit of each step. */
+export const aroundCommit = (trx: Trx, step: string): void => {
+  failpoint(`market:${step}:before-commit`);
+  trx.afterCommit(() => failpoint(`market:${step}:after-commit`));
+};
+
+/** @throws when the event contradicts what is known: the message becomes a dead letter, for an operator to look at. */
+const next = (order: Order, event: OrderEvent) => {
+  const outcome = afterEvent(order.status, event);
+  if (outcome === 'conflict') throw new Error(`order ${order.id} is ${order.status}, but was ${event}`);
+  return outcome;
+};
+
+/** Payments holds the price: the window begins, or waits for its start time. */
+export const held = (trx: Trx, message: Payload<'payments.booking_held'>, clock: Clock): void => {
+  const order = findOrder(trx, message.order_id);
+  if (order === undefined) {
+    refundUnknown(trx, message.order_id);
+    return;
+  }
+  if (order.payment_id !== null) {
+    if (order.payment_id !== message.payment_id) throw new Error(`order ${order.id} was held twice`);
+    return;
+  }
+  // The reservation covers a hold up to the deadline and no longer; the timer may just not have come by yet.
+  if (order.status === 'pending_payment' && clock.now > order.hold_until_ms) unanswered(trx, order.id, clock);
+  const current = findOrder(trx, order.id) ?? order;
+  const outcome = next(current, 'held');
+  if (outcome === 'active') activate(trx, current, message.payment_id, clock);
+  if (outcome === 'cancelled') giveBack(trx, current, message.payment_id, clock);
+  aroundCommit(trx, 'held');
+};
+
+const activate = (trx: Trx, order: Order, paymentId: string, clock: Clock): void => {
+  const startMs = Math.max(order.start_at_ms, clock.now);
+  const window = { start_at_ms: startMs, end_at_ms: startMs + order.end_at_ms - order.start_at_ms };
+  shrinkReservation(trx, order.id, window.start_at_ms, window.end_at_ms);
+  const active = changeOrder(trx, order, { status: 'active', payment_id: paymentId, ...window }, clock.now);
+  if (startMs <= clock.now) occupy(trx, active, clock);
+};
+
+/** The GPU shows as booked from now on; from the second try on, when the booking before it is ended first. */
+const occupy = (trx: Trx, order: Order, clock: Clock): void => {
+  const gpu = findGpu(trx, order.gpu_id);
+  if (gpu === undefined) throw new Error(`gpu ${order.gpu_id} was withdrawn with an open order`);
+  if (gpu.booked_order_id !== null && gpu.booked_order_id !== order.id) return;
+  const isRented = order.booker_id !== order.owner_id ? 1 : 0;
+  updateGpu(trx, gpu, { booked_order_id: order.id, is_rented: isRented }, clock);
+  changeOrder(trx, order, { has_begun: 1 }, clock.now);
+};
+
+const vacate = (trx: Trx, order: Order, clock: Clock): void => {
+  dropReservation(trx, order.id);
+  const gpu = findGpu(trx, order.gpu_id);
+  if (gpu?.booked_order_id === order.id) updateGpu(trx, gpu, { booked_order_id: null, is_rented: 0 }, clock);
+};
+
+/** An order whose window has come. */
+export const begin = (trx: Trx, orderId: string, clock: Clock): void => {
+  const order = findOrder(trx, orderId);
+  if (order?.status !== 'active' || order.has_begun === 1 || order.start_at_ms > clock.now) return;
+  occupy(trx, order, clock);
+};
+
+const cancel = (trx: Trx, order: Order, reason: OrderReason, clock: Clock): Order => {
+  vacate(trx, order, clock);
+  const changes = { status: 'cancelled', reason, ended_at_ms: clock.now } as const;
+  return changeOrder(trx, order, changes, clock.now);
+};
+
+/** A hold for an order that is cancelled: all of it back. */
+const giveBack = (trx: Trx, order: Order, paymentId: string, clock: Clock): void => {
+  changeOrder(trx, order, { payment_id: paymentId, nudge_at_ms: clock.now + NUDGE_AFTER_MS }, clock.now);
+  send(trx, 'market.booking_ended', {
+    order_id: order.id,
+    pay_minor: 0,
+    reason: order.reason ?? 'cancelled',
+  });
+};
+
+/** A hold for an order that this file does not know, which happens after an old copy was put back. */
+const refundUnknown = (trx: Trx, orderId: string): void =>
+  send(trx, 'market.booking_ended', { order_id: orderId, pay_minor: 0, reason: 'unknown order' });
+
+export const refused = (trx: Trx, message: Payload<'payments.booking_refused'>, clock: Clock): void => {
+  const order = findOrder(trx, message.order_id);
+  if (order === undefined || next(order, 'refused') === 'ignore') return;
+  cancel(trx, order, message.code, clock);
+  aroundCommit(trx, 'refused');
+};
+
+/** The deadline of a hold. What payments may still hold is given back when it says so. */
+export const unanswered = (trx: Trx, orderId: string, clock: Clock): void => {
+  const order = findOrder(trx, orderId);
+  if (order === undefined || next(order, 'unanswered') === 'ignore') return;
+  cancel(trx, order, 'PAYMENT_TIMEOUT', clock);
+  aroundCommit(trx, 'unanswered');
+};
+
+const end = (trx: Trx, order: Order, reason: OrderReason, stoppedAtMs: number, clock: Clock): Order => {
+  // Its time was up before: then that is what ended it, however late the timer is.
+  const cause = stoppedAtMs >= order.end_at_ms ? 'COMPLETED' : reason;
+  const usedMinutes = minutesToPay(order, cause, stoppedAtMs);
+  const payMinor = charge(order.price_minor, usedMinutes);
+  vacate(trx, order, clock);
+  const ended = changeOrder(
+    trx,
+    order,
+    {
+      status: 'ended',
+      reason: cause,
+      used_minutes: usedMinutes,
+      pay_minor: payMinor,
+      ended_at_ms: Math.min(clock.now, order.end_at_ms),
+      nudge_at_ms: clock.now + NUDGE_AFTER_MS,
+    },
+    clock.now,
+  );
+  const isBroken = cause === 'RELEASED_BY_OWNER' || cause === 'MINER_ABSENT';
+  if (isBroken && order.booker_id !== order.owner_id) markInterruption(trx, order.owner_id);
+  send(trx, 'market.booking_ended', { order_id: order.id, pay_minor: payMinor, reason: cause });
+  aroundCommit(trx, 'ended');
+  return ended;
+};
+
+/** Ended by hand. @returns null when the order has ended already. */
+export const release = (
+  trx: Trx,
+  order: Order,
+  reason: 'RELEASED_BY_BOOKER' | 'RELEASED_BY_OWNER',
+  clock: Clock,
+): Order | null => {
+  const outcome = afterEvent(order.status, 'released');
+  if (outcome === 'conflict') return null;
+  if (outcome === 'ended') return end(trx, order, reason, clock.now, clock);
+  const cancelled = cancel(trx, order, 'WITHDRAWN', clock);
+  aroundCommit(trx, 'withdrawn');
+  return cancelled;
+};
+
+/** The end time has come. */
+export const due = (trx: Trx, orderId: string, clock: Clock): void => {
+  const order = findOrder(trx, orderId);
+  if (order === undefined || order.end_at_ms > clock.now || next(order, 'due') === 'ignore') return;
+  end(trx, order, 'COMPLETED', clock.now, clock);
+};
+
+/** The miner of a running booking was away for too long: paid is what it gave until it went. */
+export const absent = (trx: Trx, orderId: string, absenceMs: number, clock: Clock): void => {
+  const order = findOrder(trx, orderId);
+  if (order === undefined || next(order, 'absent') === 'ignore') return;
+  const since = findGpu(trx, order.gpu_id)?.absent_since_ms ?? null;
+  // It came back in the meantime.
+  if (since === null || since > clock.now - absenceMs) return;
+  end(trx, order, 'MINER_ABSENT', since, clock);
+};
+
+/** Payments emptied the escrow. */
+export const settled = (trx: Trx, message: Payload<'payments.booking_settled'>, clock: Clock): void => {
+  const order = findOrder(trx, message.order_id);
+  if (order === undefined) return;
+  const outcome = next(order, 'settled');
+  if (outcome === 'ignore') return;
+  const pay = order.pay_minor ?? 0;
+  if (message.paid_minor !== pay || message.refunded_minor !== order.amount_minor - pay)
+    throw new Error(`order ${order.id} was settled with other amounts`);
+  const status = outcome === 'settled' ? outcome : order.status;
+  changeOrder(
+    trx,
+    order,
+    { status, settled_at_ms: order.settled_at_ms ?? clock.now, nudge_at_ms: null },
+    clock.now,
+  );
+  aroundCommit(trx, 'settled');
+};
+
+/** Says again how an order ended, while payments has not said that it is settled. The same words each time. */
+export const nudge = (trx: Trx, orderId: string, clock: Clock): void => {
+  const order = findOrder(trx, orderId);
+  if (order?.nudge_at_ms == null || order.nudge_at_ms > clock.now || order.reason === null) return;
+  changeOrder(trx, order, { nudge_at_ms: clock.now + NUDGE_AFTER_MS }, clock.now);
+  send(trx, 'market.booking_ended', {
+    order_id: order.id,
+    pay_minor: order.pay_minor ?? 0,
+    reason: order.reason,
+  });
+};

@@ -1,0 +1,198 @@
+import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import { isAvailable, tallyDifference, tallyOf } from '../domain/tally.ts';
+import type { Gpu, PriceEntry, Tables } from '../tables.ts';
+import { type Clock, countChange } from './stats.ts';
+
+const db = builder<Tables>();
+
+const byId = hot((p: Params<{ id: string }>) =>
+  db.selectFrom('gpu').selectAll().where('id', '=', p('id')).where('withdrawn_at_ms', 'is', null),
+);
+const offerById = hot((p: Params<{ id: string }>) =>
+  db
+    .selectFrom('gpu')
+    .innerJoin('owner', 'owner.account_id', 'gpu.owner_id')
+    .selectAll('gpu')
+    .select('owner.interruptions')
+    .where('gpu.id', '=', p('id'))
+    .where('gpu.withdrawn_at_ms', 'is', null),
+);
+const takeSlot = hot((p: Params<{ account_id: string; max: number }>) =>
+  db
+    .insertInto('owner')
+    .values({ account_id: p('account_id'), offers: 1, interruptions: 0 })
+    .onConflict((conflict) =>
+      conflict
+        .column('account_id')
+        .doUpdateSet((eb) => ({ offers: eb('owner.offers', '+', 1) }))
+        .where('owner.offers', '<', p('max')),
+    ),
+);
+
+/** An offer with its owner's record, as the lists show it. */
+export type Offer = Gpu & { interruptions: number };
+
+/** @returns undefined also for a withdrawn GPU: it exists for its orders alone. */
+export const findGpu = (reader: Reader, id: string): Gpu | undefined => reader.get(byId, { id });
+
+export const findOffer = (reader: Reader, id: string): Offer | undefined => reader.get(offerById, { id });
+
+/** @returns false when the account has `max` offers already. */
+export const takeOfferSlot = (trx: Trx, accountId: string, max: number): boolean =>
+  trx.run(takeSlot, { account_id: accountId, max }) === 1;
+
+export const giveOfferSlotBack = (trx: Trx, accountId: string): void => {
+  trx.run(
+    db
+      .updateTable('owner')
+      .set((eb) => ({ offers: eb('offers', '-', 1) }))
+      .where('account_id', '=', accountId),
+  );
+};
+
+export const markInterruption = (trx: Trx, accountId: string): void => {
+  trx.run(
+    db
+      .updateTable('owner')
+      .set((eb) => ({ interruptions: eb('interruptions', '+', 1) }))
+      .where('account_id', '=', accountId),
+  );
+};
+
+export const insertGpu = (trx: Trx, gpu: Omit<Gpu, 'is_available'>, clock: Clock): void => {
+  const row = { ...gpu, is_available: Number(isAvailable(gpu)) };
+  trx.run(db.insertInto('gpu').values(row));
+  countGpu(trx, null, row, clock);
+};
+
+/** The one way a GPU's row changes, so that its availability and the counters of its model change with it. */
+export const updateGpu = (
+  trx: Trx,
+  gpu: Gpu,
+  changes: Partial<Omit<Gpu, 'is_available'>>,
+  clock: Clock,
+): void => {
+  const next = { ...gpu, ...changes };
+  next.is_available = Number(isAvailable(next));
+  trx.run(
+    db
+      .updateTable('gpu')
+      .set({ ...changes, is_available: next.is_available, updated_at_ms: clock.now })
+      .where('id', '=', gpu.id),
+  );
+  countGpu(trx, gpu, next, clock);
+};
+
+const countGpu = (trx: Trx, before: Gpu | null, after: Gpu, clock: Clock): void => {
+  const change = tallyDifference(tallyOf(before), tallyOf(after));
+  if (change !== null) countChange(trx, after.model, change, clock);
+};
+
+// ── Prices ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const PRICES_SHOWN = 20;
+
+const dueForReprice = hot((p: Params<{ now: number; limit: number }>) =>
+  db
+    .selectFrom('gpu')
+    .select('id')
+    .where('reprice_at_ms', 'is not', null)
+    .where('reprice_at_ms', '<=', p('now'))
+    .orderBy('reprice_at_ms')
+    .limit(p('limit')),
+);
+export const gpusToReprice = (reader: Reader, now: number, limit: number): string[] =>
+  reader.all(dueForReprice, { now, limit }).map(({ id }) => id);
+
+export const recordPrice = (trx: Trx, entry: PriceEntry): void => {
+  trx.run(
+    db
+      .insertInto('price_history')
+      .values(entry)
+      // Two changes in one millisecond: the later one stands.
+      .onConflict((conflict) => conflict.columns(['gpu_id', 'at_ms']).doUpdateSet(entry)),
+  );
+};
+
+export const recentPrices = (reader: Reader, gpuId: string): PriceEntry[] =>
+  reader.all(
+    db
+      .selectFrom('price_history')
+      .selectAll()
+      .where('gpu_id', '=', gpuId)
+      .orderBy('at_ms', 'desc')
+      .limit(PRICES_SHOWN),
+  );
+
+export const purgePrices = (trx: Trx, beforeMs: number, limit: number): number =>
+  trx.run(
+    db
+      .deleteFrom('price_history')
+      .where((eb) =>
+        eb(
+          eb.refTuple('gpu_id', 'at_ms'),
+          'in',
+          eb
+            .selectFrom('price_history as old')
+            .select(['old.gpu_id', 'old.at_ms'])
+            .where('old.at_ms', '<', beforeMs)
+            .limit(limit)
+            .$asTuple('gpu_id', 'at_ms'),
+        ),
+      ),
+  );
+
+// ── Miners ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export const findMiner = (reader: Reader, id: string) =>
+  reader.get(db.selectFrom('miner').selectAll().where('id', '=', id));
+
+/** @returns false for a revision that is not newer than the one known. */
+export const saveMiner = (trx: Trx, miner: Tables['miner']): boolean =>
+  trx.run(
+    db
+      .insertInto('miner')
+      .values(miner)
+      .onConflict((conflict) =>
+        conflict.column('id').doUpdateSet(miner).where('miner.revision', '<', miner.revision),
+      ),
+  ) === 1;
+
+/** Whether an offer that names no miner counts as present: some miner of the account is active, or it has none. */
+export const isAccountPresent = (reader: Reader, accountId: string): boolean => {
+  const best = reader.get(
+    db
+      .selectFrom('miner')
+      .select('is_active')
+      .where('account_id', '=', accountId)
+      .orderBy('is_active', 'desc')
+      .limit(1),
+  );
+  return best === undefined || best.is_active === 1;
+};
+
+/** Offers of an account in one miner, or (null) in none by name. Bounded by the offers an account may have. */
+export const offersIn = (reader: Reader, accountId: string, minerId: string | null): Gpu[] =>
+  reader.all(
+    db
+      .selectFrom('gpu')
+      .selectAll()
+      .where('withdrawn_at_ms', 'is', null)
+      .where('owner_id', '=', accountId)
+      .where('miner_id', minerId === null ? 'is' : '=', minerId),
+  );
+
+/** Orders whose GPU is booked and has been away since before `sinceMs`. */
+export const absentBookings = (reader: Reader, sinceMs: number, limit: number): string[] =>
+  reader
+    .all(
+      db
+        .selectFrom('gpu')
+        .select('booked_order_id')
+        .where('absent_since_ms', 'is not', null)
+        .where('booked_order_id', 'is not', null)
+        .where('absent_since_ms', '<=', sinceMs)
+        .orderBy('absent_since_ms')
+        .limit(limit),
+    )
+    .map(({ booked_order_id }) => booked_order_id as string);

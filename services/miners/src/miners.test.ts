@@ -1,0 +1,331 @@
+import { loadConfig, type Running } from '@aitbc/chassis';
+import { type MinerRegistration, minersRoutes, newId } from '@aitbc/contracts';
+import {
+  callerOf,
+  eventually,
+  openPeers,
+  scratchDirectory,
+  scratchRedis,
+  serviceEnv,
+  someone,
+} from '@aitbc/testing';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { configShape } from './config.ts';
+import { startMiners } from './service.ts';
+
+let directory: string;
+let redisUrl: string;
+let service: Running;
+let peers: Awaited<ReturnType<typeof openPeers>>;
+let skewMs: number;
+
+const now = () => Date.now() + skewMs;
+const start = () =>
+  startMiners(
+    loadConfig(configShape, serviceEnv('miners', directory, redisUrl)),
+    (reason) => expect.fail(reason),
+    now,
+  );
+
+beforeEach(async () => {
+  skewMs = 0;
+  directory = scratchDirectory();
+  redisUrl = await scratchRedis();
+  peers = await openPeers(redisUrl);
+  service = await start();
+});
+afterEach(async () => {
+  await service.stop();
+  await peers.close();
+});
+
+const registration = (changes: Partial<MinerRegistration> = {}): MinerRegistration => ({
+  address: 'aitbc1-someone',
+  capabilities: ['ocr', 'a_type_of_the_future'],
+  gpus: [{ model: 'Model of Tomorrow', vram_gb: 24, count: 2 }],
+  models: [],
+  concurrency: 2,
+  ...changes,
+});
+const miner = someone(['miner']);
+const register = async (changes: Partial<MinerRegistration> = {}, who = miner) => {
+  const reply = await callerOf(service.url, who).call(minersRoutes.register, { body: registration(changes) });
+  if (!reply.ok) throw new Error(JSON.stringify(reply.body));
+  return reply;
+};
+const beat = (body: { miner_id?: string; inflight?: string[] } = {}, who = miner) =>
+  callerOf(service.url, who).call(minersRoutes.heartbeat, { body: { inflight: [], ...body } });
+const me = async (who = miner) => {
+  const reply = await callerOf(service.url, who).call(minersRoutes.me, {});
+  if (!reply.ok) throw new Error(JSON.stringify(reply.body));
+  return reply.body.items;
+};
+const started = (job_id: string, miner_id: string, attempt = 1) =>
+  peers.send(
+    'jobs.started',
+    {
+      job_id,
+      miner_id,
+      miner_account_id: miner.account_id,
+      attempt,
+      deadline_at_ms: Date.now() + 300_000,
+    },
+    'miners',
+  );
+type Outcome = 'completed' | 'failed' | 'timed_out' | 'lost' | 'cancelled' | 'expired';
+const ended = (job_id: string, miner_id: string, outcome: Outcome, attempt = 1) =>
+  peers.send('jobs.attempt_ended', { job_id, miner_id, attempt, outcome });
+
+test('register, beat, be found: the main flow', async () => {
+  const heard = peers.listen('jobs');
+  const { status, body } = await register({
+    price_per_job: 1.5,
+    region: 'eu',
+    cuda_version: '12.4',
+    name: 'rig',
+  });
+  expect(status).toBe(201);
+  expect(body).toMatchObject({
+    name: 'rig',
+    status: 'active',
+    price_per_job: 1.5,
+    inflight: 0,
+    reputation: 0.8,
+  });
+
+  const reply = await beat({ miner_id: body.id });
+  expect(reply).toMatchObject({
+    status: 200,
+    body: { status: 'active', cancel: [], drop: [], next_heartbeat_seconds: 13 },
+  });
+  const told = await eventually(() => heard[0]);
+  expect(told).toMatchObject({
+    name: 'miners.changed',
+    payload: {
+      miner_id: body.id,
+      account_id: miner.account_id,
+      revision: 1,
+      status: 'active',
+      capabilities: ['ocr', 'a_type_of_the_future'],
+      price_per_job_minor: 150_000_000,
+      region: 'eu',
+    },
+  });
+  expect(await me()).toMatchObject([{ id: body.id, earnings: 0, idle_reason: 'no_matching_jobs' }]);
+  const list = await callerOf(service.url, null).call(minersRoutes.list, {});
+  expect(list.body).toMatchObject({ items: [{ id: body.id, status: 'active' }], next_cursor: null });
+  expect(JSON.stringify(list.body)).not.toContain(miner.account_id);
+});
+
+test('registering again keeps id and work; others are told only of what changed', async () => {
+  const heard = peers.listen('jobs');
+  const first = await register();
+  const job = newId();
+  await started(job, first.body.id);
+  await eventually(async () => (await me())[0]?.inflight === 1);
+
+  const same = await register();
+  expect(same).toMatchObject({ status: 200, body: { id: first.body.id, inflight: 1 } });
+  const changed = await register({ region: 'us', capabilities: ['ocr', 'ocr'] });
+  expect(changed).toMatchObject({
+    status: 200,
+    body: { id: first.body.id, region: 'us', capabilities: ['ocr'] },
+  });
+  const other = await register({ name: 'another' });
+  expect(other.status).toBe(201);
+  expect(other.body.id).not.toBe(first.body.id);
+
+  await eventually(() => heard.length >= 3);
+  expect(heard.map(({ payload }) => payload)).toMatchObject([
+    { miner_id: first.body.id, revision: 1, region: null },
+    { miner_id: first.body.id, revision: 2, region: 'us' },
+    { miner_id: other.body.id, revision: 1 },
+  ]);
+});
+
+test('which miner beats: the named, or the only one; another account’s is not found', async () => {
+  expect(await beat()).toMatchObject({ status: 404, body: { error: { code: 'MINER_NOT_REGISTERED' } } });
+  const { body } = await register();
+  expect(await beat()).toMatchObject({ status: 200 });
+  const stranger = someone(['miner']);
+  expect(await beat({ miner_id: body.id }, stranger)).toMatchObject({
+    status: 404,
+    body: { error: { code: 'MINER_NOT_REGISTERED' } },
+  });
+  expect(await me(stranger)).toEqual([]);
+  await register({ name: 'second' });
+  expect(await beat()).toMatchObject({
+    status: 422,
+    body: { error: { details: { issues: [{ path: 'miner_id' }] } } },
+  });
+  expect(await beat({ miner_id: body.id })).toMatchObject({ status: 200 });
+});
+
+test('cancel and drop are told while the agent names the job, once when it does not', async () => {
+  const { body } = await register({ concurrency: 8 });
+  const { id } = body;
+  const [cancelled, expired, lost, late, done, running, foreign] = Array.from({ length: 7 }, newId) as [
+    string,
+    string,
+    string,
+    string,
+    string,
+    string,
+    string,
+  ];
+  for (const job of [cancelled, expired, lost, late, done, running]) await started(job, id);
+  await ended(cancelled, id, 'cancelled');
+  await ended(expired, id, 'expired');
+  await ended(lost, id, 'lost');
+  await ended(late, id, 'timed_out');
+  await ended(done, id, 'completed');
+  await eventually(async () => (await me())[0]?.jobs_completed === 1);
+  const inflight = [cancelled, expired, lost, late, done, running, foreign];
+
+  for (const turn of ['first', 'again']) {
+    const reply = await beat({ inflight });
+    expect([turn, reply.body]).toMatchObject([turn, { cancel: [cancelled, expired], drop: [lost, late] }]);
+  }
+  const unnamed = newId();
+  await ended(unnamed, id, 'cancelled');
+  await eventually(async () => {
+    const reply = await beat({ inflight: [running] });
+    return reply.ok && reply.body.cancel.includes(unnamed);
+  });
+  expect((await beat({ inflight: [running] })).body).toMatchObject({ cancel: [], drop: [] });
+  expect((await beat({ inflight: [lost] })).body).toMatchObject({ cancel: [], drop: [lost] });
+});
+
+test('messages in any order lead to the same counters, and a job that came back is not dropped', async () => {
+  const { body } = await register({ concurrency: 8 });
+  const { id } = body;
+  const elsewhere = newId();
+  const [endFirst, moved, back, twice] = Array.from({ length: 4 }, newId) as [string, string, string, string];
+  await ended(endFirst, id, 'failed');
+  await started(endFirst, id);
+  // The end of attempt 1 is still under way when attempt 2 is known.
+  await started(moved, id, 1);
+  await started(moved, elsewhere, 2);
+  // Lost and given to the same miner again; the second start is heard before the first end.
+  await started(back, id, 1);
+  await started(back, id, 2);
+  await ended(back, id, 'lost', 1);
+  // Heard in two copies, as after a restored file.
+  await started(twice, id);
+  await ended(twice, id, 'completed');
+  await ended(twice, id, 'completed');
+  await started(twice, id);
+  const mine = await eventually(async () => {
+    const [item] = await me();
+    return item !== undefined && item.jobs_completed > 0 && item.inflight === 1 && item;
+  });
+  expect(mine).toMatchObject({
+    jobs_completed: 1,
+    jobs_failed: 1,
+    jobs_lost: 1,
+    inflight: 1,
+    idle_reason: null,
+  });
+  expect((await beat({ inflight: [endFirst, moved, back, twice] })).body).toMatchObject({
+    cancel: [],
+    drop: [moved],
+  });
+});
+
+test('earnings count once a payment, for the miner that worked', async () => {
+  const { body } = await register();
+  const payment = {
+    payment_id: newId(),
+    job_id: newId(),
+    kind: 'released' as const,
+    payee_account_id: miner.account_id,
+    miner_id: body.id,
+    earned_minor: 125_000_000,
+  };
+  await peers.send('payments.resolved', payment, 'miners');
+  await peers.send('payments.resolved', payment, 'miners');
+  await peers.send(
+    'payments.resolved',
+    { ...payment, payment_id: newId(), kind: 'refunded', earned_minor: 0 },
+    'miners',
+  );
+  await peers.send('payments.resolved', { ...payment, payment_id: newId(), miner_id: newId() }, 'miners');
+  const marker = newId();
+  await ended(marker, body.id, 'completed');
+  await eventually(async () => (await me())[0]?.jobs_completed === 1);
+  expect((await me())[0]?.earnings).toBe(1.25);
+});
+
+test('silence makes inactive, and is told; a beat brings back', async () => {
+  const heard = peers.listen('jobs');
+  await register();
+  const beforeMs = now();
+  await eventually(
+    async () => {
+      // The judge comes each second: longer steps would look as if the process had slept.
+      skewMs += 1_500;
+      return (await me())[0]?.status === 'inactive';
+    },
+    { everyMs: 250 },
+  );
+  expect(now() - beforeMs).toBeGreaterThan(30_000);
+  expect((await me())[0]?.idle_reason).toBe('inactive');
+  expect((await beat()).body).toMatchObject({ status: 'active' });
+  await eventually(() => heard.length === 3);
+  expect(heard.map(({ payload }) => payload)).toMatchObject([
+    { revision: 1, status: 'active' },
+    { revision: 2, status: 'inactive' },
+    { revision: 3, status: 'active' },
+  ]);
+});
+
+test('after a restart everybody has one timeout of grace, and what was known is known', async () => {
+  const { body } = await register();
+  const lost = newId();
+  await started(lost, body.id);
+  await ended(lost, body.id, 'lost');
+  await eventually(async () => (await me())[0]?.jobs_lost === 1);
+  await service.stop();
+  skewMs += 3_600_000;
+  service = await start();
+  expect(await me()).toMatchObject([{ id: body.id, status: 'active', jobs_lost: 1 }]);
+  expect(await beat({ inflight: [lost] })).toMatchObject({ status: 200, body: { drop: [lost] } });
+  const metrics = await (await fetch(`${service.url}/metrics`)).text();
+  expect(metrics).toMatch(/registered_miners\{.*\} 1/);
+  expect(metrics).toMatch(/active_miners\{.*\} 1/);
+});
+
+test('a vote changes the timeout', async () => {
+  await register();
+  await peers.send(
+    'governance.parameter_changed',
+    { name: 'heartbeat_timeout_seconds', value: 100, version: 1, proposal_id: newId() },
+    'miners',
+  );
+  await eventually(async () => {
+    const reply = await beat();
+    return reply.ok && reply.body.next_heartbeat_seconds === 45;
+  });
+});
+
+test('the public list pages without gaps while miners register', async () => {
+  const ids: string[] = [];
+  for (let index = 0; index < 7; index += 1) ids.push((await register({ name: `m${index}` })).body.id);
+  const seen: string[] = [];
+  let cursor: string | undefined;
+  do {
+    const reply = await callerOf(service.url, null).call(minersRoutes.list, {
+      query: { limit: 3, cursor, status: 'active' },
+    });
+    if (!reply.ok) throw new Error(JSON.stringify(reply.body));
+    seen.push(...reply.body.items.map(({ id }) => id));
+    if (cursor === undefined) await register({ name: 'newcomer' });
+    cursor = reply.body.next_cursor ?? undefined;
+  } while (cursor !== undefined);
+  expect(seen).toEqual(ids.reverse());
+  const bad = await callerOf(service.url, null).call(minersRoutes.list, { query: { cursor: 'nonsense' } });
+  expect(bad).toMatchObject({
+    status: 422,
+    body: { error: { details: { issues: [{ path: 'query.cursor' }] } } },
+  });
+});

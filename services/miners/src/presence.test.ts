@@ -1,0 +1,200 @@
+import { join } from 'node:path';
+import {
+  builder,
+  type ChassisTables,
+  chassisMigrations,
+  createParameters,
+  openStore,
+  type Store,
+} from '@aitbc/chassis';
+import { type MinerRegistration, newId, type Payload } from '@aitbc/contracts';
+import { scratchDirectory, someone } from '@aitbc/testing';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { migrations } from '../migrations/index.ts';
+import { register } from './commands.ts';
+import { createConsumers } from './consumers.ts';
+import { createRoster, type Roster } from './roster.ts';
+import { createFlush, createJudge } from './schedule.ts';
+import { allPresences, findMiner } from './store.ts';
+
+const TIMEOUT_MS = 30_000;
+const db = builder<ChassisTables>();
+const miner = someone(['miner']);
+
+let url: string;
+let store: Store;
+let roster: Roster;
+let consumers: ReturnType<typeof createConsumers>;
+let judge: () => Promise<void>;
+let nowMs: number;
+let isHearing: boolean;
+
+/** The service's parts as after a start, at the present `nowMs`. */
+const begin = async () => {
+  store = await openStore({ url, service: 'miners', migrations: { ...chassisMigrations, ...migrations } });
+  roster = createRoster();
+  for (const known of allPresences(store.read)) roster.set(known);
+  const parameters = createParameters(store, 'miners');
+  consumers = createConsumers({ roster, parameters, now: () => nowMs });
+  judge = createJudge({ store, roster, parameters, hears: () => isHearing, now: () => nowMs });
+};
+beforeEach(async () => {
+  url = `sqlite:///${join(scratchDirectory(), 'miners.db')}`;
+  nowMs = 1_800_000_000_000;
+  isHearing = true;
+  await begin();
+});
+afterEach(() => store.close());
+
+const enrol = (name: string, changes: Partial<MinerRegistration> = {}) =>
+  store.transact('test', (trx) =>
+    register(
+      trx,
+      roster,
+      miner,
+      { address: 'a', capabilities: ['ocr'], gpus: [], models: [], concurrency: 1, name, ...changes },
+      nowMs,
+    ),
+  );
+const status = (id: string) => findMiner(store.read, id)?.status;
+/** Time passes as it does in life: the judge comes each second. */
+const pass = async (ms: number) => {
+  for (let passed = 0; passed < ms; passed += 1_000) {
+    nowMs += 1_000;
+    await judge();
+  }
+};
+const told = () =>
+  store.read
+    .all(db.selectFrom('outbox').select('payload').where('destination', '=', 'jobs').orderBy('seq'))
+    .map((row) => JSON.parse(row.payload) as Payload<'miners.changed'>)
+    .map(({ miner_id, revision, status }) => ({ miner_id, revision, status }));
+const seen = (miner_ids: string[], seen_at_ms: number) =>
+  store.transact('test', (trx) => consumers['jobs.miners_seen'](trx, { miner_ids, seen_at_ms }));
+
+test('active to the last millisecond of the timeout, inactive after it, each told once', async () => {
+  const { id } = (await enrol('a')).miner;
+  await pass(TIMEOUT_MS);
+  expect(status(id)).toBe('active');
+  await pass(1_000);
+  expect(status(id)).toBe('inactive');
+  await pass(60_000);
+  expect(told()).toEqual([
+    { miner_id: id, revision: 1, status: 'active' },
+    { miner_id: id, revision: 2, status: 'inactive' },
+  ]);
+});
+
+test('polls keep alive and bring back; a late word of them brings nobody back', async () => {
+  const { id } = (await enrol('a')).miner;
+  for (let turn = 0; turn < 5; turn += 1) {
+    await pass(20_000);
+    await seen([newId(), id], nowMs);
+  }
+  expect(status(id)).toBe('active');
+  await pass(TIMEOUT_MS + 1_000);
+  expect(status(id)).toBe('inactive');
+  await seen([id], nowMs - TIMEOUT_MS);
+  expect(status(id)).toBe('inactive');
+  // Said twice, heard twice: one return.
+  await Promise.all([seen([id], nowMs), seen([id], nowMs)]);
+  expect(status(id)).toBe('active');
+  expect(told().map(({ revision }) => revision)).toEqual([1, 2, 3]);
+});
+
+test('a clock of jobs that runs ahead keeps nobody alive longer', async () => {
+  const { id } = (await enrol('a')).miner;
+  await seen([id], nowMs + 3_600_000);
+  await pass(TIMEOUT_MS + 1_000);
+  expect(status(id)).toBe('inactive');
+});
+
+test('registering again brings back', async () => {
+  const { id } = (await enrol('a')).miner;
+  await pass(TIMEOUT_MS + 1_000);
+  expect((await enrol('a')).miner).toMatchObject({ id, status: 'active', revision: 3 });
+  await pass(TIMEOUT_MS);
+  expect(status(id)).toBe('active');
+});
+
+test('a miner heard while the judge waits for its transaction is not marked', async () => {
+  const { id } = (await enrol('a')).miner;
+  await pass(TIMEOUT_MS);
+  nowMs += 1_000;
+  const judging = judge();
+  const present = roster.get(id);
+  if (present !== undefined) roster.seen(present, nowMs);
+  await judging;
+  expect(status(id)).toBe('active');
+});
+
+test('silence does not count while nobody could be heard: start, sleep, Redis away', async () => {
+  const { id } = (await enrol('a')).miner;
+  await store.close();
+  nowMs += 3_600_000;
+  await begin();
+  await pass(TIMEOUT_MS);
+  expect(status(id)).toBe('active');
+
+  nowMs += 3_600_000;
+  await pass(TIMEOUT_MS);
+  expect(status(id)).toBe('active');
+
+  isHearing = false;
+  await pass(300_000);
+  isHearing = true;
+  await pass(TIMEOUT_MS);
+  expect(status(id)).toBe('active');
+  await pass(1_000);
+  expect(status(id)).toBe('inactive');
+});
+
+test('last seen reaches the file by the flush, in bounded batches, and only of those who were seen', async () => {
+  for (let index = 0; index < 600; index += 1) await enrol(`m${index}`);
+  nowMs += 5_000;
+  const all = [...roster.all()];
+  const loud = all.slice(0, 550);
+  for (const present of loud) roster.seen(present, nowMs);
+  const names: string[] = [];
+  const counting: Store = {
+    ...store,
+    transact: (name, fn) => {
+      names.push(name);
+      return store.transact(name, fn);
+    },
+  };
+  const flush = createFlush(counting, roster);
+  await flush();
+  expect(names).toEqual(['miners.flush', 'miners.flush']);
+  expect(allPresences(store.read).filter(({ seen_at_ms }) => seen_at_ms === nowMs)).toHaveLength(550);
+  await flush();
+  expect(names).toHaveLength(2);
+});
+
+test('an account has 1,000 miners at most; one that is long gone and idle makes room', async () => {
+  const ids: string[] = [];
+  for (let index = 0; index < 1_000; index += 50) {
+    const some = await Promise.all(Array.from({ length: 50 }, (_, each) => enrol(`m${index + each}`)));
+    ids.push(...some.map((each) => each.miner.id));
+  }
+  await expect(enrol('more')).rejects.toMatchObject({ code: 'MINER_LIMIT_REACHED' });
+  expect((await enrol('m7', { region: 'us' })).isNew).toBe(false);
+  await pass(TIMEOUT_MS + 1_000);
+  await expect(enrol('more')).rejects.toMatchObject({ code: 'MINER_LIMIT_REACHED' });
+  // The first still holds a job by all that is known, so the second leaves.
+  await store.transact('test', (trx) =>
+    consumers['jobs.started'](trx, {
+      job_id: newId(),
+      miner_id: ids[0] as string,
+      miner_account_id: miner.account_id,
+      attempt: 1,
+      deadline_at_ms: nowMs,
+    }),
+  );
+  nowMs += 25 * 3_600_000;
+  expect((await enrol('more')).isNew).toBe(true);
+  expect(status(ids[0] as string)).toBe('inactive');
+  expect(status(ids[1] as string)).toBeUndefined();
+  expect(roster.get(ids[1] as string)).toBeUndefined();
+  expect(roster.count()).toBe(1_000);
+});

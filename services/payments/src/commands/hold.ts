@@ -1,0 +1,139 @@
+import { failpoint, sendAs, type Trx } from '@aitbc/chassis';
+import { type Caller, invalidField, newId, notFound, Problem, toMinor } from '@aitbc/contracts';
+import { type Refusal, refuseHold } from '../domain.ts';
+import { openEscrow, openUser } from '../store/accounts.ts';
+import { addPayment, findJob, findPayment, findPaymentOfJob, noteSpent, spentBy } from '../store/payments.ts';
+import { move, transferId } from '../store/transfers.ts';
+import { type Deps, resolveByJob } from './resolve.ts';
+
+const send = sendAs<'payments'>();
+
+interface Hold {
+  job_id: string | null;
+  order_id: string | null;
+  payer_account_id: string;
+  credential_id: string | null;
+  spend_cap_minor: number | null;
+  amount_minor: number;
+  /** Null for a booking: market ends it. */
+  timeout_seconds: number | null;
+  /** The payment never ends before this, whatever the time-out says. */
+  not_before_ms?: number;
+}
+
+/**
+ * Makes the payment and moves its funds into an escrow account of its own.
+ * @param keepRefused leaves a failed payment behind when there is no money, so that a submitted job shows why
+ */
+export const hold = (
+  trx: Trx,
+  deps: Deps,
+  request: Hold,
+  keepRefused: boolean,
+): { payment_id: string; refusal: Refusal | null } => {
+  const nowMs = deps.now();
+  const payment_id = newId();
+  const { amount_minor, credential_id } = request;
+  const payer = openUser(trx, request.payer_account_id, nowMs);
+  const refusal = refuseHold({
+    amountMinor: amount_minor,
+    availableMinor: payer.balance_minor,
+    spentMinor: spentBy(trx, credential_id),
+    capMinor: request.spend_cap_minor,
+  });
+  if (refusal !== null && !keepRefused) return { payment_id, refusal };
+  const row = {
+    id: payment_id,
+    job_id: request.job_id,
+    order_id: request.order_id,
+    payer: payer.id,
+    credential_id,
+    amount_minor,
+    fee_basis_points: deps.parameters.get('platform_fee_basis_points'),
+    now_ms: nowMs,
+    expires_at_ms:
+      request.timeout_seconds === null
+        ? null
+        : Math.max(nowMs + request.timeout_seconds * 1_000, request.not_before_ms ?? 0),
+  };
+  if (refusal !== null) {
+    addPayment(trx, {
+      ...row,
+      escrow: null,
+      status: 'failed',
+      failure_code: refusal.code,
+      failure_message: refusal.message,
+    });
+    return { payment_id, refusal };
+  }
+  const escrow = openEscrow(trx, payment_id, nowMs);
+  move(trx, {
+    id: transferId('hold', payment_id),
+    kind: 'hold',
+    reference: payment_id,
+    from: payer,
+    to: escrow,
+    amount_minor,
+    now_ms: nowMs,
+  });
+  addPayment(trx, {
+    ...row,
+    escrow: escrow.id,
+    status: 'escrowed',
+    failure_code: null,
+    failure_message: null,
+  });
+  noteSpent(trx, credential_id, amount_minor);
+  failpoint('hold:before-commit');
+  trx.afterCommit(() => failpoint('hold:after-commit'));
+  return { payment_id, refusal: null };
+};
+
+/** Tells jobs that the funds stand, and decides at once when the job's end was heard before its beginning. */
+export const announceHeld = (
+  trx: Trx,
+  deps: Deps,
+  payment: { payment_id: string; job_id: string; amount_minor: number },
+): void => {
+  send(trx, 'payments.escrowed', payment);
+  trx.notify(`job:${payment.job_id}`);
+  resolveByJob(trx, deps, payment.job_id);
+};
+
+/** `POST /v1/payments`, once the job is known. @returns the payment's view. */
+export const createPayment = (
+  trx: Trx,
+  deps: Deps,
+  caller: Caller,
+  request: { job_id: string; amount: number; escrow_timeout_seconds?: number | undefined },
+) => {
+  const job = findJob(trx, request.job_id);
+  if (job === undefined || job.owner_account_id !== caller.account_id) throw notFound('job');
+  const existing = findPaymentOfJob(trx, request.job_id);
+  if (existing !== undefined) {
+    throw new Problem('PAYMENT_ALREADY_EXISTS', 'This job has a payment already.', {
+      details: { payment_id: existing.id },
+    });
+  }
+  if (job.ended_status !== null && job.ended_status !== 'completed')
+    throw new Problem('JOB_ALREADY_ENDED', `The job has ${job.ended_status}: there is nothing to pay for.`);
+  const amount_minor = toMinor(request.amount);
+  if (!Number.isSafeInteger(amount_minor)) throw invalidField('amount', 'is not an amount');
+  const { payment_id, refusal } = hold(
+    trx,
+    deps,
+    {
+      job_id: request.job_id,
+      order_id: null,
+      payer_account_id: caller.account_id,
+      credential_id: caller.credential_id,
+      spend_cap_minor: caller.spend_cap_minor,
+      amount_minor,
+      timeout_seconds: request.escrow_timeout_seconds ?? deps.parameters.get('escrow_timeout_seconds'),
+    },
+    false,
+  );
+  if (refusal !== null) throw new Problem(refusal.code, refusal.message);
+  announceHeld(trx, deps, { payment_id, job_id: request.job_id, amount_minor });
+  return findPayment(trx, payment_id) as NonNullable<ReturnType<typeof findPayment>>;
+};

@@ -1,0 +1,146 @@
+import { builder, failpoint, sendAs, type Trx } from '@aitbc/chassis';
+import {
+  type Caller,
+  fromMinor,
+  newId,
+  notFound,
+  type Payload,
+  Problem,
+  SUPPLY_CAP,
+  SUPPLY_CAP_MINOR,
+} from '@aitbc/contracts';
+import { type AccountRef, findAccount, findUser, MINT, openUser, TREASURY } from '../store/accounts.ts';
+import { findTransfer, move, transferId } from '../store/transfers.ts';
+import type { Tables } from '../tables.ts';
+import type { Deps } from './resolve.ts';
+
+const db = builder<Tables>();
+const send = sendAs<'payments'>();
+
+const mint = (
+  trx: Trx,
+  credit: {
+    id: string;
+    kind: 'credit' | 'exchange';
+    reference: string;
+    to: AccountRef;
+    amount_minor: number;
+    now_ms: number;
+  },
+): string => {
+  const supplyMinor = -(findAccount(trx, MINT.id)?.balance_minor ?? 0);
+  if (supplyMinor + credit.amount_minor > SUPPLY_CAP_MINOR && findTransfer(trx, credit.id) === undefined) {
+    throw new Problem(
+      'SUPPLY_CAP_REACHED',
+      `At most ${SUPPLY_CAP} AITBC may exist; ${fromMinor(SUPPLY_CAP_MINOR - supplyMinor)} can still be made.`,
+    );
+  }
+  return move(trx, { ...credit, from: MINT });
+};
+
+/**
+ * New money for an account, once for each `transfer_id`: called again with the same content it changes nothing.
+ * @param credit.reference what it is for, shown in the explorer (an invoice, a credit)
+ * @returns the transaction's hash, in hex
+ * @throws Problem SUPPLY_CAP_REACHED
+ */
+export const creditFromMint = (
+  trx: Trx,
+  credit: {
+    transfer_id: string;
+    account_id: string;
+    amount_minor: number;
+    kind: 'credit' | 'exchange';
+    reference: string;
+    now_ms?: number;
+  },
+): string => {
+  const nowMs = credit.now_ms ?? Date.now();
+  return mint(trx, {
+    id: credit.transfer_id,
+    kind: credit.kind,
+    reference: credit.reference,
+    to: openUser(trx, credit.account_id, nowMs),
+    amount_minor: credit.amount_minor,
+    now_ms: nowMs,
+  });
+};
+
+/** An operator's credit, with the reason kept. `account_id` of null is the treasury. */
+export const creditByAdmin = (
+  trx: Trx,
+  deps: Deps,
+  caller: Caller,
+  request: { account_id: string | null; amount_minor: number; reason: string },
+) => {
+  const nowMs = deps.now();
+  const to = request.account_id === null ? TREASURY : findUser(trx, request.account_id);
+  if (to === undefined) throw notFound('account');
+  const id = newId();
+  const transaction_hash = mint(trx, {
+    id: transferId('credit', id),
+    kind: 'credit',
+    reference: id,
+    to,
+    amount_minor: request.amount_minor,
+    now_ms: nowMs,
+  });
+  trx.run(
+    db.insertInto('credit').values({
+      id,
+      account: to.id,
+      amount_minor: request.amount_minor,
+      reason: request.reason,
+      credited_by: caller.account_id,
+      created_at_ms: nowMs,
+    }),
+  );
+  failpoint('credit:before-commit');
+  trx.afterCommit(() => failpoint('credit:after-commit'));
+  return { id, address: to.address, transaction_hash, created_at_ms: nowMs };
+};
+
+/** Pays out of the treasury what a vote approved, once a proposal, and answers. */
+export const allocate = (trx: Trx, deps: Deps, approved: Payload<'governance.allocation_approved'>): void => {
+  const nowMs = deps.now();
+  const { proposal_id, recipient_account_id, amount_minor } = approved;
+  const done = trx.get(
+    db.selectFrom('allocation').select('proposal_id').where('proposal_id', '=', proposal_id),
+  );
+  if (done !== undefined) return;
+  const recipient = findUser(trx, recipient_account_id);
+  const treasuryMinor = findAccount(trx, TREASURY.id)?.balance_minor ?? 0;
+  const failure =
+    recipient === undefined
+      ? 'The recipient has no account.'
+      : treasuryMinor < amount_minor
+        ? `The treasury has ${fromMinor(treasuryMinor)} AITBC, and ${fromMinor(amount_minor)} are needed.`
+        : null;
+  trx.run(
+    db.insertInto('allocation').values({
+      proposal_id,
+      recipient_account_id,
+      amount_minor,
+      failure,
+      created_at_ms: nowMs,
+    }),
+  );
+  const transaction_hash =
+    recipient === undefined || failure !== null
+      ? null
+      : move(trx, {
+          id: transferId('allocation', proposal_id),
+          kind: 'allocation',
+          reference: proposal_id,
+          from: TREASURY,
+          to: recipient,
+          amount_minor,
+          now_ms: nowMs,
+        });
+  send(trx, 'payments.allocation_settled', {
+    proposal_id,
+    ok: failure === null,
+    transaction_hash,
+    reason: failure,
+  });
+};

@@ -1,0 +1,95 @@
+import { failpoint, type Parameters, type Trx } from '@aitbc/chassis';
+import { atDeadline, decisionOfJob, type Outcome, PAYMENT, splitFee, stateOf } from '../domain.ts';
+import {
+  addResolution,
+  findPayment,
+  findPaymentOfJob,
+  findPaymentOfOrder,
+  type PaymentView,
+  setDeadline,
+} from '../store/payments.ts';
+import type { EndedStatus, ResolutionKind } from '../tables.ts';
+
+/** What every command leans on. */
+export interface Deps {
+  readonly parameters: Parameters<'payments'>;
+  readonly now: () => number;
+}
+
+/** The store's topic that says: a decision waits to be carried out. */
+export const SETTLE = 'settle';
+
+export const jobFactsOf = (payment: PaymentView) => ({
+  started_attempt: payment.started_attempt ?? 0,
+  deadline_at_ms: payment.deadline_at_ms,
+  ended_status: payment.ended_status as EndedStatus | null,
+  miner_account_id: payment.miner_account_id,
+});
+
+export const payeeOf = (payment: PaymentView): string | null =>
+  payment.payee_account_id ?? payment.miner_account_id ?? payment.booking_owner_account_id;
+
+/**
+ * Decides over the funds of a payment, once: whoever comes first. Nothing moves here; the settler carries it out.
+ * @param payMinor of a release: what is paid, fee included; the rest goes back
+ * @returns what the table says of it: the next state when this was the first decision
+ */
+export const decide = (
+  trx: Trx,
+  deps: Deps,
+  payment: PaymentView,
+  kind: ResolutionKind,
+  by: { reason: string; account_id: string | null; payMinor?: number },
+): Outcome => {
+  const outcome = PAYMENT[stateOf(payment.status, payment.decision)][kind];
+  if (outcome === 'ignore' || outcome === 'conflict') return outcome;
+  const payMinor =
+    kind === 'refund' ? 0 : Math.min(by.payMinor ?? payment.amount_minor, payment.amount_minor);
+  const { earned, fee } = splitFee(payMinor, payment.fee_basis_points);
+  addResolution(trx, {
+    payment_id: payment.id,
+    amount_minor: payment.amount_minor,
+    kind,
+    payee_account_id: payeeOf(payment),
+    miner_id: payment.miner_id,
+    earned_minor: earned,
+    fee_minor: fee,
+    refunded_minor: payment.amount_minor - payMinor,
+    reason: by.reason,
+    decided_by: by.account_id,
+    now_ms: deps.now(),
+  });
+  trx.notify(SETTLE);
+  failpoint('decide:before-commit');
+  trx.afterCommit(() => failpoint('decide:after-commit'));
+  return outcome;
+};
+
+/** Decides by what is known of the job; nothing when it has not ended, or has no payment. */
+export const resolveByJob = (trx: Trx, deps: Deps, jobId: string): void => {
+  const payment = findPaymentOfJob(trx, jobId);
+  if (payment === undefined) return;
+  const kind = decisionOfJob(jobFactsOf(payment));
+  if (kind === null) return;
+  decide(trx, deps, payment, kind, { reason: `job ${payment.ended_status}`, account_id: null });
+};
+
+/** Decides by what market said of the order's end; nothing when it has not ended, or has no payment. */
+export const resolveByOrder = (trx: Trx, deps: Deps, orderId: string): void => {
+  const payment = findPaymentOfOrder(trx, orderId);
+  if (payment === undefined || payment.end_pay_minor === null) return;
+  const reason = payment.end_reason || 'booking ended';
+  if (payment.end_pay_minor === 0) decide(trx, deps, payment, 'refund', { reason, account_id: null });
+  else decide(trx, deps, payment, 'release', { reason, account_id: null, payMinor: payment.end_pay_minor });
+};
+
+/** What happens at the deadline of a payment that nobody resolved. */
+export const passDeadline = (trx: Trx, deps: Deps, paymentId: string): void => {
+  const payment = findPayment(trx, paymentId);
+  if (payment === undefined || payment.decision !== null || payment.status !== 'escrowed') return;
+  const nowMs = deps.now();
+  if (payment.expires_at_ms === null || payment.expires_at_ms > nowMs) return;
+  const next = atDeadline(jobFactsOf(payment), nowMs);
+  if ('kind' in next) decide(trx, deps, payment, next.kind, { reason: 'expired', account_id: null });
+  else setDeadline(trx, payment.id, next.expires_at_ms, nowMs);
+};

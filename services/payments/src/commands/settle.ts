@@ -1,0 +1,71 @@
+import { failpoint, sendAs, type Trx } from '@aitbc/chassis';
+import { findAccount, openUser, PLATFORM } from '../store/accounts.ts';
+import { findPayment, noteGivenBack, setEnded, setSettled } from '../store/payments.ts';
+import { move, transferId } from '../store/transfers.ts';
+import type { Deps } from './resolve.ts';
+
+const send = sendAs<'payments'>();
+
+/** Carries a decision out: empties the escrow, ends the payment, tells who waits. Once, however often it is called. */
+export const settle = (trx: Trx, deps: Deps, paymentId: string): void => {
+  const payment = findPayment(trx, paymentId);
+  if (payment?.decision == null || payment.escrow === null) return;
+  const nowMs = deps.now();
+  if (!setSettled(trx, paymentId, nowMs)) return;
+  const escrow = findAccount(trx, payment.escrow);
+  const payer = findAccount(trx, payment.payer);
+  if (escrow === undefined || payer === undefined) throw new Error(`payment ${paymentId} has no accounts`);
+
+  const earned = payment.earned_minor ?? 0;
+  const fee = payment.fee_minor ?? 0;
+  const refunded = payment.refunded_minor ?? 0;
+  const common = { reference: paymentId, from: escrow, now_ms: nowMs };
+  if (earned > 0) {
+    const payee = openUser(trx, payment.payee_account_id as string, nowMs);
+    move(trx, {
+      ...common,
+      id: transferId('release', paymentId),
+      kind: 'release',
+      to: payee,
+      amount_minor: earned,
+    });
+  }
+  if (fee > 0)
+    move(trx, {
+      ...common,
+      id: transferId('fee', paymentId),
+      kind: 'fee',
+      to: PLATFORM,
+      amount_minor: fee,
+    });
+  if (refunded > 0)
+    move(trx, {
+      ...common,
+      id: transferId('refund', paymentId),
+      kind: 'refund',
+      to: payer,
+      amount_minor: refunded,
+    });
+  noteGivenBack(trx, payment.credential_id, refunded);
+  const kind = payment.decision === 'release' ? 'released' : 'refunded';
+  setEnded(trx, paymentId, kind, nowMs);
+
+  if (payment.job_id !== null)
+    send(trx, 'payments.resolved', {
+      payment_id: paymentId,
+      job_id: payment.job_id,
+      kind,
+      payee_account_id: payment.payee_account_id,
+      miner_id: payment.miner_id,
+      earned_minor: earned,
+    });
+  if (payment.order_id !== null)
+    send(trx, 'payments.booking_settled', {
+      order_id: payment.order_id,
+      paid_minor: earned + fee,
+      refunded_minor: refunded,
+    });
+  trx.notify(`payment:${paymentId}`);
+  failpoint('settle:before-commit');
+  trx.afterCommit(() => failpoint('settle:after-commit'));
+};

@@ -1,0 +1,26 @@
+import { invalidField } from '@aitbc/contracts';
+
+/** A page ends at a place in an order of integers; outside it is opaque. */
+export const toCursor = (place: number): string => Buffer.from(`p${place}`).toString('base64url');
+
+export const fromCursor = (cursor: string): number => {
+  const text = Buffer.from(cursor, 'base64url').toString();
+  const place = Number(/^p(\d{1,16})$/.exec(text)?.[1] ?? Number.NaN);
+  if (!Number.isSafeInteger(place)) throw invalidField('query.cursor', 'is not a cursor of this list');
+  return place;
+};
+
+/** Cuts a page out of one row more than was asked for. */
+export const toPage = <R, T>(
+  rows: readonly R[],
+  limit: number,
+  place: (row: R) => number,
+  view: (row: R) => T,
+) => {
+  const items = rows.slice(0, limit);
+  const last = items.at(-1);
+  return {
+    items: items.map(view),
+    next_cursor: rows.length > limit && last !== undefined ? toCursor(place(last)) : null,
+  };
+};

@@ -1,0 +1,133 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  atDeadline,
+  decisionOfJob,
+  type Event,
+  type JobFacts,
+  mayRefund,
+  type Outcome,
+  PAYMENT,
+  refuseHold,
+  type State,
+  splitFee,
+} from './domain.ts';
+
+const states = Object.keys(PAYMENT) as State[];
+const events: Event[] = ['hold', 'refuse', 'release', 'refund', 'settle'];
+
+describe('the table of a payment', () => {
+  it('is total', () => {
+    for (const state of states)
+      for (const event of events) {
+        const outcome = PAYMENT[state][event];
+        expect(outcome === 'ignore' || outcome === 'conflict' || states.includes(outcome)).toBe(true);
+      }
+  });
+
+  it('lets a payment be funded once and end once, whatever is fired at it', () => {
+    fc.assert(
+      fc.property(fc.array(fc.constantFrom(...events), { maxLength: 40 }), (fired) => {
+        let state: State = 'none';
+        const visited: State[] = [];
+        for (const event of fired) {
+          const outcome: Outcome = PAYMENT[state][event];
+          if (outcome === 'ignore' || outcome === 'conflict') continue;
+          state = outcome;
+          visited.push(state);
+        }
+        const count = (...which: State[]) => visited.filter((one) => which.includes(one)).length;
+        expect(count('escrowed', 'failed')).toBeLessThanOrEqual(1);
+        expect(count('releasing', 'refunding')).toBeLessThanOrEqual(1);
+        expect(count('released', 'refunded', 'failed')).toBeLessThanOrEqual(1);
+        if (count('released') > 0) expect(count('releasing')).toBe(1);
+        if (count('refunded') > 0) expect(count('refunding')).toBe(1);
+      }),
+    );
+  });
+});
+
+describe('the fee', () => {
+  it('and the rest are the whole, to the last unit', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 1_000_000_000_000_000 }),
+        fc.integer({ min: 0, max: 3_000 }),
+        (amount, points) => {
+          const { earned, fee } = splitFee(amount, points);
+          expect(earned + fee).toBe(amount);
+          expect(earned).toBeGreaterThanOrEqual(0);
+          const exact = (BigInt(amount) * BigInt(points)) / 10_000n;
+          expect([exact, exact + 1n]).toContain(BigInt(fee));
+        },
+      ),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it.each([
+    [100, 250, 97, 3],
+    [1, 250, 0, 1],
+    [1, 0, 1, 0],
+    [1_000_000_000_000_000, 3_000, 700_000_000_000_000, 300_000_000_000_000],
+  ])('of %i at %i is split into %i and %i', (amount, points, earned, fee) => {
+    expect(splitFee(amount, points)).toEqual({ earned, fee });
+  });
+});
+
+describe('a hold', () => {
+  const base = { amountMinor: 10, availableMinor: 10, spentMinor: 0, capMinor: null };
+  it.each([
+    [{}, null],
+    [{ availableMinor: 9 }, 'INSUFFICIENT_FUNDS'],
+    [{ capMinor: 10 }, null],
+    [{ capMinor: 9 }, 'SPEND_CAP_EXCEEDED'],
+    [{ capMinor: 20, spentMinor: 10 }, null],
+    [{ capMinor: 20, spentMinor: 11 }, 'SPEND_CAP_EXCEEDED'],
+    [{ capMinor: 0 }, 'SPEND_CAP_EXCEEDED'],
+  ])('%o: %s', (change, code) => {
+    expect(refuseHold({ ...base, ...change })?.code ?? null).toBe(code);
+  });
+});
+
+describe('a job', () => {
+  const waiting: JobFacts = {
+    started_attempt: 0,
+    deadline_at_ms: null,
+    ended_status: null,
+    miner_account_id: null,
+  };
+  const running: JobFacts = {
+    ...waiting,
+    started_attempt: 1,
+    deadline_at_ms: 5_000,
+    miner_account_id: 'miner',
+  };
+
+  it('decides when it has ended, and only then', () => {
+    expect(decisionOfJob(waiting)).toBeNull();
+    expect(decisionOfJob(running)).toBeNull();
+    expect(decisionOfJob({ ...running, ended_status: 'completed' })).toBe('release');
+    expect(decisionOfJob({ ...waiting, ended_status: 'completed' })).toBe('refund');
+    for (const ended_status of ['failed', 'cancelled', 'expired'] as const)
+      expect(decisionOfJob({ ...running, ended_status })).toBe('refund');
+  });
+
+  it('that runs takes the deadline with it; one that never started is refunded', () => {
+    expect(atDeadline(waiting, 1_000)).toEqual({ kind: 'refund' });
+    expect(atDeadline(running, 1_000)).toEqual({ expires_at_ms: 65_000 });
+    expect(atDeadline(running, 9_000)).toEqual({ expires_at_ms: 69_000 });
+    expect(atDeadline({ ...running, ended_status: 'completed' }, 9_000)).toEqual({ kind: 'release' });
+  });
+
+  it.each([
+    ['payer', waiting, true],
+    ['payer', running, false],
+    ['payer', { ...running, ended_status: 'completed' as const }, false],
+    ['payer', { ...running, ended_status: 'failed' as const }, true],
+    ['payee', running, true],
+    ['admin', running, true],
+  ] as const)('refund asked by the %s of %o: %s', (actor, job, may) => {
+    expect(mayRefund(actor, job)).toBe(may);
+  });
+});

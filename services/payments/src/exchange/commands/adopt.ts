@@ -1,0 +1,48 @@
+import type { Trx } from '@aitbc/chassis';
+import { newId } from '@aitbc/contracts';
+import type { ExchangeDeps } from '../deps.ts';
+import { confirmationsRequired } from '../domain/invoice.ts';
+import { isLive } from '../domain/output.ts';
+import { addInvoice, findInvoice, findOpenOf, type Invoice } from '../store/invoices.ts';
+import { assignOutput, type Output } from '../store/outputs.ts';
+import { refresh } from './refresh.ts';
+
+/** The invoice of a family that takes what arrives now: the open one, or a new one at the rate of the day. */
+export const openInvoiceOf = (trx: Trx, deps: ExchangeDeps, rootId: string): Invoice => {
+  const open = findOpenOf(trx, rootId);
+  if (open !== undefined) return open;
+  const root = findInvoice(trx, rootId);
+  if (root === undefined) throw new Error(`invoice ${rootId} is missing`);
+  const nowMs = deps.now();
+  const id = newId();
+  addInvoice(trx, {
+    id,
+    account_id: root.account_id,
+    root_id: rootId,
+    address: root.address,
+    script: root.script,
+    wallet_id: root.wallet_id,
+    address_index: root.address_index,
+    reserved_sats: null,
+    amount_sats: 0,
+    amount_minor: 0,
+    rate_minor: deps.rateMinor,
+    created_at_ms: nowMs,
+    expires_at_ms: nowMs,
+    is_expired: 1,
+    status: 'expired',
+    confirmations_required: confirmationsRequired(0),
+  });
+  return findInvoice(trx, id) as Invoice;
+};
+
+/** Moves a living output whose invoice was credited without it to the family's open invoice. */
+export const adopt = (trx: Trx, deps: ExchangeDeps, output: Output, tipHeight: number): void => {
+  if (output.is_credited === 1 || output.invoice_id === null || !isLive(output.state)) return;
+  const invoice = findInvoice(trx, output.invoice_id);
+  if (invoice === undefined || invoice.credited_at_ms === null) return;
+  const open = openInvoiceOf(trx, deps, invoice.root_id);
+  assignOutput(trx, output, { invoice_id: open.id });
+  refresh(trx, deps, open.id, tipHeight);
+  refresh(trx, deps, invoice.id, tipHeight);
+};

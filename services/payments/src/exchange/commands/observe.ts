@@ -1,0 +1,128 @@
+import { failpoint, type Reader, type Trx } from '@aitbc/chassis';
+import type { ExchangeDeps } from '../deps.ts';
+import { OUTPUT, type OutputEvent } from '../domain/output.ts';
+import { moveCursor, noteBlocks, readCursor } from '../store/blocks.ts';
+import { findRootFor, findUnfinished, noteLooked } from '../store/invoices.ts';
+import {
+  addOutput,
+  findOutput,
+  moveOutput,
+  type Output,
+  outputsAbove,
+  unconfirmedOutputs,
+} from '../store/outputs.ts';
+import type { Look, Sighting } from '../watchers/watcher.ts';
+import { adopt, openInvoiceOf } from './adopt.ts';
+import { refresh } from './refresh.ts';
+
+/** Confirmed outputs deeper than this are not asked for again: no reorganisation reaches there. */
+const REORG_DEPTH = 100;
+
+const keyOf = (output: { txid: string; vout: number }): string => `${output.txid}:${output.vout}`;
+
+/** Known outputs that this look shows to have lost their place, and what befell them, in order. */
+const losses = (reader: Reader, look: Look): [Output, OutputEvent[]][] => {
+  const seen = new Map(look.sightings.map((sighting) => [keyOf(sighting), sighting]));
+  const found: [Output, OutputEvent[]][] = [];
+  for (const output of outputsAbove(reader, Math.min(look.fork_height ?? Number.MAX_SAFE_INTEGER, look.tip.height - REORG_DEPTH))) {
+    const sighting = seen.get(keyOf(output));
+    const isForked = look.fork_height !== null && (output.block_height ?? 0) > look.fork_height;
+    const isMissing = look.wouldShow(output) && (sighting === undefined || sighting.block === null);
+    if (!isForked && !isMissing) continue;
+    const isGone =
+      sighting === undefined && look.wouldShow({ ...output, state: 'reorged', block_height: null });
+    found.push([output, isGone ? ['reorged_out', 'replaced'] : ['reorged_out']]);
+  }
+  for (const output of unconfirmedOutputs(reader))
+    if (!seen.has(keyOf(output)) && look.wouldShow(output)) found.push([output, ['replaced']]);
+  return found;
+};
+
+const isNew = (reader: Reader, sighting: Sighting): boolean => {
+  const known = findOutput(reader, sighting.txid, sighting.vout);
+  return (
+    known === undefined ||
+    (sighting.block === null
+      ? known.state === 'reorged' || known.state === 'replaced'
+      : known.block_hash !== sighting.block.hash)
+  );
+};
+
+/** Would the look change anything? One that would not costs no transaction. */
+export const bringsNews = (reader: Reader, look: Look): boolean =>
+  readCursor(reader)?.hash !== look.tip.hash ||
+  look.sightings.some((sighting) => isNew(reader, sighting)) ||
+  losses(reader, look).length > 0;
+
+/** What is known of an output is what was seen first, on the earliest of our clock and its block's. */
+const seenAt = (sighting: Sighting, nowMs: number): number => Math.min(nowMs, sighting.block?.time_ms ?? nowMs);
+
+/** Takes one event of a known output in. @returns the output as it stands then */
+const take = (trx: Trx, output: Output, event: OutputEvent, sighting: Sighting | null, nowMs: number): Output => {
+  const next = OUTPUT[output.state][event];
+  if (next === 'ignore') return output;
+  const block = next === 'confirmed' ? (sighting?.block ?? null) : null;
+  const firstSeenMs =
+    sighting === null ? output.first_seen_ms : Math.min(output.first_seen_ms, seenAt(sighting, nowMs));
+  if (moveOutput(trx, output, next, block, firstSeenMs) !== 1)
+    throw new Error(`output ${keyOf(output)} moved meanwhile`);
+  return findOutput(trx, output.txid, output.vout) as Output;
+};
+
+/** Keeps an output that is seen for the first time, with the invoice it pays; null where it pays none. */
+const meet = (trx: Trx, deps: ExchangeDeps, sighting: Sighting, nowMs: number): Output => {
+  const rootId = findRootFor(trx, sighting.script, sighting.value_sats);
+  const next = OUTPUT.unseen[sighting.block === null ? 'seen' : 'confirmed'];
+  if (next === 'ignore') throw new Error('an output that is seen is known');
+  addOutput(trx, {
+    txid: sighting.txid,
+    vout: sighting.vout,
+    invoice_id: rootId === null ? null : openInvoiceOf(trx, deps, rootId).id,
+    script: sighting.script,
+    value_sats: sighting.value_sats,
+    first_seen_ms: seenAt(sighting, nowMs),
+    state: next,
+    block: sighting.block,
+  });
+  return findOutput(trx, sighting.txid, sighting.vout) as Output;
+};
+
+/**
+ * Applies what a look found, whole or not at all. A look that did not start from where we stand (an older one, one given
+ * twice) is dropped: the next begins from here.
+ * @returns false when it was dropped
+ */
+export const observe = (trx: Trx, deps: ExchangeDeps, look: Look): boolean => {
+  const base = readCursor(trx);
+  if (base?.hash !== look.base?.hash || base?.height !== look.base?.height) return false;
+  const nowMs = deps.now();
+  const touched = new Set<string>();
+  const lost = losses(trx, look);
+
+  if (!moveCursor(trx, base, look.tip)) return false;
+  noteBlocks(trx, look.fork_height, look.blocks, look.tip);
+  for (const [output, events] of lost) {
+    let current = output;
+    for (const event of events) current = take(trx, current, event, null, nowMs);
+    if (current.invoice_id !== null) touched.add(current.invoice_id);
+  }
+  for (const sighting of look.sightings) {
+    const known = findOutput(trx, sighting.txid, sighting.vout);
+    const event = sighting.block === null ? 'seen' : 'confirmed';
+    const output =
+      known === undefined ? meet(trx, deps, sighting, nowMs) : take(trx, known, event, sighting, nowMs);
+    if (output.invoice_id !== null) touched.add(output.invoice_id);
+    adopt(trx, deps, output, look.tip.height);
+  }
+  const open = findUnfinished(trx)
+    .filter(({ script }) => look.vouchesFor(script))
+    .map(({ id }) => id);
+  for (const id of new Set([...touched, ...open])) refresh(trx, deps, id, look.tip.height);
+  failpoint('exchange:observed');
+  trx.afterCommit(() => failpoint('exchange:observe-committed'));
+  return true;
+};
+
+/** Notes which addresses were asked about, so that others come first the next time. */
+export const noteAsked = (trx: Trx, deps: ExchangeDeps, scripts: readonly string[]): void =>
+  noteLooked(trx, scripts, deps.now());

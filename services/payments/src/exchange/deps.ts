@@ -1,0 +1,29 @@
+import type { Reader, Trx } from '@aitbc/chassis';
+import type { BitcoinNetwork, Wallet } from './wallet.ts';
+
+/** New money for an account, once for each transfer id. @returns the transaction's hash. @throws Problem SUPPLY_CAP_REACHED */
+export type CreditFromMint = (
+  trx: Trx,
+  credit: {
+    transfer_id: string;
+    account_id: string;
+    amount_minor: number;
+    kind: 'exchange';
+    reference: string;
+    now_ms: number;
+  },
+) => string;
+
+/** What the exchange's commands lean on. */
+export interface ExchangeDeps {
+  readonly now: () => number;
+  readonly network: BitcoinNetwork;
+  readonly wallet: Wallet;
+  /** AITBC minor units for 1 BTC, now. */
+  readonly rateMinor: number;
+  /** How long an invoice holds its rate. */
+  readonly invoiceMs: number;
+  readonly creditFromMint: CreditFromMint;
+  /** What the mint may still make. */
+  readonly mintableMinor: (reader: Reader) => number;
+}

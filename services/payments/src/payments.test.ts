@@ -1,0 +1,543 @@
+import { type Caller, ledgerAddress, newId, routes, toMinor } from '@aitbc/contracts';
+import { eventually, someone } from '@aitbc/testing';
+import { createLocalJWKSet, jwtVerify } from 'jose';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { aJob, type Stand, standForTest } from './testing/stand.ts';
+
+let stand: Stand;
+let toJobs: ReturnType<Stand['peers']['listen']>;
+let toMarket: ReturnType<Stand['peers']['listen']>;
+let toGovernance: ReturnType<Stand['peers']['listen']>;
+beforeAll(async () => {
+  stand = await standForTest();
+  toJobs = stand.peers.listen('jobs');
+  toMarket = stand.peers.listen('market');
+  toGovernance = stand.peers.listen('governance');
+});
+afterAll(() => stand.stop());
+
+const saidOf = (jobId: string) =>
+  toJobs.filter((message) => 'job_id' in message.payload && message.payload.job_id === jobId);
+const create = (caller: Caller, jobId: string, amount: number, idempotencyKey?: string) =>
+  stand.as(caller).call(routes.payments.create, {
+    body: { job_id: jobId, amount },
+    ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+  });
+const release = (caller: Caller, id: string) =>
+  stand.as(caller).call(routes.payments.release, { params: { payment_id: id }, body: {} });
+const refund = (caller: Caller, id: string) =>
+  stand.as(caller).call(routes.payments.refund, {
+    params: { payment_id: id },
+    body: { reason: 'for a test' },
+  });
+
+describe('a paid job', () => {
+  it('is held, released less the fee, sealed, and shown', async () => {
+    const payer = await stand.funded(10);
+    const job = aJob(payer);
+    await stand.peers.send('jobs.submitted', job.submitted(toMinor(2)));
+    const held = await stand.untilPayment(payer, job.job_id, 'escrowed');
+    expect(held).toMatchObject({ amount: 2, fee: 0.05, payee_id: null, job_id: job.job_id });
+    expect(await stand.balanceOf(payer)).toMatchObject({ balance: 10, available: 8, held: 2 });
+    await eventually(() => saidOf(job.job_id).some((message) => message.name === 'payments.escrowed'));
+
+    await stand.peers.send('jobs.started', job.started());
+    await stand.peers.send('jobs.ended', job.ended('completed'));
+    const released = await stand.untilPayment(payer, job.job_id, 'released');
+    expect(released).toMatchObject({ payee_id: job.miner.account_id, fee: 0.05, refunded_amount: 0 });
+    expect(await stand.balanceOf(payer)).toMatchObject({ balance: 8, available: 8, held: 0 });
+    expect(await stand.balanceOf(job.miner)).toMatchObject({ available: 1.95 });
+    await eventually(() =>
+      saidOf(job.job_id).some(
+        (message) => message.name === 'payments.resolved' && message.payload.earned_minor === toMinor(1.95),
+      ),
+    );
+
+    const anyone = stand.as(null);
+    const hash = released.transaction_hash as string;
+    const transaction = await eventually(async () => {
+      const reply = await anyone.call(routes.payments.transaction, { params: { hash } });
+      return reply.ok && reply.body.block_height !== null ? reply.body : undefined;
+    });
+    expect(transaction).toMatchObject({
+      kind: 'release',
+      value: 1.95,
+      reference: released.id,
+      to: ledgerAddress(job.miner.account_id),
+    });
+    const proof = await anyone.call(routes.payments.proof, { params: { hash } });
+    expect(proof.status).toBe(200);
+  });
+
+  const orders = [
+    ['submitted', 'started', 'ended'],
+    ['submitted', 'ended', 'started'],
+    ['started', 'submitted', 'ended'],
+    ['started', 'ended', 'submitted'],
+    ['ended', 'submitted', 'started'],
+    ['ended', 'started', 'submitted'],
+  ] as const;
+  const ends = ['completed', 'failed', 'cancelled', 'expired'] as const;
+  const cases = orders.flatMap((order) => ends.map((end) => [order.join(', '), order, end] as const));
+  it.each(cases)('ends right when it is heard as %s (%o), job %s', async (_, order, end) => {
+    const payer = await stand.funded(1);
+    const job = aJob(payer);
+    for (const step of [...order, ...order]) {
+      if (step === 'submitted') await stand.peers.send('jobs.submitted', job.submitted(toMinor(1)));
+      else if (step === 'started') await stand.peers.send('jobs.started', job.started());
+      else await stand.peers.send('jobs.ended', job.ended(end));
+    }
+    const isPaid = end === 'completed';
+    await stand.untilPayment(payer, job.job_id, isPaid ? 'released' : 'refunded');
+    expect(await stand.balanceOf(payer)).toMatchObject({ available: isPaid ? 0 : 1, held: 0 });
+    expect(await stand.balanceOf(job.miner)).toMatchObject({ available: isPaid ? 0.975 : 0 });
+    await eventually(() => saidOf(job.job_id).length >= 2);
+    expect(saidOf(job.job_id).map((message) => message.name)).toEqual([
+      'payments.escrowed',
+      'payments.resolved',
+    ]);
+  });
+
+  it('without money is refused, and says so', async () => {
+    const payer = await stand.funded(1);
+    const job = aJob(payer);
+    await stand.peers.send('jobs.submitted', job.submitted(toMinor(1.00000001)));
+    const failed = await stand.untilPayment(payer, job.job_id, 'failed');
+    expect(failed).toMatchObject({
+      failure: { code: 'INSUFFICIENT_FUNDS', message: '1 AITBC are available, and 1.00000001 are needed.' },
+      transaction_hash: null,
+      fee: 0,
+    });
+    const said = await eventually(() => saidOf(job.job_id)[0]);
+    expect(said).toMatchObject({ name: 'payments.refused', payload: { code: 'INSUFFICIENT_FUNDS' } });
+    await stand.peers.send('jobs.ended', job.ended('failed', false));
+    expect(await stand.balanceOf(payer)).toMatchObject({ available: 1, held: 0 });
+    expect((await refund(payer, failed.id)).body).toMatchObject({
+      error: { code: 'PAYMENT_NOT_ESCROWED' },
+    });
+  });
+
+  it('may cost no more than the key may spend; what comes back may be spent again', async () => {
+    const payer = await stand.funded(10, { spend_cap_minor: toMinor(3) });
+    const [first, second, third] = [aJob(payer), aJob(payer), aJob(payer)];
+    await stand.peers.send('jobs.submitted', first.submitted(toMinor(2)));
+    await stand.untilPayment(payer, first.job_id, 'escrowed');
+    await stand.peers.send('jobs.submitted', second.submitted(toMinor(2)));
+    const refused = await stand.untilPayment(payer, second.job_id, 'failed');
+    expect(refused.failure?.code).toBe('SPEND_CAP_EXCEEDED');
+    await stand.peers.send('jobs.ended', first.ended('cancelled', false));
+    await stand.untilPayment(payer, first.job_id, 'refunded');
+    await stand.peers.send('jobs.submitted', third.submitted(toMinor(3)));
+    await stand.untilPayment(payer, third.job_id, 'escrowed');
+  });
+});
+
+describe('POST /v1/payments', () => {
+  it('right after the submit waits for the news instead of a false 404', async () => {
+    const payer = await stand.funded(5);
+    const job = aJob(payer);
+    const paying = create(payer, job.job_id, 1.5);
+    // The request is on its way before anybody tells of the job.
+    await stand.as(payer).call(routes.payments.balance, { params: { user_id: payer.account_id } });
+    await stand.peers.send('jobs.submitted', job.submitted(null));
+    const paid = await paying;
+    expect(paid).toMatchObject({ status: 201, body: { status: 'escrowed', amount: 1.5 } });
+    await eventually(() => saidOf(job.job_id)[0]?.name === 'payments.escrowed');
+    await stand.peers.send('jobs.ended', job.ended('completed'));
+    await stand.untilPayment(payer, job.job_id, 'released');
+  });
+
+  it('knows whose job it is, whether it is paid for, and whether there is money', async () => {
+    const payer = await stand.funded(5);
+    const stranger = await stand.funded(5);
+    const job = aJob(payer);
+    await stand.peers.send('jobs.submitted', job.submitted(null));
+    expect(await create(payer, job.job_id, 5.00000001)).toMatchObject({
+      status: 402,
+      body: { error: { code: 'INSUFFICIENT_FUNDS' } },
+    });
+    expect((await create(stranger, job.job_id, 1)).status).toBe(404);
+    expect((await create(payer, job.job_id, 5)).status).toBe(201);
+    expect(await create(payer, job.job_id, 5)).toMatchObject({
+      status: 409,
+      body: { error: { code: 'PAYMENT_ALREADY_EXISTS' } },
+    });
+    expect(await stand.balanceOf(payer)).toMatchObject({ available: 0, held: 5 });
+  });
+
+  it('answers 404 for a job nobody told of', async () => {
+    const payer = await stand.funded(1);
+    expect((await create(payer, newId(), 1)).status).toBe(404);
+  });
+
+  it('pays a job that has completed, and refuses one that ended otherwise', async () => {
+    const payer = await stand.funded(5);
+    const [done, failed] = [aJob(payer), aJob(payer)];
+    await stand.peers.send('jobs.ended', done.ended('completed'));
+    await stand.peers.send('jobs.ended', failed.ended('failed'));
+    expect((await create(payer, done.job_id, 1)).status).toBe(201);
+    await stand.untilPayment(payer, done.job_id, 'released');
+    expect(await create(payer, failed.job_id, 1)).toMatchObject({
+      status: 409,
+      body: { error: { code: 'JOB_ALREADY_ENDED' } },
+    });
+  });
+
+  it('with one key holds once', async () => {
+    const payer = await stand.funded(5);
+    const job = aJob(payer);
+    await stand.peers.send('jobs.submitted', job.submitted(null));
+    const replies = await Promise.all(Array.from({ length: 8 }, () => create(payer, job.job_id, 1, 'once')));
+    expect(replies.map((reply) => reply.status)).toEqual(Array(8).fill(201));
+    expect(new Set(replies.map((reply) => JSON.stringify(reply.body))).size).toBe(1);
+    expect(await stand.balanceOf(payer)).toMatchObject({ available: 4, held: 1 });
+    expect(await create(payer, job.job_id, 2, 'once')).toMatchObject({
+      body: { error: { code: 'IDEMPOTENCY_KEY_REUSED' } },
+    });
+  });
+
+  it('obeys the cap of the key', async () => {
+    const payer = await stand.funded(5, { spend_cap_minor: toMinor(1) });
+    const job = aJob(payer);
+    await stand.peers.send('jobs.submitted', job.submitted(null));
+    expect(await create(payer, job.job_id, 1.1)).toMatchObject({
+      status: 402,
+      body: { error: { code: 'SPEND_CAP_EXCEEDED' } },
+    });
+    expect((await create(payer, job.job_id, 1)).status).toBe(201);
+  });
+});
+
+describe('release and refund by hand', () => {
+  const escrowed = async () => {
+    const payer = await stand.funded(2);
+    const job = aJob(payer, await stand.funded(0));
+    await stand.peers.send('jobs.submitted', job.submitted(toMinor(1)));
+    const payment = await stand.untilPayment(payer, job.job_id, 'escrowed');
+    const start = async () => {
+      await stand.peers.send('jobs.started', job.started());
+      await eventually(
+        async () => (await stand.paymentOf(payer, job.job_id)).payee_id === job.miner.account_id,
+      );
+    };
+    return { payer, job, payment, start };
+  };
+
+  it('obey the state of the job', async () => {
+    const { payer, job, payment, start } = await escrowed();
+    expect(await release(payer, payment.id)).toMatchObject({
+      status: 409,
+      body: { error: { code: 'JOB_NOT_COMPLETED' } },
+    });
+    expect(await release(stand.admin, payment.id)).toMatchObject({ status: 409 });
+    await start();
+    expect(await refund(payer, payment.id)).toMatchObject({
+      status: 409,
+      body: { error: { code: 'JOB_NOT_ENDED' } },
+    });
+    expect(await release(job.miner, payment.id)).toMatchObject({ status: 403 });
+    await stand.peers.send('jobs.ended', job.ended('completed'));
+    const done = await stand.untilPayment(payer, job.job_id, 'released');
+    // Done already; asked for again it is the first answer, and the other thing is a conflict.
+    for (let i = 0; i < 2; i += 1)
+      expect(await release(payer, payment.id)).toMatchObject({ status: 200, body: done });
+    for (const caller of [payer, job.miner, stand.admin])
+      expect(await refund(caller, payment.id)).toMatchObject({
+        status: 409,
+        body: { error: { code: 'PAYMENT_ALREADY_RESOLVED' } },
+      });
+  });
+
+  it('the payer gets back what never started, and a late end changes nothing', async () => {
+    const { payer, job, payment } = await escrowed();
+    const first = await refund(payer, payment.id);
+    expect(first).toMatchObject({ status: 200, body: { status: 'refunded', refunded_amount: 1, fee: 0 } });
+    expect(await refund(payer, payment.id)).toMatchObject({ status: 200, body: first.body });
+    await stand.peers.send('jobs.ended', job.ended('completed'));
+    // Messages are heard in order: once this one's payment stands, the end before it was heard.
+    await escrowed();
+    expect(await release(payer, payment.id)).toMatchObject({
+      body: { error: { code: 'PAYMENT_ALREADY_RESOLVED' } },
+    });
+    expect(await stand.balanceOf(payer)).toMatchObject({ available: 2, held: 0 });
+    expect(await stand.balanceOf(job.miner)).toMatchObject({ available: 0 });
+  });
+
+  it.each(['payee', 'admin'] as const)('the %s may give back while the job runs', async (who) => {
+    const { payer, job, payment, start } = await escrowed();
+    await start();
+    const reply = await refund(who === 'admin' ? stand.admin : job.miner, payment.id);
+    expect(reply).toMatchObject({ status: 200, body: { status: 'refunded' } });
+    expect(await stand.balanceOf(payer)).toMatchObject({ available: 2, held: 0 });
+  });
+
+  it('of a stranger do not exist', async () => {
+    const { payment } = await escrowed();
+    const stranger = await stand.funded(0);
+    const params = { payment_id: payment.id };
+    const replies = [
+      await release(stranger, payment.id),
+      await refund(stranger, payment.id),
+      await stand.as(stranger).call(routes.payments.get, { params }),
+      await stand.as(stranger).call(routes.payments.receipt, { params }),
+      await stand
+        .as(stranger)
+        .call(routes.payments.getByJob, { params: { job_id: payment.job_id as string } }),
+    ];
+    expect(replies.map((reply) => reply.status)).toEqual([404, 404, 404, 404, 404]);
+    const miner = await stand.as(someone(['miner'])).call(routes.payments.release, { params, body: {} });
+    expect(miner.status).toBe(403);
+  });
+
+  it('fired together resolve once', async () => {
+    const { payer, job, payment, start } = await escrowed();
+    await start();
+    const ended = stand.peers.send('jobs.ended', job.ended('completed'));
+    const replies = await Promise.all(
+      Array.from({ length: 10 }, (_, i) =>
+        i % 2 === 0 ? release(payer, payment.id) : refund(job.miner, payment.id),
+      ),
+    );
+    await ended;
+    for (const reply of replies) expect([200, 409]).toContain(reply.status);
+    const final = await eventually(async () => {
+      const now = await stand.paymentOf(payer, job.job_id);
+      return now.status === 'escrowed' ? undefined : now;
+    });
+    const isPaid = final.status === 'released';
+    expect(await stand.balanceOf(payer)).toMatchObject({ available: isPaid ? 1 : 2, held: 0 });
+    expect(await stand.balanceOf(job.miner)).toMatchObject({ available: isPaid ? 0.975 : 0 });
+  });
+});
+
+describe('a booking', () => {
+  const booked = (booker: Caller, owner: Caller, amount: number) => ({
+    order_id: newId(),
+    gpu_id: newId(),
+    booker_account_id: booker.account_id,
+    owner_account_id: owner.account_id,
+    credential_id: booker.credential_id,
+    spend_cap_minor: null,
+    amount_minor: toMinor(amount),
+  });
+  const saidOfOrder = (orderId: string) =>
+    toMarket.filter((message) => 'order_id' in message.payload && message.payload.order_id === orderId);
+
+  it.each([
+    ['in part', 3, 'requested first'],
+    ['in part', 3, 'ended first'],
+    ['whole', 10, 'requested first'],
+    ['not at all', 0, 'ended first'],
+  ])('is paid %s (%i of 10), %s', async (_, pay, order) => {
+    const [booker, owner] = [await stand.funded(10), someone(['miner'])];
+    const request = booked(booker, owner, 10);
+    const end = { order_id: request.order_id, pay_minor: toMinor(pay), reason: 'over' };
+    const say = [
+      () => stand.peers.send('market.booking_requested', request),
+      () => stand.peers.send('market.booking_ended', end),
+    ];
+    if (order === 'ended first') say.reverse();
+    for (const one of [...say, ...say]) await one();
+    await eventually(() => saidOfOrder(request.order_id).length >= 2);
+    expect(saidOfOrder(request.order_id)).toMatchObject([
+      { name: 'payments.booking_held' },
+      {
+        name: 'payments.booking_settled',
+        payload: { paid_minor: toMinor(pay), refunded_minor: toMinor(10 - pay) },
+      },
+    ]);
+    expect(await stand.balanceOf(booker)).toMatchObject({ available: 10 - pay, held: 0 });
+    expect(await stand.balanceOf(owner)).toMatchObject({ available: pay * 0.975 });
+  });
+
+  it('without money is refused', async () => {
+    const booker = await stand.funded(9);
+    const request = booked(booker, someone(['miner']), 10);
+    await stand.peers.send('market.booking_requested', request);
+    const said = await eventually(() => saidOfOrder(request.order_id)[0]);
+    expect(said).toMatchObject({
+      name: 'payments.booking_refused',
+      payload: { code: 'INSUFFICIENT_FUNDS' },
+    });
+  });
+});
+
+describe('the operator', () => {
+  it('credits an account, with a reason, once a key', async () => {
+    const account = await stand.funded(0);
+    const give = (key: string) =>
+      stand.as(stand.admin).call(routes.payments.credit, {
+        params: { account_id: account.account_id },
+        body: { amount: 0.00000001, reason: 'a trial' },
+        idempotencyKey: key,
+      });
+    const first = await give('one');
+    expect(first).toMatchObject({ status: 201, body: { amount: 1e-8, reason: 'a trial' } });
+    expect(await give('one')).toMatchObject({ status: 201, body: first.body });
+    await give('two');
+    expect(await stand.balanceOf(account)).toMatchObject({ available: 2e-8 });
+  });
+
+  it('waits for the news of a new account, and gets 404 for none', async () => {
+    const account_id = newId();
+    const crediting = stand.as(stand.admin).call(routes.payments.credit, {
+      params: { account_id },
+      body: { amount: 1, reason: 'early' },
+    });
+    await stand.as(stand.admin).call(routes.payments.keys, {});
+    await stand.peers.send('gateway.account_created', { account_id, wallet_address: null });
+    expect((await crediting).status).toBe(201);
+    const unknown = await stand.as(stand.admin).call(routes.payments.credit, {
+      params: { account_id: newId() },
+      body: { amount: 1, reason: 'nobody' },
+    });
+    expect(unknown.status).toBe(404);
+  });
+
+  it('needs a reason, and to be the operator', async () => {
+    const account = await stand.funded(0);
+    const params = { account_id: account.account_id };
+    const body = { amount: 1, reason: '  ' };
+    expect((await stand.as(stand.admin).call(routes.payments.credit, { params, body })).status).toBe(422);
+    for (const scope of ['client', 'miner', 'user'] as const) {
+      const reply = await stand
+        .as(someone([scope]))
+        .call(routes.payments.credit, { params, body: { amount: 1, reason: 'mine' } });
+      expect(reply.status).toBe(403);
+    }
+    expect(await stand.balanceOf(account)).toMatchObject({ available: 0 });
+  });
+
+  it('sees every balance; others see their own', async () => {
+    const account = await stand.funded(3);
+    const params = { user_id: account.account_id };
+    const asked = (caller: Caller) => stand.as(caller).call(routes.payments.balance, { params });
+    expect(await asked(stand.admin)).toMatchObject({ status: 200, body: { available: 3 } });
+    expect((await asked(someone(['client']))).status).toBe(404);
+    const unknown = await stand
+      .as(stand.admin)
+      .call(routes.payments.balance, { params: { user_id: newId() } });
+    expect(unknown.status).toBe(404);
+  });
+});
+
+describe('governance', () => {
+  it('hears every block in order, with balances of people alone', async () => {
+    const account = await stand.funded(7);
+    const sealed = await eventually(() =>
+      toGovernance.find(
+        (message) =>
+          message.name === 'payments.block_sealed' &&
+          message.payload.balances.some((balance) => balance.account_id === account.account_id),
+      ),
+    );
+    expect(sealed.payload).toMatchObject({
+      balances: expect.arrayContaining([{ account_id: account.account_id, balance_minor: toMinor(7) }]),
+    });
+    const heights = toGovernance.flatMap((message) =>
+      message.name === 'payments.block_sealed' ? [message.payload.height] : [],
+    );
+    expect(heights).toEqual(heights.map((_, index) => index));
+  });
+
+  it('pays out of the treasury once, and says when it cannot', async () => {
+    const recipient = await stand.funded(0);
+    const given = await stand.as(stand.admin).call(routes.payments.credit, {
+      params: { account_id: 'treasury' },
+      body: { amount: 100, reason: 'the beginning' },
+    });
+    expect(given).toMatchObject({ status: 201, body: { account_id: null } });
+    const approve = async (recipient_account_id: string, amount: number, times = 1) => {
+      const proposal_id = newId();
+      for (let i = 0; i < times; i += 1)
+        await stand.peers.send('governance.allocation_approved', {
+          proposal_id,
+          recipient_account_id,
+          amount_minor: toMinor(amount),
+        });
+      const said = await eventually(() =>
+        toGovernance.find(
+          (message) =>
+            message.name === 'payments.allocation_settled' && message.payload.proposal_id === proposal_id,
+        ),
+      );
+      return said.payload;
+    };
+    expect(await approve(recipient.account_id, 60, 2)).toMatchObject({ ok: true, reason: null });
+    expect(await stand.balanceOf(recipient)).toMatchObject({ available: 60 });
+    expect(await approve(recipient.account_id, 1_000_000)).toMatchObject({
+      ok: false,
+      transaction_hash: null,
+      reason: expect.stringContaining('The treasury has'),
+    });
+    expect(await approve(newId(), 1)).toMatchObject({ ok: false, reason: 'The recipient has no account.' });
+    expect(await stand.balanceOf(recipient)).toMatchObject({ available: 60 });
+  });
+
+  it('sets the fee of payments made from then on', async () => {
+    const payer = await stand.funded(4);
+    const [before, after] = [aJob(payer), aJob(payer)];
+    await stand.peers.send('jobs.submitted', before.submitted(toMinor(1)));
+    expect(await stand.untilPayment(payer, before.job_id, 'escrowed')).toMatchObject({ fee: 0.025 });
+    const change = (value: number, version: number) =>
+      stand.peers.send(
+        'governance.parameter_changed',
+        { name: 'platform_fee_basis_points', value, version, proposal_id: newId() },
+        'payments',
+      );
+    await change(1_000, 1);
+    await stand.peers.send('jobs.submitted', after.submitted(toMinor(1)));
+    expect(await stand.untilPayment(payer, after.job_id, 'escrowed')).toMatchObject({ fee: 0.1 });
+    await stand.peers.send('jobs.ended', before.ended('completed'));
+    expect(await stand.untilPayment(payer, before.job_id, 'released')).toMatchObject({ fee: 0.025 });
+    await change(250, 2);
+  });
+});
+
+describe('the statement', () => {
+  it('is a JWS that a stranger can check, and names the block once sealed', async () => {
+    const payer = await stand.funded(2);
+    const job = aJob(payer);
+    await stand.peers.send('jobs.submitted', job.submitted(toMinor(1)));
+    await stand.peers.send('jobs.ended', job.ended('completed'));
+    const payment = await stand.untilPayment(payer, job.job_id, 'released');
+    const statement = await eventually(async () => {
+      const reply = await stand
+        .as(job.miner)
+        .call(routes.payments.receipt, { params: { payment_id: payment.id } });
+      if (!reply.ok) throw new Error(JSON.stringify(reply.body));
+      return reply.body.claims.block_height === null ? undefined : reply.body;
+    });
+    const published = await stand.as(null).call(routes.payments.keys, {});
+    if (!published.ok) throw new Error('no keys');
+    const { payload, protectedHeader } = await jwtVerify(
+      statement.proof,
+      createLocalJWKSet(published.body as Parameters<typeof createLocalJWKSet>[0]),
+    );
+    expect(protectedHeader.alg).toBe('EdDSA');
+    expect(payload).toEqual(statement.claims);
+    expect(payload).toMatchObject({
+      payment_id: payment.id,
+      amount: 1,
+      fee: 0.025,
+      earned: 0.975,
+      refunded: 0,
+      status: 'released',
+      payer: { account_id: payer.account_id, address: ledgerAddress(payer.account_id) },
+      payee: { account_id: job.miner.account_id },
+    });
+    expect(statement.claims.transfers.map((transfer) => [transfer.kind, transfer.amount])).toEqual([
+      ['hold', 1],
+      ['release', 0.975],
+      ['fee', 0.025],
+    ]);
+    const [head, body, signature] = statement.proof.split('.') as [string, string, string];
+    const forged = Buffer.from(body, 'base64url').toString().replace('"amount":1', '"amount":2');
+    await expect(
+      jwtVerify(
+        `${head}.${Buffer.from(forged).toString('base64url')}.${signature}`,
+        createLocalJWKSet(published.body as Parameters<typeof createLocalJWKSet>[0]),
+      ),
+    ).rejects.toThrow();
+  });
+});

@@ -1,0 +1,194 @@
+import { join } from 'node:path';
+import { type Caller, routes, toMinor } from '@aitbc/contracts';
+import {
+  callerOf,
+  eventually,
+  freePort,
+  openPeers,
+  scratchDirectory,
+  scratchRedis,
+  serviceEnv,
+  someone,
+} from '@aitbc/testing';
+import { afterEach, describe, expect, it } from 'vitest';
+import { verifyLedger } from '../../../scripts/verify.ts';
+import { type Child, startChild } from './testing/child.ts';
+import { aJob, headersOf } from './testing/stand.ts';
+
+const children: Child[] = [];
+const closers: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const child of children.splice(0)) {
+    child.kill();
+    await child.exited;
+  }
+  for (const close of closers.splice(0)) await close();
+});
+
+const main = join(import.meta.dirname, 'main.ts');
+
+const stand = async () => {
+  const redisUrl = await scratchRedis();
+  const port = await freePort();
+  const env = {
+    ...serviceEnv('payments', scratchDirectory(), redisUrl),
+    PORT: String(port),
+    LOG_LEVEL: 'info',
+  };
+  const peers = await openPeers(redisUrl);
+  closers.push(peers.close);
+  const url = `http://127.0.0.1:${port}`;
+  const start = async (failpoint = '') => {
+    const child = startChild({
+      script: main,
+      env: { ...env, FAILPOINT: failpoint },
+      isReady: (line) => line.includes('"msg":"ready"'),
+    });
+    children.push(child);
+    expect([await child.ready, child.errors()]).toEqual([true, '']);
+    return child;
+  };
+  return { peers, url, start, as: (caller: Caller) => callerOf(url, caller) };
+};
+
+/** Dies at the failpoint when it has done what it was killed before or after; what was sent is then sent again. */
+describe('killed at', () => {
+  const points = [
+    'inbox:before-commit@2',
+    'inbox:after-commit@2',
+    'hold:before-commit',
+    'hold:after-commit',
+    'relay:before-publish',
+    'relay:after-publish',
+    'decide:before-commit',
+    'decide:after-commit',
+    'settle:before-commit',
+    'settle:after-commit',
+    'seal:before-commit',
+    'seal:after-commit',
+    'seal:before-commit@2',
+  ];
+  it.each(points)('%s, the job is paid once and the chain is whole', async (failpoint) => {
+    const { peers, url, start, as } = await stand();
+    const dying = await start(failpoint);
+    const payer = someone(['client']);
+    const admin = someone(['admin']);
+    const job = aJob(payer);
+    const toJobs = peers.listen('jobs');
+    const say = async () => {
+      await peers.send('gateway.account_created', { account_id: payer.account_id, wallet_address: null });
+      await peers.send('jobs.submitted', job.submitted(toMinor(1)));
+      await peers.send('jobs.started', job.started());
+      await peers.send('jobs.ended', job.ended('completed'));
+    };
+    const credit = () =>
+      as(admin).call(routes.payments.credit, {
+        params: { account_id: payer.account_id },
+        body: { amount: 3, reason: 'test' },
+        idempotencyKey: 'once',
+      });
+    await peers.send('gateway.account_created', { account_id: payer.account_id, wallet_address: null });
+    await credit().catch(() => undefined);
+    // It may die at the very first message: then this is the sending again.
+    await say();
+    expect(await dying.exited).toMatchObject({ signal: 'SIGKILL' });
+
+    await start();
+    // The operator and the senders try again, as they do when no answer comes.
+    expect(await credit()).toMatchObject({ status: 201 });
+    await say();
+    const payment = await eventually(async () => {
+      const reply = await as(payer).call(routes.payments.getByJob, { params: { job_id: job.job_id } });
+      return reply.ok && ['released', 'failed'].includes(reply.body.status) ? reply.body : undefined;
+    });
+    const balance = async (caller: Caller) => {
+      const reply = await as(caller).call(routes.payments.balance, {
+        params: { user_id: caller.account_id },
+      });
+      return reply.ok ? reply.body : null;
+    };
+    // Without its money the job may have been refused first: that is an end too, and nothing moved.
+    const isPaid = payment.status === 'released';
+    expect(await balance(payer)).toMatchObject({ available: isPaid ? 2 : 3, held: 0 });
+    expect(await balance(job.miner)).toMatchObject({ available: isPaid ? 0.975 : 0 });
+    await eventually(() => toJobs.length >= (isPaid ? 2 : 1));
+    const verdict = await eventually(async () => {
+      const whole = await verifyLedger({ url, from: 0, headers: headersOf(null) });
+      return whole.transactions >= (isPaid ? 5 : 1) ? whole : undefined;
+    });
+    expect(verdict).toMatchObject({ wrong: null, supplyMinor: toMinor(3) });
+    expect(verdict.transactions).toBe(isPaid ? 5 : 1);
+  });
+
+  it.each(['hold:before-commit', 'hold:after-commit', 'credit:after-commit', 'decide:after-commit'])(
+    '%s, a request that is sent again has one effect',
+    async (failpoint) => {
+      const { peers, start, as } = await stand();
+      const dying = await start(failpoint);
+      const payer = someone(['client']);
+      const job = aJob(payer);
+      const tell = async () => {
+        await peers.send('gateway.account_created', { account_id: payer.account_id, wallet_address: null });
+        await peers.send('jobs.submitted', job.submitted(null));
+      };
+      const ask = async () => {
+        const credited = await as(someone(['admin'], { account_id: payer.account_id })).call(
+          routes.payments.credit,
+          {
+            params: { account_id: payer.account_id },
+            body: { amount: 3, reason: 'test' },
+            idempotencyKey: 'credit',
+          },
+        );
+        const paid = await as(payer).call(routes.payments.create, {
+          body: { job_id: job.job_id, amount: 1 },
+          idempotencyKey: 'pay',
+        });
+        if (!paid.ok) return { credited, paid, refunded: null };
+        const refunded = await as(payer).call(routes.payments.refund, {
+          params: { payment_id: paid.body.id },
+          body: { reason: 'test' },
+          idempotencyKey: 'refund',
+        });
+        return { credited, paid, refunded };
+      };
+      await tell();
+      await expect(ask()).rejects.toThrow();
+      expect(await dying.exited).toMatchObject({ signal: 'SIGKILL' });
+      await start();
+      await tell();
+      const again = await ask();
+      expect(again).toMatchObject({
+        credited: { status: 201 },
+        paid: { status: 201, body: { amount: 1 } },
+        refunded: { status: 200, body: { status: 'refunded' } },
+      });
+      const reply = await as(payer).call(routes.payments.balance, {
+        params: { user_id: payer.account_id },
+      });
+      expect(reply.body).toMatchObject({ available: 3, held: 0 });
+    },
+  );
+});
+
+describe('in production', () => {
+  it('does not start without its signing key, nor with a bad one', async () => {
+    const redisUrl = await scratchRedis();
+    const env = {
+      ...serviceEnv('payments', scratchDirectory(), redisUrl),
+      NODE_ENV: 'production',
+      LOG_LEVEL: 'info',
+    };
+    for (const key of ['', 'bm90IGEga2V5']) {
+      const child = startChild({
+        script: main,
+        env: { ...env, LEDGER_SIGNING_KEY: key },
+        isReady: (line) => line.includes('"msg":"ready"'),
+      });
+      children.push(child);
+      expect(await child.exited).toMatchObject({ code: 2 });
+      expect(child.errors()).toContain('LEDGER_SIGNING_KEY');
+      expect(child.errors()).not.toContain('bm90IGEga2V5');
+    }
+  });
+});

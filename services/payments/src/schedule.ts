@@ -1,0 +1,103 @@
+import type { Log, Scheduled, Store } from '@aitbc/chassis';
+import { type Deps, passDeadline, SETTLE } from './commands/resolve.ts';
+import { settle } from './commands/settle.ts';
+import { createSealer } from './seal.ts';
+import type { Signer } from './signing.ts';
+import { findPastDeadline, findUnsettled, postponeSettlement } from './store/payments.ts';
+
+/** Two groups of the store: while one is on its way to the disk, the next is built. */
+const SETTLE_BATCH = 128;
+/** A settlement that failed is not tried again at once: something is wrong that time alone may heal. */
+const SETTLE_RETRY_MS = 5_000;
+const DEADLINE_BATCH = 200;
+const SEAL_CHECK_MS = 250;
+
+/** Carries decisions out, woken by each and, as the net under it, once a second. */
+export const createSettler = (store: Store, deps: Deps, log: Log) => {
+  let running: Promise<void> | null = null;
+  let isWoken = false;
+  let isStopped = false;
+
+  const settleOne = async (paymentId: string): Promise<void> => {
+    try {
+      await store.transact('payment.settle', (trx) => settle(trx, deps, paymentId));
+    } catch (error) {
+      log.error(
+        { err: error, payment_id: paymentId },
+        'payment could not be settled; it will be tried again',
+      );
+      await store.transact('payment.postpone', (trx) =>
+        postponeSettlement(trx, paymentId, deps.now() + SETTLE_RETRY_MS),
+      );
+    }
+  };
+
+  const drain = async (): Promise<void> => {
+    do {
+      isWoken = false;
+      for (;;) {
+        const due = findUnsettled(store.read, deps.now(), SETTLE_BATCH);
+        if (due.length === 0 || isStopped) break;
+        await Promise.all(due.map(settleOne));
+      }
+    } while (isWoken && !isStopped);
+  };
+
+  const run = (): Promise<void> => {
+    isWoken = true;
+    running ??= drain().finally(() => {
+      running = null;
+    });
+    return running;
+  };
+
+  let unsubscribe = (): void => {};
+  return {
+    run,
+    start: () => {
+      unsubscribe = store.subscribe(SETTLE, () => {
+        // It comes back with the schedule.
+        run().catch((error) => log.error({ err: error }, 'settling failed'));
+      });
+    },
+    stop: async (): Promise<void> => {
+      isStopped = true;
+      unsubscribe();
+      await running?.catch(() => {});
+    },
+  };
+};
+export type Settler = ReturnType<typeof createSettler>;
+
+/** @returns how many payments were past their deadline. */
+export const passDeadlines = async (store: Store, deps: Deps): Promise<number> => {
+  const due = findPastDeadline(store.read, deps.now(), DEADLINE_BATCH);
+  await Promise.all(
+    due.map((id) => store.transact('payment.deadline', (trx) => passDeadline(trx, deps, id))),
+  );
+  return due.length;
+};
+
+export const createSchedule = (
+  store: Store,
+  deps: Deps,
+  signer: Signer,
+  settler: Settler,
+): readonly Scheduled[] => [
+  { name: 'payments.settle', everyMs: 1_000, run: () => settler.run() },
+  {
+    name: 'payments.deadlines',
+    everyMs: 1_000,
+    run: async (signal) => {
+      while (!signal.aborted && (await passDeadlines(store, deps)) === DEADLINE_BATCH);
+    },
+  },
+  {
+    name: 'payments.seal',
+    everyMs: SEAL_CHECK_MS,
+    run: createSealer(store, signer, {
+      intervalMs: () => deps.parameters.get('block_interval_seconds') * 1_000,
+      now: deps.now,
+    }),
+  },
+];

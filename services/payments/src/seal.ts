@@ -1,0 +1,127 @@
+import { failpoint, type Store, sendAs, type Trx } from '@aitbc/chassis';
+import {
+  blockHash,
+  FIRST_BLOCK_HEIGHT,
+  headerBytes,
+  merkleLevels,
+  merkleRoot,
+  NO_BLOCK,
+} from '@aitbc/contracts';
+import type { Signer } from './signing.ts';
+import { MINT, PLATFORM, TREASURY } from './store/accounts.ts';
+import { addBlock, findTip, moveSealed, sealedBalance, transfersAfter } from './store/blocks.ts';
+import { move, transferId } from './store/transfers.ts';
+
+const send = sendAs<'payments'>();
+
+/** A power of two: proofs of at most 12 hashes, and some 15 ms of hashing a block. */
+const BLOCK_MAX = 4_096;
+/** As the message's schema bounds it. */
+const BALANCES_A_PART = 1_000;
+
+type Row = ReturnType<typeof transfersAfter>[number];
+
+const deltasOf = (rows: readonly Row[]): Map<number, number> => {
+  const deltas = new Map<number, number>();
+  const add = (id: number, minor: number) => deltas.set(id, (deltas.get(id) ?? 0) + minor);
+  for (const row of rows) {
+    add(row.debit, -row.amount_minor);
+    add(row.credit, row.amount_minor);
+  }
+  return deltas;
+};
+
+const announce = (trx: Trx, height: number, sealedAtMs: number, deltas: Map<number, number>): void => {
+  const balances: { account_id: string; balance_minor: number }[] = [];
+  for (const [id, delta] of deltas) {
+    if (delta === 0) continue;
+    const { kind, account_id, sealed_minor } = moveSealed(trx, id, delta);
+    if (kind === 'user' && account_id !== null) balances.push({ account_id, balance_minor: sealed_minor });
+  }
+  const parts = Math.max(1, Math.ceil(balances.length / BALANCES_A_PART));
+  for (let part = 0; part < parts; part += 1) {
+    send(trx, 'payments.block_sealed', {
+      height,
+      part,
+      parts,
+      sealed_at_ms: sealedAtMs,
+      supply_minor: -sealedBalance(trx, MINT.id),
+      treasury_minor: sealedBalance(trx, TREASURY.id),
+      balances: balances.slice(part * BALANCES_A_PART, (part + 1) * BALANCES_A_PART),
+    });
+  }
+};
+
+/**
+ * Half of a block's fees, rounded down, go on to the treasury: a transfer of the next block. The platform always has
+ * it, for nothing else leaves that account.
+ */
+const shareFees = (trx: Trx, height: number, rows: readonly Row[], nowMs: number): void => {
+  const feesMinor = rows.reduce((sum, row) => sum + (row.kind === 'fee' ? row.amount_minor : 0), 0);
+  const amount_minor = Math.floor(feesMinor / 2);
+  if (amount_minor === 0) return;
+  const reference = `block:${height}`;
+  move(trx, {
+    id: transferId('treasury_share', reference),
+    kind: 'treasury_share',
+    reference,
+    from: PLATFORM,
+    to: TREASURY,
+    amount_minor,
+    now_ms: nowMs,
+  });
+};
+
+/**
+ * Seals waiting transfers into one block. Transfers never change once committed, so all hashing is done outside the
+ * transaction; there is one sealer, and the schema refuses a block that does not follow the last.
+ * @returns how many transfers it sealed
+ */
+export const sealBlock = async (store: Store, signer: Signer, nowMs: number): Promise<number> => {
+  const tip = findTip(store.read);
+  const rows = transfersAfter(store.read, tip?.last_seq ?? 0, BLOCK_MAX);
+  const first = rows[0];
+  const last = rows.at(-1);
+  if (first === undefined || last === undefined) return 0;
+  const header = {
+    height: tip === undefined ? FIRST_BLOCK_HEIGHT : tip.height + 1,
+    previous_hash: tip?.hash ?? NO_BLOCK,
+    merkle_root: merkleRoot(merkleLevels(rows.map((row) => row.hash))).toString('hex'),
+    tx_count: rows.length,
+    // A clock that was set back must not make a block older than the one before it.
+    timestamp_ms: Math.max(nowMs, tip?.sealed_at_ms ?? 0),
+    proposer: signer.kid,
+  };
+  const hash = blockHash(header);
+  const signature = signer.sign(headerBytes(header));
+  const deltas = deltasOf(rows);
+  await store.transact('block.seal', (trx) => {
+    const { timestamp_ms, ...columns } = header;
+    addBlock(trx, {
+      ...columns,
+      hash,
+      signature,
+      sealed_at_ms: timestamp_ms,
+      first_seq: first.seq,
+      last_seq: last.seq,
+    });
+    announce(trx, header.height, timestamp_ms, deltas);
+    shareFees(trx, header.height, rows, timestamp_ms);
+    trx.notify('block');
+    failpoint('seal:before-commit');
+    trx.afterCommit(() => failpoint('seal:after-commit'));
+  });
+  return rows.length;
+};
+
+/** Seals all that waits, once the interval since the last block is over. */
+export const createSealer =
+  (store: Store, signer: Signer, options: { intervalMs: () => number; now: () => number }) =>
+  async (signal: AbortSignal): Promise<void> => {
+    const tip = findTip(store.read);
+    const nowMs = options.now();
+    if (tip !== undefined && nowMs >= tip.sealed_at_ms && nowMs - tip.sealed_at_ms < options.intervalMs())
+      return;
+    let sealed = BLOCK_MAX;
+    while (sealed === BLOCK_MAX && !signal.aborted) sealed = await sealBlock(store, signer, options.now());
+  };

@@ -1,0 +1,367 @@
+import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import { sql } from 'kysely';
+import type { EndedStatus, PaymentRowStatus, ResolutionKind, Tables } from '../tables.ts';
+
+const db = builder<Tables>();
+
+// Written into the statement: a partial index is not found for a bound value.
+export const ESCROWED = sql.lit<PaymentRowStatus>('escrowed');
+
+const view = () =>
+  db
+    .selectFrom('payment as p')
+    .innerJoin('account as payer', 'payer.id', 'p.payer')
+    .leftJoin('account as escrow', 'escrow.id', 'p.escrow')
+    .leftJoin('job as j', 'j.id', 'p.job_id')
+    .leftJoin('booking as b', 'b.order_id', 'p.order_id')
+    .leftJoin('resolution as r', 'r.payment_id', 'p.id')
+    .select([
+      'p.id',
+      'p.job_id',
+      'p.order_id',
+      'p.payer',
+      'p.escrow',
+      'p.credential_id',
+      'p.amount_minor',
+      'p.fee_basis_points',
+      'p.status',
+      'p.failure_code',
+      'p.failure_message',
+      'p.created_at_ms',
+      'p.updated_at_ms',
+      'p.expires_at_ms',
+      'payer.account_id as payer_account_id',
+      'payer.address as payer_address',
+      'escrow.address as escrow_address',
+      'j.started_attempt',
+      'j.deadline_at_ms',
+      'j.ended_status',
+      'j.miner_id',
+      'j.miner_account_id',
+      'b.owner_account_id as booking_owner_account_id',
+      'b.end_pay_minor',
+      'b.end_reason',
+      'r.kind as decision',
+      'r.payee_account_id',
+      'r.earned_minor',
+      'r.fee_minor',
+      'r.refunded_minor',
+      'r.settled_at_ms',
+    ]);
+
+const byId = hot((p: Params<{ id: string }>) => view().where('p.id', '=', p('id')));
+const byJob = hot((p: Params<{ job_id: string }>) => view().where('p.job_id', '=', p('job_id')));
+const byOrder = hot((p: Params<{ order_id: string }>) => view().where('p.order_id', '=', p('order_id')));
+
+export const findPayment = (reader: Reader, id: string) => reader.get(byId, { id });
+export const findPaymentOfJob = (reader: Reader, jobId: string) => reader.get(byJob, { job_id: jobId });
+export const findPaymentOfOrder = (reader: Reader, orderId: string) =>
+  reader.get(byOrder, { order_id: orderId });
+/** A payment with all that decides over it. */
+export type PaymentView = NonNullable<ReturnType<typeof findPayment>>;
+
+const insertPayment = hot(
+  (
+    p: Params<{
+      id: string;
+      job_id: string | null;
+      order_id: string | null;
+      payer: number;
+      escrow: number | null;
+      credential_id: string | null;
+      amount_minor: number;
+      fee_basis_points: number;
+      status: PaymentRowStatus;
+      failure_code: string | null;
+      failure_message: string | null;
+      now_ms: number;
+      expires_at_ms: number | null;
+    }>,
+  ) =>
+    db.insertInto('payment').values({
+      id: p('id'),
+      job_id: p('job_id'),
+      order_id: p('order_id'),
+      payer: p('payer'),
+      escrow: p('escrow'),
+      credential_id: p('credential_id'),
+      amount_minor: p('amount_minor'),
+      fee_basis_points: p('fee_basis_points'),
+      status: p('status'),
+      failure_code: p('failure_code'),
+      failure_message: p('failure_message'),
+      created_at_ms: p('now_ms'),
+      updated_at_ms: p('now_ms'),
+      expires_at_ms: p('expires_at_ms'),
+    }),
+);
+export const addPayment = (trx: Trx, row: Parameters<(typeof insertPayment)['bind']>[0]): void => {
+  trx.run(insertPayment, row);
+};
+
+const endPayment = hot((p: Params<{ id: string; status: PaymentRowStatus; now_ms: number }>) =>
+  db
+    .updateTable('payment')
+    .set({ status: p('status'), updated_at_ms: p('now_ms') })
+    .where('id', '=', p('id'))
+    .where('status', '=', ESCROWED),
+);
+export const setEnded = (trx: Trx, id: string, status: PaymentRowStatus, nowMs: number): boolean =>
+  trx.run(endPayment, { id, status, now_ms: nowMs }) === 1;
+
+const moveDeadline = hot((p: Params<{ id: string; expires_at_ms: number; now_ms: number }>) =>
+  db
+    .updateTable('payment')
+    .set({ expires_at_ms: p('expires_at_ms'), updated_at_ms: p('now_ms') })
+    .where('id', '=', p('id'))
+    .where('status', '=', ESCROWED),
+);
+export const setDeadline = (trx: Trx, id: string, expiresAtMs: number, nowMs: number): void => {
+  trx.run(moveDeadline, { id, expires_at_ms: expiresAtMs, now_ms: nowMs });
+};
+
+const duePayments = hot((p: Params<{ now_ms: number; limit: number }>) =>
+  db
+    .selectFrom('payment')
+    .select('id')
+    .where('status', '=', ESCROWED)
+    .where('expires_at_ms', '<=', p('now_ms'))
+    .where((eb) =>
+      eb.not(
+        eb.exists(
+          eb
+            .selectFrom('resolution')
+            .select('payment_id')
+            .whereRef('resolution.payment_id', '=', 'payment.id'),
+        ),
+      ),
+    )
+    .orderBy('expires_at_ms')
+    .limit(p('limit')),
+);
+export const findPastDeadline = (reader: Reader, nowMs: number, limit: number): string[] =>
+  reader.all(duePayments, { now_ms: nowMs, limit }).map((row) => row.id);
+
+const insertResolution = hot(
+  (
+    p: Params<{
+      payment_id: string;
+      amount_minor: number;
+      kind: ResolutionKind;
+      payee_account_id: string | null;
+      miner_id: string | null;
+      earned_minor: number;
+      fee_minor: number;
+      refunded_minor: number;
+      reason: string;
+      decided_by: string | null;
+      now_ms: number;
+    }>,
+  ) =>
+    db.insertInto('resolution').values({
+      payment_id: p('payment_id'),
+      amount_minor: p('amount_minor'),
+      kind: p('kind'),
+      payee_account_id: p('payee_account_id'),
+      miner_id: p('miner_id'),
+      earned_minor: p('earned_minor'),
+      fee_minor: p('fee_minor'),
+      refunded_minor: p('refunded_minor'),
+      reason: p('reason'),
+      decided_by: p('decided_by'),
+      decided_at_ms: p('now_ms'),
+      due_at_ms: p('now_ms'),
+      settled_at_ms: null,
+    }),
+);
+/** The decision over a payment: its primary key lets only the first in. */
+export const addResolution = (trx: Trx, row: Parameters<(typeof insertResolution)['bind']>[0]): void => {
+  trx.run(insertResolution, row);
+};
+
+const dueResolutions = hot((p: Params<{ now_ms: number; limit: number }>) =>
+  db
+    .selectFrom('resolution')
+    .select('payment_id')
+    .where('settled_at_ms', 'is', null)
+    .where('due_at_ms', '<=', p('now_ms'))
+    .orderBy('due_at_ms')
+    .limit(p('limit')),
+);
+export const findUnsettled = (reader: Reader, nowMs: number, limit: number): string[] =>
+  reader.all(dueResolutions, { now_ms: nowMs, limit }).map((row) => row.payment_id);
+
+const settle = hot((p: Params<{ payment_id: string; now_ms: number }>) =>
+  db
+    .updateTable('resolution')
+    .set({ settled_at_ms: p('now_ms') })
+    .where('payment_id', '=', p('payment_id'))
+    .where('settled_at_ms', 'is', null),
+);
+/** @returns whether this was the one that settled it. */
+export const setSettled = (trx: Trx, paymentId: string, nowMs: number): boolean =>
+  trx.run(settle, { payment_id: paymentId, now_ms: nowMs }) === 1;
+
+export const postponeSettlement = (trx: Trx, paymentId: string, dueAtMs: number): void => {
+  trx.run(
+    db
+      .updateTable('resolution')
+      .set({ due_at_ms: dueAtMs })
+      .where('payment_id', '=', paymentId)
+      .where('settled_at_ms', 'is', null),
+  );
+};
+
+const spent = hot((p: Params<{ credential_id: string }>) =>
+  db.selectFrom('credential_spend').select('spent_minor').where('credential_id', '=', p('credential_id')),
+);
+const addSpend = hot((p: Params<{ credential_id: string; amount_minor: number }>) =>
+  db
+    .insertInto('credential_spend')
+    .values({ credential_id: p('credential_id'), spent_minor: p('amount_minor') })
+    .onConflict((conflict) =>
+      conflict
+        .column('credential_id')
+        .doUpdateSet((eb) => ({ spent_minor: eb('credential_spend.spent_minor', '+', p('amount_minor')) })),
+    ),
+);
+const giveBack = hot((p: Params<{ credential_id: string; amount_minor: number }>) =>
+  db
+    .updateTable('credential_spend')
+    .set((eb) => ({ spent_minor: eb('spent_minor', '-', p('amount_minor')) }))
+    .where('credential_id', '=', p('credential_id')),
+);
+export const spentBy = (reader: Reader, credentialId: string | null): number =>
+  credentialId === null ? 0 : (reader.get(spent, { credential_id: credentialId })?.spent_minor ?? 0);
+export const noteSpent = (trx: Trx, credentialId: string | null, amountMinor: number): void => {
+  if (credentialId !== null) trx.run(addSpend, { credential_id: credentialId, amount_minor: amountMinor });
+};
+export const noteGivenBack = (trx: Trx, credentialId: string | null, amountMinor: number): void => {
+  if (credentialId !== null && amountMinor > 0)
+    trx.run(giveBack, { credential_id: credentialId, amount_minor: amountMinor });
+};
+
+const submitted = hot((p: Params<{ id: string; account_id: string }>) =>
+  db
+    .insertInto('job')
+    .values({ id: p('id'), owner_account_id: p('account_id') })
+    .onConflict((conflict) =>
+      conflict
+        .column('id')
+        .doUpdateSet({ owner_account_id: p('account_id') })
+        .where('job.owner_account_id', 'is', null),
+    ),
+);
+export const noteJobOwner = (trx: Trx, jobId: string, accountId: string): void => {
+  trx.run(submitted, { id: jobId, account_id: accountId });
+};
+
+const started = hot(
+  (
+    p: Params<{
+      id: string;
+      attempt: number;
+      miner_id: string;
+      miner_account_id: string;
+      deadline_at_ms: number;
+    }>,
+  ) => {
+    const facts = {
+      started_attempt: p('attempt'),
+      miner_id: p('miner_id'),
+      miner_account_id: p('miner_account_id'),
+      deadline_at_ms: p('deadline_at_ms'),
+    };
+    return db
+      .insertInto('job')
+      .values({ id: p('id'), ...facts })
+      .onConflict((conflict) =>
+        conflict
+          .column('id')
+          .doUpdateSet(facts)
+          .where('job.started_attempt', '<', p('attempt'))
+          .where('job.ended_status', 'is', null),
+      );
+  },
+);
+export const noteJobStarted = (trx: Trx, facts: Parameters<(typeof started)['bind']>[0]): void => {
+  trx.run(started, facts);
+};
+
+const ended = hot(
+  (
+    p: Params<{
+      id: string;
+      account_id: string;
+      status: EndedStatus;
+      miner_id: string | null;
+      miner_account_id: string | null;
+      started: number;
+      ended_at_ms: number;
+    }>,
+  ) =>
+    db
+      .insertInto('job')
+      .values({
+        id: p('id'),
+        owner_account_id: p('account_id'),
+        started_attempt: p('started'),
+        miner_id: p('miner_id'),
+        miner_account_id: p('miner_account_id'),
+        ended_status: p('status'),
+        ended_at_ms: p('ended_at_ms'),
+      })
+      .onConflict((conflict) =>
+        conflict
+          .column('id')
+          .doUpdateSet((eb) => ({
+            owner_account_id: p('account_id'),
+            started_attempt: eb
+              .case()
+              .when('job.started_attempt', '>', 0)
+              .then(eb.ref('job.started_attempt'))
+              .else(p('started'))
+              .end(),
+            miner_id: eb.fn.coalesce(eb.val(p('miner_id')), 'job.miner_id'),
+            miner_account_id: eb.fn.coalesce(eb.val(p('miner_account_id')), 'job.miner_account_id'),
+            ended_status: p('status'),
+            ended_at_ms: p('ended_at_ms'),
+          }))
+          .where('job.ended_status', 'is', null),
+      ),
+);
+/** The first end that is heard stands. */
+export const noteJobEnded = (trx: Trx, facts: Parameters<(typeof ended)['bind']>[0]): void => {
+  trx.run(ended, facts);
+};
+
+const job = hot((p: Params<{ id: string }>) => db.selectFrom('job').selectAll().where('id', '=', p('id')));
+export const findJob = (reader: Reader, id: string) => reader.get(job, { id });
+
+const bookingOwner = hot((p: Params<{ order_id: string; owner_account_id: string }>) =>
+  db
+    .insertInto('booking')
+    .values({ order_id: p('order_id'), owner_account_id: p('owner_account_id') })
+    .onConflict((conflict) =>
+      conflict.column('order_id').doUpdateSet({ owner_account_id: p('owner_account_id') }),
+    ),
+);
+export const noteBookingOwner = (trx: Trx, orderId: string, ownerAccountId: string): void => {
+  trx.run(bookingOwner, { order_id: orderId, owner_account_id: ownerAccountId });
+};
+
+const bookingEnd = hot((p: Params<{ order_id: string; pay_minor: number; reason: string }>) =>
+  db
+    .insertInto('booking')
+    .values({ order_id: p('order_id'), end_pay_minor: p('pay_minor'), end_reason: p('reason') })
+    .onConflict((conflict) =>
+      conflict
+        .column('order_id')
+        .doUpdateSet({ end_pay_minor: p('pay_minor'), end_reason: p('reason') })
+        .where('booking.end_pay_minor', 'is', null),
+    ),
+);
+/** The first end that is heard stands. */
+export const noteBookingEnd = (trx: Trx, orderId: string, payMinor: number, reason: string): void => {
+  trx.run(bookingEnd, { order_id: orderId, pay_minor: payMinor, reason });
+};
