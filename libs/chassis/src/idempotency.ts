@@ -26,6 +26,14 @@ const bodyHash = (request: Received): string =>
     .update(request.rawBody ?? '')
     .digest('base64url');
 
+const forget = hot((p: Params<{ account_id: string; route: string; key: string }>) =>
+  db
+    .deleteFrom('idempotency')
+    .where('account_id', '=', p('account_id'))
+    .where('route', '=', p('route'))
+    .where('key', '=', p('key')),
+);
+
 /**
  * Wraps the write of a request so that the same caller, route, key and body get the stored answer again.
  * Lookup, effect and stored answer are one transaction of one writer, so "still running" cannot be met.
@@ -73,29 +81,23 @@ export const withIdempotency =
     return reply;
   };
 
-/** Forgets keys older than 24 h, a bounded batch at a time. */
+/** Forgets keys older than 24 h, a bounded batch a transaction, until none is left. */
 export const purgeIdempotency = (store: Store): Scheduled => ({
   name: 'idempotency.purge',
   everyMs: 60_000,
-  run: async () => {
-    const old = store.read.all(
-      db
-        .selectFrom('idempotency')
-        .select(['account_id', 'route', 'key'])
-        .where('created_at_ms', '<', Date.now() - KEPT_MS)
-        .limit(PURGE_BATCH),
-    );
-    if (old.length === 0) return;
-    await store.transact('idempotency.purge', (trx) => {
-      for (const row of old) {
-        trx.run(
-          db
-            .deleteFrom('idempotency')
-            .where('account_id', '=', row.account_id)
-            .where('route', '=', row.route)
-            .where('key', '=', row.key),
-        );
-      }
-    });
+  run: async (signal) => {
+    for (;;) {
+      const old = store.read.all(
+        db
+          .selectFrom('idempotency')
+          .select(['account_id', 'route', 'key'])
+          .where('created_at_ms', '<', Date.now() - KEPT_MS)
+          .limit(PURGE_BATCH),
+      );
+      if (old.length === 0 || signal.aborted) return;
+      await store.transact('idempotency.purge', (trx) => {
+        for (const row of old) trx.run(forget, row);
+      });
+    }
   },
 });

@@ -133,8 +133,12 @@ test('a stop with Redis away ends clean and soon, and keeps what was said', asyn
   });
   await broker.stop();
   await say(child.url, 10);
+  const slow = callerOf(child.url, client).call(standInRoutes.slow, { body: { ms: 1_000 } });
+  // Answered on a later connection: the slow one has arrived.
+  await fetch(`${child.url}/health`);
   const before = performance.now();
   child.process.kill('SIGTERM');
+  expect((await slow).status).toBe(200);
   expect([await child.ended, child.output()]).toEqual([[0, null], '']);
   expect(performance.now() - before).toBeLessThan(5_000);
 

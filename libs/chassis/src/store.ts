@@ -291,6 +291,17 @@ export const openStore = async (options: {
     }
   };
 
+  const runHook = (hook: () => void): void => {
+    try {
+      hook();
+    } catch (error) {
+      // A bug, and loud; but the others must be woken first, and the writer must go on until the process ends.
+      setImmediate(() => {
+        throw error;
+      });
+    }
+  };
+
   const flush = (): void => {
     scheduled = false;
     const group = queue.splice(0, GROUP_MAX);
@@ -316,7 +327,7 @@ export const openStore = async (options: {
       if (outcome.ok) item.resolve(outcome.value);
       else item.reject(outcome.error);
     });
-    for (const hook of hooks) hook();
+    for (const hook of hooks) runHook(hook);
     schedule();
   };
 

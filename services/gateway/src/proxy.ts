@@ -91,8 +91,8 @@ export const createProxy = (
   return {
     pass: (route: AnyRoute, request: Request, response: Response, next: (error?: unknown) => void): void => {
       if (stopping) {
-        const problem = new Problem('SERVICE_UNAVAILABLE', 'This gateway is stopping; try again.', later);
-        return next(problem);
+        next(new Problem('SERVICE_UNAVAILABLE', 'This gateway is stopping; try again.', later));
+        return;
       }
       const startedAt = performance.now();
       open.add(response);

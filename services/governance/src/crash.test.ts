@@ -166,7 +166,7 @@ test.each([
       if (!reply.ok) throw new Error('no list');
       expect(reply.body.items.map((item) => item.status)).toEqual(ids.map(() => 'executed'));
       return reply.body.items;
-    });
+    }, SLOW);
     clearInterval(answering);
 
     const idsOf = (type: string) =>

@@ -47,7 +47,7 @@ describe('submit', () => {
       'VALIDATION_ERROR',
       'parameters.image_base64',
     ],
-    ['an unknown field', { ...detection, colour: 'red' }, 'VALIDATION_ERROR', ''],
+    ['an unknown field', { ...detection, colour: 'red' }, 'VALIDATION_ERROR', 'colour'],
     ['a priority too high', { ...detection, priority: 10 }, 'VALIDATION_ERROR', 'priority'],
     ['a ttl of nothing', { ...detection, ttl_seconds: 0 }, 'VALIDATION_ERROR', 'ttl_seconds'],
     ['nine decimals', { ...detection, payment_amount: 0.123456789 }, 'VALIDATION_ERROR', 'payment_amount'],

@@ -13,7 +13,8 @@ import {
 import { afterEach, describe, expect, it } from 'vitest';
 import { verifyLedger } from '../../../scripts/verify.ts';
 import { type Child, startChild } from './testing/child.ts';
-import { aJob, headersOf } from './testing/stand.ts';
+import { headersOf } from './testing/headers.ts';
+import { aJob } from './testing/stand.ts';
 
 const children: Child[] = [];
 const closers: (() => Promise<void>)[] = [];
@@ -54,19 +55,15 @@ const stand = async () => {
 /** Dies at the failpoint when it has done what it was killed before or after; what was sent is then sent again. */
 describe('killed at', () => {
   const points = [
-    'inbox:before-commit@2',
     'inbox:after-commit@2',
     'hold:before-commit',
     'hold:after-commit',
-    'relay:before-publish',
     'relay:after-publish',
     'decide:before-commit',
-    'decide:after-commit',
     'settle:before-commit',
     'settle:after-commit',
-    'seal:before-commit',
-    'seal:after-commit',
     'seal:before-commit@2',
+    'seal:after-commit',
   ];
   it.each(points)('%s, the job is paid once and the chain is whole', async (failpoint) => {
     const { peers, url, start, as } = await stand();
@@ -120,7 +117,7 @@ describe('killed at', () => {
     expect(verdict.transactions).toBe(isPaid ? 5 : 1);
   });
 
-  it.each(['hold:before-commit', 'hold:after-commit', 'credit:after-commit', 'decide:after-commit'])(
+  it.each(['hold:after-commit', 'credit:after-commit', 'decide:after-commit'])(
     '%s, a request that is sent again has one effect',
     async (failpoint) => {
       const { peers, start, as } = await stand();

@@ -1,5 +1,5 @@
 import { failpoint, sendAs, type Trx } from '@aitbc/chassis';
-import type { OrderReason, Payload } from '@aitbc/contracts';
+import type { OrderReason, OrderStatus, Payload } from '@aitbc/contracts';
 import { afterEvent, charge, minutesToPay, type OrderEvent } from '../domain/order.ts';
 import { findGpu, markInterruption, updateGpu } from '../store/gpu.ts';
 import { changeOrder, dropReservation, findOrder, shrinkReservation } from '../store/order.ts';
@@ -18,7 +18,7 @@ export const aroundCommit = (trx: Trx, step: string): void => {
 };
 
 /** @throws when the event contradicts what is known: the message becomes a dead letter, for an operator to look at. */
-const next = (order: Order, event: OrderEvent) => {
+const next = (order: Order, event: OrderEvent): OrderStatus | 'ignore' => {
   const outcome = afterEvent(order.status, event);
   if (outcome === 'conflict') throw new Error(`order ${order.id} is ${order.status}, but was ${event}`);
   return outcome;
@@ -173,17 +173,11 @@ export const settled = (trx: Trx, message: Payload<'payments.booking_settled'>, 
   const order = findOrder(trx, message.order_id);
   if (order === undefined) return;
   const outcome = next(order, 'settled');
-  if (outcome === 'ignore') return;
+  if (outcome === 'ignore' || order.settled_at_ms !== null) return;
   const pay = order.pay_minor ?? 0;
   if (message.paid_minor !== pay || message.refunded_minor !== order.amount_minor - pay)
     throw new Error(`order ${order.id} was settled with other amounts`);
-  const status = outcome === 'settled' ? outcome : order.status;
-  changeOrder(
-    trx,
-    order,
-    { status, settled_at_ms: order.settled_at_ms ?? clock.now, nudge_at_ms: null },
-    clock.now,
-  );
+  changeOrder(trx, order, { status: outcome, settled_at_ms: clock.now, nudge_at_ms: null }, clock.now);
   aroundCommit(trx, 'settled');
 };
 

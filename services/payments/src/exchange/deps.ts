@@ -26,4 +26,6 @@ export interface ExchangeDeps {
   readonly creditFromMint: CreditFromMint;
   /** What the mint may still make. */
   readonly mintableMinor: (reader: Reader) => number;
+  /** Invoices whose credit failed on our side, and until when they are left alone. */
+  readonly quarantine: Map<string, number>;
 }

@@ -1,4 +1,4 @@
-import { CALLER_HEADER, deriveKey, type Fail, loadConfig, signCaller } from '@aitbc/chassis';
+import { type Fail, loadConfig } from '@aitbc/chassis';
 import { type Caller, newId, type Payload, routes } from '@aitbc/contracts';
 import {
   callerOf,
@@ -8,25 +8,14 @@ import {
   scratchRedis,
   serviceEnv,
   someone,
-  TEST_SECRET,
 } from '@aitbc/testing';
 import { configShape } from '../config.ts';
 import { startPayments } from '../service.ts';
+import { headersOf } from './headers.ts';
 
-const callerKey = deriveKey(TEST_SECRET, 'caller');
 const fail: Fail = (reason) => {
   throw new Error(reason);
 };
-
-/** What a request of this caller carries, for those who build requests themselves. */
-export const headersOf = (caller: Caller | null) => (method: string, pathAndQuery: string) => ({
-  [CALLER_HEADER]: signCaller(
-    callerKey,
-    { caller, request_id: newId(), at_ms: Date.now() },
-    method,
-    pathAndQuery,
-  ),
-});
 
 /** The service in this process, with the rest of the stack played by the test. */
 export const standForTest = async (env: Record<string, string> = {}) => {

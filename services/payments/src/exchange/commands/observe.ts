@@ -2,7 +2,7 @@ import { failpoint, type Reader, type Trx } from '@aitbc/chassis';
 import type { ExchangeDeps } from '../deps.ts';
 import { OUTPUT, type OutputEvent } from '../domain/output.ts';
 import { moveCursor, noteBlocks, readCursor } from '../store/blocks.ts';
-import { findRootFor, findUnfinished, noteLooked } from '../store/invoices.ts';
+import { findInvoice, findRootFor, findUnfinished, noteLooked } from '../store/invoices.ts';
 import {
   addOutput,
   findOutput,
@@ -11,9 +11,12 @@ import {
   outputsAbove,
   unconfirmedOutputs,
 } from '../store/outputs.ts';
-import type { Look, Sighting } from '../watchers/watcher.ts';
-import { adopt, openInvoiceOf } from './adopt.ts';
-import { refresh } from './refresh.ts';
+import { BLOCK_TIME_SKEW_MS, type Look, type Sighting } from '../watchers/watcher.ts';
+import { openInvoiceOf } from './follow-up.ts';
+import { adopt, refresh, type Standpoint } from './refresh.ts';
+
+/** The store's topic that says: a look at the chain is of use now. */
+export const LOOK = 'exchange.look';
 
 /** Confirmed outputs deeper than this are not asked for again: no reorganisation reaches there. */
 const REORG_DEPTH = 100;
@@ -48,6 +51,11 @@ const isNew = (reader: Reader, sighting: Sighting): boolean => {
   );
 };
 
+const standpoint = (look: Look, script: string): Standpoint => ({
+  tipHeight: look.tip.height,
+  mayCredit: look.vouchesFor(script),
+});
+
 /** Would the look change anything? One that would not costs no transaction. */
 export const bringsNews = (reader: Reader, look: Look): boolean =>
   readCursor(reader)?.hash !== look.tip.hash ||
@@ -69,9 +77,19 @@ const take = (trx: Trx, output: Output, event: OutputEvent, sighting: Sighting |
   return findOutput(trx, output.txid, output.vout) as Output;
 };
 
-/** Keeps an output that is seen for the first time, with the invoice it pays; null where it pays none. */
-const meet = (trx: Trx, deps: ExchangeDeps, sighting: Sighting, nowMs: number): Output => {
+/** The invoice family that a new output pays; null for none. What is older than the invoice was meant for somebody else. */
+const payee = (trx: Trx, sighting: Sighting): string | null => {
   const rootId = findRootFor(trx, sighting.script, sighting.value_sats);
+  if (rootId === null || sighting.block === null) return rootId;
+  const root = findInvoice(trx, rootId);
+  return root !== undefined && sighting.block.time_ms >= root.created_at_ms - BLOCK_TIME_SKEW_MS
+    ? rootId
+    : null;
+};
+
+/** Keeps an output that is seen for the first time, with the invoice it pays. */
+const meet = (trx: Trx, deps: ExchangeDeps, sighting: Sighting, nowMs: number): Output => {
+  const rootId = payee(trx, sighting);
   const next = OUTPUT.unseen[sighting.block === null ? 'seen' : 'confirmed'];
   if (next === 'ignore') throw new Error('an output that is seen is known');
   addOutput(trx, {
@@ -112,12 +130,13 @@ export const observe = (trx: Trx, deps: ExchangeDeps, look: Look): boolean => {
     const output =
       known === undefined ? meet(trx, deps, sighting, nowMs) : take(trx, known, event, sighting, nowMs);
     if (output.invoice_id !== null) touched.add(output.invoice_id);
-    adopt(trx, deps, output, look.tip.height);
+    adopt(trx, deps, output, standpoint(look, output.script));
   }
-  const open = findUnfinished(trx)
-    .filter(({ script }) => look.vouchesFor(script))
-    .map(({ id }) => id);
-  for (const id of new Set([...touched, ...open])) refresh(trx, deps, id, look.tip.height);
+  for (const { id, script } of findUnfinished(trx)) if (look.vouchesFor(script)) touched.add(id);
+  for (const id of touched) {
+    const script = findInvoice(trx, id)?.script ?? '';
+    refresh(trx, deps, id, standpoint(look, script));
+  }
   failpoint('exchange:observed');
   trx.afterCommit(() => failpoint('exchange:observe-committed'));
   return true;

@@ -10,9 +10,21 @@ import {
   type OutputFact,
   type Terms,
 } from '../domain/invoice.ts';
-import { findInvoice, type Invoice, updateInvoice } from '../store/invoices.ts';
+import { isLive } from '../domain/output.ts';
+import { familyOf, findInvoice, type Invoice, updateInvoice } from '../store/invoices.ts';
 import { assignOutput, creditedOutputsOf, type Output, outputsOf } from '../store/outputs.ts';
-import { adopt } from './adopt.ts';
+import { openInvoiceOf } from './follow-up.ts';
+
+/** After a failure that is ours, so long until this invoice is tried again; the others go on at once. */
+const QUARANTINE_MS = 60_000;
+
+/** What may be concluded now. */
+export interface Standpoint {
+  /** As far as the chain was looked at. */
+  readonly tipHeight: number;
+  /** Only a look that shows the outputs where they are now may lead to a credit. */
+  readonly mayCredit: boolean;
+}
 
 export const termsOf = (invoice: Invoice): Terms => invoice;
 
@@ -24,24 +36,30 @@ export const factOf = (output: Output, tipHeight: number): OutputFact => ({
   first_seen_ms: output.first_seen_ms,
 });
 
-/** What was credited to a family and has left the chain since. */
-const shortfallOf = (trx: Trx, rootId: string): number =>
-  creditedOutputsOf(trx, rootId)
-    .filter((output) => output.state !== 'confirmed')
-    .reduce((sum, output) => sum + output.value_sats, 0);
+/**
+ * What was credited to a family beyond what stands in the chain of the outputs that were counted. Below zero when an
+ * output came back after a later one had made good for it: then that is owed.
+ */
+const shortfallOf = (trx: Trx, rootId: string): number => {
+  const credited = familyOf(trx, rootId).reduce((sum, { credited_sats }) => sum + (credited_sats ?? 0), 0);
+  if (credited === 0) return 0;
+  return creditedOutputsOf(trx, rootId)
+    .filter((output) => output.state === 'confirmed')
+    .reduce((left, output) => left - output.value_sats, credited);
+};
 
 /** The output that made the payment whole: of the settled ones the last to enter the chain. */
 const completing = (settled: readonly Output[]): Output =>
   settled.reduce((last, output) => ((output.block_height ?? 0) >= (last.block_height ?? 0) ? output : last));
 
-const credit = (
-  trx: Trx,
-  deps: ExchangeDeps,
+type CreditArguments = [
   invoice: Invoice,
   due: DueCredit,
   assessment: Assessment,
   settled: readonly Output[],
-): void => {
+];
+
+const credit = (trx: Trx, deps: ExchangeDeps, ...[invoice, due, assessment, settled]: CreditArguments): void => {
   const last = completing(settled);
   const now_ms = deps.now();
   const transfer_hash = deps.creditFromMint(trx, {
@@ -84,13 +102,12 @@ const credit = (
  * Works out anew where an invoice stands, and credits it when that is due: with its state, in one transaction, guarded
  * by a compare-and-set, a transfer id that is the invoice's, and a trigger.
  */
-export const refresh = (trx: Trx, deps: ExchangeDeps, invoiceId: string, tipHeight: number): void => {
+export const refresh = (trx: Trx, deps: ExchangeDeps, invoiceId: string, from: Standpoint): void => {
   const invoice = findInvoice(trx, invoiceId);
   if (invoice === undefined) return;
   const isCredited = invoice.credited_at_ms !== null;
   const outputs = outputsOf(trx, invoiceId);
-  // A credited invoice goes on showing what counted; one that is not has counted none.
-  const facts = outputs.map((output) => factOf(output, tipHeight));
+  const facts = outputs.map((output) => factOf(output, from.tipHeight));
   const assessment = assess({
     terms: termsOf(invoice),
     credited_as: isCredited ? invoice.status : null,
@@ -101,32 +118,51 @@ export const refresh = (trx: Trx, deps: ExchangeDeps, invoiceId: string, tipHeig
   });
   const { due, status, ...figures } = assessment;
 
-  if (due !== null) {
+  if (due !== null && from.mayCredit && (deps.quarantine.get(invoiceId) ?? 0) <= deps.now()) {
     const settled = outputs.filter((_, index) =>
       isSettled(facts[index] as OutputFact, assessment.confirmations_required),
     );
-    try {
-      trx.savepoint(() => credit(trx, deps, invoice, due, assessment, settled));
+    const refusal = tryCredit(trx, deps, invoice, due, assessment, settled);
+    if (refusal === null) {
       // What was on its way beside it is an invoice of its own from now on.
-      for (const output of outputs.filter((each) => !settled.includes(each))) adopt(trx, deps, output, tipHeight);
-      return;
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      // The supply cap stands: the invoice waits, and says why.
-      if (invoice.credit_refusal !== error.message)
-        updateInvoice(trx, invoiceId, { ...figures, status, credit_refusal: error.message }, deps.now());
-      return;
+      for (const output of outputs) if (!settled.includes(output)) adopt(trx, deps, output, from);
+    } else if (invoice.credit_refusal !== refusal) {
+      updateInvoice(trx, invoiceId, { ...figures, status, credit_refusal: refusal }, deps.now());
     }
+    return;
   }
   const isSame =
     invoice.status === status &&
     invoice.received_sats === figures.received_sats &&
-    invoice.confirmations === figures.confirmations &&
-    (isCredited || invoice.confirmations_required === figures.confirmations_required);
+    (isCredited ||
+      (invoice.confirmations === figures.confirmations &&
+        invoice.confirmations_required === figures.confirmations_required));
   if (isSame) return;
   // The trigger lets nobody touch the status of a credited invoice, not even to the same.
-  if (isCredited) {
-    const { received_sats, confirmations } = figures;
-    updateInvoice(trx, invoiceId, { received_sats, confirmations }, deps.now());
-  } else updateInvoice(trx, invoiceId, { ...figures, status }, deps.now());
+  const changes = isCredited ? { received_sats: figures.received_sats } : { ...figures, status };
+  updateInvoice(trx, invoiceId, changes, deps.now());
+};
+
+/** @returns null, or why there is no credit now: the supply cap stands, and the invoice waits. */
+const tryCredit = (trx: Trx, deps: ExchangeDeps, ...rest: CreditArguments): string | null => {
+  try {
+    trx.savepoint(() => credit(trx, deps, ...rest));
+    return null;
+  } catch (error) {
+    if (error instanceof Problem) return error.message;
+    const [invoice] = rest;
+    deps.quarantine.set(invoice.id, deps.now() + QUARANTINE_MS);
+    throw error;
+  }
+};
+
+/** Moves a living output whose invoice was credited without it to the family's open invoice. */
+export const adopt = (trx: Trx, deps: ExchangeDeps, output: Output, from: Standpoint): void => {
+  if (output.is_credited === 1 || output.invoice_id === null || !isLive(output.state)) return;
+  const invoice = findInvoice(trx, output.invoice_id);
+  if (invoice === undefined || invoice.credited_at_ms === null) return;
+  const open = openInvoiceOf(trx, deps, invoice.root_id);
+  assignOutput(trx, output, { invoice_id: open.id });
+  refresh(trx, deps, open.id, from);
+  refresh(trx, deps, invoice.id, from);
 };

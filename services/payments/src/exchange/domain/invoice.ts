@@ -24,7 +24,10 @@ export interface Facts {
   readonly credited_as: InvoiceStatus | null;
   readonly is_expired: boolean;
   readonly outputs: readonly OutputFact[];
-  /** What earlier credits of the same address counted and the chain has taken back since. New money makes it good first. */
+  /**
+   * What earlier credits to the same address counted and the chain has taken back since: new money makes it good first.
+   * Below zero when more has come back than was made good.
+   */
   readonly shortfall_sats: number;
   /** The rate of the day, for what is late. */
   readonly rate_now_minor: number;

@@ -84,20 +84,6 @@ export const findUnfinished = (reader: Reader): { id: string; script: string }[]
       .where('status', 'in', ['processing', 'underpaid']),
   );
 
-/** Invoices whose credit was refused, to be tried again. */
-export const findRefused = (reader: Reader, limit: number): string[] =>
-  reader
-    .all(
-      db
-        .selectFrom('exchange_invoice')
-        .select('id')
-        .where('credited_at_ms', 'is', null)
-        .where('status', 'in', ['processing', 'underpaid'])
-        .where('credit_refusal', 'is not', null)
-        .limit(limit),
-    )
-    .map((row) => row.id);
-
 export const countOpen = (reader: Reader, accountId: string, nowMs: number): number =>
   Number(
     reader.get(

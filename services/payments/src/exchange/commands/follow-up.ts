@@ -2,10 +2,7 @@ import type { Trx } from '@aitbc/chassis';
 import { newId } from '@aitbc/contracts';
 import type { ExchangeDeps } from '../deps.ts';
 import { confirmationsRequired } from '../domain/invoice.ts';
-import { isLive } from '../domain/output.ts';
 import { addInvoice, findInvoice, findOpenOf, type Invoice } from '../store/invoices.ts';
-import { assignOutput, type Output } from '../store/outputs.ts';
-import { refresh } from './refresh.ts';
 
 /** The invoice of a family that takes what arrives now: the open one, or a new one at the rate of the day. */
 export const openInvoiceOf = (trx: Trx, deps: ExchangeDeps, rootId: string): Invoice => {
@@ -34,15 +31,4 @@ export const openInvoiceOf = (trx: Trx, deps: ExchangeDeps, rootId: string): Inv
     confirmations_required: confirmationsRequired(0),
   });
   return findInvoice(trx, id) as Invoice;
-};
-
-/** Moves a living output whose invoice was credited without it to the family's open invoice. */
-export const adopt = (trx: Trx, deps: ExchangeDeps, output: Output, tipHeight: number): void => {
-  if (output.is_credited === 1 || output.invoice_id === null || !isLive(output.state)) return;
-  const invoice = findInvoice(trx, output.invoice_id);
-  if (invoice === undefined || invoice.credited_at_ms === null) return;
-  const open = openInvoiceOf(trx, deps, invoice.root_id);
-  assignOutput(trx, output, { invoice_id: open.id });
-  refresh(trx, deps, open.id, tipHeight);
-  refresh(trx, deps, invoice.id, tipHeight);
 };

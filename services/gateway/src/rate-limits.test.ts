@@ -1,0 +1,219 @@
+import { newId, routes } from '@aitbc/contracts';
+import { eventually } from '@aitbc/testing';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { principalOfAddress } from './rate-limits.ts';
+import { KEYS, startTestGateway, type TestGateway } from './testing/gateway.ts';
+
+// Real minutes are too long for a test: time passes by moving the buckets of a budget back.
+let gateway: TestGateway;
+let redis: Redis;
+beforeAll(async () => {
+  gateway = await startTestGateway();
+  redis = new Redis(gateway.env.REDIS_URL as string);
+});
+afterAll(async () => {
+  redis.disconnect();
+  await gateway.stop();
+});
+beforeEach(async () => {
+  for (const key of await redis.keys('rate:*')) await redis.del(key);
+});
+
+const submit = (to: { url: string }, key?: string) =>
+  fetch(`${to.url}/v1/client/jobs`, {
+    method: 'POST',
+    body: '{}',
+    headers: key === undefined ? {} : { 'x-api-key': key },
+  });
+const statuses = async (requests: Promise<Response>[]) => {
+  const counts: Record<number, number> = {};
+  for (const { status } of await Promise.all(requests)) counts[status] = (counts[status] ?? 0) + 1;
+  return counts;
+};
+const times = <T>(count: number, make: (index: number) => T): T[] =>
+  Array.from({ length: count }, (_, i) => make(i));
+
+/** Lets `seconds` go by for every budget. */
+const age = async (seconds: number) => {
+  for (const key of await redis.keys('rate:*')) {
+    const held = await redis.hgetall(key);
+    await redis.del(key);
+    for (const [field, value] of Object.entries(held)) {
+      if (field === 'n') await redis.hset(key, field, value);
+      else if (field === 'o') await redis.hset(key, field, Number(value) - seconds);
+      else await redis.hset(key, Number(field) - seconds, value);
+    }
+  }
+};
+
+describe('the limit', () => {
+  test('is exact: of 150 requests at once 100 go on and 50 are told when to come back', async () => {
+    const responses = await Promise.all(times(150, () => submit(gateway, KEYS.client)));
+    const refused = responses.filter((response) => response.status === 429);
+    expect(responses.filter((response) => response.ok)).toHaveLength(100);
+    expect(refused).toHaveLength(50);
+    const [first] = refused;
+    expect(Number(first?.headers.get('retry-after'))).toBeGreaterThan(55);
+    expect(await first?.json()).toMatchObject({ error: { code: 'RATE_LIMITED', details: { limit: 100 } } });
+  });
+
+  test('is shown in the fields of draft 8', async () => {
+    await submit(gateway, KEYS.client);
+    const { headers } = await submit(gateway, KEYS.client);
+    expect(headers.get('ratelimit')).toMatch(/^"client";r=98;t=(59|60)$/);
+    expect(headers.get('ratelimit-policy')).toMatch(/^"client";q=100;w=60;pk=:[A-Za-z0-9+/]{12}:$/);
+  });
+
+  test('is one for two gateways, and stands over a restart', async () => {
+    const second = await startTestGateway({}, gateway);
+    const requests = times(150, (index) => submit(index % 2 === 0 ? gateway : second, KEYS.client));
+    expect(await statuses(requests)).toEqual({ 200: 100, 429: 50 });
+    await second.stop();
+    const third = await startTestGateway({}, gateway);
+    expect((await submit(third, KEYS.client)).status).toBe(429);
+    await third.stop();
+  });
+
+  test('slides: what was used comes back a minute later, second by second, and asking did not prolong it', async () => {
+    expect(await statuses(times(60, () => submit(gateway, KEYS.client)))).toEqual({ 200: 60 });
+    await age(40);
+    expect(await statuses(times(50, () => submit(gateway, KEYS.client)))).toEqual({ 200: 40, 429: 10 });
+    await age(21);
+    // The first 60 are gone, the 40 are not.
+    expect(await statuses(times(70, () => submit(gateway, KEYS.client)))).toEqual({ 200: 60, 429: 10 });
+    await age(200);
+    expect(await statuses(times(101, () => submit(gateway, KEYS.client)))).toEqual({ 200: 100, 429: 1 });
+  });
+
+  test('is counted by account and by class', async () => {
+    await statuses(times(100, () => submit(gateway, KEYS.client)));
+    expect((await submit(gateway, KEYS.client)).status).toBe(429);
+    expect((await submit(gateway, KEYS.client2)).status).toBe(200);
+    const me = await gateway.client(KEYS.client).call(routes.gateway.me, {});
+    expect([me.status, me.headers.get('ratelimit-policy')]).toEqual([
+      200,
+      expect.stringContaining('"user";q=60'),
+    ]);
+    const poll = await gateway.client(KEYS.miner).call(routes.jobs.poll, {});
+    expect(poll.headers.get('ratelimit-policy')).toContain('"miner";q=1000;');
+  });
+
+  test('of an account is one for all its keys, except one with a limit of its own', async () => {
+    const admin = gateway.client(KEYS.admin);
+    const first = await admin.call(routes.gateway.adminCreateKey, {
+      body: { scopes: ['client'], label: 'one' },
+    });
+    if (!first.ok) throw new Error('not made');
+    const { account_id } = first.body;
+    const make = async (rate_limit_per_minute?: number) => {
+      const reply = await admin.call(routes.gateway.adminCreateKey, {
+        body: {
+          account_id,
+          scopes: ['client'],
+          label: 'more',
+          ...(rate_limit_per_minute === undefined ? {} : { rate_limit_per_minute }),
+        },
+      });
+      if (!reply.ok) throw new Error('not made');
+      return reply.body.key;
+    };
+    const second = await make();
+    const own = await make(3);
+    await statuses(times(100, () => submit(gateway, first.body.key)));
+    expect((await submit(gateway, second)).status).toBe(429);
+    expect(await statuses(times(5, () => submit(gateway, own)))).toEqual({ 200: 3, 429: 2 });
+  });
+
+  test('takes what a batch really cost, and does not tell the outside about it', async () => {
+    gateway.upstream.control.answer = (_heard, response) => {
+      response.setHeader('x-rate-cost', '90');
+      response.end('{}');
+    };
+    const batch = await submit(gateway, KEYS.client);
+    expect(batch.headers.get('x-rate-cost')).toBeNull();
+    expect(batch.headers.get('ratelimit')).toMatch(/r=10;/);
+    gateway.upstream.control.answer = (_heard, response) => void response.end('{}');
+    await eventually(
+      async () => (await redis.hget((await redis.keys('rate:client:*'))[0] as string, 'n')) === '90',
+    );
+    expect(await statuses(times(20, () => submit(gateway, KEYS.client)))).toEqual({ 200: 10, 429: 10 });
+  });
+
+  test('is not spent by health and docs', async () => {
+    const paths = ['/health', '/health/ready', '/metrics', '/docs', '/redoc', '/openapi.json'];
+    for (const path of paths) {
+      const response = await fetch(gateway.url + path);
+      expect([path, response.status, response.headers.get('ratelimit')]).toEqual([path, 200, null]);
+    }
+    expect(await redis.keys('rate:*')).toEqual([]);
+  });
+});
+
+describe('a caller without credential', () => {
+  test('is counted by address', async () => {
+    const list = () => fetch(`${gateway.url}/v1/miners`);
+    expect(await statuses(times(61, list))).toEqual({ 200: 60, 429: 1 });
+    // A credential is another principal.
+    expect((await gateway.client(KEYS.client).call(routes.miners.list, {})).status).toBe(200);
+  });
+
+  test('who guesses keys is stopped, while the holder of a good one is not', async () => {
+    const guess = () => submit(gateway, `ak_test_${newId()}`);
+    expect(await statuses(times(70, guess))).toEqual({ 401: 60, 429: 10 });
+    expect((await submit(gateway, KEYS.client)).status).toBe(200);
+  });
+
+  test.each([
+    ['203.0.113.7', 'ip:203.0.113.7'],
+    ['::ffff:203.0.113.7', 'ip:203.0.113.7'],
+  ])('%s is %s', (address, principal) => expect(principalOfAddress(address)).toBe(principal));
+
+  test('of IPv6 is counted by its /56', () => {
+    const of = principalOfAddress;
+    expect(of('2001:db8:1:2ff::1')).toBe(of('2001:db8:1:200:9:9:9:9'));
+    expect(of('2001:db8:1:2ff::1')).not.toBe(of('2001:db8:1:300::1'));
+  });
+
+  test('behind trusted proxies is the address that the outermost of them saw, whatever the caller wrote', async () => {
+    const one = await startTestGateway({ TRUST_PROXY: '1' }, gateway);
+    const two = await startTestGateway({ TRUST_PROXY: '2' }, gateway);
+    const budget = async (to: TestGateway, forwarded?: string) => {
+      const headers = forwarded === undefined ? {} : { 'x-forwarded-for': forwarded };
+      const response = await fetch(`${to.url}/v1/miners`, { headers });
+      return response.headers.get('ratelimit-policy');
+    };
+    const local = await budget(gateway);
+    // Believed of nobody without a proxy.
+    expect(await budget(gateway, '203.0.113.9')).toBe(local);
+    const seen = await budget(one, '203.0.113.9');
+    expect(seen).not.toBe(local);
+    expect(await budget(one, '198.51.100.1, 203.0.113.9')).toBe(seen);
+    expect(await budget(two, '203.0.113.9, 10.0.0.1')).toBe(seen);
+    expect(await budget(two, '198.51.100.1, 203.0.113.9, 10.0.0.1')).toBe(seen);
+    expect(await budget(one, 'not an address')).toBe(local);
+    await one.stop();
+    await two.stop();
+  });
+});
+
+describe('without Redis', () => {
+  test('requests are answered, and each gateway counts for itself', async () => {
+    const alone = await startTestGateway({ REDIS_URL: 'redis://127.0.0.1:1' }, gateway);
+    expect(await statuses(times(120, () => submit(alone, KEYS.client)))).toEqual({ 200: 100, 429: 20 });
+    const ready = await fetch(`${alone.url}/health/ready`);
+    expect([ready.status, await ready.json()]).toMatchObject([
+      200,
+      { dependencies: { redis: { ok: false, required: false } } },
+    ]);
+    await alone.stop();
+  });
+
+  test('that hangs, requests wait a moment and no longer', async () => {
+    await redis.call('CLIENT', 'PAUSE', '1500', 'ALL');
+    const startedAt = performance.now();
+    expect((await submit(gateway, KEYS.client)).status).toBe(200);
+    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    await redis.ping();
+  });
+});

@@ -1,0 +1,217 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { createClient, newId, routes } from '@aitbc/contracts';
+import { eventually, freePort, openPeers, scratchDirectory, scratchRedis, serviceEnv } from '@aitbc/testing';
+import { expect, it } from 'vitest';
+import { verifyLedger } from '../../../scripts/verify.ts';
+import { type Child, startChild } from './testing/child.ts';
+import { headersOf } from './testing/headers.ts';
+import { ESCROW_TIMEOUT_SECONDS, makePlan } from './testing/storm/plan.ts';
+
+const SECONDS = Number(process.env.STORM_SECONDS ?? 20);
+const PAYMENTS = Number(process.env.STORM_PAYMENTS ?? 1_000);
+/** Until what is under way when the killing ends has come to its end. */
+const DRAIN_MS = 90_000;
+const LOOK_EVERY_MS = 250;
+const KILL_AFTER_MS = { min: 400, max: 900 };
+
+const script = (name: string) => join(import.meta.dirname, 'testing', 'storm', `${name}.ts`);
+
+/** One consistent look at the file, from another process than the one that writes it. */
+const look = (path: string) => {
+  const db = new DatabaseSync(path, { readOnly: true, timeout: 2_000 });
+  try {
+    db.exec('BEGIN');
+    const one = (sql: string): number => Number(Object.values(db.prepare(sql).get() ?? {})[0]);
+    return {
+      balances: one('SELECT coalesce(sum(balance_minor), 0) FROM account'),
+      apart: one(`SELECT count(*) FROM account a WHERE balance_minor <>
+        (SELECT coalesce(sum(amount_minor), 0) FROM transfer WHERE credit = a.id) -
+        (SELECT coalesce(sum(amount_minor), 0) FROM transfer WHERE debit = a.id)`),
+      inEscrow: one(`SELECT coalesce(sum(balance_minor), 0) FROM account WHERE kind = 'escrow'`),
+      held: one('SELECT coalesce(sum(held_minor), 0) FROM account'),
+      escrowed: one(`SELECT coalesce(sum(amount_minor), 0) FROM payment WHERE status = 'escrowed'`),
+      // Of one payment: released and refunded, or any of it twice.
+      doubles: one(`SELECT count(*) FROM (SELECT reference FROM transfer
+        WHERE kind IN ('release', 'refund') GROUP BY reference HAVING count(*) > 1)`),
+      payments: one('SELECT count(*) FROM payment'),
+      open: one(`SELECT count(*) FROM payment WHERE status = 'escrowed'`),
+    };
+  } finally {
+    db.close();
+  }
+};
+
+it(
+  `${PAYMENTS} payments, everything fired at each together, processes killed for ${SECONDS} s: each ends once`,
+  async () => {
+    const directory = scratchDirectory();
+    const redisUrl = await scratchRedis();
+    const port = await freePort();
+    const url = `http://127.0.0.1:${port}`;
+    const plan = makePlan({ url, redisUrl, payments: PAYMENTS, durationMs: SECONDS * 1_000 });
+    const planPath = join(directory, 'plan.json');
+    writeFileSync(planPath, JSON.stringify(plan));
+    const serviceEnvironment = {
+      ...serviceEnv('payments', directory, redisUrl),
+      PORT: String(port),
+      LOG_LEVEL: 'info',
+      STORM_PLAN: planPath,
+    };
+    const file = join(directory, 'payments.db');
+    const peers = await openPeers(redisUrl);
+    const toJobs = peers.listen('jobs');
+
+    const env = { STORM_PLAN: planPath, STORM_FILE: join(directory, 'jobs.db'), NODE_ENV: 'test' };
+    const isReady = (line: string) => line === 'ready';
+    const makers = {
+      payments: () =>
+        startChild({
+          script: script('service'),
+          env: serviceEnvironment,
+          isReady: (line) => line.includes('"msg":"ready"'),
+        }),
+      jobs: () => startChild({ script: script('jobs'), env, isReady }),
+      'callers-1': () => startChild({ script: script('callers'), env, isReady }),
+      'callers-2': () => startChild({ script: script('callers'), env, isReady }),
+    };
+    type Name = keyof typeof makers;
+    const running = {} as Record<Name, Child>;
+    const counts = { kills: 0, deaths: 0, looks: 0 };
+    let isOver = false;
+    let up: Child | undefined;
+    const isUp = () => up?.isRunning() === true;
+    /** Keeps one process alive, as a supervisor would. */
+    const keep = async (name: Name): Promise<void> => {
+      while (!isOver) {
+        const child = makers[name]();
+        running[name] = child;
+        if ((await child.ready) && name === 'payments') up = child;
+        const { code } = (await child.exited) as { code: number | null };
+        if (code === 0) return;
+        if (code !== null) throw new Error(`${name} ended by itself with ${code}: ${child.errors()}`);
+      }
+    };
+    const failures: unknown[] = [];
+    const guard = (work: Promise<void>) => work.catch((error) => void failures.push(error));
+
+    const keeping = [guard(keep('payments'))];
+    await eventually(() => running.payments?.ready, { withinMs: 20_000 });
+    const operator = createClient(url, headersOf(plan.admin));
+    await peers.send(
+      'governance.parameter_changed',
+      { name: 'escrow_timeout_seconds', value: ESCROW_TIMEOUT_SECONDS, version: 1, proposal_id: newId() },
+      'payments',
+    );
+    for (const { account_id } of plan.payers) {
+      await peers.send('gateway.account_created', { account_id, wallet_address: null });
+      const credited = await operator.call(routes.payments.credit, {
+        params: { account_id },
+        body: { amount: 1_000, reason: 'storm' },
+      });
+      expect(credited.status).toBe(201);
+    }
+    keeping.push(...(['jobs', 'callers-1', 'callers-2'] as const).map((name) => guard(keep(name))));
+
+    const check = (): ReturnType<typeof look> | null => {
+      let seen: ReturnType<typeof look>;
+      try {
+        seen = look(file);
+      } catch {
+        // Between two lives nobody may be there who could let a reader in.
+        return null;
+      }
+      counts.looks += 1;
+      expect(seen).toMatchObject({ balances: 0, apart: 0, doubles: 0 });
+      expect(seen.inEscrow).toBe(seen.escrowed);
+      expect(seen.held).toBe(seen.escrowed);
+      return seen;
+    };
+    const looking = guard(
+      (async () => {
+        while (!isOver) {
+          check();
+          await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+        }
+      })(),
+    );
+
+    try {
+      // The one with the ledger dies as often as the others together.
+      const victims: Name[] = ['payments', 'jobs', 'payments', 'callers-1', 'payments', 'callers-2'];
+      const until = Date.now() + SECONDS * 1_000;
+      while (Date.now() < until) {
+        const wait = KILL_AFTER_MS.min + Math.random() * (KILL_AFTER_MS.max - KILL_AFTER_MS.min);
+        await new Promise((resolve) => setTimeout(resolve, wait));
+        // A start that is cut short proves little: it is another's turn while the ledger is not up.
+        const name = victims[counts.kills % victims.length] as Name;
+        const victim = name === 'payments' && !isUp() ? 'callers-1' : name;
+        if (victim === 'payments') counts.deaths += 1;
+        running[victim].kill('SIGKILL');
+        counts.kills += 1;
+      }
+      await eventually(
+        () => {
+          const seen = check();
+          if (failures.length > 0) throw failures[0];
+          return seen !== null && seen.payments === PAYMENTS && seen.open === 0;
+        },
+        { withinMs: DRAIN_MS, everyMs: 250 },
+      );
+      await eventually(
+        () => toJobs.filter((message) => message.name === 'payments.resolved').length >= PAYMENTS,
+        {
+          withinMs: 20_000,
+        },
+      );
+      const chain = await eventually(
+        async () => {
+          const verdict = await verifyLedger({ url, from: 0, headers: headersOf(null) });
+          const newest = await createClient(url, headersOf(null)).call(routes.payments.transactions, {
+            query: { limit: 1 },
+          });
+          return newest.ok && newest.body.items[0]?.block_height !== null ? verdict : undefined;
+        },
+        { withinMs: 20_000, everyMs: 250 },
+      );
+      expect(chain.wrong).toBeNull();
+    } finally {
+      isOver = true;
+      for (const child of Object.values(running)) child.kill('SIGKILL');
+      await Promise.all([...keeping, looking]);
+      await peers.close();
+    }
+    expect(failures).toEqual([]);
+
+    const last = look(file);
+    expect(last).toMatchObject({ payments: PAYMENTS, open: 0, inEscrow: 0, held: 0, escrowed: 0 });
+    const db = new DatabaseSync(file, { readOnly: true });
+    const ended = new Map(
+      db
+        .prepare('SELECT job_id, status, expires_at_ms FROM payment')
+        .all()
+        .map((row) => [row.job_id as string, row.status as string]),
+    );
+    db.close();
+    const resolved = toJobs.filter((message) => message.name === 'payments.resolved');
+    expect(resolved).toHaveLength(PAYMENTS);
+    for (const { payload } of resolved) expect(payload.kind).toBe(ended.get(payload.job_id));
+    for (const job of plan.jobs) {
+      const allowed =
+        job.way === 'fails' || job.way === 'is forgotten' || job.way === 'is cancelled before it starts'
+          ? ['refunded']
+          : ['released', 'refunded'];
+      expect([job.way, allowed]).toEqual([job.way, expect.arrayContaining([ended.get(job.job_id)])]);
+    }
+    const released = [...ended.values()].filter((status) => status === 'released').length;
+    expect(released).toBeGreaterThan(PAYMENTS / 10);
+    expect(released).toBeLessThan(PAYMENTS * 0.9);
+    expect(counts.looks).toBeGreaterThan(SECONDS);
+    expect(counts.deaths).toBeGreaterThan(2);
+    console.log(
+      `${counts.kills} kills, ${counts.deaths} of them of payments, ${counts.looks} looks, ${released} released, ${PAYMENTS - released} refunded`,
+    );
+  },
+  SECONDS * 1_000 + DRAIN_MS + 90_000,
+);

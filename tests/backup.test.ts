@@ -1,0 +1,196 @@
+import { execFile } from 'node:child_process';
+import { mkdirSync, readdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { routes } from '@aitbc/contracts';
+import { scratchDirectory } from '@aitbc/testing';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { verifyLedger } from '../scripts/verify.ts';
+import { every, nothingPlayed, playMiner, repeated } from './careful.ts';
+import {
+  accountOf,
+  type Coordinator,
+  embedding,
+  must,
+  passes,
+  registerMiner,
+  startCoordinator,
+} from './coordinator.ts';
+
+// An hour-old copy of one service beside newer others: here an hour is a handful of jobs.
+
+const { jobs, payments } = routes;
+const PRICE = 1;
+const FUNDS = 100;
+
+let folder: string;
+let coordinator: Coordinator;
+let endPlay: () => Promise<void>;
+
+const start = async () => {
+  coordinator = await startCoordinator({ dataDir: join(folder, 'data'), ownBroker: true });
+  const { id: minerId } = await registerMiner(coordinator.miner);
+  const leaving = new AbortController();
+  const playing = playMiner({
+    caller: coordinator.miner,
+    minerId,
+    maxJobs: 4,
+    work: (items) => items.map(({ parameters }) => parameters),
+    played: nothingPlayed(),
+    leaving: leaving.signal,
+  });
+  endPlay = async () => {
+    leaving.abort();
+    await playing;
+  };
+};
+const stop = async () => {
+  await endPlay();
+  await coordinator.stop();
+};
+
+const run = async (script: string, ...args: string[]) => {
+  const path = resolve(import.meta.dirname, '..', 'scripts', script);
+  const { stdout } = await promisify(execFile)(process.execPath, [path, ...args]);
+  return stdout;
+};
+const backUp = async () => {
+  const to = join(folder, 'backups');
+  mkdirSync(to, { recursive: true });
+  const output = await run('backup.ts', '--data-dir', join(folder, 'data'), '--to', to);
+  return { output, copies: join(to, readdirSync(to).sort().at(-1) as string) };
+};
+const restore = (copies: string, service: string) =>
+  run('restore.ts', '--from', copies, '--service', service, '--data-dir', join(folder, 'data'));
+
+const credit = async () => {
+  const params = { account_id: await accountOf(coordinator.client) };
+  const body = { amount: FUNDS, reason: 'to pay with' };
+  await passes(async () => {
+    must(await coordinator.admin.call(payments.credit, { params, body, idempotencyKey: 'funds' }));
+  });
+};
+const balance = async () => {
+  const params = { user_id: await accountOf(coordinator.client) };
+  return must(await coordinator.client.call(payments.balance, { params }));
+};
+/** Submits paid jobs and waits until they are done and the miner has its money. */
+const payFor = async (names: string[]): Promise<string[]> => {
+  const ids: string[] = [];
+  for (const name of names) {
+    const body = embedding(name, { payment_amount: PRICE });
+    ids.push(must(await coordinator.client.call(jobs.submit, { body })).id);
+  }
+  await passes(
+    async () => {
+      for (const job_id of ids) {
+        const job = must(await coordinator.client.call(jobs.get, { params: { job_id } }));
+        expect(job).toMatchObject({ status: 'completed', payment_status: 'released' });
+      }
+    },
+    { withinMs: 20_000, everyMs: 100 },
+  );
+  return ids;
+};
+const transfers = () =>
+  every(async (cursor) =>
+    must(await coordinator.anyone.call(payments.transactions, { query: { limit: 500, ...cursor } })),
+  );
+/** Releases by payment: nothing is paid twice. */
+const releases = async () =>
+  (await transfers()).filter(({ kind }) => kind === 'release').map(({ reference }) => reference);
+const missedBy = async (service: string): Promise<number> => {
+  const text = await (await fetch(`${coordinator.url}/metrics`)).text();
+  return text
+    .split('\n')
+    .filter((line) => line.startsWith('inbox_missed_messages_total') && line.includes(`"${service}"`))
+    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
+};
+const reported = (service: string) =>
+  coordinator.said.filter(({ from, line }) => from === service && line.includes('messages were missed'));
+
+beforeEach(async () => {
+  folder = scratchDirectory();
+  await start();
+  await credit();
+});
+afterEach(() => stop());
+
+test('an older payments file beside newer others: the gap is reported, nothing is paid twice, new work flows', async () => {
+  await payFor(['before 1', 'before 2', 'before 3']);
+  const { output, copies } = await backUp();
+  const files = readdirSync(copies).sort();
+  expect(files).toEqual(
+    ['gateway', 'governance', 'jobs', 'market', 'miners', 'payments'].map((name) => `${name}.db`),
+  );
+  for (const file of files) expect(output).toMatch(new RegExp(`${file} +\\d+\\.\\d MiB, verified`));
+
+  const lost = await payFor(['after 1', 'after 2']);
+  expect((await balance()).available).toBe(FUNDS - 5 * PRICE);
+  // Restored while it runs would be one file under two writers.
+  await expect(restore(copies, 'payments')).rejects.toThrow('stop it first');
+  await stop();
+  expect(await restore(copies, 'payments')).toContain('restored');
+  await start();
+
+  await passes(async () => expect(await missedBy('payments')).toBeGreaterThan(0));
+  expect(reported('payments').length).toBeGreaterThan(0);
+  // The jobs that the copy has not heard of are done; their money is where it was when the copy was made.
+  for (const job_id of lost) {
+    const job = must(await coordinator.client.call(jobs.get, { params: { job_id } }));
+    expect(job.status).toBe('completed');
+  }
+  expect(await balance()).toMatchObject({ available: FUNDS - 3 * PRICE, held: 0 });
+
+  await payFor(['new 1', 'new 2', 'new 3']);
+  expect(await balance()).toMatchObject({ available: FUNDS - 6 * PRICE, held: 0 });
+  const paid = await releases();
+  expect(paid).toHaveLength(6);
+  expect(repeated(paid)).toEqual([]);
+  expect((await verifyLedger({ url: coordinator.url, from: 0 })).wrong).toBeNull();
+});
+
+test('an older jobs file beside newer others: what it forgot is reported, what it runs again is not paid again', async () => {
+  await payFor(['before 1', 'before 2']);
+  // Paid for and waiting in the copy; done and paid by the time the copy comes back.
+  await endPlay();
+  const body = embedding('runs twice', { payment_amount: PRICE });
+  const waiting = must(await coordinator.client.call(jobs.submit, { body })).id;
+  await passes(async () => {
+    const job = must(await coordinator.client.call(jobs.get, { params: { job_id: waiting } }));
+    expect(job).toMatchObject({ status: 'pending', payment_status: 'escrowed' });
+  });
+  const { copies } = await backUp();
+  await coordinator.stop();
+  await start();
+  await payFor(['after 1']);
+  await passes(async () => {
+    const job = must(await coordinator.client.call(jobs.get, { params: { job_id: waiting } }));
+    expect(job.payment_status).toBe('released');
+  });
+  expect((await balance()).available).toBe(FUNDS - 4 * PRICE);
+
+  await stop();
+  await restore(copies, 'jobs');
+  await start();
+  await passes(async () => expect(await missedBy('jobs')).toBeGreaterThan(0));
+  expect(reported('jobs').length).toBeGreaterThan(0);
+
+  // It waits in the copy, so it runs again: the ledger has paid it, and does not again.
+  await passes(
+    async () => {
+      const job = must(await coordinator.client.call(jobs.get, { params: { job_id: waiting } }));
+      expect(job.status).toBe('completed');
+    },
+    { withinMs: 20_000 },
+  );
+  await payFor(['new 1', 'new 2']);
+  expect(await balance()).toMatchObject({ available: FUNDS - 6 * PRICE, held: 0 });
+  const paid = await releases();
+  expect(paid).toHaveLength(6);
+  expect(repeated(paid)).toEqual([]);
+  const receipts = await every(async (cursor) =>
+    must(await coordinator.anyone.call(jobs.publicReceipts, { query: { limit: 500, ...cursor } })),
+  );
+  expect(repeated(receipts.map(({ job_id }) => job_id))).toEqual([]);
+});
