@@ -61,7 +61,6 @@ export interface BatchQueue {
 
 /**
  * A producer. Its connection is shared by all queues of the process; without one `add` throws at once.
- * The queue is made when Redis first answers: made earlier, its first look at the server fails and is never repeated.
  */
 export const openQueue = (name: string, connection: Redis): BatchQueue => {
   let opened: Queue | undefined;
@@ -69,6 +68,8 @@ export const openQueue = (name: string, connection: Redis): BatchQueue => {
     if (connection.status !== 'ready') throw new Error(`redis connection is ${connection.status}`);
     opened ??= new Queue(name, {
       connection: connection as unknown as ConnectionOptions,
+      // A first look at the server is never repeated: one that failed would fail every `add` for ever.
+      skipVersionCheck: true,
       skipWaitingForReady: true,
       defaultJobOptions: {
         attempts: BATCH_ATTEMPTS,
@@ -100,6 +101,7 @@ export const openQueuesToWatch = (names: readonly string[], connection: Redis): 
   names.map((name) => {
     const queue = new Queue(name, {
       connection: connection as unknown as ConnectionOptions,
+      skipVersionCheck: true,
       skipWaitingForReady: true,
     });
     queue.on('error', () => {});

@@ -50,6 +50,8 @@ export const openPeers = async (redisUrl: string) => {
     listen: (destination: Destination): Received[] => {
       const received: Received[] = [];
       const heard = new Map<string, Set<number>>();
+      const watermarks = new Map<string, number>();
+      const highests = new Map<string, number>();
       workers.push(
         openWorker({
           queue: inboxQueue(destination),
@@ -66,8 +68,16 @@ export const openPeers = async (redisUrl: string) => {
               if (seq !== null) seen.add(seq);
               received.push({ name, payload } as Received);
             }
-            const highest = Math.max(0, ...seen);
-            await redis.hset(ackKey(destination), batch.stream, `${highest}:${highest}`);
+            // Acknowledged up to the first gap: what a wiped Redis took is sent again.
+            let watermark = watermarks.get(batch.stream) ?? 0;
+            while (seen.has(watermark + 1)) watermark += 1;
+            watermarks.set(batch.stream, watermark);
+            const highest = Math.max(
+              highests.get(batch.stream) ?? 0,
+              ...batch.messages.map(({ seq }) => seq ?? 0),
+            );
+            highests.set(batch.stream, highest);
+            await redis.hset(ackKey(destination), batch.stream, `${watermark}:${highest}`);
           },
         }),
       );

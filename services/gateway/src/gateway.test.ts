@@ -298,19 +298,29 @@ describe('operations', () => {
     await peers.close();
   });
 
-  test('stopping ends open long-polls', async () => {
+  test('stopping answers open long-polls: 503, come back', async () => {
     const second = await startTestGateway({}, gateway);
-    gateway.upstream.control.begin = () => true;
+    let isOpen = false;
+    gateway.upstream.control.begin = () => {
+      isOpen = true;
+      return true;
+    };
     const { hostname, port } = new URL(second.url);
     const socket = connect(Number(port), hostname);
     socket.write(
       `GET /v1/miner/jobs?wait_seconds=25 HTTP/1.1\r\nHost: ${hostname}\r\nX-Api-Key: ${KEYS.miner}\r\n\r\n`,
     );
+    let answer = '';
+    socket.on('data', (chunk) => {
+      answer += chunk;
+    });
     const ended = new Promise((resolve) => socket.once('close', resolve));
-    socket.resume();
-    await new Promise((resolve) => setImmediate(resolve));
+    await eventually(() => isOpen);
     await second.stop();
     await ended;
+    expect(answer).toMatch(/^HTTP\/1\.1 503 /);
+    expect(answer).toMatch(/retry-after: 1\r\n/i);
+    expect(answer).toContain('"code":"SERVICE_UNAVAILABLE"');
   });
 });
 

@@ -1,9 +1,9 @@
 import { routes } from '@aitbc/contracts';
 import { eventually, openPeers } from '@aitbc/testing';
-import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts';
 import { createSiweMessage } from 'viem/siwe';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { KEYS, startTestGateway, type TestGateway } from './testing/gateway.ts';
+import { newWallet } from './testing/wallet.ts';
 
 const { challenge, login, logout, me, endSession, createKey, listKeys, revokeKey, rotateKey } =
   routes.gateway;
@@ -25,7 +25,6 @@ afterEach(() => {
 /** Only the clock that says what time it is; timers and sockets go on. */
 const setNow = (ms: number) => vi.useFakeTimers({ toFake: ['Date'], now: ms });
 
-const newWallet = () => privateKeyToAccount(generatePrivateKey());
 type Wallet = ReturnType<typeof newWallet>;
 
 const askChallenge = async (address: string, to = gateway) => {

@@ -25,6 +25,8 @@ export const drain = (request: IncomingMessage): void => {
 
 const later = { retryAfterSeconds: 1 };
 
+const isStopping = () => new Problem('SERVICE_UNAVAILABLE', 'This gateway is stopping; try again.', later);
+
 const asProblem = (error: NodeJS.ErrnoException, waitedMs: number): Problem => {
   if (['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'].includes(error.code ?? '')) {
     return new Problem('SERVICE_UNAVAILABLE', 'A part of the coordinator is away; try again shortly.', later);
@@ -50,7 +52,8 @@ export const createProxy = (
   // No limit on connections: each open long-poll holds one.
   const settings = { keepAlive: true, maxFreeSockets: 1_024, noDelay: true } as const;
   const agents = { 'http:': new Agent(settings), 'https:': new TlsAgent(settings) };
-  const open = new Set<ServerResponse>();
+  /** What is not answered yet, and how to refuse it. */
+  const open = new Map<ServerResponse, (problem: Problem) => void>();
   let stopping = false;
 
   const make = (url: string) => {
@@ -91,27 +94,30 @@ export const createProxy = (
   return {
     pass: (route: AnyRoute, request: Request, response: Response, next: (error?: unknown) => void): void => {
       if (stopping) {
-        next(new Problem('SERVICE_UNAVAILABLE', 'This gateway is stopping; try again.', later));
+        next(isStopping());
         return;
       }
       const startedAt = performance.now();
-      open.add(response);
-      response.once('close', () => open.delete(response));
-      const failed = (error: unknown): void => {
-        if (response.headersSent) response.destroy();
-        else next(asProblem(error as NodeJS.ErrnoException, performance.now() - startedAt));
+      const refuse = (problem: Problem): void => {
+        if (!response.headersSent) next(problem);
+        // An answer that was cut off must not look like a whole one; one that was refused is whole.
+        else if (!response.writableEnded) response.destroy();
       };
+      open.set(response, refuse);
+      response.once('close', () => open.delete(response));
+      const failed = (error: unknown): void =>
+        refuse(asProblem(error as NodeJS.ErrnoException, performance.now() - startedAt));
       response.locals.failed = failed;
       void middleware[route.service as Upstream](request, response, (error) => {
         if (error !== undefined) failed(error);
       });
     },
-    /** Lets requests finish for a moment, then ends what is open: polls and streams, whose callers come back. */
+    /** Lets requests finish for a moment, then refuses or ends what is open: polls and streams come back. */
     stop: async (): Promise<void> => {
       stopping = true;
       const until = performance.now() + GRACE_MS;
       while (open.size > 0 && performance.now() < until) await sleep(20);
-      for (const response of open) response.destroy();
+      for (const refuse of open.values()) refuse(isStopping());
       for (const agent of Object.values(agents)) agent.destroy();
     },
   };

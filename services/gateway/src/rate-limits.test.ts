@@ -209,11 +209,11 @@ describe('without Redis', () => {
     await alone.stop();
   });
 
-  test('that hangs, requests wait a moment and no longer', async () => {
-    await redis.call('CLIENT', 'PAUSE', '1500', 'ALL');
+  test('that hangs, the requests of a moment wait for it, and those after them do not', async () => {
+    await redis.call('CLIENT', 'PAUSE', '3000', 'ALL');
     const startedAt = performance.now();
-    expect((await submit(gateway, KEYS.client)).status).toBe(200);
-    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    for (let index = 0; index < 5; index += 1) expect((await submit(gateway, KEYS.client)).status).toBe(200);
+    expect(performance.now() - startedAt).toBeLessThan(2_500);
     await redis.ping();
   });
 });

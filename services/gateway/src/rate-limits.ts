@@ -1,12 +1,17 @@
 import { hash } from 'node:crypto';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { connectRedis, type Log } from '@aitbc/chassis';
 import { Problem } from '@aitbc/contracts';
 import { ipKeyGenerator } from 'express-rate-limit';
 
 const WINDOW_SECONDS = 60;
-/** A Redis that is slower than this must not hold requests up: then this process counts alone. */
-const REDIS_TIMEOUT_MS = 250;
+/** A Redis that hangs holds the requests of one moment up, and then none for the next: this process counts alone. */
+const REDIS_TIMEOUT_MS = 1_000;
+const LEFT_ALONE_MS = 2_000;
+/** Requests wait for nothing at the start, but the first ones should be counted with the others. */
+const CONNECT_MAX_MS = 2_000;
 /** Callers counted in memory at most, while Redis is away; beyond it the oldest start anew. */
 const LOCAL_MAX = 100_000;
 
@@ -48,6 +53,7 @@ export const createRateLimits = (options: { redisUrl: string; log: Log }) => {
   const script = ((...args: Parameters<Script>) =>
     (redis as unknown as { takeUnits: Script }).takeUnits(...args)) satisfies Script;
 
+  let leftAloneUntil = 0;
   const local = new Map<string, { used: number; endsAt: number }>();
   const takeLocally = (
     key: string,
@@ -71,8 +77,9 @@ export const createRateLimits = (options: { redisUrl: string; log: Log }) => {
   const take = async (budget: Budget, units: number, force: boolean): Promise<Taken> => {
     const key = `rate:${budget.name}:${budget.principal}`;
     let answer: [number, number, number] | undefined;
-    if (redis.status === 'ready') {
+    if (redis.status === 'ready' && performance.now() >= leftAloneUntil) {
       answer = await script(key, budget.limit, units, force ? 1 : 0).catch((error: Error) => {
+        leftAloneUntil = performance.now() + LEFT_ALONE_MS;
         options.log.debug({ err: error.message }, 'rate limits count locally');
         return undefined;
       });
@@ -82,6 +89,13 @@ export const createRateLimits = (options: { redisUrl: string; log: Log }) => {
   };
 
   return {
+    start: async (): Promise<void> => {
+      if (redis.status === 'ready') return;
+      const waiting = new AbortController();
+      const ready = once(redis, 'ready', { signal: waiting.signal }).catch(() => {});
+      await Promise.race([ready, sleep(CONNECT_MAX_MS)]);
+      waiting.abort();
+    },
     take: (budget: Budget): Promise<Taken> => take(budget, 1, false),
     /** For work already done: also beyond the limit. Never throws. */
     charge: (budget: Budget, units: number): void => void take(budget, units, true),

@@ -129,6 +129,7 @@ export const startGateway = (config: Config, fail: Fail) => {
             ...(tls === undefined ? {} : { tls }),
           },
           start: async () => {
+            await rateLimits.start();
             const refused = await store.transact('keys.sync', (trx) =>
               syncBootstrapKeys(trx, bootstrapKeys(config), Date.now()),
             );

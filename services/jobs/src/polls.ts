@@ -35,11 +35,14 @@ export const createPolls = (options: {
   const open = new Map<string, Poll>();
   const byMiner = new Map<string, Set<Poll>>();
 
-  const offer = (poll: Poll, nowMs: number): void => {
+  const slotsOf = (poll: Poll, running: number): number => {
     const miner = fleet.miner(poll.minerId);
-    if (miner === undefined) return;
+    return miner?.status === 'active' ? Math.max(0, Math.min(poll.wanted, miner.concurrency - running)) : 0;
+  };
+
+  const offer = (poll: Poll, nowMs: number): void => {
     const running = runningOf(poll.minerId);
-    const slots = miner.status === 'active' ? Math.min(poll.wanted, miner.concurrency - running) : 0;
+    const slots = slotsOf(poll, running);
     const lanes = slots > 0 ? fleet.lanesToOffer(poll.minerId) : [];
     poll.offeredAtMs = nowMs;
     if (lanes.length === 0) {
@@ -56,6 +59,17 @@ export const createPolls = (options: {
       lanes,
       rank: fleet.rank(poll.minerId, running),
     });
+  };
+
+  const freed = new Set<string>();
+  const offerFreed = (): void => {
+    const nowMs = Date.now();
+    for (const minerId of freed) {
+      const running = runningOf(minerId);
+      for (const poll of byMiner.get(minerId) ?? [])
+        if (slotsOf(poll, running) > poll.offered) offer(poll, nowMs);
+    }
+    freed.clear();
   };
 
   const remove = (poll: Poll): boolean => {
@@ -115,9 +129,16 @@ export const createPolls = (options: {
       return true;
     },
 
-    /** A slot of this miner is free again, it changed, or a match of its poll came to nothing. */
+    /** This miner changed, or a match of its poll came to nothing. */
     refresh: (minerId: string): void => {
       for (const poll of byMiner.get(minerId) ?? []) offer(poll, Date.now());
+    },
+
+    /** Slots of this miner may be free again: offered once for all of a commit, and only where they are more. */
+    freed: (minerId: string): void => {
+      if (!byMiner.has(minerId)) return;
+      if (freed.size === 0) queueMicrotask(offerFreed);
+      freed.add(minerId);
     },
 
     /** A lane that did not exist when these polls were offered. */

@@ -128,7 +128,7 @@ export const ExchangePaymentStatus = z
     follows: Id.nullable().meta({
       description: 'The payment this one came out of: bitcoin that arrived after that was credited',
     }),
-    followed_by: z.array(Id),
+    followed_by: Id.nullable(),
     updated_at: Timestamp,
   })
   .meta({ id: 'ExchangePaymentStatus' });
@@ -161,7 +161,8 @@ const development = {
   tag: 'Development',
   who: ['client', 'user', 'admin'],
   rate: 'client',
-  description: 'Only with the local chain of a development installation; 404 otherwise, always in production.',
+  description:
+    'Only with the local chain of a development installation; 404 otherwise, always in production.',
 } as const;
 
 const HOW_IT_IS_CREDITED = `Bitcoin that was seen until \`expires_at\` (in the mempool, or in a block with an earlier time) is credited at \`rate\`, over-payments in full. Bitcoin seen later is credited at the rate of the day of the credit. Once the asked amount has the required confirmations, all that has them is credited, in one transfer from the mint. A payment that stays short is credited as far as it was paid, once its time is over and everything sent has confirmed. Bitcoin that arrives after the credit becomes a payment of its own at the rate of the day (\`follows\`): no satoshi that confirms is kept without a credit, and none is credited twice.`;

@@ -17,7 +17,8 @@ export const routes = {
 } as const;
 
 /** Every public contract. A path that is not here is 404 at the door. */
-export const allRoutes: readonly AnyRoute[] = Object.values(routes).flatMap((group) =>
-  Object.values<AnyRoute>(group),
-);
+// Erased by a cast: letting the compiler find out that every route is an AnyRoute costs it many seconds.
+export const allRoutes: readonly AnyRoute[] = Object.values(
+  routes as unknown as Record<string, Record<string, AnyRoute>>,
+).flatMap((group) => Object.values(group));
 export { operationsRoutes };

@@ -37,7 +37,7 @@ const readAnswers = (text: string): RawAnswer[] => {
 export const sendRaw = (
   url: string,
   chunks: string | readonly string[],
-  quietMs = 400,
+  quietMs = 200,
 ): Promise<RawAnswer[]> =>
   new Promise((resolve) => {
     const { hostname, port } = new URL(url);

@@ -77,7 +77,7 @@ const leaseEnded = (trx: Trx, work: Work, job: JobRow, outcome: Outcome): void =
   const minerId = job.miner_id as string;
   send(trx, 'jobs.attempt_ended', { job_id: job.id, miner_id: minerId, attempt: job.attempt, outcome });
   if (outcome !== 'completed') work.metrics.attemptsLost.inc({ outcome });
-  trx.afterCommit(() => work.polls.refresh(minerId));
+  trx.afterCommit(() => work.polls.freed(minerId));
 };
 
 /**

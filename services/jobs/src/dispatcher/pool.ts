@@ -30,16 +30,25 @@ const argumentsOf = (hint: Hint): (string | number)[] => {
   }
 };
 
-/** `poll, miner, job, …` to one match a poll. */
+/** A match names so many jobs at most. */
+const JOBS_PER_MATCH_MAX = 32;
+
+/** `poll, miner, job, …` to one match a poll; two, when a poll was offered twice and got both. */
 const group = (flat: readonly string[]): Match[] => {
   const byPoll = new Map<string, Match>();
+  const all: Match[] = [];
   for (let at = 0; at + 2 < flat.length; at += 3) {
     const [poll_id, miner_id, job_id] = flat.slice(at, at + 3) as [string, string, string];
-    const match = byPoll.get(poll_id) ?? { poll_id, miner_id, job_ids: [] };
-    byPoll.set(poll_id, match);
-    if (!match.job_ids.includes(job_id)) match.job_ids.push(job_id);
+    let match = byPoll.get(poll_id);
+    if (match?.job_ids.includes(job_id)) continue;
+    if (match === undefined || match.job_ids.length >= JOBS_PER_MATCH_MAX) {
+      match = { poll_id, miner_id, job_ids: [] };
+      byPoll.set(poll_id, match);
+      all.push(match);
+    }
+    match.job_ids.push(job_id);
   }
-  return [...byPoll.values()];
+  return all;
 };
 
 type WithPool = { dispatchPool(prefix: string, ...rest: (string | number)[]): Promise<string[]> };

@@ -64,7 +64,8 @@ const refuse = (name: string, why: string): ConfigError => new ConfigError(`${na
  */
 export const derivedWallet = (xpub: string, network: BitcoinNetwork): Wallet => {
   const name = 'BITCOIN_XPUB';
-  if (/^.prv/.test(xpub)) throw refuse(name, 'is a PRIVATE key; give the public one, and move the funds of this');
+  if (/^.prv/.test(xpub))
+    throw refuse(name, 'is a PRIVATE key; give the public one, and move the funds of this');
   const prefix = xpub.slice(0, 4) as Prefix;
   const allowed = PREFIXES[network === 'mainnet' ? 'mainnet' : 'other'];
   if (!allowed.includes(prefix)) throw refuse(name, `must be a ${allowed.join(' or ')} on ${network}`);
@@ -76,17 +77,24 @@ export const derivedWallet = (xpub: string, network: BitcoinNetwork): Wallet => 
     throw refuse(name, 'is not a valid extended public key');
   }
   if (key.depth !== ACCOUNT_DEPTH)
-    throw refuse(name, `must be the key of an account (m/84'/…'/…', depth 3); this one has depth ${key.depth}`);
+    throw refuse(
+      name,
+      `must be the key of an account (m/84'/…'/…', depth 3); this one has depth ${key.depth}`,
+    );
   const chain = key.deriveChild(EXTERNAL_CHAIN);
   const identity = Buffer.concat([key.publicKey ?? Buffer.alloc(0), key.chainCode ?? Buffer.alloc(0)]);
+  // The last one alone: it is derived before the transaction that gives it out, and once more in it.
+  let last: (Place & { index: number }) | null = null;
   return {
     kind: 'derived',
     id: hash('sha256', identity, 'hex').slice(0, 16),
     derive: (index) => {
+      if (last?.index === index) return last;
       const { publicKey } = chain.deriveChild(index);
       if (publicKey === null) throw new Error(`no public key at index ${index}`);
       const { address, script } = p2wpkh(publicKey, networkOf(network));
-      return { address: address as string, script: Buffer.from(script).toString('hex') };
+      last = { index, address: address as string, script: Buffer.from(script).toString('hex') };
+      return last;
     },
   };
 };

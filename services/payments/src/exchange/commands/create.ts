@@ -48,7 +48,7 @@ const priced = (asked: Asked, rateMinor: number): { amount_sats: number; amount_
     throw invalidField(field, `must be worth at least ${btcText(INVOICE_SATS_MIN)} BTC`);
   if (found.amount_minor > AMOUNT_MAX_MINOR)
     throw invalidField(field, `must be worth at most ${MAX_AMOUNT} AITBC`);
-  return found;
+  return { amount_sats: found.amount_sats, amount_minor: found.amount_minor };
 };
 
 type Destination = Pick<
@@ -70,9 +70,13 @@ const allocate = (
   const { address, script } = wallet;
   const amount_sats = freeAmount(trx, script, price.amount_sats, DISTINCTION_SATS_MAX);
   if (amount_sats === null)
-    throw new Problem('SERVICE_UNAVAILABLE', 'Too many payments of this amount are open; try another amount.', {
-      retryAfterSeconds: 60,
-    });
+    throw new Problem(
+      'SERVICE_UNAVAILABLE',
+      'Too many payments of this amount are open; try another amount.',
+      {
+        retryAfterSeconds: 60,
+      },
+    );
   const amount_minor = Math.min(
     price.amount_minor + priceOfSats(amount_sats - price.amount_sats, deps.rateMinor),
     AMOUNT_MAX_MINOR,

@@ -27,7 +27,10 @@ const keyOf = (output: { txid: string; vout: number }): string => `${output.txid
 const losses = (reader: Reader, look: Look): [Output, OutputEvent[]][] => {
   const seen = new Map(look.sightings.map((sighting) => [keyOf(sighting), sighting]));
   const found: [Output, OutputEvent[]][] = [];
-  for (const output of outputsAbove(reader, Math.min(look.fork_height ?? Number.MAX_SAFE_INTEGER, look.tip.height - REORG_DEPTH))) {
+  for (const output of outputsAbove(
+    reader,
+    Math.min(look.fork_height ?? Number.MAX_SAFE_INTEGER, look.tip.height - REORG_DEPTH),
+  )) {
     const sighting = seen.get(keyOf(output));
     const isForked = look.fork_height !== null && (output.block_height ?? 0) > look.fork_height;
     const isMissing = look.wouldShow(output) && (sighting === undefined || sighting.block === null);
@@ -63,10 +66,17 @@ export const bringsNews = (reader: Reader, look: Look): boolean =>
   losses(reader, look).length > 0;
 
 /** What is known of an output is what was seen first, on the earliest of our clock and its block's. */
-const seenAt = (sighting: Sighting, nowMs: number): number => Math.min(nowMs, sighting.block?.time_ms ?? nowMs);
+const seenAt = (sighting: Sighting, nowMs: number): number =>
+  Math.min(nowMs, sighting.block?.time_ms ?? nowMs);
 
 /** Takes one event of a known output in. @returns the output as it stands then */
-const take = (trx: Trx, output: Output, event: OutputEvent, sighting: Sighting | null, nowMs: number): Output => {
+const take = (
+  trx: Trx,
+  output: Output,
+  event: OutputEvent,
+  sighting: Sighting | null,
+  nowMs: number,
+): Output => {
   const next = OUTPUT[output.state][event];
   if (next === 'ignore') return output;
   const block = next === 'confirmed' ? (sighting?.block ?? null) : null;

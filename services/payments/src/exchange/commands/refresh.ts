@@ -52,14 +52,13 @@ const shortfallOf = (trx: Trx, rootId: string): number => {
 const completing = (settled: readonly Output[]): Output =>
   settled.reduce((last, output) => ((output.block_height ?? 0) >= (last.block_height ?? 0) ? output : last));
 
-type CreditArguments = [
-  invoice: Invoice,
-  due: DueCredit,
-  assessment: Assessment,
-  settled: readonly Output[],
-];
+type CreditArguments = [invoice: Invoice, due: DueCredit, assessment: Assessment, settled: readonly Output[]];
 
-const credit = (trx: Trx, deps: ExchangeDeps, ...[invoice, due, assessment, settled]: CreditArguments): void => {
+const credit = (
+  trx: Trx,
+  deps: ExchangeDeps,
+  ...[invoice, due, assessment, settled]: CreditArguments
+): void => {
   const last = completing(settled);
   const now_ms = deps.now();
   const transfer_hash = deps.creditFromMint(trx, {

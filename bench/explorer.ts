@@ -1,0 +1,177 @@
+import { fork } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { Agent, request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { builder, type ChassisTables, chassisMigrations, openStore } from '@aitbc/chassis';
+import { ledgerAddress, newId, SYSTEM_ADDRESSES } from '@aitbc/contracts';
+import { findBroker } from '../libs/testing/src/broker.ts';
+import { freePort } from '../libs/testing/src/ports.ts';
+import { migrations } from '../services/payments/migrations/index.ts';
+import { creditFromMint } from '../services/payments/src/commands/mint.ts';
+import { toCursor } from '../services/payments/src/cursor.ts';
+import { sealBlock } from '../services/payments/src/seal.ts';
+import { openSigner } from '../services/payments/src/signing.ts';
+import { transferId } from '../services/payments/src/store/transfers.ts';
+import { headersOf } from '../services/payments/src/testing/headers.ts';
+import { percentile } from './load.ts';
+
+const usage = `node bench/explorer.ts [--transfers 1000000] [--requests 200]
+
+Fills a ledger with sealed transfers and measures every page of the explorer over HTTP, one request after another,
+with /health of the same process as the reference. Goal: any page p99 <= 50 ms at 1,000,000 transfers.`;
+
+const { values } = parseArgs({
+  options: {
+    transfers: { type: 'string', default: '1000000' },
+    requests: { type: 'string', default: '200' },
+    help: { type: 'boolean', short: 'h' },
+  },
+});
+const TRANSFERS = Number(values.transfers);
+const REQUESTS = Number(values.requests);
+const USERS = 10_000;
+/** One account takes every tenth transfer; the mint is in all of them. */
+const BUSY_SHARE = 10;
+const BLOCK = 200;
+const GOAL_MS = 50;
+
+const users = Array.from({ length: USERS }, () => newId());
+const userOf = (i: number): string =>
+  i % BUSY_SHARE === 0 ? (users[0] as string) : (users[(i * 7_919) % USERS] as string);
+
+const fill = async (path: string): Promise<string[]> => {
+  const store = await openStore({
+    url: path,
+    service: 'payments',
+    migrations: { ...chassisMigrations, ...migrations },
+  });
+  const signer = openSigner(store.read, { NODE_ENV: 'development' });
+  await signer.keep(store);
+  const hashes: string[] = [];
+  for (let done = 0; done < TRANSFERS; done += BLOCK) {
+    await store.transact('fill', (trx) => {
+      for (let i = done; i < Math.min(done + BLOCK, TRANSFERS); i += 1) {
+        const reference = newId();
+        const hash = creditFromMint(trx, {
+          transfer_id: transferId('credit', reference),
+          account_id: userOf(i),
+          amount_minor: 1 + (i % 1_000),
+          kind: 'credit',
+          reference,
+        });
+        if (i % 997 === 0) hashes.push(hash);
+      }
+    });
+    await sealBlock(store, signer, Date.now());
+    // Nobody listens here, and the service must not spend its time on telling.
+    await store.transact('forget', (trx) => trx.run(builder<ChassisTables>().deleteFrom('outbox')));
+  }
+  await store.close();
+  return hashes;
+};
+
+const agent = new Agent({ keepAlive: true });
+const get = (url: string, path: string): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const startedAt = performance.now();
+    request(url + path, { agent, headers: headersOf(null)('GET', path) }, (response) => {
+      response.resume();
+      response.on('end', () =>
+        response.statusCode === 200
+          ? resolve(performance.now() - startedAt)
+          : reject(new Error(`${path} answered ${response.statusCode}`)),
+      );
+    })
+      .on('error', reject)
+      .end();
+  });
+
+const main = async (): Promise<void> => {
+  if (values.help) return console.log(usage);
+  const directory = mkdtempSync(join(tmpdir(), 'bench-explorer-'));
+  const path = join(directory, 'payments.db');
+  const startedAt = performance.now();
+  const hashes = await fill(path);
+  const seconds = (performance.now() - startedAt) / 1_000;
+  console.log(
+    `${TRANSFERS} transfers in ${Math.ceil(TRANSFERS / BLOCK)} blocks filled in ${seconds.toFixed(0)} s (${Math.round(TRANSFERS / seconds)}/s)`,
+  );
+  const broker = await findBroker({ dataDir: directory, log: () => {} });
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const service = fork(join(import.meta.dirname, '../services/payments/src/main.ts'), {
+    env: {
+      ...process.env,
+      NODE_ENV: 'development',
+      LOG_LEVEL: 'error',
+      SECRET_KEY: 'a-secret-for-tests-only-0123456789abcdef',
+      REDIS_URL: broker.url,
+      PORT: String(port),
+      DATABASE_URL: `sqlite:///${path}`,
+    },
+  });
+  try {
+    for (;;) {
+      const isUp = await get(url, '/health').then(
+        () => true,
+        () => false,
+      );
+      if (isUp) break;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    const any = (below: number) => 1 + Math.floor(Math.random() * below);
+    const blocks = Math.ceil(TRANSFERS / BLOCK);
+    const deep = () => `cursor=${toCursor(any(TRANSFERS))}`;
+    const hash = () => hashes[Math.floor(Math.random() * hashes.length)];
+    const busy = ledgerAddress(users[0] as string);
+    const someone = () => ledgerAddress(userOf(any(TRANSFERS)));
+    const base = '/v1/explorer';
+    const pages: Record<string, () => string> = {
+      'reference: /health': () => '/health',
+      'blocks, first page': () => `${base}/blocks`,
+      'blocks, 500 anywhere': () => `${base}/blocks?limit=500&cursor=${toCursor(any(blocks))}`,
+      'one block': () => `${base}/blocks/${any(blocks) - 1}`,
+      'transactions, first page': () => `${base}/transactions`,
+      'transactions, anywhere': () => `${base}/transactions?${deep()}`,
+      'transactions, 500 anywhere': () => `${base}/transactions?limit=500&${deep()}`,
+      'transactions, 500 anywhere, oldest first, with proofs': () =>
+        `${base}/transactions?limit=500&order=oldest&proofs=true&${deep()}`,
+      'transactions of one block': () => `${base}/transactions?limit=500&block=${any(blocks) - 1}`,
+      'transactions of someone': () => `${base}/transactions?address=${someone()}`,
+      'transactions of the busy one, anywhere': () => `${base}/transactions?address=${busy}&${deep()}`,
+      'transactions of the mint, 500 anywhere': () =>
+        `${base}/transactions?limit=500&address=${SYSTEM_ADDRESSES.mint}&${deep()}`,
+      'one transaction': () => `${base}/transactions/${hash()}`,
+      'one proof': () => `${base}/transactions/${hash()}/proof`,
+      'addresses, first page': () => `${base}/addresses`,
+      'addresses, 500 anywhere': () => `${base}/addresses?limit=500&cursor=${toCursor(any(USERS))}`,
+      'addresses of users, 500 anywhere': () =>
+        `${base}/addresses?limit=500&kind=user&cursor=${toCursor(any(USERS))}`,
+      'one address': () => `${base}/addresses/${someone()}`,
+      'the mint': () => `${base}/addresses/${SYSTEM_ADDRESSES.mint}`,
+    };
+    console.log(`${'page'.padEnd(56)}${'p50'.padStart(8)}${'p99'.padStart(8)}${'max'.padStart(8)}  ms`);
+    let worst = 0;
+    for (const [name, path] of Object.entries(pages)) {
+      const times: number[] = [];
+      for (let i = 0; i < REQUESTS; i += 1) times.push(await get(url, path()));
+      const figures = [percentile(times, 0.5), percentile(times, 0.99), Math.max(...times)];
+      if (name.startsWith('reference') === false) worst = Math.max(worst, figures[1] as number);
+      console.log(`${name.padEnd(56)}${figures.map((ms) => ms.toFixed(1).padStart(8)).join('')}`);
+    }
+    console.log(
+      `worst p99 ${worst.toFixed(1)} ms, goal ${GOAL_MS} ms: ${worst <= GOAL_MS ? 'held' : 'missed'}`,
+    );
+    if (worst > GOAL_MS) process.exitCode = 1;
+  } finally {
+    const exited = new Promise((resolve) => service.once('exit', resolve));
+    service.kill('SIGTERM');
+    await exited;
+    await broker.stop();
+    rmSync(directory, { recursive: true, force: true });
+  }
+};
+
+await main();

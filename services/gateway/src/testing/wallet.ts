@@ -1,0 +1,4 @@
+import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts';
+
+/** A wallet of nobody, which signs as a person would. */
+export const newWallet = () => privateKeyToAccount(generatePrivateKey());

@@ -1,0 +1,155 @@
+import type { Reader, Trx } from '@aitbc/chassis';
+import { coinbase, mineHeader, parseHeader, SUBSIDY_SATS } from './blocks.ts';
+import { FAUCET_SCRIPT } from './keys.ts';
+import {
+  addBlock,
+  addTransaction,
+  blockTransactions,
+  dropBlock,
+  dropTransactions,
+  findOutput,
+  findTip,
+  findTransaction,
+  mempool,
+  nextMempoolPosition,
+  placeTransaction,
+  shiftMempool,
+  withDescendants,
+} from './store.ts';
+import { checkInput, NO_TXID, parseTransaction, type Tx } from './transactions.ts';
+
+/** Blocks until a reward may be spent. */
+export const COINBASE_MATURITY = 100;
+/** Mined at the beginning, so that the faucet has ten spendable rewards. */
+const FIRST_BLOCKS = COINBASE_MATURITY + 10;
+/** The first second of regtest. */
+const GENESIS_TIME_S = 1_296_688_602;
+/** What a node relays at the least, in satoshis a virtual byte. */
+const FEE_RATE_MIN = 1;
+const DUST_SATS = 546;
+const WITNESS_DUST_SATS = 294;
+
+/** A transaction that no node would take; the code is that of Bitcoin Core's RPC. */
+export class Rejected extends Error {
+  readonly code: number;
+  constructor(message: string, code = -26) {
+    super(message);
+    this.code = code;
+  }
+}
+const MISSING_INPUTS = -25;
+
+const dustOf = (script: string): number =>
+  script.startsWith('6a') ? 0 : /^(00|5[1-9a-f]|60)/.test(script) ? WITNESS_DUST_SATS : DUST_SATS;
+
+const isMature = (place: { height: number | null; position: number }, tipHeight: number): boolean =>
+  place.height === null || place.position > 0 || tipHeight + 1 - place.height >= COINBASE_MATURITY;
+
+/**
+ * Takes a transaction into the mempool, by the rules: its inputs exist, are mature and signed for, and no money is made.
+ * One that spends what a waiting one spends takes its place if it pays more (BIP 125).
+ * @throws Rejected
+ */
+export const acceptTransaction = (trx: Trx, raw: Uint8Array): Tx => {
+  let tx: Tx;
+  try {
+    tx = parseTransaction(raw);
+  } catch {
+    throw new Rejected('TX decode failed', -22);
+  }
+  if (findTransaction(trx, tx.txid) !== undefined) return tx;
+  if (tx.is_coinbase) throw new Rejected('coinbase');
+  const outpoints = new Set(tx.inputs.map((input) => `${input.txid}:${input.vout}`));
+  if (outpoints.size !== tx.inputs.length) throw new Rejected('bad-txns-inputs-duplicate');
+
+  const tipHeight = findTip(trx)?.height ?? 0;
+  const conflicts = new Set<string>();
+  let inSats = 0;
+  for (const [index, input] of tx.inputs.entries()) {
+    const spent = findOutput(trx, input.txid, input.vout);
+    if (spent === undefined) throw new Rejected('bad-txns-inputs-missingorspent', MISSING_INPUTS);
+    if (!isMature(spent, tipHeight)) throw new Rejected('bad-txns-premature-spend-of-coinbase');
+    if (spent.spent_by !== null) {
+      if (findTransaction(trx, spent.spent_by)?.height !== null)
+        throw new Rejected('bad-txns-inputs-missingorspent', MISSING_INPUTS);
+      for (const txid of withDescendants(trx, spent.spent_by)) conflicts.add(txid);
+    }
+    const wrong = checkInput(tx, index, spent);
+    if (wrong !== null) throw new Rejected(`mandatory-script-verify-flag-failed (${wrong})`);
+    inSats += spent.value_sats;
+  }
+  const outSats = tx.outputs.reduce((sum, output) => sum + output.value_sats, 0);
+  if (tx.outputs.some((output) => output.value_sats < dustOf(output.script))) throw new Rejected('dust');
+  const fee = inSats - outSats;
+  if (fee < 0) throw new Rejected('bad-txns-in-belowout');
+  if (fee < tx.vsize * FEE_RATE_MIN) throw new Rejected('min relay fee not met');
+  const replaced = [...conflicts].map((txid) => findTransaction(trx, txid));
+  const replacedFees = replaced.reduce((sum, each) => sum + (each?.fee_sats ?? 0), 0);
+  if (conflicts.size > 0 && fee < replacedFees + tx.vsize * FEE_RATE_MIN)
+    throw new Rejected('insufficient fee, rejecting replacement');
+
+  dropTransactions(trx, [...conflicts]);
+  addTransaction(trx, tx, fee, null, nextMempoolPosition(trx));
+  return tx;
+};
+
+const mineOne = (trx: Trx, timeS: number, only: ReadonlySet<string> | null): string => {
+  const tip = findTip(trx);
+  const height = tip === undefined ? 0 : tip.height + 1;
+  const left = new Set<string>();
+  const chosen = mempool(trx).filter(({ tx }) => {
+    const isFree = !tx.inputs.some((input) => left.has(input.txid));
+    if (isFree && (only === null || only.has(tx.txid))) return true;
+    left.add(tx.txid);
+    return false;
+  });
+  const fees = chosen.reduce((sum, each) => sum + each.fee_sats, 0);
+  const txs = chosen.map((each) => each.tx);
+  const reward = parseTransaction(coinbase(height, SUBSIDY_SATS + fees, FAUCET_SCRIPT, txs));
+  const header = mineHeader(tip?.hash ?? NO_TXID, [reward.txid, ...txs.map((tx) => tx.txid)], timeS);
+  const { hash } = parseHeader(header);
+  addBlock(trx, { height, hash, header, time_s: timeS });
+  addTransaction(trx, reward, 0, height, 0);
+  for (const [index, tx] of txs.entries()) placeTransaction(trx, tx.txid, height, index + 1);
+  return hash;
+};
+
+/**
+ * Mines blocks with what waits in the mempool, the rewards going to the faucet.
+ * @param options.only takes these transactions alone, where their parents are in the chain too
+ * @returns their hashes
+ */
+export const mine = (
+  trx: Trx,
+  options: { blocks: number; nowMs: number; only?: readonly string[] },
+): string[] => {
+  const only = options.only === undefined ? null : new Set(options.only);
+  return Array.from({ length: options.blocks }, () => {
+    const previousS = findTip(trx)?.time_s ?? 0;
+    return mineOne(trx, Math.max(previousS + 1, Math.floor(options.nowMs / 1_000)), only);
+  });
+};
+
+/** Takes the last blocks back. Their transactions wait in the mempool again; what spent a lost reward is gone. */
+export const disconnect = (trx: Trx, blocks: number): void => {
+  for (let count = 0; count < blocks; count += 1) {
+    const tip = findTip(trx);
+    if (tip === undefined || tip.height === 0) return;
+    const [reward, ...rest] = blockTransactions(trx, tip.height);
+    shiftMempool(trx, rest.length);
+    for (const [index, { tx }] of rest.entries()) placeTransaction(trx, tx.txid, null, index + 1);
+    if (reward !== undefined) dropTransactions(trx, withDescendants(trx, reward.tx.txid));
+    dropBlock(trx, tip.height);
+  }
+};
+
+/** Makes the chain where there is none: the same blocks everywhere, long before any invoice. */
+export const beginChain = (trx: Trx): void => {
+  if (findTip(trx) !== undefined) return;
+  for (let height = 0; height <= FIRST_BLOCKS; height += 1)
+    mine(trx, { blocks: 1, nowMs: (GENESIS_TIME_S + height * 600) * 1_000, only: [] });
+};
+
+/** May the output be spent in the next block? */
+export const isSpendable = (reader: Reader, output: { height: number | null; position: number }): boolean =>
+  isMature(output, findTip(reader)?.height ?? 0);

@@ -1,0 +1,166 @@
+import type { Handlers, Store } from '@aitbc/chassis';
+import {
+  type Caller,
+  CONFIRMATIONS,
+  type exchangeRoutes,
+  fromMinor,
+  fromSats,
+  INVOICE_SATS_MIN,
+  invalidField,
+  MAX_AMOUNT,
+  notFound,
+  Problem,
+  toSats,
+} from '@aitbc/contracts';
+import { waitFor } from '../wait.ts';
+import { mine, Rejected } from './chain/chain.ts';
+import { pay } from './chain/faucet.ts';
+import { findTip } from './chain/store.ts';
+import { createInvoice, prepareAddress } from './commands/create.ts';
+import { LOOK } from './commands/observe.ts';
+import type { ExchangeDeps } from './deps.ts';
+import { inverseRate } from './domain/amounts.ts';
+import { findInvoice, type Invoice, invoiceTopic, listInvoices } from './store/invoices.ts';
+import { qrDataUri } from './uri.ts';
+import { toExchangePayment, toExchangeStatus } from './views.ts';
+import { scriptOf } from './wallet.ts';
+
+type Routes = typeof exchangeRoutes;
+type DevRoutes = Pick<Routes, 'devBitcoinSend' | 'devBitcoinMine'>;
+type PublicRoutes = Omit<Routes, keyof DevRoutes>;
+
+/** A missing setting does not mend itself. */
+const RETRY_SECONDS = 600;
+
+const visible = (caller: Caller, invoice: Invoice | undefined): Invoice => {
+  if (invoice === undefined || (invoice.account_id !== caller.account_id && !caller.scopes.includes('admin')))
+    throw notFound('payment');
+  return invoice;
+};
+
+const cursorOf = (id: string): string => Buffer.from(id).toString('base64url');
+const idIn = (cursor: string | undefined): string | undefined => {
+  if (cursor === undefined) return undefined;
+  const id = Buffer.from(cursor, 'base64url').toString();
+  if (!/^[0-9a-f-]{36}$/.test(id)) throw invalidField('query.cursor', 'is not a cursor of this list');
+  return id;
+};
+
+export const createExchangeHandlers = (store: Store, deps: ExchangeDeps): Handlers<PublicRoutes> => {
+  const { read } = store;
+  return {
+    exchangeCreate: async (context) => {
+      prepareAddress(read, deps);
+      const reply = await context.write((trx) => ({
+        status: 201,
+        body: {
+          ...toExchangePayment(createInvoice(trx, deps, context.caller.account_id, context.body)),
+          qr: '',
+        },
+      }));
+      // Drawn outside the transaction, and not kept with the answer: it is the URI once more.
+      return { ...reply, body: { ...reply.body, qr: qrDataUri(reply.body.uri) } };
+    },
+    exchangeStatus: async ({ caller, params, query, signal }) => {
+      const { payment_id } = params;
+      const invoice = visible(caller, findInvoice(read, payment_id));
+      if (query.wait_seconds > 0 && invoice.credited_at_ms === null) {
+        await waitFor(
+          store,
+          invoiceTopic(payment_id),
+          () => findInvoice(read, payment_id)?.version !== invoice.version || undefined,
+          { withinMs: query.wait_seconds * 1_000, signal },
+        );
+      }
+      return { status: 200, body: toExchangeStatus(read, findInvoice(read, payment_id) as Invoice) };
+    },
+    exchangeList: ({ caller, query }) => {
+      const rows = listInvoices(read, {
+        account_id: caller.account_id,
+        status: query.status,
+        before: idIn(query.cursor),
+        limit: query.limit + 1,
+      });
+      const items = rows.slice(0, query.limit);
+      const last = items.at(-1);
+      return {
+        status: 200,
+        body: {
+          items: items.map((invoice) => toExchangeStatus(read, invoice)),
+          next_cursor: rows.length > query.limit && last !== undefined ? cursorOf(last.id) : null,
+        },
+      };
+    },
+    exchangeRates: () => ({
+      status: 200,
+      body: {
+        btc_to_aitbc: fromMinor(deps.rateMinor),
+        aitbc_to_btc: inverseRate(deps.rateMinor),
+        fee_percent: 0,
+        min_btc: fromSats(INVOICE_SATS_MIN),
+        max_aitbc: MAX_AMOUNT,
+        confirmations: [...CONFIRMATIONS],
+        expires_in_seconds: deps.invoiceMs / 1_000,
+        network: deps.network,
+      },
+    }),
+  };
+};
+
+/** Where bitcoin is not taken: every route says so. */
+export const createClosedHandlers = (missing: string): Handlers<PublicRoutes> => {
+  const refuse = (): never => {
+    throw new Problem(
+      'SERVICE_UNAVAILABLE',
+      `Bitcoin is not taken here: the operator has not configured ${missing}.`,
+      { retryAfterSeconds: RETRY_SECONDS },
+    );
+  };
+  return { exchangeCreate: refuse, exchangeStatus: refuse, exchangeList: refuse, exchangeRates: refuse };
+};
+
+/** Drive the local chain. */
+export const createDevHandlers = (deps: ExchangeDeps): Handlers<DevRoutes> => ({
+  devBitcoinSend: (context) => {
+    const { body, caller } = context;
+    return context.write((trx) => {
+      const invoice =
+        body.payment_id === undefined ? null : visible(caller, findInvoice(trx, body.payment_id));
+      const address = invoice?.address ?? body.address ?? '';
+      const script = invoice?.script ?? scriptOf(address, deps.network);
+      if (script === null) throw invalidField('address', `is not an address on ${deps.network}`);
+      const sats =
+        body.btc_amount !== undefined
+          ? toSats(body.btc_amount)
+          : invoice === null
+            ? 0
+            : toSats(toExchangeStatus(trx, invoice).remaining);
+      if (sats <= 0) throw invalidField('btc_amount', 'is required: nothing is missing');
+      try {
+        const { tx, fee_sats } = pay(trx, { script, sats });
+        trx.notify(LOOK);
+        return {
+          status: 201,
+          body: { txid: tx.txid, address, btc_amount: fromSats(sats), fee_btc: fromSats(fee_sats) },
+        };
+      } catch (error) {
+        if (error instanceof Rejected)
+          throw invalidField('btc_amount', `the network refuses: ${error.message}`);
+        throw error;
+      }
+    });
+  },
+  devBitcoinMine: (context) =>
+    context.write((trx) => {
+      const block_hashes = mine(trx, { blocks: context.body.blocks, nowMs: deps.now() });
+      trx.notify(LOOK);
+      return { status: 201, body: { height: findTip(trx)?.height ?? 0, block_hashes } };
+    }),
+});
+
+export const createNoDevHandlers = (): Handlers<DevRoutes> => {
+  const refuse = (): never => {
+    throw new Problem('NOT_FOUND', 'No such route.');
+  };
+  return { devBitcoinSend: refuse, devBitcoinMine: refuse };
+};
