@@ -14,6 +14,7 @@ import {
   must,
   passes,
   registerMiner,
+  STARTING_MS,
   startCoordinator,
 } from './coordinator.ts';
 
@@ -113,10 +114,12 @@ beforeEach(async () => {
   folder = scratchDirectory();
   await start();
   await credit();
-});
+}, STARTING_MS);
 afterEach(() => stop());
 
-test('an older payments file beside newer others: the gap is reported, nothing is paid twice, new work flows', async () => {
+test('an older payments file beside newer others: the gap is reported, nothing is paid twice, new work flows', {
+  timeout: 120_000,
+}, async () => {
   await payFor(['before 1', 'before 2', 'before 3']);
   const { output, copies } = await backUp();
   const files = readdirSync(copies).sort();
@@ -150,7 +153,9 @@ test('an older payments file beside newer others: the gap is reported, nothing i
   expect((await verifyLedger({ url: coordinator.url, from: 0 })).wrong).toBeNull();
 });
 
-test('an older jobs file beside newer others: what it forgot is reported, what it runs again is not paid again', async () => {
+test('an older jobs file beside newer others: what it forgot is reported, what it runs again is not paid again', {
+  timeout: 120_000,
+}, async () => {
   await payFor(['before 1', 'before 2']);
   // Paid for and waiting in the copy; done and paid by the time the copy comes back.
   await endPlay();

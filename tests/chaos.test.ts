@@ -5,7 +5,15 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { verifyLedger } from '../scripts/verify.ts';
 import { every, nothingPlayed, persist, playMiner, repeated } from './careful.ts';
-import { accountOf, type Coordinator, must, passes, registerMiner, startCoordinator } from './coordinator.ts';
+import {
+  accountOf,
+  type Coordinator,
+  must,
+  passes,
+  registerMiner,
+  STARTING_MS,
+  startCoordinator,
+} from './coordinator.ts';
 
 /** The same seed makes the same schedule; what the processes make of it still depends on the machine. */
 const SEED = Number(process.env.CHAOS_SEED ?? Math.floor(Math.random() * 2 ** 31));
@@ -29,10 +37,10 @@ beforeAll(async () => {
   coordinator = await startCoordinator({ dispatchers: 2, ownBroker: true });
   redis = new Redis(coordinator.stack.broker.url, { maxRetriesPerRequest: 0 });
   redis.on('error', () => {});
-});
+}, STARTING_MS);
 afterAll(async () => {
-  redis.disconnect();
-  await coordinator.stop();
+  redis?.disconnect();
+  await coordinator?.stop();
 });
 
 /** mulberry32: small, seeded, good enough to choose victims. */

@@ -27,6 +27,9 @@ export interface Coordinator {
   stop(): Promise<void>;
 }
 
+/** For the hook that starts it: nine processes; ten seconds on two idle cores, more on busy ones. */
+export const STARTING_MS = 120_000;
+
 /** Nobody is to be slowed down here but by a test of the limits. */
 const UNLIMITED = {
   RATE_LIMIT_CLIENT_PER_MINUTE: '10000000',

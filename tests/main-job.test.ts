@@ -11,6 +11,7 @@ import {
   passes,
   refusal,
   registerMiner,
+  STARTING_MS,
   startCoordinator,
   takeWork,
 } from './coordinator.ts';
@@ -26,8 +27,8 @@ beforeAll(async () => {
   coordinator = await startCoordinator({ dispatchers: 2, demoMiner: true });
   ({ client, miner } = coordinator);
   minerId = (await registerMiner(miner, { name: 'played' })).id;
-});
-afterAll(() => coordinator.stop());
+}, STARTING_MS);
+afterAll(() => coordinator?.stop());
 
 const submit = async (input: string, more: object = {}) =>
   must(await client.call(jobs.submit, { body: embedding(input, more) }));

@@ -9,6 +9,7 @@ import {
   passes,
   refusal,
   registerMiner,
+  STARTING_MS,
   startCoordinator,
   type Work,
 } from './coordinator.ts';
@@ -26,8 +27,8 @@ let coordinator: Coordinator;
 beforeAll(async () => {
   // A voting day and the day of the timelock take a second each.
   coordinator = await startCoordinator({ dispatchers: 2, env: { BUSINESS_TIME_SCALE: '86400' } });
-});
-afterAll(() => coordinator.stop());
+}, STARTING_MS);
+afterAll(() => coordinator?.stop());
 
 /** Half a minute of silence is the default; token holders may have less, and this test is shorter for it. */
 const voteForSilence = async (seconds: number) => {

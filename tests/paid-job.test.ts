@@ -19,6 +19,7 @@ import {
   passes,
   refusal,
   registerMiner,
+  STARTING_MS,
   startCoordinator,
   takeWork,
 } from './coordinator.ts';
@@ -34,8 +35,8 @@ beforeAll(async () => {
   payer = await coordinator.newAccount(['client']);
   owner = await coordinator.newAccount(['miner']);
   minerId = (await registerMiner(owner.caller, { price_per_job: 0.5 })).id;
-});
-afterAll(() => coordinator.stop());
+}, STARTING_MS);
+afterAll(() => coordinator?.stop());
 
 const credit = (account_id: string, amount: number) =>
   eventually(async () =>

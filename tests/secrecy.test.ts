@@ -12,6 +12,7 @@ import {
   passes,
   refusal,
   registerMiner,
+  STARTING_MS,
   startCoordinator,
   takeWork,
 } from './coordinator.ts';
@@ -47,7 +48,7 @@ beforeAll(async () => {
   monitor = await new Redis(coordinator.stack.broker.url).monitor();
   monitor.on('monitor', (_time: string, args: string[]) => commands.push(args.join(' ')));
   await tellStory();
-});
+}, STARTING_MS);
 afterAll(async () => {
   monitor?.disconnect();
   redis?.disconnect();

@@ -227,7 +227,7 @@ test('after its attempts a message waits for an operator, who replays or drops i
   const [first, second] = listed.body.items as [{ id: string }, { id: string }];
   // Replayed while the cause is there, it comes back to the operator.
   await call(admin, { id: first.id, action: 'replay' });
-  await eventually(() => deadLetters(jobs).find(({ id }) => id === first.id)?.retry_at_ms !== null);
+  await eventually(() => deadLetters(jobs).find(({ id }) => id === first.id)?.retry_at_ms === null);
   isHealed = true;
   expect(await call(admin, { id: first.id, action: 'replay' })).toMatchObject({ status: 200 });
   await eventually(() => deadLetters(jobs).length === 1);

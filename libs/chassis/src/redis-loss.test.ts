@@ -9,11 +9,12 @@ import {
   someone,
 } from '@aitbc/testing';
 import { Redis } from 'ioredis';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { ready, spawnStandIn } from './testing-processes/child.ts';
 import { effectsOf, standInRoutes, startStandIn } from './testing-processes/stand-in.ts';
 
 // Redis holds hints, SQLite holds facts: whatever happens to Redis, each message has exactly one effect.
+vi.setConfig({ testTimeout: 60_000 });
 
 type StandIn = Awaited<ReturnType<typeof startStandIn>>;
 const client = someone(['client']);
@@ -60,7 +61,7 @@ const unacknowledged = async (url: string) => {
 const settled = async (jobs: StandIn, payments: StandIn) => {
   await eventually(
     async () => (await unacknowledged(jobs.url)) + (await unacknowledged(payments.url)) === 0,
-    { withinMs: 20_000, everyMs: 100 },
+    { withinMs: 40_000, everyMs: 100 },
   );
   const once = new Map(said.map((id) => [id, 1]));
   expect(effectsOf(payments.store, 'jobs.submitted')).toEqual(once);

@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import { connect } from 'node:net';
-import { newId, routes } from '@aitbc/contracts';
+import { allRoutes, newId, routes } from '@aitbc/contracts';
 import { eventually, openPeers } from '@aitbc/testing';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { KEYS, startTestGateway, type TestGateway } from './testing/gateway.ts';
@@ -321,6 +321,76 @@ describe('operations', () => {
     expect(answer).toMatch(/^HTTP\/1\.1 503 /);
     expect(answer).toMatch(/retry-after: 1\r\n/i);
     expect(answer).toContain('"code":"SERVICE_UNAVAILABLE"');
+  });
+});
+
+describe('the queue dashboard', () => {
+  const basic = (password: string) => ({
+    authorization: `Basic ${Buffer.from(`operator:${password}`).toString('base64')}`,
+  });
+
+  test('is shown to an admin key, as a header or as a password', async () => {
+    for (const headers of [{ 'x-api-key': KEYS.admin }, basic(KEYS.admin)] as Record<string, string>[]) {
+      const response = await get('/admin/queues', headers);
+      const page = await response.text();
+      expect([response.status, page]).toEqual([200, expect.stringContaining('AITBC mailboxes')]);
+      expect(response.headers.get('www-authenticate')).toBeNull();
+    }
+    const queues = await get('/admin/queues/api/queues', basic(KEYS.admin));
+    expect(await queues.text()).toContain('payments-inbox');
+  });
+
+  test('is shown to nobody else', async () => {
+    const asked = await get('/admin/queues');
+    expect([asked.status, asked.headers.get('www-authenticate')]).toEqual([
+      401,
+      'Basic realm="AITBC operators", charset="UTF-8"',
+    ]);
+    for (const path of ['/admin/queues', '/admin/queues/api/queues', '/admin/queues/static/favicon.ico']) {
+      expect((await get(path)).status).toBe(401);
+      expect((await get(path, basic('no-such-key-anywhere'))).status).toBe(401);
+      expect((await get(path, basic(KEYS.client))).status).toBe(403);
+    }
+    expect((await get('/admin/queuesX', basic(KEYS.admin))).status).toBe(404);
+  });
+
+  test('lets nobody change anything', async () => {
+    for (const method of ['PUT', 'POST', 'DELETE', 'PATCH']) {
+      const path = '/admin/queues/api/queues/jobs-inbox/empty';
+      const response = await get(path, basic(KEYS.admin), { method });
+      expect([method, response.status]).toEqual([method, 405]);
+    }
+  });
+});
+
+describe('the documents', () => {
+  test('are OpenAPI 3.1 of every contract, the same bytes for the same tag', async () => {
+    const response = await get('/openapi.json');
+    const document = (await response.json()) as { openapi: string; paths: Record<string, object> };
+    expect(document.openapi).toBe('3.1.0');
+    const operations = Object.values(document.paths).flatMap((path) => Object.keys(path));
+    const published = allRoutes.filter((route) => route.internal !== true);
+    expect(operations.length).toBe(published.length + 3);
+    const again = await get('/openapi.json', { 'if-none-match': response.headers.get('etag') as string });
+    expect(again.status).toBe(304);
+  });
+
+  test.each(['/docs', '/redoc'])('%s names no other host and is held to this one', async (path) => {
+    const response = await get(path);
+    const policy = response.headers.get('content-security-policy') ?? '';
+    expect(policy).toContain("default-src 'none'; script-src 'self';");
+    expect(policy).not.toMatch(/https?:|\*|unsafe-eval/);
+    const page = await response.text();
+    expect(page).not.toMatch(/https?:\/\//);
+    const files = [...page.matchAll(/(?:src|href)="([^"]+)"/g)].map((match) => match[1] as string);
+    expect(files.length).toBeGreaterThan(2);
+    for (const file of files) expect([file, (await get(file)).status]).toEqual([file, 200]);
+  });
+
+  test('serve no file but their own', async () => {
+    for (const path of ['/docs/', '/docs/assets/', '/docs/assets/package.json', '/docs/assets/constructor']) {
+      expect([path, (await get(path)).status]).toEqual([path, 404]);
+    }
   });
 });
 

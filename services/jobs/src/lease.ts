@@ -1,4 +1,4 @@
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, createSecretKey, timingSafeEqual } from 'node:crypto';
 
 /** Who may report on a job: the holder of this attempt. */
 export interface Lease {
@@ -18,8 +18,9 @@ const writeUuid = (id: string, into: Buffer, at: number): void => {
 const readUuid = (from: Buffer, at: number): string =>
   from.toString('hex', at, at + UUID_BYTES).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 
-/** @param key from `deriveKey(SECRET_KEY, 'lease')` */
-export const createLeases = (key: Buffer) => {
+/** @param secret from `deriveKey(SECRET_KEY, 'lease')` */
+export const createLeases = (secret: Buffer) => {
+  const key = createSecretKey(secret);
   const mac = (body: Buffer): Buffer =>
     createHmac('sha256', key).update(body).digest().subarray(0, MAC_BYTES);
   return {

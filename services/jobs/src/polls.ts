@@ -10,6 +10,12 @@ const REOFFER_AFTER_MS = 2_000;
 /** ...but no more than this many a second over all: ten thousand idle miners must stay idle. */
 const REOFFERS_PER_SECOND = 500;
 
+/** A job leased to the miner of a poll, with what it needs to run it. */
+export interface Leased {
+  readonly job: JobRow;
+  readonly parameters: string;
+}
+
 export interface Poll {
   readonly id: string;
   readonly minerId: string;
@@ -18,7 +24,7 @@ export interface Poll {
   /** Slots the dispatchers know of; 0 when they know nothing of this poll. */
   offered: number;
   offeredAtMs: number;
-  readonly answer: (jobs: readonly JobRow[]) => void;
+  readonly answer: (jobs: readonly Leased[]) => void;
 }
 
 /**
@@ -96,7 +102,7 @@ export const createPolls = (options: {
       wanted: number,
       waitMs: number,
       signal: AbortSignal,
-    ): Promise<readonly JobRow[]> =>
+    ): Promise<readonly Leased[]> =>
       new Promise((resolve) => {
         const poll: Poll = {
           id: newId(),
@@ -123,7 +129,7 @@ export const createPolls = (options: {
       }),
 
     /** Hands over what was leased. @returns false when the poll ended meanwhile: the jobs must go back. */
-    deliver: (poll: Poll, jobs: readonly JobRow[]): boolean => {
+    deliver: (poll: Poll, jobs: readonly Leased[]): boolean => {
       if (!remove(poll)) return false;
       poll.answer(jobs);
       return true;

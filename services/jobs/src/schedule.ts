@@ -3,7 +3,7 @@ import { expire, timeOut } from './commands/end.ts';
 import { reportSeen } from './commands/miners.ts';
 import type { IndexSync } from './index-sync.ts';
 import { removeLane } from './store/fleet.ts';
-import { expiredJobs, hasUnended, timedOutJobs } from './store/jobs.ts';
+import { expiredJobs, hasWaiting, timedOutJobs } from './store/jobs.ts';
 import type { Work } from './work.ts';
 
 /** One transaction ends so many: some 10 ms in which nobody else writes. */
@@ -51,7 +51,7 @@ export const createSchedule = (work: Work, sync: IndexSync): Scheduled[] => [
       const unused = work.fleet
         .lanesUnusedSince(Date.now() - LANE_UNUSED_MS)
         .slice(0, LANES_LOOKED_AT)
-        .filter((lane) => !hasUnended(work.store.read, lane.id));
+        .filter((lane) => !hasWaiting(work.store.read, lane.id));
       if (unused.length === 0) return;
       await work.store.transact('jobs.lanes', (trx) => {
         for (const lane of unused) {

@@ -9,6 +9,7 @@ import { createFleet } from './fleet.ts';
 import { createHints } from './hints.ts';
 import { createIndexSync } from './index-sync.ts';
 import { createLeases } from './lease.ts';
+import { createLoad } from './load.ts';
 import { createJobMetrics } from './metrics.ts';
 import { createPolls } from './polls.ts';
 import { createSigner, type PublicJwk, toJwk } from './receipts.ts';
@@ -16,7 +17,7 @@ import { createHandlers } from './routes.ts';
 import { createSchedule } from './schedule.ts';
 import { createSeen } from './seen.ts';
 import { allLanes, allMiners } from './store/fleet.ts';
-import { countActive, countRunningOf } from './store/jobs.ts';
+import { countActive, countRunning } from './store/jobs.ts';
 import { ownSigningKey, receiptKeys, rememberKey } from './store/receipts.ts';
 import type { Work } from './work.ts';
 
@@ -62,8 +63,8 @@ export const startJobs = async (config: Config, fail: Fail) => {
         const epoch = Date.now();
         const fleet = createFleet();
         const hints = createHints({ redis, stream: `${store.stream}-hints`, log });
-        const runningOf = (minerId: string) => countRunningOf(store.read, minerId);
-        const polls = createPolls({ hints, fleet, runningOf, epoch });
+        const load = createLoad();
+        const polls = createPolls({ hints, fleet, runningOf: load.of, epoch });
         const stopping = new AbortController();
         const keys: Work['keys'] = { signer: undefined as never, jwks: [] };
         const work: Work = {
@@ -72,6 +73,7 @@ export const startJobs = async (config: Config, fail: Fail) => {
           fleet,
           hints,
           polls,
+          load,
           leases: createLeases(deriveKey(config.SECRET_KEY, 'lease')),
           seen: createSeen(),
           metrics: createJobMetrics(metrics, polls.size),
@@ -91,6 +93,7 @@ export const startJobs = async (config: Config, fail: Fail) => {
             Object.assign(keys, await loadKeys(store, config.RECEIPT_SIGNING_KEY));
             for (const lane of allLanes(store.read)) fleet.setLane(lane.id, lane.requirement, epoch);
             for (const miner of allMiners(store.read)) fleet.setMiner(miner);
+            for (const { miner_id, n } of countRunning(store.read)) load.add(miner_id, n);
             Object.assign(work.metrics.active, countActive(store.read));
           },
           stop: async () => {

@@ -2,6 +2,7 @@ import type { Parameters, Store } from '@aitbc/chassis';
 import type { Fleet } from './fleet.ts';
 import type { Hints } from './hints.ts';
 import type { Leases } from './lease.ts';
+import type { Load } from './load.ts';
 import type { JobMetrics } from './metrics.ts';
 import type { Polls } from './polls.ts';
 import type { PublicJwk, Signer } from './receipts.ts';
@@ -14,6 +15,7 @@ export interface Work {
   readonly fleet: Fleet;
   readonly hints: Hints;
   readonly polls: Polls;
+  readonly load: Load;
   readonly leases: Leases;
   readonly seen: Seen;
   readonly metrics: JobMetrics;

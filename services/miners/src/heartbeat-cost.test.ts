@@ -20,6 +20,7 @@ import { migrations } from '../migrations/index.ts';
 import { insertMiner } from './store.ts';
 
 const MINERS = 10_000;
+const BEATS = 4_000;
 const EVERY_SECONDS = 15;
 /** Twice the goal: other tests share the caches and cores, and CPU time grows with them. */
 const CORE_SHARE_MAX = 2 * 0.2;
@@ -64,7 +65,7 @@ const seed = async (url: string): Promise<{ id: string; account_id: string }[]> 
   return ids;
 };
 
-test('10,000 miners beating each 15 s: no write, a fifth of a core', async () => {
+test('10,000 miners beating each 15 s: no write, a fifth of a core', { timeout: 60_000 }, async () => {
   const directory = scratchDirectory();
   const port = await freePort();
   const env = serviceEnv('miners', directory, await scratchRedis());
@@ -111,14 +112,15 @@ test('10,000 miners beating each 15 s: no write, a fifth of a core', async () =>
     };
     const walBytes = () => statSync(join(directory, 'miners.db-wal')).size;
 
-    await beatAll(miners.slice(0, 2_000));
+    // A sample of the miners is enough for the cost of a beat; the first ones warm the compiler up.
+    await beatAll(miners.slice(0, 1_000));
     const before = { cpu: await cpuSeconds(), wal: walBytes() };
-    await beatAll(miners);
-    const perBeat = ((await cpuSeconds()) - before.cpu) / MINERS;
+    await beatAll(miners.slice(-BEATS));
+    const perBeat = ((await cpuSeconds()) - before.cpu) / BEATS;
     const coreShare = (perBeat * MINERS) / EVERY_SECONDS;
+    console.log(`${Math.round(perBeat * 1e6)} µs of CPU a beat, ${(coreShare * 100).toFixed(1)} % of a core`);
     expect(walBytes()).toBe(before.wal);
     expect(coreShare).toBeLessThan(CORE_SHARE_MAX);
-    console.log(`${Math.round(perBeat * 1e6)} µs of CPU a beat, ${(coreShare * 100).toFixed(1)} % of a core`);
   } finally {
     agent.destroy();
     const ended = once(child, 'exit');

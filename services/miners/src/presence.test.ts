@@ -15,7 +15,7 @@ import { register } from './commands.ts';
 import { createConsumers } from './consumers.ts';
 import { createRoster, type Roster } from './roster.ts';
 import { createFlush, createJudge } from './schedule.ts';
-import { allPresences, findMiner } from './store.ts';
+import { allPresences, attemptsOf, findMiner, forgetOld, inflightOf } from './store.ts';
 
 const TIMEOUT_MS = 30_000;
 const db = builder<ChassisTables>();
@@ -150,7 +150,7 @@ test('silence does not count while nobody could be heard: start, sleep, Redis aw
 });
 
 test('last seen reaches the file by the flush, in bounded batches, and only of those who were seen', async () => {
-  for (let index = 0; index < 600; index += 1) await enrol(`m${index}`);
+  await Promise.all(Array.from({ length: 600 }, (_, index) => enrol(`m${index}`)));
   nowMs += 5_000;
   const all = [...roster.all()];
   const loud = all.slice(0, 550);
@@ -197,4 +197,76 @@ test('an account has 1,000 miners at most; one that is long gone and idle makes 
   expect(status(ids[1] as string)).toBeUndefined();
   expect(roster.get(ids[1] as string)).toBeUndefined();
   expect(roster.count()).toBe(1_000);
+});
+
+const started = (job_id: string, miner_id: string, attempt = 1) =>
+  store.transact('test', (trx) =>
+    consumers['jobs.started'](trx, {
+      job_id,
+      miner_id,
+      miner_account_id: miner.account_id,
+      attempt,
+      deadline_at_ms: nowMs + 300_000,
+    }),
+  );
+const ended = (
+  job_id: string,
+  miner_id: string,
+  outcome: Payload<'jobs.attempt_ended'>['outcome'],
+  attempt = 1,
+) =>
+  store.transact('test', (trx) =>
+    consumers['jobs.attempt_ended'](trx, { job_id, miner_id, attempt, outcome }),
+  );
+
+test('others are told of a reputation that moved noticeably, not of each job', async () => {
+  const { id } = (await enrol('a')).miner;
+  for (let turn = 0; turn < 20; turn += 1) await ended(newId(), id, 'completed');
+  const risen = findMiner(store.read, id)?.announced_reputation;
+  expect(risen).toBeGreaterThan(0.8);
+  expect(told().length).toBeGreaterThan(1);
+  expect(told().length).toBeLessThan(5);
+  const before = told().length;
+  await ended(newId(), id, 'cancelled');
+  await ended(newId(), id, 'completed');
+  expect(told()).toHaveLength(before);
+  await ended(newId(), id, 'lost');
+  await ended(newId(), id, 'lost');
+  expect(told().length).toBeGreaterThan(before);
+  expect(told().map(({ revision }) => revision)).toEqual(told().map((_, index) => index + 1));
+  expect(findMiner(store.read, id)).toMatchObject({ jobs_completed: 21, jobs_lost: 2, jobs_failed: 0 });
+});
+
+test('of a miner or job that nobody knows here, nothing breaks and nothing is told', async () => {
+  await started(newId(), newId());
+  await ended(newId(), newId(), 'lost');
+  expect(told()).toEqual([]);
+});
+
+test('what is over is forgotten: reports soon, jobs taken away after a day, the lost end of one after its deadline', async () => {
+  const { id } = (await enrol('a')).miner;
+  const [done, taken, running] = [newId(), newId(), newId()] as [string, string, string];
+  await started(done, id);
+  await ended(done, id, 'completed');
+  await started(taken, id);
+  await ended(taken, id, 'lost');
+  await started(running, id);
+  const known = () => [done, taken, running].filter((job) => attemptsOf(store.read, job).length > 0);
+  const forget = () => store.transact('test', (trx) => forgetOld(trx, nowMs, 500));
+  expect(await forget()).toBe(0);
+  nowMs += 16 * 60_000;
+  expect(await forget()).toBe(1);
+  expect(known()).toEqual([taken, running]);
+  nowMs += 24 * 3_600_000;
+  expect(await forget()).toBe(2);
+  expect(known()).toEqual([]);
+  expect(inflightOf(store.read, id)).toBe(0);
+});
+
+test('a batch of what is forgotten is bounded', async () => {
+  const { id } = (await enrol('a')).miner;
+  for (let turn = 0; turn < 10; turn += 1) await ended(newId(), id, 'completed');
+  nowMs += 3_600_000;
+  const forget = () => store.transact('test', (trx) => forgetOld(trx, nowMs, 4));
+  expect([await forget(), await forget(), await forget(), await forget()]).toEqual([4, 4, 2, 0]);
 });

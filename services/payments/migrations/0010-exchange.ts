@@ -56,8 +56,8 @@ const statements = [
   `CREATE INDEX exchange_invoice_script ON exchange_invoice (script)`,
   `CREATE INDEX exchange_invoice_account ON exchange_invoice (account_id, id)`,
   `CREATE INDEX exchange_invoice_timer ON exchange_invoice (expires_at_ms) WHERE is_expired = 0`,
-  `CREATE INDEX exchange_invoice_watched ON exchange_invoice (status) WHERE credited_at_ms IS NULL`,
-  `CREATE INDEX exchange_invoice_looked ON exchange_invoice (looked_at_ms)`,
+  `CREATE INDEX exchange_invoice_watched ON exchange_invoice (status, looked_at_ms) WHERE credited_at_ms IS NULL`,
+  `CREATE INDEX exchange_invoice_resting ON exchange_invoice (expires_at_ms, looked_at_ms)`,
   `CREATE TRIGGER exchange_invoice_is_kept BEFORE DELETE ON exchange_invoice
      BEGIN SELECT RAISE(ABORT, 'invoices are never deleted'); END`,
   `CREATE TRIGGER exchange_invoice_stays
@@ -88,7 +88,7 @@ const statements = [
   `CREATE INDEX exchange_output_invoice ON exchange_output (invoice_id)`,
   `CREATE INDEX exchange_output_script ON exchange_output (script)`,
   `CREATE INDEX exchange_output_height ON exchange_output (block_height) WHERE block_height IS NOT NULL`,
-  `CREATE INDEX exchange_output_unconfirmed ON exchange_output (state) WHERE state IN ('mempool', 'reorged')`,
+  `CREATE INDEX exchange_output_state ON exchange_output (state)`,
   `CREATE TRIGGER exchange_output_is_kept BEFORE DELETE ON exchange_output
      BEGIN SELECT RAISE(ABORT, 'outputs are never deleted'); END`,
   `CREATE TRIGGER exchange_output_is_credited_once BEFORE UPDATE OF invoice_id, is_credited ON exchange_output

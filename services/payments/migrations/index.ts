@@ -1,4 +1,5 @@
 import type { Migrations } from '@aitbc/chassis';
 import { ledger } from './0001-ledger.ts';
+import { exchange } from './0010-exchange.ts';
 
-export const migrations: Migrations = { '0001-ledger': ledger };
+export const migrations: Migrations = { '0001-ledger': ledger, '0010-exchange': exchange };

@@ -1,4 +1,5 @@
 import { builder, hot, type Log, type Params, type Reader, type Scheduled, type Store } from '@aitbc/chassis';
+import { opaque } from './store/opaque.ts';
 import { ESCROWED } from './store/payments.ts';
 import type { Tables } from './tables.ts';
 
@@ -57,7 +58,7 @@ const compare = hot((p: Params<{ after: number; limit: number }>) =>
           .as('escrow_must_hold_minor'),
       ];
     })
-    .where('a.id', '>', p('after'))
+    .where('a.id', '>', opaque(p('after')))
     .orderBy('a.id')
     .limit(p('limit')),
 );

@@ -107,7 +107,6 @@ export const sealBlock = async (store: Store, signer: Signer, nowMs: number): Pr
     });
     announce(trx, header.height, timestamp_ms, deltas);
     shareFees(trx, header.height, rows, timestamp_ms);
-    trx.notify('block');
     failpoint('seal:before-commit');
     trx.afterCommit(() => failpoint('seal:after-commit'));
   });

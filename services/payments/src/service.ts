@@ -2,9 +2,11 @@ import { createParameters, type Fail, standUp } from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
 import { migrations } from '../migrations/index.ts';
 import { createAudit } from './audit.ts';
+import { creditFromMint } from './commands/mint.ts';
 import type { Deps } from './commands/resolve.ts';
 import type { Config } from './config.ts';
 import { createConsumers } from './consumers.ts';
+import { createExchange } from './exchange/index.ts';
 import { addGauges } from './gauges.ts';
 import { createHandlers } from './routes/index.ts';
 import { createSchedule, createSettler } from './schedule.ts';
@@ -21,16 +23,18 @@ export const startPayments = (config: Config, fail: Fail, now: () => number = Da
       routes: routes.payments,
       migrations,
       compose: ({ store, log, metrics }) => {
+        const exchange = createExchange({ config, store, log, metrics }, { now, creditFromMint });
         const deps: Deps = { parameters: createParameters(store, 'payments'), now };
         const signer = openSigner(store.read, config);
         const settler = createSettler(store, deps, log);
         const audit = createAudit(store, log);
         addGauges(metrics, store.read, audit.mismatches);
         return {
-          handlers: createHandlers(store, deps, signer),
+          handlers: createHandlers(store, deps, signer, exchange),
           consumers: createConsumers(deps),
-          schedule: [...createSchedule(store, deps, signer, settler), audit.schedule],
+          schedule: [...createSchedule(store, deps, signer, settler), audit.schedule, ...exchange.schedule],
           dependencies: {
+            ...exchange.dependencies,
             ledger: {
               required: false,
               check: () => (audit.mismatches() === 0 ? null : 'a balance does not agree with its transfers'),
@@ -39,8 +43,12 @@ export const startPayments = (config: Config, fail: Fail, now: () => number = Da
           start: async () => {
             await signer.keep(store);
             settler.start();
+            await exchange.start();
           },
-          stop: () => settler.stop(),
+          stop: async () => {
+            await exchange.stop();
+            await settler.stop();
+          },
         };
       },
     },

@@ -4,6 +4,7 @@ import { ADDRESS_PATTERN } from '../ledger.ts';
 import { Amount, AmountOut, CURRENCY } from '../money.ts';
 import { Page, PageQuery } from '../page.ts';
 import { defineRoute } from '../route.ts';
+import { exchangeRoutes } from './exchange.ts';
 import { PaymentStatus } from './jobs.ts';
 
 const Currency = z.literal(CURRENCY);
@@ -420,4 +421,5 @@ export const paymentsRoutes = {
       }),
     },
   }),
+  ...exchangeRoutes,
 } as const;

@@ -60,8 +60,8 @@ export const keepLane = (
 export const offerAfterCommit = (trx: Trx, work: Work, job: JobRow, nowMs: number): void => {
   const lane = work.fleet.lane(job.lane);
   if (lane !== undefined) lane.usedAtMs = nowMs;
-  else if (job.attempt > 0) {
-    // It ran so long that its lane was forgotten.
+  else if (job.events > 1) {
+    // It ran, or waited for its money, so long that its lane was forgotten.
     const requirement = requirementOf({
       job_type: job.job_type,
       parameters: JSON.parse(parametersOf(trx, job.seq)),
@@ -77,7 +77,10 @@ const leaseEnded = (trx: Trx, work: Work, job: JobRow, outcome: Outcome): void =
   const minerId = job.miner_id as string;
   send(trx, 'jobs.attempt_ended', { job_id: job.id, miner_id: minerId, attempt: job.attempt, outcome });
   if (outcome !== 'completed') work.metrics.attemptsLost.inc({ outcome });
-  trx.afterCommit(() => work.polls.freed(minerId));
+  trx.afterCommit(() => {
+    work.load.add(minerId, -1);
+    work.polls.freed(minerId);
+  });
 };
 
 /**

@@ -1,8 +1,8 @@
 import { sendAs, type Trx } from '@aitbc/chassis';
 import type { Payload } from '@aitbc/contracts';
+import type { Leased } from '../polls.ts';
 import { findMiner } from '../store/fleet.ts';
-import { addEvent, countRunningOf, findJob, startJob } from '../store/jobs.ts';
-import type { JobRow } from '../tables.ts';
+import { addEvent, countRunningOf, findJob, parametersOf, startJob } from '../store/jobs.ts';
 import type { Work } from '../work.ts';
 import { giveBack, offerJob } from './lifecycle.ts';
 
@@ -19,11 +19,11 @@ const offerAgain = (trx: Trx, work: Work, jobIds: readonly string[], reason: str
 };
 
 /** Puts leases back whose miner could not be told. */
-export const returnLeases = (work: Work, jobs: readonly JobRow[]): Promise<void> =>
+export const returnLeases = (work: Work, leases: readonly Leased[]): Promise<void> =>
   work.store.transact('jobs.give_back', (trx) => {
-    for (const leased of jobs) {
-      const job = findJob(trx, leased.id);
-      if (job?.attempt === leased.attempt) giveBack(trx, work, job, Date.now());
+    for (const leased of leases) {
+      const job = findJob(trx, leased.job.id);
+      if (job?.attempt === leased.job.attempt) giveBack(trx, work, job, Date.now());
     }
   });
 
@@ -43,7 +43,7 @@ export const startMatched = (trx: Trx, work: Work, match: Payload<'dispatch.matc
       ? Math.min(poll.wanted, miner.concurrency - countRunningOf(trx, poll.minerId))
       : 0;
   const nowMs = Date.now();
-  const started: JobRow[] = [];
+  const started: Leased[] = [];
   const left: string[] = [];
   for (const id of match.job_ids) {
     if (miner === undefined || started.length >= free) {
@@ -64,7 +64,7 @@ export const startMatched = (trx: Trx, work: Work, match: Payload<'dispatch.matc
       attempt: job.attempt,
       deadline_at_ms: job.deadline_at_ms as number,
     });
-    started.push(job);
+    started.push({ job, parameters: parametersOf(trx, job.seq) });
   }
   offerAgain(trx, work, left, 'miner_busy');
   if (started.length === 0) {
@@ -73,7 +73,8 @@ export const startMatched = (trx: Trx, work: Work, match: Payload<'dispatch.matc
   }
   trx.afterCommit(() => {
     const { active, queueWait, dispatchLatency } = work.metrics;
-    for (const job of started) {
+    work.load.add(poll.minerId, started.length);
+    for (const { job } of started) {
       active.pending -= 1;
       active.running += 1;
       queueWait.observe((nowMs - job.queued_at_ms) / 1_000);

@@ -18,8 +18,8 @@ import {
   type Verdict,
 } from '../commands/report.ts';
 import { returnLeases } from '../commands/start.ts';
-import { hasWaiting, parametersOf } from '../store/jobs.ts';
-import type { JobRow } from '../tables.ts';
+import type { Leased } from '../polls.ts';
+import { hasWaiting } from '../store/jobs.ts';
 import type { Work } from '../work.ts';
 
 /** A registration may still be on its way here when the first poll arrives. */
@@ -79,10 +79,10 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
     return late;
   };
 
-  const toItem = (job: JobRow) => ({
+  const toItem = ({ job, parameters }: Leased) => ({
     id: job.id,
     job_type: job.job_type,
-    parameters: JSON.parse(parametersOf(store.read, job.seq)) as Record<string, unknown>,
+    parameters: JSON.parse(parameters) as Record<string, unknown>,
     attempt: job.attempt,
     lease: work.leases.seal({
       job_id: job.id,

@@ -5,24 +5,24 @@ import type { EventRow, JobRow, Tables } from '../tables.ts';
 
 const db = builder<Tables>();
 
-type NewJob = Omit<
-  JobRow,
-  | 'seq'
-  | 'attempt'
-  | 'undelivered'
-  | 'miner_id'
-  | 'miner_account_id'
-  | 'progress'
-  | 'error_code'
-  | 'error_message'
-  | 'payment_id'
-  | 'report_attempt'
-  | 'report_sha256'
-  | 'events'
-  | 'started_at_ms'
-  | 'ended_at_ms'
-  | 'deadline_at_ms'
->;
+/** What every job begins with. */
+const NEW = {
+  attempt: 0,
+  undelivered: 0,
+  miner_id: null,
+  miner_account_id: null,
+  progress: 0,
+  error_code: null,
+  error_message: null,
+  payment_id: null,
+  report_attempt: null,
+  report_sha256: null,
+  events: 1,
+  started_at_ms: null,
+  ended_at_ms: null,
+  deadline_at_ms: null,
+} as const;
+type NewJob = Omit<JobRow, keyof typeof NEW | 'seq'>;
 
 const insert = hot((p: Params<NewJob>) =>
   db
@@ -41,18 +41,15 @@ const insert = hot((p: Params<NewJob>) =>
       timeout_ms: p('timeout_ms'),
       ttl_ms: p('ttl_ms'),
       max_attempts: p('max_attempts'),
-      attempt: 0,
-      undelivered: 0,
-      progress: 0,
+      ...NEW,
       payment_amount_minor: p('payment_amount_minor'),
       payment_status: p('payment_status'),
-      events: 1,
       created_at_ms: p('created_at_ms'),
       updated_at_ms: p('updated_at_ms'),
       queued_at_ms: p('queued_at_ms'),
       expires_at_ms: p('expires_at_ms'),
     })
-    .returningAll(),
+    .returning('seq'),
 );
 const insertParameters = hot((p: Params<Tables['job_parameters']>) =>
   db.insertInto('job_parameters').values({ job_seq: p('job_seq'), parameters: p('parameters') }),
@@ -98,7 +95,8 @@ export const addEvent = (
 export const jobTopic = (jobId: string): string => `job:${jobId}`;
 
 export const insertJob = (trx: Trx, job: NewJob, parameters: string, labels: readonly string[]): JobRow => {
-  const row = trx.get(insert, job) as JobRow;
+  const { seq } = trx.get(insert, job) as { seq: number };
+  const row: JobRow = { ...NEW, ...job, seq };
   trx.run(insertParameters, { job_seq: row.seq, parameters });
   for (const label of new Set(labels))
     trx.run(db.insertInto('job_label').values({ client_id: job.client_id, label, job_id: job.id }));
@@ -242,7 +240,7 @@ const end = hot(
       .where('seq', '=', p('seq'))
       .where('status', '=', p('from'))
       .where('attempt', '=', p('attempt'))
-      .returningAll(),
+      .returning('events'),
 );
 /** Ends a job as it stands in `job`. @returns undefined when it stands otherwise by now. */
 export const endJob = (
@@ -254,19 +252,27 @@ export const endJob = (
     report: Report | null;
     now_ms: number;
   },
-): JobRow | undefined =>
-  trx.get(end, {
-    seq: job.seq,
-    from: job.status,
-    attempt: job.attempt,
+): JobRow | undefined => {
+  const { now_ms: nowMs } = values;
+  const changes = {
     status: values.status,
     progress: values.status === 'completed' ? 1 : job.progress,
     error_code: values.error?.code ?? null,
     error_message: values.error?.message ?? null,
     report_attempt: values.report?.attempt ?? job.report_attempt,
     report_sha256: values.report?.sha256 ?? job.report_sha256,
-    now_ms: values.now_ms,
+  };
+  const found = trx.get(end, {
+    ...changes,
+    seq: job.seq,
+    from: job.status,
+    attempt: job.attempt,
+    now_ms: nowMs,
   });
+  if (found === undefined) return undefined;
+  const { events } = found;
+  return { ...job, ...changes, events, updated_at_ms: nowMs, ended_at_ms: nowMs, deadline_at_ms: null };
+};
 
 const progress = hot((p: Params<{ seq: number; attempt: number; progress: number; now_ms: number }>) =>
   db
@@ -384,6 +390,18 @@ const countOfMiner = hot((p: Params<{ miner_id: string }>) =>
 export const countRunningOf = (reader: Reader, minerId: string): number =>
   Number(reader.get(countOfMiner, { miner_id: minerId })?.n ?? 0);
 
+/** By miner; once, at the start. */
+export const countRunning = (reader: Reader): { miner_id: string; n: number }[] =>
+  reader
+    .all(
+      db
+        .selectFrom('job')
+        .select((eb) => ['miner_id', eb.fn.countAll<number>().as('n')])
+        .where('status', '=', sql.lit<JobStatus>('running'))
+        .groupBy('miner_id'),
+    )
+    .map((row) => ({ miner_id: row.miner_id as string, n: Number(row.n) }));
+
 export type WaitingJob = Pick<
   JobRow,
   'seq' | 'id' | 'lane' | 'client_id' | 'priority' | 'attempt' | 'queued_at_ms'
@@ -491,6 +509,3 @@ export const listJobsQuery = (filter: ListFilter, limit: number) => {
   if (filter.job_type !== undefined) query = query.where('job.job_type', '=', filter.job_type);
   return query;
 };
-
-/** Whether a job of this lane waits or runs, funded or not: by the partial indexes, for the lane's clean-up. */
-export const hasUnended = (reader: Reader, lane: string): boolean => hasWaiting(reader, lane);

@@ -391,8 +391,8 @@ describe('any course of bookings, timers and messages, doubled and in any order'
             if (what === 'answer') hear(pick % Math.max(1, answers.length));
             if (what === 'time') {
               now += [1, 1_000, 40_000, 10 * MINUTE, 70 * MINUTE][pick % 5] as number;
-              tick();
             }
+            if (what === 'tick') tick();
             if (what === 'release' && order !== undefined) release(trx, order, 'RELEASED_BY_BOOKER', at(now));
             if (what === 'break' && order !== undefined) release(trx, order, 'RELEASED_BY_OWNER', at(now));
             if (what === 'away' || what === 'back') {

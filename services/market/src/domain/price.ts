@@ -45,12 +45,8 @@ export const priceStep = (input: PriceInput): PriceStep => {
   const demand = demandFactor(input.utilization);
   const competition = competitionFactor(input);
   const multiplier = between(demand * competition, MULTIPLIER_MIN, MULTIPLIER_MAX);
-  // Rounding must not leave the bounds: half of an odd base is no whole number of minor units.
-  const targetMinor = between(
-    Math.round(input.baseMinor * multiplier),
-    Math.ceil(input.baseMinor * MULTIPLIER_MIN),
-    input.baseMinor * MULTIPLIER_MAX,
-  );
+  // Stays within half and twice the base: half of an odd base is rounded up, twice is a whole number.
+  const targetMinor = Math.round(input.baseMinor * multiplier);
   const step = Math.floor(input.previousMinor / STEP_DIVISOR);
   const stepMinMinor = input.previousMinor - step;
   const stepMaxMinor = input.previousMinor + step;

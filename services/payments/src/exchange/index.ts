@@ -1,6 +1,7 @@
-import type { Dependencies, Handlers, Scheduled, Standing, Store } from '@aitbc/chassis';
-import { type exchangeRoutes, fromSats, toMinor } from '@aitbc/contracts';
+import type { Dependencies, Handlers, Reader, Scheduled, Standing, Store } from '@aitbc/chassis';
+import { type exchangeRoutes, fromSats, SUPPLY_CAP_MINOR, toMinor } from '@aitbc/contracts';
 import type { z } from 'zod';
+import { findAccount, MINT } from '../store/accounts.ts';
 import { beginChain } from './chain/chain.ts';
 import { type ChainServer, serveChain } from './chain/server.ts';
 import { expire } from './commands/expire.ts';
@@ -48,6 +49,10 @@ const closed = (missing: string): Exchange => ({
   start: async () => {},
   stop: async () => {},
 });
+
+/** The mint's balance is what exists, below zero. */
+const mintableMinor = (reader: Reader): number =>
+  SUPPLY_CAP_MINOR + (findAccount(reader, MINT.id)?.balance_minor ?? 0);
 
 const expireDue = async (store: Store, deps: ExchangeDeps): Promise<number> => {
   const due = findDueToExpire(store.read, deps.now(), EXPIRE_BATCH);
@@ -147,17 +152,14 @@ const open = (
  */
 export const createExchange = (
   standing: Pick<Standing<Config>, 'config' | 'store' | 'log' | 'metrics'>,
-  ledger: {
-    now: () => number;
-    creditFromMint: CreditFromMint;
-    mintableMinor: ExchangeDeps['mintableMinor'];
-  },
+  ledger: { now: () => number; creditFromMint: CreditFromMint },
 ): Exchange => {
   const { config } = standing;
   const setup = setUp(config);
   if (!setup.isOpen) return closed(setup.missing);
   const deps: ExchangeDeps = {
     ...ledger,
+    mintableMinor,
     network: setup.network,
     wallet: setup.wallet,
     rateMinor: toMinor(config.BTC_TO_AITBC_RATE),

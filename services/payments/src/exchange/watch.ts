@@ -29,14 +29,18 @@ const addressesToAsk = (reader: Reader, deps: ExchangeDeps): AddressRequest[] =>
 };
 
 /** What a look starts from, read off the file. */
-export const lookRequest = (reader: Reader, deps: ExchangeDeps, asksByAddress: boolean): LookRequest => ({
-  cursor: readCursor(reader),
-  hashAt: (height) => hashAt(reader, height),
-  since_ms: oldestOpenMs(reader) ?? deps.now(),
-  isWatched: (script) =>
-    (deps.wallet.kind === 'shared' && script === deps.wallet.script) || hasScript(reader, script),
-  addresses: asksByAddress ? addressesToAsk(reader, deps) : [],
-});
+export const lookRequest = (reader: Reader, deps: ExchangeDeps, asksByAddress: boolean): LookRequest => {
+  const cursor = readCursor(reader);
+  return {
+    cursor,
+    hashAt: (height) => hashAt(reader, height),
+    // Of use to the first look alone, and not cheap.
+    since_ms: (cursor === null ? oldestOpenMs(reader) : null) ?? deps.now(),
+    isWatched: (script) =>
+      (deps.wallet.kind === 'shared' && script === deps.wallet.script) || hasScript(reader, script),
+    addresses: asksByAddress ? addressesToAsk(reader, deps) : [],
+  };
+};
 
 /**
  * Looks at the chain and applies what was found: the network first, then one transaction. Woken when somebody knows of

@@ -1,6 +1,7 @@
 import type { Handlers, Store } from '@aitbc/chassis';
 import type { paymentsRoutes } from '@aitbc/contracts';
 import type { Deps } from '../commands/resolve.ts';
+import type { Exchange } from '../exchange/index.ts';
 import type { Signer } from '../signing.ts';
 import { createAccountHandlers } from './accounts.ts';
 import { createExplorerHandlers } from './explorer.ts';
@@ -10,8 +11,10 @@ export const createHandlers = (
   store: Store,
   deps: Deps,
   signer: Signer,
+  exchange: Exchange,
 ): Handlers<typeof paymentsRoutes> => ({
   ...createPaymentHandlers(store, deps, signer),
   ...createAccountHandlers(store, deps),
   ...createExplorerHandlers(store),
+  ...exchange.handlers,
 });

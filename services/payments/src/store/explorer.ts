@@ -1,6 +1,7 @@
 import { builder, hot, type Params, type Reader } from '@aitbc/chassis';
 import type { AccountKind } from '@aitbc/contracts';
 import type { Tables } from '../tables.ts';
+import { opaque } from './opaque.ts';
 
 const db = builder<Tables>();
 
@@ -72,8 +73,8 @@ const transfers = () =>
 const transfersIn = (direction: 'asc' | 'desc') =>
   hot((p: Params<Range & object>) =>
     transfers()
-      .where('t.seq', '>', p('after'))
-      .where('t.seq', '<', p('before'))
+      .where('t.seq', '>', opaque(p('after')))
+      .where('t.seq', '<', opaque(p('before')))
       .orderBy('t.seq', direction)
       .limit(p('limit')),
   );
@@ -85,9 +86,9 @@ export const listTransfers = (reader: Reader, range: Range, direction: 'asc' | '
 const sideIn = (side: 'debit' | 'credit', direction: 'asc' | 'desc') =>
   hot((p: Params<Range & { account: number }>) =>
     transfers()
-      .where(`t.${side}`, '=', p('account'))
-      .where('t.seq', '>', p('after'))
-      .where('t.seq', '<', p('before'))
+      .where(`t.${side}`, '=', opaque(p('account')))
+      .where('t.seq', '>', opaque(p('after')))
+      .where('t.seq', '<', opaque(p('before')))
       .orderBy('t.seq', direction)
       .limit(p('limit')),
   );
@@ -106,12 +107,12 @@ export const listTransfersOf = (
     .slice(0, range.limit);
 };
 
-const transfer = hot((p: Params<{ hash: Buffer }>) => transfers().where('t.hash', '=', p('hash')));
+const transfer = hot((p: Params<{ hash: Buffer }>) => transfers().where('t.hash', '=', opaque(p('hash'))));
 export const findTransferByHash = (reader: Reader, hash: string) =>
   reader.get(transfer, { hash: Buffer.from(hash, 'hex') });
 export type TransferRow = NonNullable<ReturnType<typeof findTransferByHash>>;
 
-const transferById = hot((p: Params<{ id: string }>) => transfers().where('t.id', '=', p('id')));
+const transferById = hot((p: Params<{ id: string }>) => transfers().where('t.id', '=', opaque(p('id'))));
 export const findTransferRow = (reader: Reader, id: string) => reader.get(transferById, { id });
 
 const addressColumns = [

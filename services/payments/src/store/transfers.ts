@@ -31,16 +31,19 @@ const insert = hot(
       created_at_ms: number;
     }>,
   ) =>
-    db.insertInto('transfer').values({
-      id: p('id'),
-      hash: p('hash'),
-      debit: p('debit'),
-      credit: p('credit'),
-      amount_minor: p('amount_minor'),
-      kind: p('kind'),
-      reference: p('reference'),
-      created_at_ms: p('created_at_ms'),
-    }),
+    db
+      .insertInto('transfer')
+      .values({
+        id: p('id'),
+        hash: p('hash'),
+        debit: p('debit'),
+        credit: p('credit'),
+        amount_minor: p('amount_minor'),
+        kind: p('kind'),
+        reference: p('reference'),
+        created_at_ms: p('created_at_ms'),
+      })
+      .onConflict((conflict) => conflict.column('id').doNothing()),
 );
 
 export const findTransfer = (reader: Reader, id: string) => reader.get(find, { id });
@@ -62,38 +65,18 @@ export const move = (
     now_ms: number;
   },
 ): string => {
-  const { id, kind, reference, from, to, amount_minor } = transfer;
+  const { id, kind, reference, from, to, amount_minor, now_ms } = transfer;
+  const content = { id, from: from.address, to: to.address, amount_minor, kind, reference };
+  const leaf = transferHash({ ...content, timestamp_ms: now_ms });
+  const row = { id, hash: leaf, debit: from.id, credit: to.id, amount_minor, kind, reference };
+  if (trx.run(insert, { ...row, created_at_ms: now_ms }) === 1) return leaf.toString('hex');
   const found = findTransfer(trx, id);
-  if (found !== undefined) {
-    const isSame =
-      found.debit === from.id &&
-      found.credit === to.id &&
-      found.amount_minor === amount_minor &&
-      found.kind === kind &&
-      found.reference === reference;
-    if (!isSame) throw new Error(`transfer ${id} exists with another content`);
-    return found.hash.toString('hex');
-  }
-  const content = {
-    id,
-    from: from.address,
-    to: to.address,
-    amount_minor,
-    kind,
-    reference,
-    timestamp_ms: transfer.now_ms,
-  };
-  const leaf = transferHash(content);
-  trx.run(insert, {
-    id,
-    hash: leaf,
-    debit: from.id,
-    credit: to.id,
-    amount_minor,
-    kind,
-    reference,
-    created_at_ms: transfer.now_ms,
-  });
-  trx.notify('transfer');
-  return leaf.toString('hex');
+  const isSame =
+    found?.debit === from.id &&
+    found.credit === to.id &&
+    found.amount_minor === amount_minor &&
+    found.kind === kind &&
+    found.reference === reference;
+  if (!isSame) throw new Error(`transfer ${id} exists with another content`);
+  return found.hash.toString('hex');
 };

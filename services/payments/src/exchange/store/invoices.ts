@@ -220,7 +220,7 @@ interface AddressRow {
 
 /**
  * Derived addresses to ask about next. Those with money under way or with time left come first, at every look; the
- * others as their last look lies back `restMs`, until `until_ms`.
+ * others once their last look lies back `restMs`, until `keptMs` after their time.
  */
 export const findToAsk = (
   reader: Reader,
@@ -233,7 +233,7 @@ export const findToAsk = (
   const open = reader.all(
     base
       .where('credited_at_ms', 'is', null)
-      .where((eb) => eb.or([eb('is_expired', '=', 0), eb('status', 'in', ['processing', 'underpaid'])]))
+      .where('status', 'in', ['pending', 'processing', 'underpaid'])
       .orderBy('looked_at_ms')
       .limit(options.limit),
   );

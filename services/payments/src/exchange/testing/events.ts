@@ -4,24 +4,17 @@ import type { InvoiceStatus } from '@aitbc/contracts';
 export const EVENTS = ['seen', 'confirmed', 'reorged_out', 'replaced', 'expired', 'second'] as const;
 export type InvoiceEvent = (typeof EVENTS)[number];
 
-/** Every order of up to `length` events, each at most once. */
-export const orders = (length: number, from: readonly InvoiceEvent[] = EVENTS): InvoiceEvent[][] => [
-  [],
-  ...(length === 0
-    ? []
+/** Every order of all events. Its beginnings are all orders of fewer. */
+export const orders = (from: readonly InvoiceEvent[] = EVENTS): InvoiceEvent[][] =>
+  from.length === 0
+    ? [[]]
     : from.flatMap((event) =>
-        orders(
-          length - 1,
-          from.filter((other) => other !== event),
-        ).map((rest) => [event, ...rest]),
-      )),
-];
+        orders(from.filter((other) => other !== event)).map((rest) => [event, ...rest]),
+      );
 
-/** Every sequence of up to `length` events, also with repeats. */
-export const sequences = (length: number): InvoiceEvent[][] => [
-  [],
-  ...(length === 0 ? [] : EVENTS.flatMap((event) => sequences(length - 1).map((rest) => [event, ...rest]))),
-];
+/** Every sequence of so many events, also with repeats. */
+export const sequences = (length: number): InvoiceEvent[][] =>
+  length === 0 ? [[]] : EVENTS.flatMap((event) => sequences(length - 1).map((rest) => [event, ...rest]));
 
 export interface Amounts {
   readonly asked: number;

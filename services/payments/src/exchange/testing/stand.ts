@@ -2,7 +2,6 @@ import { join } from 'node:path';
 import { chassisMigrations, openStore, type Store } from '@aitbc/chassis';
 import { newId, toMinor } from '@aitbc/contracts';
 import { scratchDirectory } from '@aitbc/testing';
-import { exchange } from '../../../migrations/0010-exchange.ts';
 import { migrations } from '../../../migrations/index.ts';
 import { creditFromMint } from '../../commands/mint.ts';
 import { createInvoice } from '../commands/create.ts';
@@ -15,7 +14,7 @@ export const openScratch = (): Promise<Store> =>
   openStore({
     url: `sqlite:///${join(scratchDirectory(), 'payments.db')}`,
     service: 'payments',
-    migrations: { ...chassisMigrations, ...migrations, '0010-exchange': exchange },
+    migrations: { ...chassisMigrations, ...migrations },
   });
 
 /** A clock that stands until it is moved. */
