@@ -1,11 +1,13 @@
 import { newId } from '@aitbc/contracts';
 import { callerOf, eventually, scratchDirectory, scratchRedis, serviceEnv, someone } from '@aitbc/testing';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { Running } from './index.ts';
 import { type Child, ready, spawnStandIn } from './testing-processes/child.ts';
 import { standInRoutes, startStandIn } from './testing-processes/stand-in.ts';
 
 // kill −9 at every step between commit, publish, mark, handle and ack: after a restart, one effect a message.
+
+vi.setConfig({ testTimeout: 120_000 });
 
 const client = someone(['client']);
 let directory: string;
@@ -65,7 +67,7 @@ const steps = [
   ['payments', 'relay:after-publish@2'],
 ] as const;
 
-test.each(steps)('%s killed at %s', { timeout: 60_000 }, async (victim, failpoint) => {
+test.each(steps)('%s killed at %s', async (victim, failpoint) => {
   const other = victim === 'jobs' ? 'payments' : 'jobs';
   const [killed, survivor] = await Promise.all([
     spawn(victim, { FAILPOINT: failpoint }).then(ready),
@@ -82,7 +84,7 @@ test.each(steps)('%s killed at %s', { timeout: 60_000 }, async (victim, failpoin
       if (reply?.status === 201) job_ids.push(...some);
       return killed.process.signalCode !== null || killed.process.exitCode !== null;
     },
-    { everyMs: 50, withinMs: 15_000 },
+    { everyMs: 50, withinMs: 30_000 },
   );
   expect(await killed.ended).toEqual(deadOfKill);
   expect(job_ids.length).toBeGreaterThan(0);

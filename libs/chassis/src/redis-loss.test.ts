@@ -14,7 +14,7 @@ import { ready, spawnStandIn } from './testing-processes/child.ts';
 import { effectsOf, standInRoutes, startStandIn } from './testing-processes/stand-in.ts';
 
 // Redis holds hints, SQLite holds facts: whatever happens to Redis, each message has exactly one effect.
-vi.setConfig({ testTimeout: 60_000 });
+vi.setConfig({ testTimeout: 120_000 });
 
 type StandIn = Awaited<ReturnType<typeof startStandIn>>;
 const client = someone(['client']);

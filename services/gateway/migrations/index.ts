@@ -1,4 +1,4 @@
 import type { Migrations } from '@aitbc/chassis';
-import * as accounts from './0001-accounts.ts';
+import { up as accounts } from './0001-accounts.ts';
 
-export const migrations: Migrations = { '0001-accounts': accounts };
+export const migrations: Migrations = { '0001-accounts': { up: accounts } };

@@ -1,4 +1,4 @@
-export interface AccountTable {
+interface AccountTable {
   id: string;
   /** EIP-55 form, so that the case a wallet writes it in never makes two accounts. */
   wallet_address: string | null;

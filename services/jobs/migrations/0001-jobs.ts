@@ -33,6 +33,7 @@ const statements = [
      payment_status TEXT CHECK (payment_status IN ('pending', 'escrowed', 'released', 'refunded', 'failed')),
      report_attempt INTEGER,
      report_sha256 TEXT,
+     report_metrics TEXT,
      events INTEGER NOT NULL CHECK (events > 0),
      created_at_ms INTEGER NOT NULL,
      updated_at_ms INTEGER NOT NULL,

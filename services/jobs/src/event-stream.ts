@@ -1,5 +1,5 @@
 import type { Context } from '@aitbc/chassis';
-import { type jobsRoutes, notFound } from '@aitbc/contracts';
+import { type jobsRoutes, notFound, Problem } from '@aitbc/contracts';
 import { isTerminal } from './domain.ts';
 import { eventsAfter, findOwnJob, jobTopic } from './store/jobs.ts';
 import { toEvent } from './views.ts';
@@ -8,16 +8,24 @@ import type { Work } from './work.ts';
 /** Proxies close what is silent for half a minute. */
 const KEEP_ALIVE_MS = 15_000;
 const EVENTS_PER_READ = 200;
+/** Open at once in this process; each holds a socket. */
+const STREAMS_MAX = 5_000;
 
 /** Open streams, so that a stopping service ends them. */
 export const createEventStreams = (work: Work) => {
   const ends = new Set<() => void>();
+  let isStopping = false;
 
   const stream = async (context: Context<typeof jobsRoutes.events>): Promise<null> => {
     const { store } = work;
     const { response } = context;
     const job = findOwnJob(store.read, context.params.job_id, context.caller.account_id);
     if (job === undefined) throw notFound('job');
+    if (isStopping || ends.size >= STREAMS_MAX) {
+      throw new Problem('OVERLOADED', 'Too many event streams are open; ask for the status instead.', {
+        retryAfterSeconds: 5,
+      });
+    }
     let lastId = /^\d{1,9}$/.test(context.lastEventId ?? '') ? Number(context.lastEventId) : 0;
 
     response.status(200).set({
@@ -61,6 +69,7 @@ export const createEventStreams = (work: Work) => {
   return {
     stream,
     endAll: (): void => {
+      isStopping = true;
       for (const end of ends) end();
     },
   };

@@ -57,7 +57,7 @@ export const createIndexSync = (options: {
       await work.hints.drain();
     }
     isFirst = false;
-    work.polls.forgetOffers();
+    work.polls.offerAll();
     rebuild = { after: START, offered: 0 };
   };
 
@@ -94,9 +94,14 @@ export const createIndexSync = (options: {
   return {
     tick: async (signal: AbortSignal): Promise<void> => {
       if (redis.status !== 'ready') return;
-      await look();
-      if (rebuild === undefined) walk();
-      else await rebuildTurn(signal);
+      try {
+        await look();
+        if (rebuild === undefined) walk();
+        else await rebuildTurn(signal);
+      } catch (error) {
+        // Redis went away under it; what is due is still due when it is back.
+        if (redis.status === 'ready') throw error;
+      }
     },
   };
 };

@@ -6,9 +6,9 @@ import type { JobRow } from './tables.ts';
 /** An agent that opens polls without end holds this many; the oldest is answered. */
 const POLLS_PER_MINER_MAX = 64;
 /** A poll is offered again this often, in case its first offer got lost on the way... */
-const REOFFER_AFTER_MS = 2_000;
+const REOFFER_AFTER_MS = 5_000;
 /** ...but no more than this many a second over all: ten thousand idle miners must stay idle. */
-const REOFFERS_PER_SECOND = 500;
+const REOFFERS_PER_SECOND = 200;
 
 /** A job leased to the miner of a poll, with what it needs to run it. */
 export interface Leased {
@@ -67,6 +67,7 @@ export const createPolls = (options: {
     });
   };
 
+  let isStopping = false;
   const freed = new Set<string>();
   const offerFreed = (): void => {
     const nowMs = Date.now();
@@ -119,7 +120,7 @@ export const createPolls = (options: {
         };
         const end = () => endEmpty(poll);
         const timer = setTimeout(end, waitMs);
-        if (signal.aborted) return poll.answer([]);
+        if (signal.aborted || isStopping) return poll.answer([]);
         signal.addEventListener('abort', end);
         const polls = byMiner.get(minerId) ?? new Set();
         byMiner.set(minerId, polls.add(poll));
@@ -165,12 +166,14 @@ export const createPolls = (options: {
     },
 
     /** The index knows of no poll any more. */
-    forgetOffers: (): void => {
-      for (const poll of open.values()) poll.offeredAtMs = 0;
+    offerAll: (): void => {
+      const nowMs = Date.now();
+      for (const poll of open.values()) offer(poll, nowMs);
     },
 
-    /** Answers all with nothing: the service stops. */
+    /** Answers all with nothing, those that come from now on too: the service stops. */
     endAll: (): void => {
+      isStopping = true;
       for (const poll of [...open.values()]) endEmpty(poll);
     },
   };

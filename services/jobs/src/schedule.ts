@@ -2,7 +2,6 @@ import type { Scheduled } from '@aitbc/chassis';
 import { expire, timeOut } from './commands/end.ts';
 import { reportSeen } from './commands/miners.ts';
 import type { IndexSync } from './index-sync.ts';
-import { removeLane } from './store/fleet.ts';
 import { expiredJobs, hasWaiting, timedOutJobs } from './store/jobs.ts';
 import type { Work } from './work.ts';
 
@@ -47,18 +46,10 @@ export const createSchedule = (work: Work, sync: IndexSync): Scheduled[] => [
   {
     name: 'jobs.lanes',
     everyMs: 600_000,
-    run: async () => {
-      const unused = work.fleet
-        .lanesUnusedSince(Date.now() - LANE_UNUSED_MS)
-        .slice(0, LANES_LOOKED_AT)
-        .filter((lane) => !hasWaiting(work.store.read, lane.id));
-      if (unused.length === 0) return;
-      await work.store.transact('jobs.lanes', (trx) => {
-        for (const lane of unused) {
-          removeLane(trx, lane.id);
-          trx.afterCommit(() => work.fleet.forgetLane(lane));
-        }
-      });
+    // From memory alone: the table keeps it, for a job that comes back to it later.
+    run: () => {
+      const unused = work.fleet.lanesUnusedSince(Date.now() - LANE_UNUSED_MS).slice(0, LANES_LOOKED_AT);
+      for (const lane of unused) if (!hasWaiting(work.store.read, lane.id)) work.fleet.forgetLane(lane);
     },
   },
 ];

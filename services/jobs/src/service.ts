@@ -1,4 +1,4 @@
-import { ConfigError, createParameters, deriveKey, type Fail, type Store, standUp } from '@aitbc/chassis';
+import { ConfigError, createParameters, deriveKey, type Fail, standUp } from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
 import { migrations } from '../migrations/index.ts';
 import type { Config } from './config.ts';
@@ -8,17 +8,17 @@ import { createEventStreams } from './event-stream.ts';
 import { createFleet } from './fleet.ts';
 import { createHints } from './hints.ts';
 import { createIndexSync } from './index-sync.ts';
+import { createKeyring } from './keyring.ts';
 import { createLeases } from './lease.ts';
 import { createLoad } from './load.ts';
 import { createJobMetrics } from './metrics.ts';
 import { createPolls } from './polls.ts';
-import { createSigner, type PublicJwk, toJwk } from './receipts.ts';
+import { createSigner } from './receipts.ts';
 import { createHandlers } from './routes.ts';
 import { createSchedule } from './schedule.ts';
 import { createSeen } from './seen.ts';
-import { allLanes, allMiners } from './store/fleet.ts';
-import { countActive, countRunning } from './store/jobs.ts';
-import { ownSigningKey, receiptKeys, rememberKey } from './store/receipts.ts';
+import { allMiners, findLane } from './store/fleet.ts';
+import { countActive, countRunning, lanesInUse } from './store/jobs.ts';
 import type { Work } from './work.ts';
 
 export { configShape } from './config.ts';
@@ -34,16 +34,6 @@ const withinOrNull = <T>(promise: Promise<T>, ms: number): Promise<T | null> => 
     timer = setTimeout(() => resolve(null), ms);
   });
   return Promise.race([promise.catch(() => null), late]).finally(() => clearTimeout(timer));
-};
-
-const loadKeys = async (store: Store, given: string | undefined) => {
-  const nowMs = Date.now();
-  const privateKey =
-    given ?? (await store.transact('jobs.signing_key', (trx) => ownSigningKey(trx, createSigner, nowMs)));
-  const signer = createSigner(privateKey);
-  await store.transact('jobs.signing_key', (trx) => rememberKey(trx, signer, nowMs));
-  const jwks = receiptKeys(store.read).map((key): PublicJwk => toJwk(key.x));
-  return { signer, jwks };
 };
 
 /**
@@ -66,7 +56,7 @@ export const startJobs = async (config: Config, fail: Fail) => {
         const load = createLoad();
         const polls = createPolls({ hints, fleet, runningOf: load.of, epoch });
         const stopping = new AbortController();
-        const keys: Work['keys'] = { signer: undefined as never, jwks: [] };
+        const keyring = createKeyring();
         const work: Work = {
           store,
           parameters: createParameters(store, 'jobs'),
@@ -77,7 +67,7 @@ export const startJobs = async (config: Config, fail: Fail) => {
           leases: createLeases(deriveKey(config.SECRET_KEY, 'lease')),
           seen: createSeen(),
           metrics: createJobMetrics(metrics, polls.size),
-          keys,
+          keyring,
           queuePosition: async (job) =>
             redis.status === 'ready'
               ? withinOrNull(redis.zrank(DISPATCH.lane(job.lane), DISPATCH.member(job)), POSITION_WAIT_MS)
@@ -90,8 +80,11 @@ export const startJobs = async (config: Config, fail: Fail) => {
           consumers: createConsumers(work),
           schedule: createSchedule(work, sync),
           start: async () => {
-            Object.assign(keys, await loadKeys(store, config.RECEIPT_SIGNING_KEY));
-            for (const lane of allLanes(store.read)) fleet.setLane(lane.id, lane.requirement, epoch);
+            await keyring.load(store, config.RECEIPT_SIGNING_KEY);
+            for (const id of lanesInUse(store.read)) {
+              const requirement = findLane(store.read, id);
+              if (requirement !== undefined) fleet.setLane(id, requirement, epoch);
+            }
             for (const miner of allMiners(store.read)) fleet.setMiner(miner);
             for (const { miner_id, n } of countRunning(store.read)) load.add(miner_id, n);
             Object.assign(work.metrics.active, countActive(store.read));

@@ -44,6 +44,8 @@ export interface JobRow {
   /** The attempt whose report was accepted last, and what it said. */
   report_attempt: number | null;
   report_sha256: string | null;
+  /** What the miner measured, as JSON. */
+  report_metrics: string | null;
   /** The id of the newest event. */
   events: number;
   created_at_ms: number;

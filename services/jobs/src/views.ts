@@ -44,6 +44,7 @@ export const toJob = (job: JobRow, parameters: Record<string, unknown>, result: 
     queue_ms: job.started_at_ms === null ? null : job.started_at_ms - job.created_at_ms,
     run_ms:
       job.started_at_ms === null || job.ended_at_ms === null ? null : job.ended_at_ms - job.started_at_ms,
+    reported: job.report_metrics === null ? null : (JSON.parse(job.report_metrics) as Record<string, number>),
   },
 });
 

@@ -1,11 +1,11 @@
 import type { Parameters, Store } from '@aitbc/chassis';
 import type { Fleet } from './fleet.ts';
 import type { Hints } from './hints.ts';
+import type { Keyring } from './keyring.ts';
 import type { Leases } from './lease.ts';
 import type { Load } from './load.ts';
 import type { JobMetrics } from './metrics.ts';
 import type { Polls } from './polls.ts';
-import type { PublicJwk, Signer } from './receipts.ts';
 import type { Seen } from './seen.ts';
 
 /** What commands, consumers, routes and schedule share. Built once, in service. */
@@ -19,7 +19,7 @@ export interface Work {
   readonly leases: Leases;
   readonly seen: Seen;
   readonly metrics: JobMetrics;
-  readonly keys: { signer: Signer; jwks: PublicJwk[] };
+  readonly keyring: Keyring;
   /** Jobs ahead of one in its lane; null when the index does not know or does not answer. */
   readonly queuePosition: (job: { id: string; client_id: string; lane: string }) => Promise<number | null>;
 }

@@ -143,6 +143,41 @@ describe('offers', () => {
   });
 });
 
+describe('a dynamic price', () => {
+  it('is stepped by itself, keeps its history and shows what it came from', async () => {
+    const gpu = await scene.offer(owner, { model: 'B200', pricing: 'dynamic', price_per_hour: 10 });
+    expect(await getGpu(gpu.id)).toMatchObject({
+      pricing: 'dynamic',
+      price_per_hour: 10,
+      price_factors: null,
+    });
+    // Nobody rents it: the price falls, a tenth a step, towards half of its base.
+    const stepped = await eventually(async () => {
+      const seen = await getGpu(gpu.id);
+      return seen.price_history.length >= 3 && seen;
+    });
+    const factors = stepped.price_factors;
+    if (factors === null) throw new Error('no factors');
+    expect(stepped.price_history.map((entry) => entry.price_per_hour).slice(-3)).toEqual([8.1, 9, 10]);
+    expect(factors).toMatchObject({
+      base_price: 10,
+      utilization_24h: 0,
+      competing_offers: 0,
+      multiplier: 0.5,
+    });
+    expect(factors.price).toBe(stepped.price_per_hour);
+    expect(factors.price).toBe(
+      Math.min(factors.step_max, Math.max(factors.step_min, factors.base_price * factors.multiplier)),
+    );
+    const fixed = await scene.call(owner).call(market.change, {
+      params: { gpu_id: gpu.id },
+      body: { pricing: 'fixed' },
+    });
+    expect(fixed.body).toMatchObject({ pricing: 'fixed', price_per_hour: 10, base_price_per_hour: 10 });
+    expect((await getGpu(gpu.id)).price_factors).toBeNull();
+  });
+});
+
 describe('a booking', () => {
   it('is paid, runs, ends by itself and is settled', async () => {
     const gpu = await scene.offer(owner);
@@ -229,8 +264,9 @@ describe('a booking', () => {
   it('overlapping another is 409, a window beside it is not', async () => {
     const gpu = await scene.offer(owner);
     const client = await scene.client();
-    const at = (minutes: number) =>
-      new Date(1_000 * Math.ceil(Date.now() / 1_000) + 3_600_000 + (minutes * 60_000) / 3_600).toISOString();
+    // Fixed once: an hour is a second here, so a clock that goes on would shift the windows.
+    const base = Date.now() + 3_600_000;
+    const at = (minutes: number) => new Date(base + (minutes * 60_000) / 3_600).toISOString();
     const [from, to] = [at(0), at(120)];
     await booked(client, gpu.id, { duration_hours: 2, start_time: from });
     for (const [start, hours] of [

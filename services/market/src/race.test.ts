@@ -76,4 +76,4 @@ it(`${CLIENTS} clients, ${GPUS} GPUs, one moment: one winner a window, clean los
   console.info(
     `${attempts.length} bookings at once: ${won.length} won, ${lost.length} refused, ${Math.round(tookMs)} ms`,
   );
-});
+}, 120_000);

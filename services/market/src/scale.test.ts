@@ -15,7 +15,7 @@ import type { Tables } from './tables.ts';
 const { market } = routes;
 const OFFERS = 100_000;
 /** A share of what one transaction may take. */
-const SEED_BATCH = 5_000;
+const SEED_BATCH = 1_000;
 const P99_MAX_MS = 50;
 const OWNER = '01900000-0000-7000-8000-000000000000';
 const db = builder<Tables>();

@@ -1,3 +1,5 @@
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
 import { loadConfig, type Running } from '@aitbc/chassis';
 import { type MinerRegistration, minersRoutes, newId } from '@aitbc/contracts';
 import {
@@ -115,6 +117,15 @@ test('register, beat, be found: the main flow', async () => {
   const list = await callerOf(service.url, null).call(minersRoutes.list, {});
   expect(list.body).toMatchObject({ items: [{ id: body.id, status: 'active' }], next_cursor: null });
   expect(JSON.stringify(list.body)).not.toContain(miner.account_id);
+});
+
+test('beats write nothing to the file', async () => {
+  await register();
+  await beat();
+  const walBytes = () => statSync(join(directory, 'miners.db-wal')).size;
+  const before = walBytes();
+  for (let turn = 0; turn < 10; turn += 1) await Promise.all(Array.from({ length: 20 }, () => beat()));
+  expect(walBytes()).toBe(before);
 });
 
 test('registering again keeps id and work; others are told only of what changed', async () => {

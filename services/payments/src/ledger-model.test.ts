@@ -61,7 +61,9 @@ const USERS = 3;
 const FEE_BASIS_POINTS = 250;
 const ESCROW_TIMEOUT_MS = 3_600_000;
 const GRACE_MS = 60_000;
-const CAP = 5_000;
+const CAP = 3_000;
+/** What each begins with: enough for a few payments, and soon not enough. */
+const FUNDS = 10_000;
 const users: Caller[] = Array.from({ length: USERS }, (_, index) =>
   someone(['client', 'miner'], index === 2 ? { spend_cap_minor: CAP } : {}),
 );
@@ -367,22 +369,39 @@ const crashNow = () =>
 
 const user = fc.nat(USERS - 1);
 const amount = fc.oneof(fc.integer({ min: 1, max: 100 }), fc.integer({ min: 1, max: 4_000 }));
-const at = fc.nat(50);
+/** Of the few jobs there are, so that several things happen to each. */
+const at = fc.nat(7);
+const ends = fc.constantFrom(
+  'completed' as const,
+  'failed' as const,
+  'cancelled' as const,
+  'expired' as const,
+);
+const anySubmit = fc
+  .tuple(user, user, fc.option(amount, { freq: 8 }), fc.integer({ min: 0, max: 6 }))
+  .map(([payer, payee, a, late]) => submit(payer, payee, a, late === 0));
+const anyEnd = fc.tuple(at, ends).map(([i, status]) => end(i, status));
+const anySettle = fc.constant(null).map(settleAll);
+// Some stand here more than once: there must be something to end, and something ended to carry out.
 const commands = [
+  anySubmit,
+  anySubmit,
+  anySubmit,
+  anyEnd,
+  anyEnd,
+  anySettle,
+  anySettle,
   fc.tuple(user, fc.integer({ min: 1, max: 10_000 })).map(([u, a]) => credit(u, a)),
-  fc
-    .tuple(user, user, fc.option(amount), fc.integer({ min: 0, max: 4 }))
-    .map(([payer, payee, a, late]) => submit(payer, payee, a, late === 0)),
   fc.tuple(at, amount).map(([i, a]) => pay(i, a)),
   fc.tuple(at, fc.integer({ min: 1_000, max: 7_200_000 })).map(([i, ms]) => start(i, ms)),
   fc
-    .tuple(at, fc.constantFrom('completed', 'failed', 'cancelled', 'expired'))
-    .map(([i, s]) => end(i, s as NonNullable<ModelJob['ended']>)),
-  fc
-    .tuple(fc.constantFrom('release', 'refund'), at, fc.constantFrom('payer', 'payee', 'admin', 'stranger'))
-    .map(([kind, i, who]) => byHand(kind as 'release' | 'refund', i, who as 'payer')),
+    .tuple(
+      fc.constantFrom('release' as const, 'refund' as const),
+      at,
+      fc.constantFrom('payer' as const, 'payee' as const, 'admin' as const, 'stranger' as const),
+    )
+    .map(([kind, i, who]) => byHand(kind, i, who)),
   fc.integer({ min: 1_000, max: 4_000_000 }).map(passTime),
-  fc.constant(null).map(settleAll),
   fc.constant(null).map(sealAll),
   fc.constant(null).map(crashNow),
 ];
@@ -390,7 +409,13 @@ const commands = [
 let template = '';
 beforeAll(async () => {
   template = join(scratchDirectory(), 'template.db');
-  const { store } = await open(template, { nowMs: START_MS });
+  const { store, deps, consumers } = await open(template, { nowMs: START_MS });
+  await store.transact('fund', (trx) => {
+    for (const { account_id } of users) {
+      consumers['gateway.account_created'](trx, { account_id, wallet_address: null });
+      creditByAdmin(trx, deps, admin, { account_id, amount_minor: FUNDS, reason: 'model' });
+    }
+  });
   await store.close();
 });
 
@@ -406,14 +431,14 @@ it('agrees with plain arithmetic, whatever happens in whatever order', async () 
         await fc.asyncModelRun(
           () => ({
             model: {
-              available: [0, 0, 0],
+              available: users.map(() => FUNDS),
               held: [0, 0, 0],
               spent: [0, 0, 0],
               platform: 0,
               treasury: 0,
               feesWaiting: 0,
-              minted: 0,
-              hasUnsealed: false,
+              minted: FUNDS * USERS,
+              hasUnsealed: true,
               nowMs: START_MS,
               jobs: [],
             },

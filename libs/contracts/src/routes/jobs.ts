@@ -83,7 +83,14 @@ export const Job = z
     ended_at: Timestamp.nullable(),
     expires_at: Timestamp,
     timeout_seconds: z.number().int(),
-    metrics: z.strictObject({ queue_ms: z.number().nullable(), run_ms: z.number().nullable() }),
+    metrics: z.strictObject({
+      queue_ms: z.number().nullable(),
+      run_ms: z.number().nullable(),
+      reported: z
+        .record(z.string(), z.number())
+        .nullable()
+        .meta({ description: 'What the miner said it measured' }),
+    }),
   })
   .meta({ id: 'Job' });
 export type Job = z.infer<typeof Job>;
@@ -199,7 +206,10 @@ const JobResult = z
     result: Json.optional(),
     error: z.strictObject({ code: z.string().min(1).max(64), message: z.string().max(2000) }).optional(),
     retryable: z.boolean().optional(),
-    metrics: z.record(z.string().max(64), z.number()).optional(),
+    metrics: z
+      .record(z.string().max(64), z.number())
+      .refine((value) => Object.keys(value).length <= 32, 'must have at most 32 entries')
+      .optional(),
   })
   .refine((value) => (value.status === 'completed') === (value.result !== undefined), {
     path: ['result'],

@@ -1,4 +1,3 @@
-export { readAddress } from './address.ts';
 export { type CountedClass, chargeCost, createFront, type Page } from './front.ts';
 export { createRouting } from './routing.ts';
 export { prepareServer, SERVER_OPTIONS } from './server.ts';

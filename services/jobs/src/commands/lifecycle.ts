@@ -1,14 +1,13 @@
 import { sendAs, type Trx } from '@aitbc/chassis';
 import type { JobStatus, Payload } from '@aitbc/contracts';
-import { requirementOf } from '../dispatcher/match.ts';
+import type { Requirement } from '../dispatcher/match.ts';
 import { decide, hasAttemptsLeft, type JobEventName } from '../domain.ts';
-import { addLane } from '../store/fleet.ts';
+import { addLane, findLane } from '../store/fleet.ts';
 import {
   addEvent,
   addLostAttempt,
   endJob,
   minersThatLost,
-  parametersOf,
   type Report,
   requeueJob,
   type WaitingJob,
@@ -41,36 +40,30 @@ export const offerJob = (work: Work, reader: Pick<Trx, 'all' | 'get'>, job: Wait
     avoid: minersToAvoid(work, reader, job),
   });
 
-/** Makes sure that the lane exists, in the file and, after the commit, in memory and in the offers of open polls. */
-export const keepLane = (
-  trx: Trx,
-  work: Work,
-  id: string,
-  requirement: ReturnType<typeof requirementOf>,
-  nowMs: number,
-): void => {
+/** A lane that exists from now on: in memory, and in the offers of polls that are open already. */
+const openLane = (work: Work, id: string, requirement: Requirement, nowMs: number): void => {
+  if (work.fleet.lane(id) !== undefined) return;
+  work.polls.announce(work.fleet.setLane(id, requirement, nowMs));
+};
+
+/** Keeps a lane that is new. */
+export const keepLane = (trx: Trx, work: Work, id: string, requirement: Requirement, nowMs: number): void => {
   addLane(trx, id, requirement, nowMs);
-  trx.afterCommit(() => {
-    if (work.fleet.lane(id) !== undefined) return;
-    work.polls.announce(work.fleet.setLane(id, requirement, nowMs));
-  });
+  trx.afterCommit(() => openLane(work, id, requirement, nowMs));
 };
 
 /** A job that waits from now on: offered once the commit is on disk. */
 export const offerAfterCommit = (trx: Trx, work: Work, job: JobRow, nowMs: number): void => {
-  const lane = work.fleet.lane(job.lane);
-  if (lane !== undefined) lane.usedAtMs = nowMs;
-  else if (job.events > 1) {
-    // It ran, or waited for its money, so long that its lane was forgotten.
-    const requirement = requirementOf({
-      job_type: job.job_type,
-      parameters: JSON.parse(parametersOf(trx, job.seq)),
-      constraints: JSON.parse(job.constraints),
-      payment_amount_minor: job.payment_amount_minor,
-    });
-    keepLane(trx, work, job.lane, requirement, nowMs);
-  }
-  trx.afterCommit(() => offerJob(work, work.store.read, job));
+  trx.afterCommit(() => {
+    const lane = work.fleet.lane(job.lane);
+    if (lane !== undefined) lane.usedAtMs = nowMs;
+    else {
+      // It ran, or waited for its money, so long that memory forgot its lane.
+      const requirement = findLane(work.store.read, job.lane);
+      if (requirement !== undefined) openLane(work, job.lane, requirement, nowMs);
+    }
+    offerJob(work, work.store.read, job);
+  });
 };
 
 const leaseEnded = (trx: Trx, work: Work, job: JobRow, outcome: Outcome): void => {

@@ -15,7 +15,7 @@ import type { z } from 'zod';
 import { canonicalJson, sha256 } from '../canonical-json.ts';
 import { judgeReport } from '../domain.ts';
 import type { Lease } from '../lease.ts';
-import { addEvent, findJob, setProgress } from '../store/jobs.ts';
+import { addEvent, findJob, type Report, setProgress } from '../store/jobs.ts';
 import { insertReceipt, receiptOf } from '../store/receipts.ts';
 import type { JobRow } from '../tables.ts';
 import { toReceipt } from '../views.ts';
@@ -85,6 +85,12 @@ export interface PreparedReport {
   readonly sha256: string;
 }
 
+const reportOf = (job: JobRow, { report, sha256: hash }: PreparedReport): Report => ({
+  attempt: job.attempt,
+  sha256: hash,
+  metrics: report.metrics === undefined ? null : JSON.stringify(report.metrics),
+});
+
 /** All of a report that can be looked at without the job. @throws Problem NOT_FOUND */
 export const prepareReport = (work: Work, accountId: string, report: JobResult): PreparedReport => {
   const lease = openLease(work, accountId, report);
@@ -110,12 +116,12 @@ const complete = (trx: Trx, work: Work, job: JobRow, prepared: PreparedReport): 
     status: 'completed',
     outcome: 'completed',
     error: null,
-    report: { attempt: job.attempt, sha256: prepared.sha256 },
+    report: reportOf(job, prepared),
     nowMs,
   });
   if (ended === undefined) throw refuse('STALE_LEASE');
   const id = newId();
-  const proof = work.keys.signer.sign(claimsFor(ended, id, prepared.sha256, nowMs));
+  const proof = work.keyring.sign(claimsFor(ended, id, prepared.sha256, nowMs));
   const receipt = { id, proof, created_at_ms: nowMs };
   insertReceipt(trx, { ...receipt, job_seq: job.seq, result: prepared.resultText as string });
   return { status: 'completed', receipt: toReceipt(ended, receipt, prepared.report.result) };
@@ -138,7 +144,7 @@ export const acceptReport = (trx: Trx, work: Work, prepared: PreparedReport): Ve
     event: report.retryable === true ? 'fail_retryable' : 'fail',
     outcome: 'failed',
     error: report.error ?? UNNAMED,
-    report: { attempt: job.attempt, sha256: prepared.sha256 },
+    report: reportOf(job, prepared),
     nowMs: Date.now(),
   });
   if (lost === undefined) throw refuse('STALE_LEASE');

@@ -41,8 +41,11 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
 
   /** @returns undefined while no such miner of this account is known. @throws Problem when it must be named. */
   const findOwnMiner = (accountId: string, minerId: string | undefined): string | undefined => {
-    const own = fleet.minersOf(accountId);
-    if (minerId !== undefined) return own.includes(minerId) ? minerId : undefined;
+    const all = fleet.minersOf(accountId);
+    if (minerId !== undefined) return all.includes(minerId) ? minerId : undefined;
+    // Names of machines long gone do not make the one that is left ambiguous.
+    const active = all.filter((id) => fleet.miner(id)?.status === 'active');
+    const own = active.length > 0 ? active : all;
     if (own.length > 1) throw invalidField('query.miner_id', 'is needed: this account has several miners');
     return own[0];
   };

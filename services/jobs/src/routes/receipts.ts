@@ -22,6 +22,6 @@ export const receiptHandlers = (work: Work): Handlers<ReceiptRoutes> => ({
       },
     };
   },
-  verifyReceipt: (context) => ({ status: 200, body: verifyProof(context.body.proof, work.keys.jwks) }),
-  jwks: () => ({ status: 200, body: { keys: work.keys.jwks } }),
+  verifyReceipt: (context) => ({ status: 200, body: verifyProof(context.body.proof, work.keyring.jwks()) }),
+  jwks: () => ({ status: 200, body: { keys: work.keyring.jwks() } }),
 });

@@ -60,12 +60,10 @@ export const addLane = (trx: Trx, id: string, requirement: Requirement, nowMs: n
   );
 };
 
-export const allLanes = (reader: Reader): { id: string; requirement: Requirement }[] =>
-  reader
-    .all(db.selectFrom('lane').select(['id', 'requirement']))
-    .map((row) => ({ id: row.id, requirement: JSON.parse(row.requirement) as Requirement }));
-
-/** Forgets a lane in which no job of any state is named by a timer any more. */
-export const removeLane = (trx: Trx, id: string): void => {
-  trx.run(db.deleteFrom('lane').where('id', '=', id));
+const laneById = hot((p: Params<{ id: string }>) =>
+  db.selectFrom('lane').select('requirement').where('id', '=', p('id')),
+);
+export const findLane = (reader: Reader, id: string): Requirement | undefined => {
+  const row = reader.get(laneById, { id });
+  return row === undefined ? undefined : (JSON.parse(row.requirement) as Requirement);
 };

@@ -17,6 +17,7 @@ const NEW = {
   payment_id: null,
   report_attempt: null,
   report_sha256: null,
+  report_metrics: null,
   events: 1,
   started_at_ms: null,
   ended_at_ms: null,
@@ -155,6 +156,7 @@ const requeue = hot(
       error_message: string | null;
       report_attempt: number | null;
       report_sha256: string | null;
+      report_metrics: string | null;
       now_ms: number;
     }>,
   ) =>
@@ -170,6 +172,7 @@ const requeue = hot(
         error_message: p('error_message'),
         report_attempt: p('report_attempt'),
         report_sha256: p('report_sha256'),
+        report_metrics: p('report_metrics'),
         events: sql<number>`events + 1`,
         updated_at_ms: p('now_ms'),
         queued_at_ms: p('now_ms'),
@@ -185,6 +188,7 @@ const requeue = hot(
 export interface Report {
   readonly attempt: number;
   readonly sha256: string;
+  readonly metrics: string | null;
 }
 /** Puts a running job back, with a fresh time to start. @returns undefined when this attempt no longer runs. */
 export const requeueJob = (
@@ -205,6 +209,7 @@ export const requeueJob = (
     error_message: values.error?.message ?? null,
     report_attempt: values.report?.attempt ?? job.report_attempt,
     report_sha256: values.report?.sha256 ?? job.report_sha256,
+    report_metrics: values.report === null ? job.report_metrics : values.report.metrics,
     now_ms: values.now_ms,
   });
 
@@ -220,6 +225,7 @@ const end = hot(
       error_message: string | null;
       report_attempt: number | null;
       report_sha256: string | null;
+      report_metrics: string | null;
       now_ms: number;
     }>,
   ) =>
@@ -232,6 +238,7 @@ const end = hot(
         error_message: p('error_message'),
         report_attempt: p('report_attempt'),
         report_sha256: p('report_sha256'),
+        report_metrics: p('report_metrics'),
         events: sql<number>`events + 1`,
         updated_at_ms: p('now_ms'),
         ended_at_ms: p('now_ms'),
@@ -261,6 +268,7 @@ export const endJob = (
     error_message: values.error?.message ?? null,
     report_attempt: values.report?.attempt ?? job.report_attempt,
     report_sha256: values.report?.sha256 ?? job.report_sha256,
+    report_metrics: values.report === null ? job.report_metrics : values.report.metrics,
   };
   const found = trx.get(end, {
     ...changes,
@@ -450,6 +458,26 @@ const laneHead = hot((p: Params<{ lane: string }>) =>
 );
 export const hasWaiting = (reader: Reader, lane: string): boolean =>
   reader.get(laneHead, { lane }) !== undefined;
+
+const nextLane = hot((p: Params<{ after: string }>) =>
+  db
+    .selectFrom('job')
+    .select('lane')
+    .where('status', '=', 'pending')
+    .where('is_funded', '=', 1)
+    .where('lane', '>', p('after'))
+    .orderBy('lane')
+    .limit(1),
+);
+/** The lanes in which something waits: one step of the index a lane, not a job. */
+export const lanesInUse = (reader: Reader): string[] => {
+  const lanes: string[] = [];
+  for (;;) {
+    const lane = reader.get(nextLane, { after: lanes.at(-1) ?? '' })?.lane;
+    if (lane === undefined) return lanes;
+    lanes.push(lane);
+  }
+};
 
 /** Counts by the partial indexes alone; once, at the start. */
 export const countActive = (reader: Reader): { pending: number; running: number } => {

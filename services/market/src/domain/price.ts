@@ -4,7 +4,7 @@ const MULTIPLIER_MAX = 2;
 /** One step moves a price by a tenth at most. */
 const STEP_DIVISOR = 10;
 
-export interface Market {
+interface Market {
   /** Booked share of the offered time of the model in the last 24 hours, 0–1. */
   readonly utilization: number;
   readonly competingOffers: number;

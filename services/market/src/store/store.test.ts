@@ -68,7 +68,7 @@ describe('reservations', () => {
         length: fc.integer({ min: 1, max: 15 }),
         drop: fc.boolean(),
       }),
-      { maxLength: 60 },
+      { maxLength: 60, size: 'max' },
     );
     await fc.assert(
       fc.asyncProperty(windows, (list) =>
@@ -183,7 +183,7 @@ describe('the counters of a model', () => {
     let run = 0;
     let used = 0;
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 80 }), async (steps) => {
+      fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 80, size: 'max' }), async (steps) => {
         run += 1;
         const model = `Model ${run}`;
         await write((trx) => {

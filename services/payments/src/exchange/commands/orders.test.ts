@@ -177,5 +177,5 @@ describe.each(CASE_EVENTS)('in the file, an invoice %s', (_, amounts, all) => {
       expect(wrong).toEqual([]);
     }
     for (const each of runs) checkMoney(each, amounts);
-  });
+  }, 90_000);
 });

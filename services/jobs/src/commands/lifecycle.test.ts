@@ -1,0 +1,228 @@
+import { join } from 'node:path';
+import { chassisMigrations, createMetrics, createParameters, openStore, type Store } from '@aitbc/chassis';
+import { JobSubmission, newId } from '@aitbc/contracts';
+import { scratchDirectory, someone } from '@aitbc/testing';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { migrations } from '../../migrations/index.ts';
+import { createFleet } from '../fleet.ts';
+import type { Hints } from '../hints.ts';
+import { createKeyring } from '../keyring.ts';
+import { createLeases } from '../lease.ts';
+import { createLoad } from '../load.ts';
+import { createJobMetrics } from '../metrics.ts';
+import { createPolls, type Leased } from '../polls.ts';
+import { createSeen } from '../seen.ts';
+import { findJob } from '../store/jobs.ts';
+import type { MinerOffer } from '../tables.ts';
+import type { Work } from '../work.ts';
+import { minerChanged } from './miners.ts';
+import { returnLeases, startMatched } from './start.ts';
+import { prepare, submit } from './submit.ts';
+
+let store: Store;
+let work: Work;
+let hints: { name: string; payload: Record<string, unknown> }[];
+
+/** The commands on a real file, with the hints kept instead of sent: the test is the dispatcher. */
+beforeEach(async () => {
+  store = await openStore({
+    url: join(scratchDirectory(), 'jobs.db'),
+    service: 'jobs',
+    migrations: { ...chassisMigrations, ...migrations },
+  });
+  hints = [];
+  const keep = (name: string) => (payload: unknown) =>
+    void hints.push({ name, payload: payload as Record<string, unknown> });
+  const recorder = {
+    queued: keep('queued'),
+    withdrawn: keep('withdrawn'),
+    opened: keep('opened'),
+    closed: (poll_id: string) => keep('closed')({ poll_id }),
+  } as unknown as Hints;
+  const fleet = createFleet();
+  const load = createLoad();
+  const polls = createPolls({ hints: recorder, fleet, runningOf: load.of, epoch: 1 });
+  const keyring = createKeyring();
+  await keyring.load(store, undefined);
+  work = {
+    store,
+    parameters: createParameters(store, 'jobs'),
+    fleet,
+    hints: recorder,
+    polls,
+    load,
+    keyring,
+    leases: createLeases(Buffer.alloc(32, 1)),
+    seen: createSeen(),
+    metrics: createJobMetrics(createMetrics('test'), polls.size),
+    queuePosition: async () => null,
+  };
+});
+afterEach(async () => {
+  work.polls.endAll();
+  await store.close();
+});
+
+const addMiner = async (changes: Partial<MinerOffer> = {}): Promise<MinerOffer> => {
+  const miner: MinerOffer = {
+    miner_id: newId(),
+    account_id: newId(),
+    revision: 1,
+    status: 'active',
+    capabilities: ['ocr', 'custom'],
+    gpus: [],
+    cuda_version: null,
+    models: [],
+    region: null,
+    price_per_job_minor: 0,
+    concurrency: 4,
+    reputation: 1,
+    ...changes,
+  };
+  await store.transact('test', (trx) => minerChanged(trx, work, miner));
+  return miner;
+};
+const addJob = (changes: object = {}) => {
+  const submission = JobSubmission.parse({ job_type: 'custom', parameters: { input: 1 }, ...changes });
+  const prepared = prepare(work, submission);
+  return store.transact('test', (trx) => submit(trx, work, someone(['client']), prepared));
+};
+const openPoll = (miner: MinerOffer, wanted = 1) => {
+  const before = hints.length;
+  const answered = work.polls.wait(miner.miner_id, wanted, 20_000, new AbortController().signal);
+  const opened = hints.slice(before).find((hint) => hint.name === 'opened');
+  return { id: opened?.payload.poll_id as string, answered, opened: opened?.payload };
+};
+const match = (pollId: string, miner: MinerOffer, ...jobIds: string[]) =>
+  store.transact('test', (trx) =>
+    startMatched(trx, work, { poll_id: pollId, miner_id: miner.miner_id, job_ids: jobIds }),
+  );
+const lease = async (miner: MinerOffer, jobId: string): Promise<readonly Leased[]> => {
+  const poll = openPoll(miner);
+  await match(poll.id, miner, jobId);
+  return poll.answered;
+};
+const queuedHints = (jobId: string) =>
+  hints.filter((hint) => hint.name === 'queued' && hint.payload.job_id === jobId);
+
+describe('a lease that never reached its miner', () => {
+  test('goes back at once, counts against nobody, and keeps the fence', async () => {
+    const miner = await addMiner();
+    const job = await addJob({ max_attempts: 1 });
+    for (const attempt of [1, 2, 3]) {
+      const leased = await lease(miner, job.id);
+      expect(leased).toHaveLength(1);
+      expect(leased[0]?.job).toMatchObject({ status: 'running', attempt });
+      expect(work.load.of(miner.miner_id)).toBe(1);
+      await returnLeases(work, leased);
+      expect(findJob(store.read, job.id)).toMatchObject({ status: 'pending', attempt, undelivered: attempt });
+      expect(work.load.of(miner.miner_id)).toBe(0);
+      // The same miner may have it: it lost nothing.
+      expect(queuedHints(job.id).at(-1)?.payload.avoid).toEqual([]);
+    }
+    expect(work.metrics.active).toEqual({ pending: 1, running: 0 });
+  });
+
+  test('given back late, after it ran again, changes nothing', async () => {
+    const miner = await addMiner();
+    const job = await addJob();
+    const first = await lease(miner, job.id);
+    await returnLeases(work, first);
+    await lease(miner, job.id);
+    await returnLeases(work, first);
+    expect(findJob(store.read, job.id)).toMatchObject({ status: 'running', attempt: 2, undelivered: 1 });
+  });
+
+  test('two matches for one poll: one is answered, the other is offered again', async () => {
+    const miner = await addMiner();
+    const [a, b] = [await addJob(), await addJob()];
+    const poll = openPoll(miner);
+    await Promise.all([match(poll.id, miner, a.id), match(poll.id, miner, b.id)]);
+    expect((await poll.answered).map(({ job }) => job.id)).toEqual([a.id]);
+    await expect.poll(() => findJob(store.read, b.id)).toMatchObject({ status: 'pending' });
+    expect(queuedHints(b.id).length).toBeGreaterThan(1);
+  });
+});
+
+describe('a match that does not hold', () => {
+  test('its poll is gone: the job is offered again, with a newer offer', async () => {
+    const miner = await addMiner();
+    const job = await addJob();
+    await match(newId(), miner, job.id);
+    expect(findJob(store.read, job.id)?.status).toBe('pending');
+    expect(queuedHints(job.id)).toHaveLength(2);
+  });
+
+  test('its job is gone: the poll is offered again', async () => {
+    const miner = await addMiner();
+    await addJob();
+    const poll = openPoll(miner);
+    const before = hints.length;
+    await match(poll.id, miner, newId());
+    expect(hints.slice(before)).toMatchObject([{ name: 'opened', payload: { poll_id: poll.id } }]);
+  });
+
+  test('its miner fell silent in the same group of transactions: the job does not start', async () => {
+    const miner = await addMiner();
+    const job = await addJob();
+    const poll = openPoll(miner);
+    await Promise.all([
+      store.transact('test', (trx) => minerChanged(trx, work, { ...miner, revision: 2, status: 'inactive' })),
+      match(poll.id, miner, job.id),
+    ]);
+    expect(findJob(store.read, job.id)?.status).toBe('pending');
+  });
+});
+
+describe('offers', () => {
+  test('avoid the miners that lost the job only while another active one fits', async () => {
+    const miner = await addMiner();
+    const job = await addJob();
+    await lease(miner, job.id);
+    await store.transact('test', (trx) =>
+      minerChanged(trx, work, { ...miner, revision: 2, status: 'inactive' }),
+    );
+    expect(findJob(store.read, job.id)).toMatchObject({ status: 'pending', attempt: 1 });
+    expect(queuedHints(job.id).at(-1)?.payload.avoid).toEqual([]);
+
+    const other = await addMiner();
+    await lease(other, job.id);
+    const third = await addMiner();
+    await store.transact('test', (trx) =>
+      minerChanged(trx, work, { ...other, revision: 2, status: 'inactive' }),
+    );
+    const avoid = queuedHints(job.id).at(-1)?.payload.avoid as string[];
+    expect([...avoid].sort()).toEqual([miner.miner_id, other.miner_id].sort());
+    expect(avoid).not.toContain(third.miner_id);
+  });
+
+  test('a lane that memory forgot is known again when its job comes back', async () => {
+    const miner = await addMiner();
+    const job = await addJob();
+    const leased = await lease(miner, job.id);
+    const row = findJob(store.read, job.id);
+    const lane = work.fleet.lane(row?.lane as string);
+    if (lane === undefined) throw new Error('no lane');
+    work.fleet.forgetLane(lane);
+    expect(openPoll(miner).opened).toBeUndefined();
+    await returnLeases(work, leased);
+    expect(work.fleet.lane(lane.id)?.requirement).toEqual(lane.requirement);
+    expect(openPoll(miner).opened).toMatchObject({ lanes: [lane.id] });
+  });
+
+  test('slots that free in one commit are offered once', async () => {
+    const miner = await addMiner({ concurrency: 2 });
+    const jobs = [await addJob(), await addJob()];
+    const first = openPoll(miner, 2);
+    await match(first.id, miner, ...jobs.map((job) => job.id));
+    const leased = await first.answered;
+    expect(leased).toHaveLength(2);
+    // Full: nothing to offer.
+    expect(openPoll(miner, 2).opened).toBeUndefined();
+    const before = hints.length;
+    await returnLeases(work, leased);
+    await expect
+      .poll(() => hints.slice(before).filter((hint) => hint.name === 'opened'))
+      .toMatchObject([{ payload: { slots: 2 } }]);
+  });
+});

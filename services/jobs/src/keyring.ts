@@ -1,0 +1,28 @@
+import type { Store } from '@aitbc/chassis';
+import type { ReceiptClaims } from '@aitbc/contracts';
+import { createSigner, type PublicJwk, type Signer, toJwk } from './receipts.ts';
+import { ownSigningKey, receiptKeys, rememberKey } from './store/receipts.ts';
+
+/** The key that signs receipts now, and every one that ever did. Loaded at the start. */
+export const createKeyring = () => {
+  let signer: Signer | undefined;
+  let jwks: PublicJwk[] = [];
+  return {
+    /** @param given RECEIPT_SIGNING_KEY; without it, one is made and kept in the file. */
+    load: async (store: Store, given: string | undefined): Promise<void> => {
+      const nowMs = Date.now();
+      signer = await store.transact('jobs.signing_key', (trx) => {
+        const current = createSigner(given ?? ownSigningKey(trx, createSigner, nowMs));
+        rememberKey(trx, current, nowMs);
+        return current;
+      });
+      jwks = receiptKeys(store.read).map((key) => toJwk(key.x));
+    },
+    sign: (claims: ReceiptClaims): string => {
+      if (signer === undefined) throw new Error('the signing key is not loaded yet');
+      return signer.sign(claims);
+    },
+    jwks: (): PublicJwk[] => jwks,
+  };
+};
+export type Keyring = ReturnType<typeof createKeyring>;

@@ -1,0 +1,82 @@
+import { loadConfig } from '@aitbc/chassis';
+import { jobsRoutes } from '@aitbc/contracts';
+import { callerOf, eventually, scratchDirectory, serviceEnv, someone } from '@aitbc/testing';
+import { afterEach, describe, expect, test } from 'vitest';
+import { DISPATCH } from './dispatcher/keys.ts';
+import { configShape, startJobs } from './service.ts';
+import { onlyFor, type Stack, startStack, workFor } from './stack.fixture.ts';
+
+const fail = (reason: string): void => {
+  throw new Error(reason);
+};
+
+describe('without Redis', () => {
+  test('jobs are taken in, shown, and kept', async () => {
+    const env = serviceEnv('jobs', scratchDirectory(), 'redis://127.0.0.1:1');
+    const jobs = await startJobs(loadConfig(configShape, env), fail);
+    const http = callerOf(jobs.url, someone(['client']));
+    const reply = await http.call(jobsRoutes.submit, { body: { ...workFor('alone') } });
+    if (!reply.ok) throw new Error(JSON.stringify(reply.body));
+    const status = await http.call(jobsRoutes.status, { params: { job_id: reply.body.id } });
+    expect(status).toMatchObject({ status: 200, body: { status: 'pending', queue_position: null } });
+    await jobs.stop();
+  });
+});
+
+describe('configuration', () => {
+  test('production without a signing key does not start; a key that is none does nowhere', async () => {
+    const env = serviceEnv('jobs', scratchDirectory(), 'redis://127.0.0.1:1');
+    const start = (changes: Record<string, string>) =>
+      startJobs(loadConfig(configShape, { ...env, ...changes }), fail);
+    await expect(start({ NODE_ENV: 'production' })).rejects.toThrow(/RECEIPT_SIGNING_KEY/);
+    await expect(start({ RECEIPT_SIGNING_KEY: 'AAAA' })).rejects.toThrow(/RECEIPT_SIGNING_KEY/);
+  });
+});
+
+describe('with Redis', () => {
+  let stack: Stack;
+  afterEach(() => stack.stop());
+
+  test('polls of a process that is gone do not swallow jobs', async () => {
+    stack = await startStack();
+    const client = stack.client();
+    const miner = await stack.miner(onlyFor('dead-polls'));
+    const first = await client.submit(workFor('dead-polls'));
+    await miner.complete(await miner.take());
+    expect((await client.get(first.id)).status).toBe('completed');
+    // Idle polls of this process, as a kill would leave them: the index still holds them after the restart.
+    const away = new AbortController();
+    const open = Array.from({ length: 5 }, () =>
+      miner.poll({ wait_seconds: 20 }, away.signal).catch(() => []),
+    );
+    await eventually(async () => (await stack.peers.redis.keys(`${DISPATCH.prefix}idle:*`)).length > 0);
+    const records = await stack.peers.redis.keys(`${DISPATCH.prefix}poll:*`);
+    const dumps = await Promise.all(records.map((key) => stack.peers.redis.hgetall(key)));
+    const [idle] = await stack.peers.redis.keys(`${DISPATCH.prefix}idle:*`);
+    const members = await stack.peers.redis.zrange(idle as string, 0, -1, 'WITHSCORES');
+    away.abort();
+    await Promise.all(open);
+    await stack.restartJobs();
+    for (const [at, key] of records.entries()) await stack.peers.redis.hset(key, dumps[at] as object);
+    for (let at = 0; at < members.length; at += 2)
+      await stack.peers.redis.zadd(idle as string, members[at + 1] as string, members[at] as string);
+    const job = await client.submit(workFor('dead-polls'));
+    expect((await miner.take()).id).toBe(job.id);
+  });
+
+  test('an index built in another Redis is built again', async () => {
+    stack = await startStack();
+    const client = stack.client();
+    const job = await client.submit(workFor('rebuilt'));
+    await eventually(async () => (await client.status(job.id)).queue_position === 0);
+    await stack.peers.redis.flushdb();
+    await eventually(async () => (await client.status(job.id)).queue_position === 0);
+    const runId = await stack.peers.redis.get(DISPATCH.generation);
+    await stack.peers.redis.del(
+      DISPATCH.lane((await stack.peers.redis.smembers(`${DISPATCH.prefix}waiting`))[0] as string),
+    );
+    await stack.peers.redis.set(DISPATCH.generation, 'another');
+    await eventually(async () => (await client.status(job.id)).queue_position === 0);
+    expect(await stack.peers.redis.get(DISPATCH.generation)).toBe(runId);
+  });
+});
