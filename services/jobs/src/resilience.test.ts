@@ -57,7 +57,8 @@ describe('with Redis', () => {
     away.abort();
     await Promise.all(open);
     await stack.restartJobs();
-    for (const [at, key] of records.entries()) await stack.peers.redis.hset(key, dumps[at] as object);
+    for (const [at, key] of records.entries())
+      await stack.peers.redis.hset(key, dumps[at] as Record<string, string>);
     for (let at = 0; at < members.length; at += 2)
       await stack.peers.redis.zadd(idle as string, members[at + 1] as string, members[at] as string);
     const job = await client.submit(workFor('dead-polls'));
