@@ -1,14 +1,15 @@
+import { randomBytes } from 'node:crypto';
 import { sendAs, type Trx } from '@aitbc/chassis';
 import { newId, notFound, Problem, type Scope } from '@aitbc/contracts';
 import {
   KEYS_PER_ACCOUNT_MAX,
+  keyOf,
   keyRefusal,
-  newKey,
-  newSessionToken,
   overlapEndsAt,
   SESSION_ABSOLUTE_MS,
   secretHash,
   sessionEndsAt,
+  sessionTokenOf,
   shownPrefix,
 } from './domain.ts';
 import * as rows from './store.ts';
@@ -94,7 +95,7 @@ export const createKey = (trx: Trx, wish: KeyWish, environment: string, nowMs: n
       `An account has at most ${KEYS_PER_ACCOUNT_MAX} usable keys; revoke one first.`,
     );
   }
-  const key = newKey(environment);
+  const key = keyOf(environment, randomBytes(32));
   const row: ApiKeyTable = {
     ...blankKey,
     ...wish,
@@ -170,7 +171,7 @@ export const openSession = (
   const account_id =
     rows.findAccountByWallet(trx, login.wallet_address)?.id ??
     createAccount(trx, login.wallet_address, nowMs);
-  const token = newSessionToken();
+  const token = sessionTokenOf(randomBytes(32));
   const expires_at_ms = nowMs + SESSION_ABSOLUTE_MS;
   rows.insertSession(trx, {
     id: newId(),

@@ -1,4 +1,4 @@
-import { hash, randomBytes } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { Scope } from '@aitbc/contracts';
 import type { ApiKeyTable, SessionTable } from './tables.ts';
@@ -30,8 +30,8 @@ export const keyEnvironment = (nodeEnv: string): string =>
  * `ak_<environment>_<43 base64url characters><6 of checksum>`: 256 random bits; the checksum lets a scanner tell a
  * real key from a look-alike without asking.
  */
-export const newKey = (environment: string): string => {
-  const body = `ak_${environment}_${randomBytes(32).toString('base64url')}`;
+export const keyOf = (environment: string, random: Buffer): string => {
+  const body = `ak_${environment}_${random.toString('base64url')}`;
   return body + checksum(body);
 };
 
@@ -42,7 +42,7 @@ export const hasGoodChecksum = (key: string): boolean => {
   return checksum(body) === key.slice(-CHECKSUM_LENGTH);
 };
 
-export const newSessionToken = (): string => `st_${randomBytes(32).toString('base64url')}`;
+export const sessionTokenOf = (random: Buffer): string => `st_${random.toString('base64url')}`;
 
 /** Enough to recognise a key in a list; of a made one that is `ak_live_` and four characters. */
 export const shownPrefix = (key: string): string =>

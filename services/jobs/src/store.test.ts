@@ -166,6 +166,7 @@ describe('no poll, timer or list walks the backlog', () => {
       (r) => jobs.waitingAfter(r, { lane: 'l', id: 'x' }, 9),
       /INDEX job_waiting \(\(?lane/,
     ],
+    ['lanes in use', (r) => jobs.lanesInUse(r), /INDEX job_waiting \(lane>\?\)/],
     ['whether a lane is used', (r) => jobs.hasWaiting(r, 'l'), /INDEX job_waiting \(lane=\?\)/],
     ['what is new', (r) => jobs.newestWaiting(r, 9), /SCAN job$/],
     ['events of a job', (r) => jobs.eventsAfter(r, 1, 0, 9), /PRIMARY KEY \(job_seq=\? AND id>\?\)/],

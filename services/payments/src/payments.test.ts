@@ -475,22 +475,28 @@ describe('governance', () => {
   });
 
   it('sets the fee of payments made from then on', async () => {
-    const payer = await stand.funded(4);
-    const [before, after] = [aJob(payer), aJob(payer)];
-    await stand.peers.send('jobs.submitted', before.submitted(toMinor(1)));
-    expect(await stand.untilPayment(payer, before.job_id, 'escrowed')).toMatchObject({ fee: 0.025 });
-    const change = (value: number, version: number) =>
-      stand.peers.send(
+    const payer = await stand.funded(100);
+    const feeNow = async () => {
+      const job = aJob(payer);
+      await stand.peers.send('jobs.submitted', job.submitted(toMinor(1)));
+      return (await stand.untilPayment(payer, job.job_id, 'escrowed')).fee;
+    };
+    // In force once it is committed: a payment in the same group of commits has the old rate still.
+    const change = async (value: number, version: number, fee: number) => {
+      await stand.peers.send(
         'governance.parameter_changed',
         { name: 'platform_fee_basis_points', value, version, proposal_id: newId() },
         'payments',
       );
-    await change(1_000, 1);
-    await stand.peers.send('jobs.submitted', after.submitted(toMinor(1)));
-    expect(await stand.untilPayment(payer, after.job_id, 'escrowed')).toMatchObject({ fee: 0.1 });
+      await eventually(async () => (await feeNow()) === fee);
+    };
+    const before = aJob(payer);
+    await stand.peers.send('jobs.submitted', before.submitted(toMinor(1)));
+    expect(await stand.untilPayment(payer, before.job_id, 'escrowed')).toMatchObject({ fee: 0.025 });
+    await change(1_000, 1, 0.1);
     await stand.peers.send('jobs.ended', before.ended('completed'));
     expect(await stand.untilPayment(payer, before.job_id, 'released')).toMatchObject({ fee: 0.025 });
-    await change(250, 2);
+    await change(250, 2, 0.025);
   });
 });
 
