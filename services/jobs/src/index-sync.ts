@@ -1,7 +1,7 @@
 import type { connectRedis, Log } from '@aitbc/chassis';
 import { offerJob } from './commands/lifecycle.ts';
 import { DISPATCH } from './dispatcher/keys.ts';
-import { newestWaiting, type WaitingJob, waitingAfter } from './store/jobs.ts';
+import { newestWaiting, type WaitingJob, waitingAfter } from './store/backlog.ts';
 import type { Work } from './work.ts';
 
 /** Offered in one go while the index is rebuilt; ten queue entries. */

@@ -2,7 +2,7 @@ import type { Scheduled } from '@aitbc/chassis';
 import { expire, timeOut } from './commands/end.ts';
 import { reportSeen } from './commands/miners.ts';
 import type { IndexSync } from './index-sync.ts';
-import { expiredJobs, hasWaiting, timedOutJobs } from './store/jobs.ts';
+import { expiredJobs, hasWaiting, timedOutJobs } from './store/backlog.ts';
 import type { Work } from './work.ts';
 
 /** One transaction ends so many: some 10 ms in which nobody else writes. */

@@ -17,8 +17,8 @@ import { createSigner } from './receipts.ts';
 import { createHandlers } from './routes.ts';
 import { createSchedule } from './schedule.ts';
 import { createSeen } from './seen.ts';
+import { countActive, countRunning, lanesInUse } from './store/backlog.ts';
 import { allMiners, findLane } from './store/fleet.ts';
-import { countActive, countRunning, lanesInUse } from './store/jobs.ts';
 import type { Work } from './work.ts';
 
 export { configShape } from './config.ts';

@@ -5,6 +5,7 @@ import { scratchDirectory } from '@aitbc/testing';
 import { type Compilable, sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { migrations } from '../migrations/index.ts';
+import * as backlog from './store/backlog.ts';
 import * as jobs from './store/jobs.ts';
 import { insertReceipt, listReceiptsQuery } from './store/receipts.ts';
 import type { JobRow, Tables } from './tables.ts';
@@ -149,26 +150,26 @@ describe('no poll, timer or list walks the backlog', () => {
     created_after_ms: undefined,
   };
   const listed = (filter: object) => (reader: Parameters<typeof jobs.findJob>[0]) =>
-    reader.all(jobs.listJobsQuery({ ...all, ...filter }, 51));
+    reader.all(backlog.listJobsQuery({ ...all, ...filter }, 51));
 
   test.each<[string, (reader: Parameters<typeof jobs.findJob>[0]) => unknown, RegExp]>([
     ['one job', (r) => jobs.findJob(r, 'x'), /SEARCH job USING INDEX sqlite_autoindex_job_1 \(id=\?\)/],
     [
       'what expires',
-      (r) => jobs.expiredJobs(r, 1, 9),
+      (r) => backlog.expiredJobs(r, 1, 9),
       /USING (COVERING )?INDEX job_expiry \(expires_at_ms<\?\)/,
     ],
-    ['what is out of time', (r) => jobs.timedOutJobs(r, 1, 9), /INDEX job_deadline \(deadline_at_ms<\?\)/],
-    ['what a miner runs', (r) => jobs.runningJobsOf(r, 'x'), /INDEX job_of_miner \(miner_id=\?\)/],
-    ['how much a miner runs', (r) => jobs.countRunningOf(r, 'x'), /INDEX job_of_miner \(miner_id=\?\)/],
+    ['what is out of time', (r) => backlog.timedOutJobs(r, 1, 9), /INDEX job_deadline \(deadline_at_ms<\?\)/],
+    ['what a miner runs', (r) => backlog.runningJobsOf(r, 'x'), /INDEX job_of_miner \(miner_id=\?\)/],
+    ['how much a miner runs', (r) => backlog.countRunningOf(r, 'x'), /INDEX job_of_miner \(miner_id=\?\)/],
     [
       'what waits, in pages',
-      (r) => jobs.waitingAfter(r, { lane: 'l', id: 'x' }, 9),
+      (r) => backlog.waitingAfter(r, { lane: 'l', id: 'x' }, 9),
       /INDEX job_waiting \(\(?lane/,
     ],
-    ['lanes in use', (r) => jobs.lanesInUse(r), /INDEX job_waiting \(lane>\?\)/],
-    ['whether a lane is used', (r) => jobs.hasWaiting(r, 'l'), /INDEX job_waiting \(lane=\?\)/],
-    ['what is new', (r) => jobs.newestWaiting(r, 9), /SCAN job$/],
+    ['lanes in use', (r) => backlog.lanesInUse(r), /INDEX job_waiting \(lane>\?\)/],
+    ['whether a lane is used', (r) => backlog.hasWaiting(r, 'l'), /INDEX job_waiting \(lane=\?\)/],
+    ['what is new', (r) => backlog.newestWaiting(r, 9), /SCAN job$/],
     ['events of a job', (r) => jobs.eventsAfter(r, 1, 0, 9), /PRIMARY KEY \(job_seq=\? AND id>\?\)/],
     ['own jobs', listed({}), /INDEX job_client \(client_id=\?\)/],
     ['own jobs, next page', listed({ before: 'x' }), /INDEX job_client \(client_id=\? AND id<\?\)/],

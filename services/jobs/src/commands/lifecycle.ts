@@ -2,16 +2,9 @@ import { sendAs, type Trx } from '@aitbc/chassis';
 import type { JobStatus, Payload } from '@aitbc/contracts';
 import type { Requirement } from '../dispatcher/match.ts';
 import { decide, hasAttemptsLeft, type JobEventName } from '../domain.ts';
+import type { WaitingJob } from '../store/backlog.ts';
 import { addLane, findLane } from '../store/fleet.ts';
-import {
-  addEvent,
-  addLostAttempt,
-  endJob,
-  minersThatLost,
-  type Report,
-  requeueJob,
-  type WaitingJob,
-} from '../store/jobs.ts';
+import { addEvent, addLostAttempt, endJob, minersThatLost, type Report, requeueJob } from '../store/jobs.ts';
 import type { JobRow } from '../tables.ts';
 import type { Work } from '../work.ts';
 

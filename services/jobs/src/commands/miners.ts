@@ -1,6 +1,6 @@
 import { sendAs, type Trx } from '@aitbc/chassis';
+import { runningJobsOf } from '../store/backlog.ts';
 import { saveMiner } from '../store/fleet.ts';
-import { runningJobsOf } from '../store/jobs.ts';
 import type { MinerOffer } from '../tables.ts';
 import type { Work } from '../work.ts';
 import { loseAttempt } from './lifecycle.ts';

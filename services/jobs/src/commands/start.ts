@@ -1,8 +1,9 @@
 import { sendAs, type Trx } from '@aitbc/chassis';
 import type { Payload } from '@aitbc/contracts';
 import type { Leased } from '../polls.ts';
+import { countRunningOf } from '../store/backlog.ts';
 import { findMiner } from '../store/fleet.ts';
-import { addEvent, countRunningOf, findJob, parametersOf, startJob } from '../store/jobs.ts';
+import { addEvent, findJob, parametersOf, startJob } from '../store/jobs.ts';
 import type { Work } from '../work.ts';
 import { giveBack, offerJob } from './lifecycle.ts';
 

@@ -19,7 +19,7 @@ import {
 } from '../commands/report.ts';
 import { returnLeases } from '../commands/start.ts';
 import type { Leased } from '../polls.ts';
-import { hasWaiting } from '../store/jobs.ts';
+import { hasWaiting } from '../store/backlog.ts';
 import type { Work } from '../work.ts';
 
 /** A registration may still be on its way here when the first poll arrives. */
