@@ -3,6 +3,8 @@ import { inboxQueue, messages, type Payload } from '@aitbc/contracts';
 
 /** One queue entry carries so many at most; the dispatcher runs it as one script of about a millisecond. */
 const BATCH_MAX = 100;
+/** Between two entries that are not full: two hops of this stand between a submit and its miner at the worst. */
+const GATHER_MS = 3;
 /** Beyond this they are dropped and the index is brought up to date from the file instead. */
 const WAITING_MAX = 20_000;
 
@@ -34,6 +36,8 @@ export const createHints = (options: {
         const batch: Batch = { stream: options.stream, messages: waiting.slice(0, BATCH_MAX) };
         waiting = waiting.slice(BATCH_MAX);
         await queue.add('batch', batch);
+        // The first after a silence leaves at once; what comes right behind it travels together.
+        if (batch.messages.length < BATCH_MAX) await new Promise((resolve) => setTimeout(resolve, GATHER_MS));
       }
     } catch (error) {
       options.log.debug({ err: error }, 'hints were dropped; they will be made again');
