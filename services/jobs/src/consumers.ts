@@ -9,6 +9,6 @@ export const createConsumers = (work: Work): Consumers<'jobs'> => ({
   'miners.changed': (trx, miner) => minerChanged(trx, work, miner),
   'payments.escrowed': (trx, payment) => paymentEscrowed(trx, work, payment),
   'payments.refused': (trx, payment) => paymentRefused(trx, work, payment),
-  'payments.resolved': (trx, payment) => paymentResolved(trx, payment),
+  'payments.resolved': (trx, payment) => paymentResolved(trx, work, payment),
   'governance.parameter_changed': (trx, change) => work.parameters.apply(trx, change),
 });

@@ -17,6 +17,7 @@ const EXPECTED: Record<JobEventName, [pending: string, running: string, ended: s
   cancel: ['cancelled', 'cancelled', 'JOB_ALREADY_ENDED'],
   expire: ['expired', 'ignore', 'ignore'],
   refuse_funds: ['failed', 'ignore', 'ignore'],
+  refund: ['failed', 'failed', 'ignore'],
 };
 
 const name = (status: JobStatus, event: JobEventName, attemptsLeft: boolean): string => {

@@ -12,6 +12,7 @@ export const JOB_EVENTS = [
   'cancel',
   'expire',
   'refuse_funds',
+  'refund',
 ] as const;
 export type JobEventName = (typeof JOB_EVENTS)[number];
 
@@ -40,6 +41,7 @@ const ended: Record<JobEventName, Entry> = {
   cancel: conflict('JOB_ALREADY_ENDED'),
   expire: ignore,
   refuse_funds: ignore,
+  refund: ignore,
 };
 
 const TRANSITIONS: Record<JobStatus, Record<JobEventName, Entry>> = {
@@ -55,6 +57,7 @@ const TRANSITIONS: Record<JobStatus, Record<JobEventName, Entry>> = {
     cancel: apply('cancelled'),
     expire: apply('expired'),
     refuse_funds: apply('failed'),
+    refund: apply('failed'),
   },
   running: {
     start: ignore,
@@ -69,6 +72,8 @@ const TRANSITIONS: Record<JobStatus, Record<JobEventName, Entry>> = {
     // Its time to start counts while it waits.
     expire: ignore,
     refuse_funds: ignore,
+    // Nobody works for money that was given back.
+    refund: apply('failed'),
   },
   completed: ended,
   failed: ended,

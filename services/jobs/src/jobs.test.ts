@@ -34,6 +34,7 @@ describe('submit', () => {
       spend_cap_minor: 500,
       payment_amount_minor: null,
       submitted_at_ms: Date.parse(job.created_at),
+      expires_at_ms: Date.parse(job.expires_at),
     });
     expect(await client.get(job.id)).toEqual(job);
   });
@@ -398,6 +399,37 @@ describe('money', () => {
     );
     await eventually(async () => (await client.get(after.id)).status === 'failed');
     expect((await client.get(job.id)).payment_status).toBe('released');
+  });
+
+  test('given back before the job ended: the job fails, so that no miner works unpaid', async () => {
+    const { client, job, payment_id } = await paid('given-back');
+    await stack.peers.send(
+      'payments.escrowed',
+      { payment_id, job_id: job.id, amount_minor: 100_000_000 },
+      'jobs',
+    );
+    await eventually(async () => (await client.get(job.id)).payment_status === 'escrowed');
+    await stack.peers.send(
+      'payments.resolved',
+      {
+        payment_id,
+        job_id: job.id,
+        kind: 'refunded',
+        payee_account_id: null,
+        miner_id: null,
+        earned_minor: 0,
+      },
+      'jobs',
+    );
+    const ended = await eventually(async () => {
+      const now = await client.get(job.id);
+      return now.status === 'pending' ? undefined : now;
+    });
+    expect(ended).toMatchObject({
+      status: 'failed',
+      payment_status: 'refunded',
+      error: { code: 'PAYMENT_REFUNDED' },
+    });
   });
 
   test('refused: the job fails with that code, and nobody ever held it', async () => {

@@ -48,14 +48,24 @@ export const paymentRefused = (trx: Trx, work: Work, payment: Payload<'payments.
   });
 };
 
-export const paymentResolved = (trx: Trx, payment: Payload<'payments.resolved'>): void => {
+/** The payment is over. Given back before the job ended: the job ends too, so that no miner works unpaid. */
+export const paymentResolved = (trx: Trx, work: Work, payment: Payload<'payments.resolved'>): void => {
   const job = findJob(trx, payment.job_id);
   if (job === undefined) return;
+  const nowMs = Date.now();
   setPayment(trx, {
     seq: job.seq,
     payment_id: payment.payment_id,
     payment_status: payment.kind,
     payment_amount_minor: job.payment_amount_minor,
-    now_ms: Date.now(),
+    now_ms: nowMs,
+  });
+  if (payment.kind !== 'refunded' || decide(job.status, 'refund', false).kind !== 'apply') return;
+  finish(trx, work, job, {
+    status: 'failed',
+    outcome: 'cancelled',
+    error: { code: 'PAYMENT_REFUNDED', message: 'The payment was given back before the job ended.' },
+    report: null,
+    nowMs,
   });
 };

@@ -111,6 +111,7 @@ export const submit = (trx: Trx, work: Work, caller: Caller, prepared: Prepared)
     spend_cap_minor: caller.spend_cap_minor,
     payment_amount_minor: paymentAmountMinor,
     submitted_at_ms: nowMs,
+    expires_at_ms: row.expires_at_ms,
   });
   trx.afterCommit(() => {
     work.metrics.active.pending += 1;

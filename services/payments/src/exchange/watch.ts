@@ -130,4 +130,4 @@ export const createWatch = (store: Store, deps: ExchangeDeps, watcher: Watcher, 
     },
   };
 };
-export type Watch = ReturnType<typeof createWatch>;
+type Watch = ReturnType<typeof createWatch>;
