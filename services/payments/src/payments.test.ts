@@ -455,13 +455,16 @@ describe('governance', () => {
           recipient_account_id,
           amount_minor: toMinor(amount),
         });
-      const said = await eventually(() =>
-        toGovernance.find(
+      const said = await eventually(() => {
+        const all = toGovernance.filter(
           (message) =>
             message.name === 'payments.allocation_settled' && message.payload.proposal_id === proposal_id,
-        ),
-      );
-      return said.payload;
+        );
+        return all.length === times && all;
+      });
+      // Asked again, the same answer again.
+      for (const message of said) expect(message.payload).toEqual(said[0]?.payload);
+      return said[0]?.payload;
     };
     expect(await approve(recipient.account_id, 60, 2)).toMatchObject({ ok: true, reason: null });
     expect(await stand.balanceOf(recipient)).toMatchObject({ available: 60 });

@@ -100,31 +100,32 @@ export const creditByAdmin = (
   return { id, address: to.address, transaction_hash, created_at_ms: nowMs };
 };
 
-/** Pays out of the treasury what a vote approved, once a proposal, and answers. */
+const whyNotPaid = (trx: Trx, recipient: AccountRef | undefined, amountMinor: number): string | null => {
+  if (recipient === undefined) return 'The recipient has no account.';
+  const treasuryMinor = findAccount(trx, TREASURY.id)?.balance_minor ?? 0;
+  return treasuryMinor < amountMinor
+    ? `The treasury has ${fromMinor(treasuryMinor)} AITBC, and ${fromMinor(amountMinor)} are needed.`
+    : null;
+};
+
+/** Pays out of the treasury what a vote approved, once a proposal; asked again, it gives the first answer again. */
 export const allocate = (trx: Trx, deps: Deps, approved: Payload<'governance.allocation_approved'>): void => {
   const nowMs = deps.now();
   const { proposal_id, recipient_account_id, amount_minor } = approved;
-  const done = trx.get(
-    db.selectFrom('allocation').select('proposal_id').where('proposal_id', '=', proposal_id),
-  );
-  if (done !== undefined) return;
+  const done = trx.get(db.selectFrom('allocation').select('failure').where('proposal_id', '=', proposal_id));
   const recipient = findUser(trx, recipient_account_id);
-  const treasuryMinor = findAccount(trx, TREASURY.id)?.balance_minor ?? 0;
-  const failure =
-    recipient === undefined
-      ? 'The recipient has no account.'
-      : treasuryMinor < amount_minor
-        ? `The treasury has ${fromMinor(treasuryMinor)} AITBC, and ${fromMinor(amount_minor)} are needed.`
-        : null;
-  trx.run(
-    db.insertInto('allocation').values({
-      proposal_id,
-      recipient_account_id,
-      amount_minor,
-      failure,
-      created_at_ms: nowMs,
-    }),
-  );
+  const failure = done === undefined ? whyNotPaid(trx, recipient, amount_minor) : done.failure;
+  if (done === undefined) {
+    trx.run(
+      db.insertInto('allocation').values({
+        proposal_id,
+        recipient_account_id,
+        amount_minor,
+        failure,
+        created_at_ms: nowMs,
+      }),
+    );
+  }
   const transaction_hash =
     recipient === undefined || failure !== null
       ? null

@@ -130,4 +130,3 @@ export const createWatch = (store: Store, deps: ExchangeDeps, watcher: Watcher, 
     },
   };
 };
-type Watch = ReturnType<typeof createWatch>;
