@@ -113,6 +113,8 @@ export const setScene = async (coordinator: Coordinator) => {
         body: { job_type: 'language_detection', parameters: { text: 'wo ist' }, ...more },
       }),
     ).id;
+  const invoice = async () =>
+    must(await clientA.caller.call(payments.exchangeCreate, { body: { aitbc_amount: 1 } })).payment_id;
   const escrowed = async (more: object = {}) => {
     const job_id = await waiting({ payment_amount: 2, ...more });
     return eventually(async () => {
@@ -197,6 +199,7 @@ export const setScene = async (coordinator: Coordinator) => {
     transaction,
     waiting,
     escrowed,
+    invoice,
     running,
     offer,
     booked,

@@ -164,6 +164,21 @@ export const TABLE: Record<string, Row> = {
     expected: parties({ clientA: 200, minerA: 404, admin: 200 }),
     call: ({ accounts }) => ({ params: { user_id: accounts.clientA } }),
   },
+  'payments.exchange_create': { expected: clients(201, 201), call: () => ({ body: { aitbc_amount: 1 } }) },
+  'payments.exchange_status': {
+    expected: { ...clients(200, 404), admin: 200 },
+    call: async (scene) => ({ params: { payment_id: await scene.invoice() } }),
+  },
+  'payments.exchange_list': { expected: clients(200, 200) },
+  'payments.exchange_rates': { expected: open(200) },
+  'payments.dev_bitcoin_send': {
+    expected: { ...clients(201, 404), admin: 201 },
+    call: async (scene) => ({ body: { payment_id: await scene.invoice(), btc_amount: 0.00001 } }),
+  },
+  'payments.dev_bitcoin_mine': {
+    expected: { ...clients(201, 201), admin: 201 },
+    call: () => ({ body: { blocks: 1 } }),
+  },
   'payments.credit': {
     expected: operators(201),
     call: ({ accounts }) => ({
