@@ -5,8 +5,8 @@ export default defineConfig({
     include: ['{libs,services,clients,tests,scripts,bench}/**/*.test.ts'],
     globalSetup: 'libs/testing/src/global-setup.ts',
     pool: 'forks',
-    // Two cores run two files; more only make timers late.
-    maxWorkers: 2,
+    // A file at a time: the stories start the whole system, and two of them on two cores starve each other's timers.
+    maxWorkers: 1,
     testTimeout: 30_000,
     hookTimeout: 60_000,
     env: { NODE_ENV: 'test' },

@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import { type Client, createClient, routes } from '@aitbc/contracts';
 import { freePort } from '@aitbc/testing';
 import { compactVerify, createLocalJWKSet, type JSONWebKeySet } from 'jose';
-import { DockerComposeEnvironment, type StartedDockerComposeEnvironment, Wait } from 'testcontainers';
+import { getContainerRuntimeClient } from 'testcontainers';
 import { afterAll, beforeAll, describe, expect, onTestFailed, test } from 'vitest';
 import { persist } from './careful.ts';
 import { must, passes } from './coordinator.ts';
@@ -28,12 +28,13 @@ const SERVICES = [
 const BUILD_MS = 600_000;
 
 /** A reason, in words, why there is nothing to run the containers with. */
-const whyNot = (): string | undefined => {
-  const succeeds = (...args: string[]) => spawnSync('docker', args, { timeout: 10_000 }).status === 0;
-  if (!succeeds('info')) return 'no Docker engine answers';
-  return succeeds('compose', 'version') ? undefined : 'docker has no compose';
+const whyNot = async (): Promise<string | undefined> => {
+  const engine = await getContainerRuntimeClient().catch(() => undefined);
+  if (engine === undefined) return 'no Docker engine answers';
+  const { status } = spawnSync('docker', ['compose', 'version'], { timeout: 10_000 });
+  return status === 0 ? undefined : 'docker has no compose';
 };
-const reason = whyNot();
+const reason = await whyNot();
 
 /** Neither the keys of whoever runs the tests nor a `.env` of theirs: a development stack, as on a clean clone. */
 const environment: NodeJS.ProcessEnv = Object.fromEntries(
@@ -71,7 +72,6 @@ describe.skipIf(reason !== undefined)(
   () => {
     let url: string;
     let client: Client;
-    let stack: StartedDockerComposeEnvironment | undefined;
 
     beforeAll(async () => {
       environment.API_PORT = String(await freePort([], '0.0.0.0'));
@@ -82,27 +82,15 @@ describe.skipIf(reason !== undefined)(
       const startedAt = performance.now();
       await compose('build');
       const builtAt = performance.now();
-      stack = await new DockerComposeEnvironment(root, 'docker-compose.yml')
-        .withProjectName(project)
-        .withProfiles('demo')
-        .withEnvironment(environment as Record<string, string>)
-        .withEnvironmentFile('/dev/null')
-        .withDefaultWaitStrategy(Wait.forHealthCheck())
-        // Ours takes the containers down itself, and its volumes too.
-        .withAutoCleanup(false)
-        .withNoRecreate()
-        .up()
-        .catch(async (error) => {
-          throw new Error(`${error.message}\n${await compose('logs', '--tail', '20')}`);
-        });
+      await compose('up', '--detach', '--wait').catch(async (error) => {
+        throw new Error(`${error.message}\n${await compose('logs', '--tail', '20')}`);
+      });
       const seconds = (ms: number) => `${(ms / 1_000).toFixed(0)} s`;
       console.log(
         `compose: built in ${seconds(builtAt - startedAt)}, all healthy ${seconds(performance.now() - builtAt)} later`,
       );
     }, BUILD_MS);
     afterAll(async () => {
-      await stack?.down({ removeVolumes: true, timeout: 5_000 });
-      // Also what the tests added by scaling, and what a failed start left.
       await compose('down', '--volumes', '--remove-orphans', '--timeout', '5');
     }, 120_000);
 
