@@ -5,7 +5,12 @@ import { promisify } from 'node:util';
 import { type Client, createClient, routes } from '@aitbc/contracts';
 import { freePort } from '@aitbc/testing';
 import { compactVerify, createLocalJWKSet, type JSONWebKeySet } from 'jose';
-import { getContainerRuntimeClient } from 'testcontainers';
+import {
+  type ContainerRuntimeClient,
+  DockerComposeEnvironment,
+  getContainerRuntimeClient,
+  type StartedDockerComposeEnvironment,
+} from 'testcontainers';
 import { afterAll, beforeAll, describe, expect, onTestFailed, test } from 'vitest';
 import { persist } from './careful.ts';
 import { must, passes } from './coordinator.ts';
@@ -27,49 +32,45 @@ const SERVICES = [
 /** The image is built the first time: its base and the packages have to come from somewhere. */
 const BUILD_MS = 600_000;
 
+const engine = await getContainerRuntimeClient().catch(() => undefined);
 /** A reason, in words, why there is nothing to run the containers with. */
-const whyNot = async (): Promise<string | undefined> => {
-  const engine = await getContainerRuntimeClient().catch(() => undefined);
+const whyNot = (): string | undefined => {
   if (engine === undefined) return 'no Docker engine answers';
   const { status } = spawnSync('docker', ['compose', 'version'], { timeout: 10_000 });
   return status === 0 ? undefined : 'docker has no compose';
 };
-const reason = await whyNot();
+const reason = whyNot();
 
-/** Neither the keys of whoever runs the tests nor a `.env` of theirs: a development stack, as on a clean clone. */
-const environment: NodeJS.ProcessEnv = Object.fromEntries(
-  Object.entries(process.env).filter(([name]) => /^(?:PATH|HOME|DOCKER_.*|BUILDKIT_.*)$/.test(name)),
+const run = (command: string, args: string[], env = process.env) =>
+  promisify(execFile)(command, args, { cwd: root, env, maxBuffer: 64 * 1024 * 1024 });
+
+/**
+ * What compose is told. Testcontainers hands the whole environment of the tests to it (NODE_ENV=test among it), so
+ * every name that the file reads is emptied, which means its default: a development stack, as on a clean clone.
+ */
+const environment: Record<string, string> = Object.fromEntries(
+  Array.from(readFileSync(join(root, 'docker-compose.yml'), 'utf8').matchAll(/\$\{(\w+)/g), ([, name]) => [
+    name,
+    '',
+  ]),
 );
-const run = (command: string, args: string[]) =>
-  promisify(execFile)(command, args, { cwd: root, env: environment, maxBuffer: 64 * 1024 * 1024 });
-const compose = async (...args: string[]): Promise<string> => {
-  const files = [
-    '--project-name',
-    project,
-    '--file',
-    join(root, 'docker-compose.yml'),
-    '--env-file',
-    '/dev/null',
-  ];
-  const { stdout } = await run('docker', ['compose', ...files, '--profile', 'demo', ...args]);
-  return stdout;
-};
-
-interface Container {
-  readonly Name: string;
-  readonly Service: string;
-  readonly State: string;
-  readonly Health: string;
-}
-const containers = async (...services: string[]): Promise<Container[]> => {
-  const lines = (await compose('ps', '--all', '--format', 'json', ...services)).trim().split('\n');
-  return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as Container);
-};
+/** Brings the stack to where it is all healthy; again, with other options, it changes the one that runs. */
+const up = (...options: string[]): Promise<StartedDockerComposeEnvironment> =>
+  new DockerComposeEnvironment(root, 'docker-compose.yml')
+    .withProjectName(project)
+    .withEnvironment(environment)
+    .withEnvironmentFile('/dev/null')
+    .withProfiles('demo')
+    // Its reaper is an image from a registry, which may be out of reach; afterAll cleans up.
+    .withAutoCleanup(false)
+    .withClientOptions({ commandOptions: ['--wait', ...options] })
+    .up();
 
 describe.skipIf(reason !== undefined)(
   `the compose stack${reason === undefined ? '' : ` (skipped: ${reason})`}`,
   { timeout: 120_000 },
   () => {
+    let stack: StartedDockerComposeEnvironment;
     let url: string;
     let client: Client;
 
@@ -80,22 +81,24 @@ describe.skipIf(reason !== undefined)(
       url = `http://127.0.0.1:${environment.API_PORT}`;
       client = createClient(url, { 'x-api-key': 'ak_dev_client_known_to_everybody' });
       const startedAt = performance.now();
-      await compose('build');
-      const builtAt = performance.now();
-      await compose('up', '--detach', '--wait').catch(async (error) => {
-        throw new Error(`${error.message}\n${await compose('logs', '--tail', '20')}`);
-      });
-      const seconds = (ms: number) => `${(ms / 1_000).toFixed(0)} s`;
+      stack = await up('--build');
       console.log(
-        `compose: built in ${seconds(builtAt - startedAt)}, all healthy ${seconds(performance.now() - builtAt)} later`,
+        `compose: built and healthy after ${((performance.now() - startedAt) / 1_000).toFixed(0)} s`,
       );
     }, BUILD_MS);
     afterAll(async () => {
-      await compose('down', '--volumes', '--remove-orphans', '--timeout', '5');
+      await stack?.down({ timeout: 5_000 });
     }, 120_000);
 
+    /** To kill, start and inspect. The handle's own `stop` removes the container and its volumes: nothing to start again. */
+    const container = (name: string) =>
+      (engine as ContainerRuntimeClient).container.getById(stack.getContainer(name).getId());
+    const state = async (name: string) => (await container(name).inspect()).State;
     const tellOnFailure = () =>
-      onTestFailed(async () => console.log(await compose('logs', '--tail', '30', '--no-color')));
+      onTestFailed(async () => {
+        const logs = ['compose', '--project-name', project, 'logs', '--tail', '30', '--no-color'];
+        console.log((await run('docker', logs)).stdout);
+      });
 
     const submit = async (count: number): Promise<string[]> => {
       const job = {
@@ -138,18 +141,17 @@ describe.skipIf(reason !== undefined)(
 
     test('comes up healthy, all of it', async () => {
       tellOnFailure();
-      const all = await containers();
-      expect(all.map(({ Service, State, Health }) => `${Service} ${State} ${Health}`).sort()).toEqual(
-        SERVICES.map((name) => `${name} running healthy`).sort(),
-      );
+      const healthy = SERVICES.map(async (name) => [name, (await state(`${name}-1`)).Health?.Status]);
+      expect(await Promise.all(healthy)).toEqual(SERVICES.map((name) => [name, 'healthy']));
       const ready = (await (await fetch(`${url}/health/ready`)).json()) as { status: string };
       expect(ready.status).toBe('ok');
       const { items } = must(await client.call(miners.list, { query: { status: 'active' } }));
       expect(items).toHaveLength(1);
-      const published = (await compose('ps', '--format', '{{.Service}} {{.Ports}}')).split('\n');
-      expect(published.filter((line) => line.includes('->')).map((line) => line.split(' ')[0])).toEqual([
-        'gateway',
-      ]);
+      const published = SERVICES.map(async (name) => {
+        const { PortBindings } = (await container(`${name}-1`).inspect()).HostConfig;
+        return Object.keys(PortBindings as object).map((port) => `${name} ${port}`);
+      });
+      expect((await Promise.all(published)).flat()).toEqual(['gateway 8000/tcp']);
     });
 
     test('passes the tour of the README, word for word', async () => {
@@ -160,7 +162,10 @@ describe.skipIf(reason !== undefined)(
         ([, block]) => block as string,
       );
       expect(blocks.length).toBeGreaterThan(0);
-      const { stdout } = await run('bash', ['-euo', 'pipefail', '-c', blocks.join('\n')]);
+      const { stdout } = await run('bash', ['-euo', 'pipefail', '-c', blocks.join('\n')], {
+        ...process.env,
+        API_PORT: environment.API_PORT,
+      });
       expect(stdout).toContain('"valid": true');
       expect(stdout).toContain('"status": "released"');
     });
@@ -181,7 +186,7 @@ describe.skipIf(reason !== undefined)(
     test('loses nothing when a service is killed and started again', async () => {
       tellOnFailure();
       const before = await submit(10);
-      await compose('kill', '--signal', 'SIGKILL', 'jobs');
+      await container('jobs-1').kill({ signal: 'SIGKILL' });
       const refused = await fetch(`${url}/v1/client/jobs?limit=1`, {
         headers: { 'x-api-key': 'ak_dev_client_known_to_everybody' },
       });
@@ -189,7 +194,7 @@ describe.skipIf(reason !== undefined)(
       expect(refused.headers.get('retry-after')).toMatch(/^\d+$/);
       await refused.arrayBuffer();
       const during = submit(5);
-      await compose('start', 'jobs');
+      await container('jobs-1').start();
       const ids = [...before, ...(await during)];
       await settled(ids);
       await receiptsAreRight(ids);
@@ -197,12 +202,10 @@ describe.skipIf(reason !== undefined)(
 
     test('comes back by itself when a process ends', async () => {
       tellOnFailure();
-      const id = (await compose('ps', '--quiet', 'payments')).trim();
-      const restarts = async () =>
-        Number((await run('docker', ['inspect', '--format', '{{.RestartCount}}', id])).stdout);
+      const restarts = async () => (await container('payments-1').inspect()).RestartCount;
       expect(await restarts()).toBe(0);
       const ids = await submit(3);
-      await compose('exec', '--no-TTY', 'payments', 'node', '-e', 'process.kill(1, "SIGTERM")');
+      await stack.getContainer('payments-1').exec(['node', '-e', 'process.kill(1, "SIGTERM")']);
       await passes(async () => expect(await restarts()).toBe(1), { withinMs: 30_000 });
       await settled(ids);
     });
@@ -210,7 +213,7 @@ describe.skipIf(reason !== undefined)(
     test('works on when Redis is restarted', async () => {
       tellOnFailure();
       const before = await submit(10);
-      const restarting = compose('restart', 'redis');
+      const restarting = stack.getContainer('redis-1').restart({ timeout: 10_000 });
       // Intake does not need Redis.
       const during = await submit(5);
       await restarting;
@@ -221,11 +224,11 @@ describe.skipIf(reason !== undefined)(
 
     test('takes four dispatch workers, and loses nothing when two of them die', async () => {
       tellOnFailure();
-      await compose('up', '--detach', '--wait', '--no-recreate', '--scale', 'dispatcher=4');
-      const workers = await containers('dispatcher');
-      expect(workers.map(({ State }) => State)).toEqual(['running', 'running', 'running', 'running']);
+      stack = await up('--no-recreate', '--scale', 'dispatcher=4');
+      const workers = ['dispatcher-1', 'dispatcher-2', 'dispatcher-3', 'dispatcher-4'];
+      for (const name of workers) expect(await state(name)).toMatchObject({ Running: true });
       const ids = await submit(30);
-      await run('docker', ['kill', ...workers.slice(0, 2).map(({ Name }) => Name)]);
+      await Promise.all(workers.slice(0, 2).map((name) => container(name).kill()));
       ids.push(...(await submit(10)));
       const killedAt = performance.now();
       await settled(ids);
@@ -247,14 +250,12 @@ describe.skipIf(reason !== undefined)(
         .call(jobs.status, { params: { job_id: id }, query: { wait_seconds: 25 } })
         .then(({ status }) => status, String);
       const startedAt = performance.now();
-      await compose('stop', 'gateway', 'jobs', 'payments');
+      for (const name of ['gateway-1', 'jobs-1', 'payments-1']) await container(name).stop();
       const tookMs = performance.now() - startedAt;
       // A long-poll cannot be waited for; it is told to come back.
       expect([200, 503]).toContain(await inFlight);
-      const stopped = await containers('gateway', 'jobs', 'payments');
-      expect(stopped.map(({ State }) => State)).toEqual(['exited', 'exited', 'exited']);
-      const codes = await compose('ps', '--all', '--format', '{{.ExitCode}}', 'gateway', 'jobs', 'payments');
-      expect(codes.trim().split('\n')).toEqual(['0', '0', '0']);
+      for (const name of ['gateway-1', 'jobs-1', 'payments-1'])
+        expect(await state(name)).toMatchObject({ Status: 'exited', ExitCode: 0 });
       expect(tookMs).toBeLessThan(12_000);
     });
   },
