@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Stack, startStack } from '../scripts/stack.ts';
 import { batchCycles, dispatchLatency, fill, pollCost, singleCycles } from './cycles.ts';
+import { dispatchWorkers } from './dispatch.ts';
 import { call, demand, hammer, median, percentile } from './load.ts';
 
 const usage = `npm run bench -- [options]
@@ -17,7 +18,8 @@ same proxy library measured in the same run, in turns. Takes about 8 minutes; ev
   --seconds 5                length of each round of single requests
   --rounds 3                 rounds of system and reference, in turns; medians are printed
   --quick                    depths 0 and 10000, one round of 2 s
-  --dispatchers 2            dispatch workers`;
+  --dispatchers 2            dispatch workers
+  --part dispatch            instead: dispatch alone against 1, 2 and 4 workers, and what a match costs them and Redis`;
 
 const { values } = parseArgs({
   options: {
@@ -26,6 +28,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '3' },
     dispatchers: { type: 'string', default: '2' },
     quick: { type: 'boolean', default: false },
+    part: { type: 'string' },
     help: { type: 'boolean', short: 'h' },
   },
 });
@@ -188,4 +191,9 @@ const main = async () => {
 };
 
 if (values.help) say(usage);
-else await main();
+else if (values.part === 'dispatch') await dispatchWorkers([1, 2, 4], values.quick ? 0.2 : 1);
+else if (values.part === undefined) await main();
+else {
+  console.error(`There is no part named ${values.part}.\n\n${usage}`);
+  process.exitCode = 2;
+}

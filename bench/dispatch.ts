@@ -1,0 +1,197 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { type Batch, connectRedis, createLog, openQueue, openQueuesToWatch } from '@aitbc/chassis';
+import { inboxQueue, messages, newId } from '@aitbc/contracts';
+import { findBroker } from '../libs/testing/src/broker.ts';
+import { freePort } from '../libs/testing/src/ports.ts';
+import { supervise } from '../scripts/supervisor.ts';
+import { createPool, type Hint } from '../services/jobs/src/dispatcher/pool.ts';
+
+// Dispatch alone: a broker and dispatch workers, with the mailbox filled before they may take from it. No gateway and
+// no database share the cores, so what is seen is what workers and Redis can do.
+
+const WORKER = resolve(import.meta.dirname, '../services/jobs/src/dispatcher/main.ts');
+const INBOX = inboxQueue('dispatcher');
+const LANES = Array.from({ length: 10 }, (_, i) => `lane-${i}`);
+const CLIENTS = Array.from({ length: 20 }, newId);
+
+type Redis = ReturnType<typeof connectRedis>;
+type Queue = ReturnType<typeof openQueuesToWatch>[number];
+
+let offer = 0;
+/** A job and a poll that takes it, and so on: as many matches as there are jobs. */
+const pairs = (count: number): Hint[] =>
+  Array.from({ length: count }, (_, i): Hint[] => [
+    {
+      name: 'jobs.queued',
+      payload: {
+        offer: ++offer,
+        job_id: newId(),
+        account_id: CLIENTS[i % CLIENTS.length] as string,
+        lane: LANES[i % LANES.length] as string,
+        priority: 5,
+        avoid: [],
+      },
+    },
+    {
+      name: 'jobs.capacity_opened',
+      payload: {
+        offer: ++offer,
+        epoch: 1,
+        poll_id: newId(),
+        miner_id: newId(),
+        slots: 1,
+        lanes: LANES,
+        rank: i % 7,
+      },
+    },
+  ]).flat();
+
+const metric = (text: string, name: string): number =>
+  Number(new RegExp(`^${name}(?:\\{.*\\})? (\\S+)$`, 'm').exec(text)?.[1] ?? Number.NaN);
+const readWorkers = (urls: readonly string[]) =>
+  Promise.all(
+    urls.map(async (url) => {
+      const text = await (await fetch(`${url}/metrics`)).text();
+      return {
+        cpuSeconds: metric(text, 'process_cpu_seconds_total'),
+        matches: metric(text, 'dispatch_matches_total'),
+      };
+    }),
+  );
+/** The processor's time: what commandstats counts goes on while another process has the core. */
+const redisCpuSeconds = async (redis: Redis): Promise<number> => {
+  const cpu = await redis.info('cpu');
+  const of = (name: string) => Number(new RegExp(`^${name}:(\\S+)`, 'm').exec(cpu)?.[1]);
+  return of('used_cpu_sys') + of('used_cpu_user');
+};
+
+/** Microseconds of Redis for one match in the dispatch script, with nothing of the queue around it. */
+const scriptCost = async (redis: Redis, matches: number, perBatch: number): Promise<number> => {
+  const pool = createPool(redis);
+  const before = await redisCpuSeconds(redis);
+  let found = 0;
+  while (found < matches) {
+    const made = await pool.offer(pairs(perBatch));
+    found += made.reduce((sum, { job_ids }) => sum + job_ids.length, 0);
+  }
+  return (((await redisCpuSeconds(redis)) - before) * 1e6) / found;
+};
+
+const untilEmpty = async (queue: Queue): Promise<void> => {
+  const until = performance.now() + 120_000;
+  for (;;) {
+    const counts = await queue.getJobCounts('waiting', 'active', 'delayed');
+    if (Object.values(counts).every((count) => count === 0)) return;
+    if (performance.now() > until) throw new Error(`not taken in two minutes: ${JSON.stringify(counts)}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+};
+
+const drive = async (
+  redis: Redis,
+  redisUrl: string,
+  options: { workers: number; matches: number; perBatch: number },
+) => {
+  await redis.flushdb();
+  const inbox = openQueue(INBOX, redis);
+  const [queue] = openQueuesToWatch([INBOX], redis) as [Queue];
+  const urls: string[] = [];
+  const supervisor = supervise([], { log: (line, from) => /error/i.test(line) && console.error(from, line) });
+  try {
+    const starting = Array.from({ length: options.workers }, async (_, i) => {
+      const port = await freePort();
+      const env = {
+        ...process.env,
+        NODE_ENV: 'development',
+        LOG_LEVEL: 'warn',
+        SECRET_KEY: 'a key for nothing but this bench',
+        REDIS_URL: redisUrl,
+        HOST: '127.0.0.1',
+        PORT: String(port),
+      };
+      supervisor.start({ name: `dispatcher-${i + 1}`, argv: [WORKER], env });
+      urls.push(`http://127.0.0.1:${port}`);
+      await supervisor.waitHealthy(`dispatcher-${i + 1}`, `http://127.0.0.1:${port}/health/ready`);
+    });
+    await Promise.all(starting);
+    // After the start of the workers, which would end themselves when work waits long and nothing moves.
+    await queue.pause();
+    let given = 0;
+    while (given < options.matches) {
+      const batches = Array.from(
+        { length: Math.min(200, Math.ceil((options.matches - given) / options.perBatch)) },
+        () => ({
+          stream: 'bench',
+          messages: pairs(options.perBatch).map(({ name, payload }) => ({
+            seq: null,
+            name,
+            version: messages[name].version,
+            payload,
+          })),
+        }),
+      );
+      await Promise.all(batches.map((batch: Batch) => inbox.add('batch', batch)));
+      given += batches.length * options.perBatch;
+    }
+    const workersBefore = await readWorkers(urls);
+    const redisBefore = await redisCpuSeconds(redis);
+    const startedAt = performance.now();
+    await queue.resume();
+    await untilEmpty(queue);
+    const seconds = (performance.now() - startedAt) / 1_000;
+    const redisAfter = await redisCpuSeconds(redis);
+    const workersAfter = await readWorkers(urls);
+    const workers = workersAfter.map((after, i) => ({
+      matches: after.matches - (workersBefore[i]?.matches ?? 0),
+      cpuSeconds: after.cpuSeconds - (workersBefore[i]?.cpuSeconds ?? 0),
+    }));
+    const matches = workers.reduce((sum, worker) => sum + worker.matches, 0);
+    if (matches !== given) throw new Error(`${matches} matches of ${given} jobs`);
+    return {
+      perSecond: matches / seconds,
+      workerMicros: workers.map((worker) => (worker.cpuSeconds * 1e6) / worker.matches),
+      shares: workers.map((worker) => worker.matches / matches),
+      redisMicros: ((redisAfter - redisBefore) * 1e6) / matches,
+    };
+  } finally {
+    await supervisor.stop();
+    await inbox.close();
+    await queue.close();
+  }
+};
+
+/** Prints matches a second against the number of workers, and what one match costs each worker and Redis. */
+export const dispatchWorkers = async (counts: readonly number[], scale: number): Promise<void> => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'bench-dispatch-'));
+  // Never somebody's own broker: it is emptied between rounds.
+  const broker = await findBroker({ dataDir, log: () => {}, env: { ...process.env, REDIS_URL: '' } });
+  const redis = connectRedis(broker.url, createLog('bench', 'warn'), { enableOfflineQueue: true });
+  try {
+    console.log(`${new Date().toISOString()}  Node ${process.version}  ${availableParallelism()} cores`);
+    for (const [what, perBatch, matches] of [
+      ['busy: a queue entry holds 50 jobs and 50 polls', 50, 20_000 * scale],
+      ['idle: a queue entry holds one job and one poll', 1, 5_000 * scale],
+    ] as const) {
+      await redis.flushdb();
+      const script = await scriptCost(redis, matches / 4, perBatch);
+      console.log(`\n${what}; the dispatch script alone takes ${script.toFixed(0)} µs of Redis a match`);
+      console.log(
+        'workers   matches/s   worker CPU a match (each)            Redis CPU a match   share of each',
+      );
+      for (const workers of counts) {
+        const figures = await drive(redis, broker.url, { workers, matches, perBatch });
+        const each = figures.workerMicros.map((micros) => micros.toFixed(0)).join(' ');
+        const shares = figures.shares.map((share) => `${(share * 100).toFixed(0)} %`).join(' ');
+        console.log(
+          `${String(workers).padStart(7)}   ${figures.perSecond.toFixed(0).padStart(9)}   ${`${each} µs`.padEnd(34)}   ${`${figures.redisMicros.toFixed(0)} µs`.padEnd(17)}   ${shares}`,
+        );
+      }
+    }
+  } finally {
+    redis.disconnect();
+    await broker.stop();
+    rmSync(dataDir, { recursive: true, force: true });
+  }
+};
