@@ -46,6 +46,7 @@ const UNLIMITED = {
 export const startCoordinator = async (
   options: {
     dispatchers?: number;
+    gateways?: number;
     demoMiner?: boolean;
     ownBroker?: boolean;
     dataDir?: string;
@@ -59,6 +60,7 @@ export const startCoordinator = async (
     apiHost: '127.0.0.1',
     apiPort: 0,
     dispatchers: options.dispatchers ?? 1,
+    gateways: options.gateways ?? 1,
     demoMiner: options.demoMiner ?? false,
     extraEnv: {
       ...UNLIMITED,
