@@ -3,7 +3,8 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['{libs,services,clients,tests,scripts,bench}/**/*.test.ts'],
-    globalSetup: 'libs/testing/src/global-setup.ts',
+    // The second looks, at the end, through what the first gave room to.
+    globalSetup: ['libs/testing/src/global-setup.ts', 'tests/no-secret-left.ts'],
     pool: 'forks',
     // A file at a time: the stories start the whole system, and two of them on two cores starve each other's timers.
     maxWorkers: 1,

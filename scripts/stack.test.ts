@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
 import { createPrivateKey } from 'node:crypto';
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { scratchDirectory } from '@aitbc/testing';
+import { beforeEach, expect, test } from 'vitest';
 import { freePort } from '../libs/testing/src/ports.ts';
 import { holdDataDir } from './data-lock.ts';
 import { devSecrets } from './dev-secrets.ts';
@@ -12,9 +12,8 @@ import { readable } from './log-lines.ts';
 
 let dataDir: string;
 beforeEach(() => {
-  dataDir = mkdtempSync(join(tmpdir(), 'stack-'));
+  dataDir = scratchDirectory();
 });
-afterEach(() => rmSync(dataDir, { recursive: true }));
 
 async function start(args: string[], env: NodeJS.ProcessEnv) {
   const script = join(import.meta.dirname, 'start.ts');

@@ -14,6 +14,8 @@ export type StackOptions = {
   /** Goes to every process, over what this process was given. */
   extraEnv?: NodeJS.ProcessEnv;
   dispatchers?: number;
+  /** Those beyond the first share its file and listen on free ports. */
+  gateways?: number;
   demoMiner?: boolean;
   /** Drain and exit on Ctrl-C and SIGTERM, from the first moment on. */
   exitOnSignals?: boolean;
@@ -22,6 +24,8 @@ export type StackOptions = {
 
 export type Stack = {
   readonly url: string;
+  /** Of every gateway, `url` first. */
+  readonly urls: readonly string[];
   /** In production the first that the environment names, which may be none. */
   readonly keys: Partial<Keys>;
   readonly broker: Broker;
@@ -48,7 +52,7 @@ const firstPort = { gateway: 8000, service: 8101, dispatcher: 8111 };
 
 /** Starts the whole coordinator as processes of this machine and waits until it answers. */
 export async function startStack(options: StackOptions): Promise<Stack> {
-  const { log, dispatchers = 2, demoMiner = true } = options;
+  const { log, dispatchers = 2, gateways = 1, demoMiner = true } = options;
   const dataDir = resolve(options.dataDir);
   const outer = { ...process.env, ...options.extraEnv };
   const { secrets, keys, keyEnv } = settleSecrets(outer, dataDir);
@@ -61,7 +65,9 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   try {
     const { apiHost, apiPort } = await gatewayAddress(options, outer, log);
     const scheme = outer.TLS_CERT ? 'https' : 'http';
-    const url = `${scheme}://${apiHost === '0.0.0.0' || apiHost === '::' ? '127.0.0.1' : apiHost}:${apiPort}`;
+    const reached = apiHost === '0.0.0.0' || apiHost === '::' ? '127.0.0.1' : apiHost;
+    const url = `${scheme}://${reached}:${apiPort}`;
+    const urls = [url];
 
     broker = await findBroker({ dataDir, log: (line) => log(line, 'broker'), env: outer }).catch((error) => {
       throw new CannotStart(error.message);
@@ -80,8 +86,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const choose = portChooser(options.apiPort !== 0, apiPort);
     const inside = await insideProcesses(shared, dataDir, dispatchers, choose);
     const addresses = services.map((name) => [`${name.toUpperCase()}_URL`, inside.get(name)?.url]);
-    const gateway: ProcessSpec = {
-      name: 'gateway',
+    const gateway = (name: string, port: number): ProcessSpec => ({
+      name,
       group: 'gateway',
       argv: [entry('services/gateway')],
       env: {
@@ -90,11 +96,12 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         ...Object.fromEntries(addresses),
         DATABASE_URL: databaseUrl(dataDir, 'gateway'),
         API_HOST: apiHost,
-        API_PORT: String(apiPort),
+        API_PORT: String(port),
       },
-    };
+    });
 
-    const supervisor = supervise([...[...inside.values()].map(({ spec }) => spec), gateway], { log });
+    const specs = [...[...inside.values()].map(({ spec }) => spec), gateway('gateway', apiPort)];
+    const supervisor = supervise(specs, { log });
     const ours = broker;
     const stop = async () => {
       await supervisor.stop();
@@ -118,6 +125,13 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       };
       await Promise.all([...inside].map(([name, process]) => ready(name, `${process.url}/health`)));
       await ready('gateway', `${url}/health/ready`);
+      // After the first, which brings their file up to date.
+      for (let number = 2; number <= gateways; number++) {
+        const [name, port] = [`gateway-${number}`, await choose(0)];
+        supervisor.start(gateway(name, port));
+        urls.push(`${scheme}://${reached}:${port}`);
+        await ready(name, `${urls.at(-1)}/health/ready`);
+      }
     } catch (error) {
       await stop();
       throw new CannotStart((error as Error).message);
@@ -131,6 +145,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     }
     return {
       url,
+      urls,
       keys,
       broker,
       get processes() {

@@ -1,4 +1,5 @@
-import { rmSync } from 'node:fs';
+import { appendFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Client, createClient, type Miner, type Reply, routes } from '@aitbc/contracts';
 import { eventually, scratchDirectory, scratchRedis } from '@aitbc/testing';
 import type { z } from 'zod';
@@ -40,11 +41,12 @@ const UNLIMITED = {
 /**
  * The whole coordinator as real processes, in an empty folder.
  * @param options.ownBroker a broker for it alone, in its folder: for tests that kill or wipe it
- * @param options.dataDir an existing folder, which is kept; without one it is a scratch folder
+ * @param options.dataDir a folder for it; without one it is a scratch folder
  */
 export const startCoordinator = async (
   options: {
     dispatchers?: number;
+    gateways?: number;
     demoMiner?: boolean;
     ownBroker?: boolean;
     dataDir?: string;
@@ -58,6 +60,7 @@ export const startCoordinator = async (
     apiHost: '127.0.0.1',
     apiPort: 0,
     dispatchers: options.dispatchers ?? 1,
+    gateways: options.gateways ?? 1,
     demoMiner: options.demoMiner ?? false,
     extraEnv: {
       ...UNLIMITED,
@@ -67,6 +70,7 @@ export const startCoordinator = async (
     },
     log: (line, from) => {
       said.push({ from, line });
+      appendFileSync(join(dataDir, 'said.log'), `${from ?? ''} ${line}\n`);
       if (process.env.TEST_LOG_LEVEL !== undefined) console.log(`${from ?? ''} | ${line}`);
     },
   });
@@ -91,8 +95,10 @@ export const startCoordinator = async (
       return { id: made.account_id, key: made.key, caller: as(made.key) };
     },
     stop: async () => {
+      // For the search at the end of the run. A test may have left it without a gateway.
+      const metrics = await fetch(`${stack.url}/metrics`).catch(() => undefined);
+      if (metrics !== undefined) writeFileSync(join(dataDir, 'metrics.txt'), await metrics.text());
       await stack.stop();
-      if (options.dataDir === undefined) rmSync(dataDir, { recursive: true, force: true });
     },
   };
 };

@@ -76,7 +76,11 @@ describe('work', () => {
     start([gate.executor]);
     const id = server.submit('language_detection', { text: 'a' });
     await eventually(() =>
-      expect(server.seen.heartbeats.at(-1)).toMatchObject({ inflight: [id], utilization: 0.5 }),
+      expect(server.seen.heartbeats.at(-1)).toMatchObject({
+        inflight: [id],
+        attempts: [1],
+        utilization: 0.5,
+      }),
     );
   });
 
@@ -184,6 +188,19 @@ describe('stopping a job', () => {
     gate.inside.at(-1)?.finish('done');
     await eventually(() => server.reportOf(next));
     expect(server.seen.reports.map((report) => report.job_id)).toEqual([next]);
+  });
+
+  it('goes on with a job that came while the answer was under way: it is about what was told', async () => {
+    const answerBeats = server.holdBeats();
+    start([gate.executor]);
+    await eventually(() => expect(server.seen.heartbeats).toHaveLength(1));
+    const id = server.submit('language_detection', { text: 'back again' });
+    await eventually(() => expect(gate.inside).toHaveLength(1));
+    server.drop(id);
+    answerBeats();
+    // It stands in the next beat, and that one is about it.
+    await eventually(() => expect(server.seen.heartbeats.at(1)?.inflight).toEqual([id]));
+    await eventually(() => expect(gate.inside[0]?.context.signal.aborted).not.toBe(false));
   });
 
   it('stops when a progress report is told that the lease is gone', async () => {

@@ -177,18 +177,22 @@ export const createAgent = (deps: AgentDeps): Agent => {
         await registry.registered(living.signal);
         continue;
       }
-      const inflight = jobs.ids();
+      const told = jobs.held();
+      const inflight = [...told.keys()];
       if (offer.capabilities.length === 0 && inflight.length === 0) {
         // With nothing to offer and nothing in hand, silence tells the coordinator the truth.
         await offerChanged.wait(living.signal);
         continue;
       }
       const utilization = Math.min(1, inflight.length / concurrency);
-      const answer = await coordinator.heartbeat({ miner_id: minerId, inflight, utilization }, living.signal);
+      const attempts = [...told.values()];
+      const beat = { miner_id: minerId, inflight, attempts, utilization };
+      const answer = await coordinator.heartbeat(beat, living.signal);
       if (answer.kind === 'ok') {
         failures = 0;
         for (const id of answer.body.cancel) jobs.stop(id, 'cancelled');
-        for (const id of answer.body.drop) jobs.stop(id, 'dropped');
+        // Not what came meanwhile: the answer is about what was told.
+        for (const id of answer.body.drop) if (jobs.held().get(id) === told.get(id)) jobs.stop(id, 'dropped');
         await pause(heartbeatPauseMs(answer.body.next_heartbeat_seconds), living.signal);
       } else {
         await recover(answer, failures, timing.heartbeatBackoff, living.signal);
@@ -237,7 +241,7 @@ export const createAgent = (deps: AgentDeps): Agent => {
   };
 
   const jobsEnded = async (signal: AbortSignal): Promise<void> => {
-    while (jobs.ids().length > 0 && !signal.aborted) await slotFreed.wait(signal);
+    while (jobs.held().size > 0 && !signal.aborted) await slotFreed.wait(signal);
   };
 
   /** After the last poll: waits for the jobs in hand, then for the reports of those given back, each within its bound. */
@@ -245,7 +249,7 @@ export const createAgent = (deps: AgentDeps): Agent => {
     const patience = setTimeout(() => working.abort(), timing.drainMs);
     await jobsEnded(working.signal);
     clearTimeout(patience);
-    const left = jobs.ids().length;
+    const left = jobs.held().size;
     if (left > 0 && !living.signal.aborted) {
       log.warn('giving-back', `giving back ${left} unfinished job${left === 1 ? '' : 's'}`, {
         inflight: left,
@@ -277,7 +281,7 @@ export const createAgent = (deps: AgentDeps): Agent => {
     },
     drain(why) {
       if (accepting.signal.aborted) return;
-      const count = jobs.ids().length;
+      const count = jobs.held().size;
       const rest =
         count === 0 ? '' : `, finishing ${count} job${count === 1 ? '' : 's'} (again: give them back now)`;
       log.info('draining', `${why}: taking no more work${rest}`, { inflight: count });

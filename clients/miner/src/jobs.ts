@@ -28,7 +28,8 @@ export interface Jobs {
   start(job: Assignment): void;
   stop(id: string, reason: StopReason): void;
   stopAll(reason: StopReason): void;
-  ids(): string[];
+  /** Which attempt of which job is in hand. */
+  held(): Map<string, number>;
   free(): number;
 }
 
@@ -62,7 +63,7 @@ const failureOf = (error: unknown): JobFailure =>
 
 export const createJobs = (deps: JobsDeps): Jobs => {
   const { executors, concurrency, reports, sendProgress, now, log, onSlotFreed, onOutcome } = deps;
-  const running = new Map<string, { lease: string; stop: (reason: StopReason) => void }>();
+  const running = new Map<string, { lease: string; attempt: number; stop: (reason: StopReason) => void }>();
 
   const execute = async (
     job: Assignment,
@@ -172,6 +173,7 @@ export const createJobs = (deps: JobsDeps): Jobs => {
     const controller = new AbortController();
     const entry = {
       lease: job.lease,
+      attempt: job.attempt,
       stop: (reason: StopReason): void => {
         onStop(reason);
         controller.abort();
@@ -239,7 +241,7 @@ export const createJobs = (deps: JobsDeps): Jobs => {
     stopAll(reason) {
       for (const entry of [...running.values()]) entry.stop(reason);
     },
-    ids: () => [...running.keys()],
+    held: () => new Map([...running].map(([id, { attempt }]) => [id, attempt])),
     free: () => Math.max(0, concurrency - running.size),
   };
 };

@@ -1,4 +1,5 @@
-import { mkdtempSync } from 'node:fs';
+import type { ChildProcess } from 'node:child_process';
+import { appendFileSync, createWriteStream, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
@@ -7,8 +8,19 @@ import { inject } from 'vitest';
 /** Known to all tests; never to a deployment. */
 export const TEST_SECRET = 'a-secret-for-tests-only-0123456789abcdef';
 
-/** An empty folder. */
+/** An empty folder. It is kept until the end of the run, when all that was left anywhere is searched for secrets. */
 export const scratchDirectory = (): string => mkdtempSync(join(tmpdir(), 'aitbc-'));
+
+/** Names a secret that its form does not give away, to be looked for at the end of the run. */
+export const rememberSecret = <T extends string>(secret: T): T => {
+  appendFileSync(join(tmpdir(), 'known-secrets'), `${secret}\n`);
+  return secret;
+};
+
+/** Keeps what a process says, to be searched at the end of the run. */
+export const keepOutput = (child: ChildProcess): void => {
+  child.stdout?.pipe(createWriteStream(join(tmpdir(), `process-${child.pid}.log`), { flags: 'a' }));
+};
 
 /** An empty Redis database that no other test worker uses (16 to share, two workers). */
 export const scratchRedis = async (): Promise<string> => {
@@ -24,7 +36,7 @@ export const scratchRedis = async (): Promise<string> => {
 export const serviceEnv = (name: string, directory: string, redisUrl: string): Record<string, string> => ({
   NODE_ENV: 'test',
   LOG_LEVEL: process.env.TEST_LOG_LEVEL ?? 'silent',
-  SECRET_KEY: TEST_SECRET,
+  SECRET_KEY: rememberSecret(TEST_SECRET),
   REDIS_URL: redisUrl,
   HOST: '127.0.0.1',
   PORT: '0',

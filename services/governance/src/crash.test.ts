@@ -7,6 +7,7 @@ import { type Caller, type Execution, governanceRoutes, type MessageName } from 
 import {
   callerOf,
   eventually,
+  keepOutput,
   openPeers,
   type Received,
   scratchDirectory,
@@ -39,6 +40,7 @@ const spawnService = async (env: Record<string, string>): Promise<{ child: Child
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   children.push(child);
+  keepOutput(child);
   if (child.stdout === null) throw new Error('no output');
   for await (const line of createInterface({ input: child.stdout })) {
     const { msg, url } = JSON.parse(line) as { msg: string; url?: string };

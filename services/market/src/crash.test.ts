@@ -3,7 +3,15 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { type Caller, routes } from '@aitbc/contracts';
-import { callerOf, eventually, scratchDirectory, scratchRedis, serviceEnv, someone } from '@aitbc/testing';
+import {
+  callerOf,
+  eventually,
+  keepOutput,
+  scratchDirectory,
+  scratchRedis,
+  serviceEnv,
+  someone,
+} from '@aitbc/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { OFFER, type PaymentsStandIn, startPaymentsStandIn } from './market.fixture.ts';
 
@@ -48,6 +56,7 @@ const start = async (failpoint?: string): Promise<string> => {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   child = started;
+  keepOutput(started);
   for await (const line of createInterface({ input: started.stdout as NodeJS.ReadableStream })) {
     const entry = line.startsWith('{') ? (JSON.parse(line) as { msg?: string; url?: string }) : {};
     if (entry.msg === 'ready' && entry.url !== undefined) {

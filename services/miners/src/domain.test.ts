@@ -85,6 +85,19 @@ test('what an agent is told of a job that it names', () => {
     directiveFor([known(3, 'me', null), known(2, 'other', 'lost'), known(1, 'me', 'lost')], 'me'),
   ).toBeNull();
   expect(directiveFor([known(1, 'other', 'lost')], 'me')).toBeNull();
+  // The agent says which attempt it runs.
+  const wandered = [known(1, 'me', 'lost'), known(2, 'other', null), known(4, 'me', null)];
+  expect([1, 2, 3, 4, 5].map((held) => directiveFor(wandered, 'me', held))).toEqual([
+    'drop',
+    'drop',
+    'drop',
+    null,
+    null,
+  ]);
+  expect(directiveFor([known(1, 'me', 'lost')], 'me', 1)).toBe('drop');
+  expect(directiveFor([known(1, 'me', 'lost')], 'me', 2)).toBeNull();
+  expect(directiveFor([known(1, 'me', 'cancelled')], 'me', 2)).toBe('cancel');
+  expect(directiveFor([known(1, 'other', 'cancelled')], 'me', 1)).toBeNull();
 });
 
 test('why no work, and how often to beat', () => {

@@ -52,17 +52,22 @@ export interface KnownAttempt {
  * What an agent that runs a job is told to do with it: nothing (null), unless the job is known to have ended or moved.
  * A job of which nothing is known of this miner may have come to it a moment ago: it keeps it.
  * @param attempts all that is known of one job, in any order.
+ * @param held the attempt that the agent runs. Without it, the newest known is meant: wrong for a moment when the job
+ *   came back to the same miner and the news of that is still under way.
  */
 export const directiveFor = (
   attempts: readonly KnownAttempt[],
   minerId: string,
+  held?: number,
 ): 'cancel' | 'drop' | null => {
   if (!attempts.some((known) => known.miner_id === minerId)) return null;
   if (attempts.some(({ outcome }) => outcome === 'cancelled' || outcome === 'expired')) return 'cancel';
-  const last = attempts.reduce((latest, known) => (known.attempt > latest.attempt ? known : latest));
-  if (last.miner_id !== minerId) return 'drop';
+  const latest = attempts.reduce((latest, known) => (known.attempt > latest.attempt ? known : latest));
+  // Held, but not heard of yet: then it is newer than all that is known.
+  if (held !== undefined && latest.attempt < held) return null;
+  if (latest.miner_id !== minerId || (held !== undefined && latest.attempt > held)) return 'drop';
   // Completed and failed are the agent's own report: it is just about to forget the job.
-  return last.outcome === 'lost' || last.outcome === 'timed_out' ? 'drop' : null;
+  return latest.outcome === 'lost' || latest.outcome === 'timed_out' ? 'drop' : null;
 };
 
 // ── Reputation ──────────────────────────────────────────────────────────────────────────────────────────────────

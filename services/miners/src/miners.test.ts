@@ -55,7 +55,7 @@ const register = async (changes: Partial<MinerRegistration> = {}, who = miner) =
   if (!reply.ok) throw new Error(JSON.stringify(reply.body));
   return reply;
 };
-const beat = (body: { miner_id?: string; inflight?: string[] } = {}, who = miner) =>
+const beat = (body: { miner_id?: string; inflight?: string[]; attempts?: number[] } = {}, who = miner) =>
   callerOf(service.url, who).call(minersRoutes.heartbeat, { body: { inflight: [], ...body } });
 const me = async (who = miner) => {
   const reply = await callerOf(service.url, who).call(minersRoutes.me, {});
@@ -240,6 +240,41 @@ test('messages in any order lead to the same counters, and a job that came back 
   expect((await beat({ inflight: [endFirst, moved, back, twice] })).body).toMatchObject({
     cancel: [],
     drop: [moved],
+  });
+});
+
+test('a job that came back is not dropped while the news of its new lease is under way', async () => {
+  const { id } = (await register({ concurrency: 8 })).body;
+  const elsewhere = newId();
+  const [back, wandered] = [newId(), newId()];
+  await started(back, id, 1);
+  await ended(back, id, 'lost', 1);
+  await started(wandered, id, 1);
+  await ended(wandered, id, 'lost', 1);
+  await started(wandered, elsewhere, 2);
+  const inflight = [back, wandered];
+  await eventually(async () => {
+    expect((await beat({ inflight, attempts: [1, 1] })).body).toMatchObject({ drop: inflight });
+    return true;
+  });
+  // Leased to it again: jobs answered its poll, the message has not come yet.
+  expect((await beat({ inflight, attempts: [2, 3] })).body).toMatchObject({ cancel: [], drop: [] });
+  // Positively over again.
+  await started(back, id, 2);
+  await ended(back, id, 'timed_out', 2);
+  await started(wandered, elsewhere, 4);
+  await eventually(async () => {
+    expect((await beat({ inflight, attempts: [2, 3] })).body).toMatchObject({ drop: inflight });
+    return true;
+  });
+  // What the client gave up is over in every attempt.
+  await ended(wandered, elsewhere, 'cancelled', 4);
+  await eventually(async () => {
+    expect((await beat({ inflight, attempts: [2, 5] })).body).toMatchObject({
+      cancel: [wandered],
+      drop: [back],
+    });
+    return true;
   });
 });
 

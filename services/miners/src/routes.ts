@@ -55,11 +55,17 @@ const beatingMiner = (roster: Roster, caller: Caller, minerId: string | undefine
 };
 
 /** Which of the jobs that an agent has, or had until now, it is to stop. */
-const directives = (reader: Reader, present: Present, inflight: readonly string[]) => {
+const directives = (
+  reader: Reader,
+  present: Present,
+  inflight: readonly string[],
+  attempts: readonly number[],
+) => {
   const stop = { cancel: [] as string[], drop: [] as string[] };
   if (inflight.length === 0 && present.toTell.size === 0) return stop;
+  const held = new Map(inflight.map((jobId, index) => [jobId, attempts[index]]));
   for (const jobId of new Set([...inflight, ...present.toTell])) {
-    const directive = directiveFor(attemptsOf(reader, jobId), present.id);
+    const directive = directiveFor(attemptsOf(reader, jobId), present.id, held.get(jobId));
     if (directive !== null) stop[directive].push(jobId);
   }
   present.toTell.clear();
@@ -94,7 +100,7 @@ export const createHandlers = (options: {
         body: {
           status: present.status,
           server_time: toTimestamp(Date.now()),
-          ...directives(store.read, present, body.inflight),
+          ...directives(store.read, present, body.inflight, body.attempts ?? []),
           next_heartbeat_seconds: nextHeartbeatSeconds(parameters.get('heartbeat_timeout_seconds')),
         },
       };

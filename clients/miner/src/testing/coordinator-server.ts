@@ -40,6 +40,7 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
   let heartbeatSeconds = 1;
   let clockAheadMs = 0;
   let openPolls = 0;
+  let beatsHeld: Promise<void> | undefined;
   const serverTime = (): string => new Date(Date.now() + clockAheadMs).toISOString();
 
   const answer = (response: ServerResponse, status: number, body: unknown, headers = {}): void => {
@@ -83,16 +84,18 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
   const isKnown = (id: string | null | undefined): boolean =>
     [...miners.values()].some((known) => known === id);
 
-  const heartbeat = (body: unknown, response: ServerResponse) => {
+  const heartbeat = async (body: unknown, response: ServerResponse) => {
     const beat = minersRoutes.heartbeat.body?.parse(body) as Heartbeat;
     seen.heartbeats.push(beat);
     if (!isKnown(beat.miner_id)) return refuse(response, 404, 'MINER_NOT_REGISTERED');
+    await beatsHeld;
     const named = (from: Set<string>): string[] => beat.inflight.filter((id) => from.has(id));
     const reply = {
       status: 'active',
       server_time: serverTime(),
       cancel: named(cancel),
-      drop: named(drop),
+      // What ended since the last beat is told to an agent that does not name it, too.
+      drop: [...drop],
       next_heartbeat_seconds: heartbeatSeconds,
     };
     answer(response, 200, minersRoutes.heartbeat.responses[200].parse(reply));
@@ -209,7 +212,7 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
     if (request.headers['x-api-key'] !== KEY) return refuse(response, 401, 'UNAUTHENTICATED');
     if (place === 'poll') return poll(url, response);
     const body: unknown = JSON.parse(text);
-    ({ register, heartbeat, progress, result })[place](body, response);
+    await { register, heartbeat, progress, result }[place](body, response);
   };
 
   let server: Server;
@@ -264,6 +267,12 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
       cancel.add(id);
     },
     drop: (id: string) => void drop.add(id),
+    /** Beats are heard, and answered once the returned function is called. */
+    holdBeats(): () => void {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      beatsHeld = promise;
+      return resolve;
+    },
     /** The next answers of a route, in order; after them it tells the truth again. */
     fail(place: Place, ...next: Fault[]): void {
       faults.set(place, [...(faults.get(place) ?? []), ...next]);

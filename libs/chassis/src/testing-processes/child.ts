@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { eventually, freePort } from '@aitbc/testing';
+import { eventually, freePort, keepOutput } from '@aitbc/testing';
 
 export interface Child {
   readonly url: string;
@@ -21,6 +21,7 @@ export const spawnStandIn = async (env: Record<string, string>): Promise<Child> 
     // Over the channel it notices the end of the test process, however that came, and ends too.
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
+  keepOutput(child);
   let output = '';
   child.stdout?.on('data', (chunk) => {
     output += chunk;

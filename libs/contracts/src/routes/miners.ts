@@ -101,6 +101,10 @@ export const minersRoutes = {
     body: z.strictObject({
       miner_id: Id.optional(),
       inflight: z.array(Id).max(64),
+      attempts: z.array(z.number().int().min(1)).max(64).optional().meta({
+        description:
+          'The `attempt` of each job in `inflight`, in the same order: a job that was lost and came back is then never dropped by what is known of its earlier attempt',
+      }),
       utilization: z.number().min(0).max(1).optional(),
     }),
     responses: {

@@ -1,6 +1,6 @@
 import { loadConfig, type Running } from '@aitbc/chassis';
 import { createClient } from '@aitbc/contracts';
-import { scratchDirectory, scratchRedis, serviceEnv } from '@aitbc/testing';
+import { rememberSecret, scratchDirectory, scratchRedis, serviceEnv } from '@aitbc/testing';
 import { configShape } from '../config.ts';
 import { startGateway } from '../service.ts';
 import { startUpstream, type TestUpstream } from './upstream.ts';
@@ -48,6 +48,7 @@ export const startTestGateway = async (
     }),
     ...changes,
   };
+  for (const key of Object.values(KEYS)) rememberSecret(key);
   const running = await startGateway(loadConfig(configShape, env), fail);
   return {
     ...running,

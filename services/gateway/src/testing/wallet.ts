@@ -1,4 +1,5 @@
+import { rememberSecret } from '@aitbc/testing';
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts';
 
 /** A wallet of nobody, which signs as a person would. */
-export const newWallet = () => privateKeyToAccount(generatePrivateKey());
+export const newWallet = () => privateKeyToAccount(rememberSecret(generatePrivateKey()));

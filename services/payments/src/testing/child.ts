@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { keepOutput } from '@aitbc/testing';
 
 /**
  * A program of this folder or the service itself as a process of its own, to be killed. It ends with the test.
@@ -15,6 +16,7 @@ export const startChild = (options: {
     env: { ...process.env, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
+  keepOutput(child);
   const errors: string[] = [];
   child.stderr?.on('data', (data: Buffer) => errors.push(data.toString()));
   const exited = once(child, 'exit').then(([code, signal]) => ({ code, signal }));
