@@ -18,8 +18,6 @@ import { openWorker } from './queue.ts';
 import { builder, hot, type Params, type Store, type Trx } from './store.ts';
 import type { Scheduled } from './ticker.ts';
 
-/** Batches in hand at once: while one commits, the next is fetched, and their commits share an fsync. */
-const CONCURRENCY = 4;
 const ACK_EVERY_MS = 500;
 const RETRY_EVERY_MS = 250;
 const RETRY_BATCH = 50;
@@ -98,7 +96,8 @@ export const startInbox = <D extends Destination>(options: {
     if (consumer === undefined || message === undefined) throw new Unreadable(`no consumer for ${name}`);
     const parsed = message.schema.safeParse(payload);
     if (!parsed.success) throw new Unreadable(`unreadable: ${z.prettifyError(parsed.error)}`);
-    trx.savepoint(() => consumer(trx, parsed.data));
+    consumer(trx, parsed.data);
+    trx.afterCommit(() => metrics.messages.inc({ name, outcome: 'handled' }));
   };
 
   const setAside = (trx: Trx, stream: string, message: Incoming, error: unknown): void => {
@@ -121,17 +120,38 @@ export const startInbox = <D extends Destination>(options: {
     );
   };
 
+  /**
+   * Nearly always all of a batch succeeds, and a savepoint costs as much as a small message: so the whole batch runs
+   * under one, and only when that fails again with one each, so that a failing message is undone and set aside alone.
+   */
   const receive = (trx: Trx, batch: Batch): void => {
+    try {
+      trx.savepoint(() => receiveEach(trx, batch, ({ name, payload }) => handle(trx, name, payload)));
+    } catch {
+      receiveEach(trx, batch, (message) => {
+        try {
+          trx.savepoint(() => handle(trx, message.name, message.payload));
+        } catch (error) {
+          setAside(trx, batch.stream, message, error);
+        }
+      });
+    }
+  };
+
+  const receiveEach = (trx: Trx, batch: Batch, each: (message: Incoming) => void): void => {
     const before = trx.get(findStream, { stream: batch.stream }) ?? { watermark: 0, highest: 0 };
     let { watermark, highest } = before;
     const missedUntil = (batch.floor ?? 0) - 1;
     if (missedUntil > watermark) {
       // Only a file that was restored from an older copy is behind what it acknowledged; the sender has them no more.
-      log.error(
-        { stream: batch.stream, from: watermark + 1, to: missedUntil },
-        'messages were missed: this file is older than what it acknowledged; reconcilers take over',
-      );
-      metrics.missedMessages.inc(missedUntil - watermark);
+      const missed = { stream: batch.stream, from: watermark + 1, to: missedUntil };
+      trx.afterCommit(() => {
+        log.error(
+          missed,
+          'messages were missed: this file is older than what it acknowledged; reconcilers take over',
+        );
+        metrics.missedMessages.inc(missed.to - missed.from + 1);
+      });
       watermark = missedUntil;
       highest = Math.max(highest, watermark);
       trx.run(db.deleteFrom('inbox_ahead').where('stream', '=', batch.stream).where('seq', '<=', watermark));
@@ -143,15 +163,10 @@ export const startInbox = <D extends Destination>(options: {
         (seq <= watermark ||
           (seq <= highest && trx.get(findAhead, { stream: batch.stream, seq }) !== undefined))
       ) {
-        metrics.messages.inc({ name: known(message.name), outcome: 'duplicate' });
+        trx.afterCommit(() => metrics.messages.inc({ name: known(message.name), outcome: 'duplicate' }));
         continue;
       }
-      try {
-        handle(trx, message.name, message.payload);
-        metrics.messages.inc({ name: message.name, outcome: 'handled' });
-      } catch (error) {
-        setAside(trx, batch.stream, message, error);
-      }
+      each(message);
       if (seq === null) continue;
       if (seq !== watermark + 1) trx.run(saveAhead, { stream: batch.stream, seq });
       else {
@@ -169,7 +184,6 @@ export const startInbox = <D extends Destination>(options: {
   const worker = openWorker({
     queue: inboxQueue(options.service),
     redisUrl: options.redisUrl,
-    concurrency: CONCURRENCY,
     log,
     onStuck: options.onStuck,
     process: async (data) => {
@@ -204,9 +218,8 @@ export const startInbox = <D extends Destination>(options: {
     for (const letter of due) {
       await store.transact('inbox.retry', (trx) => {
         try {
-          handle(trx, letter.name, JSON.parse(letter.payload));
+          trx.savepoint(() => handle(trx, letter.name, JSON.parse(letter.payload)));
           trx.run(db.deleteFrom('dead_letter').where('id', '=', letter.id));
-          metrics.messages.inc({ name: known(letter.name), outcome: 'handled' });
         } catch (error) {
           const attempts = letter.attempts + 1;
           const max = messages[letter.name as MessageName]?.attempts ?? 1;

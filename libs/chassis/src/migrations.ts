@@ -48,8 +48,8 @@ const create = async (db: Kysely<unknown>): Promise<void> => {
        version INTEGER NOT NULL,
        payload TEXT NOT NULL,
        created_at_ms INTEGER NOT NULL,
-       UNIQUE (destination, seq)
-     ) STRICT`,
+       PRIMARY KEY (destination, seq)
+     ) STRICT, WITHOUT ROWID`,
     `CREATE TABLE inbox_stream (
        stream TEXT PRIMARY KEY,
        watermark INTEGER NOT NULL CHECK (watermark >= 0),

@@ -22,6 +22,8 @@ const BATCH_MAX_BYTES = 256 * 1024;
  * under load at most 66 entries a second go to a mailbox, however small the messages drip in.
  */
 const GATHER_MS = 15;
+/** What lingers waits so long at most, and leaves earlier with whatever does not. */
+const LINGER_MS = 100;
 /** Sent so long ago and not acknowledged, with nothing waiting: lost. Receivers acknowledge twice a second. */
 const LOST_AFTER_MS = 2_500;
 const SETTLE_EVERY_MS = 1_000;
@@ -31,8 +33,9 @@ const BACK_OFF_MAX_MS = 2_000;
 
 const db = builder<ChassisTables>();
 
-/** The store's topic that says: rows were added. */
-const OUTBOX = 'outbox';
+/** The store's topics that say: a row was added for this destination. */
+const added = (destination: Destination, lingers: boolean): string =>
+  `outbox:${destination}${lingers ? ':lingers' : ''}`;
 
 /** What travels in one BullMQ job. `seq` is null from a sender without a file (the dispatcher). */
 export interface Batch {
@@ -104,7 +107,9 @@ export const sendAs =
   <S extends Destination>() =>
   <N extends SentBy<S>>(trx: Trx, name: N, payload: Payload<N>): void => {
     const message = messages[name as MessageName];
-    const text = JSON.stringify(message.schema.parse(payload));
+    const parsed = message.schema.parse(payload);
+    const text = JSON.stringify(parsed);
+    const lingers = message.lingers?.(parsed as never) ?? false;
     for (const destination of message.to) {
       const key = `outbox:${destination}`;
       const last = trx.memo.get(key) ?? trx.get(newest, { destination })?.seq ?? 0;
@@ -117,8 +122,8 @@ export const sendAs =
         created_at_ms: Date.now(),
       });
       trx.memo.set(key, last + 1);
+      trx.notify(added(destination, lingers));
     }
-    trx.notify(OUTBOX);
   };
 
 interface Mailbox {
@@ -129,6 +134,9 @@ interface Mailbox {
   lastSentAt: number;
   /** When the receiver was first seen to have heard later messages but not the next one; 0 when it has no gap. */
   gapSince: number;
+  /** When what waits in the outbox leaves; infinite when nothing waits. */
+  dueAt: number;
+  /** Looks at `dueAt` again. */
   wake: () => void;
 }
 
@@ -156,14 +164,18 @@ export const startRelay = (options: {
       ackedSeq: start,
       lastSentAt: 0,
       gapSince: 0,
+      dueAt: 0,
       wake: () => {},
     };
   });
   const newestSeq = (mailbox: Mailbox): number =>
     Number(store.read.get(newest, { destination: mailbox.destination })?.seq ?? 0);
 
-  /** Sends up to BATCH_MAX rows after `afterSeq`. @returns the seq of the last one, or null when there was none. */
-  const sendBatch = async (mailbox: Mailbox, afterSeq: number): Promise<number | null> => {
+  /** Sends up to BATCH_MAX rows after `afterSeq`. @returns the seq of the last one, and whether more may follow. */
+  const sendBatch = async (
+    mailbox: Mailbox,
+    afterSeq: number,
+  ): Promise<{ lastSeq: number; isFull: boolean }> => {
     const rows = store.read.all(selectAfter, { destination: mailbox.destination, seq: afterSeq });
     const batch: Batch = { stream: store.stream, floor: mailbox.ackedSeq + 1, messages: [] };
     let bytes = 0;
@@ -178,35 +190,52 @@ export const startRelay = (options: {
       });
     }
     const lastSeq = batch.messages.at(-1)?.seq;
-    if (lastSeq === undefined || lastSeq === null) return null;
+    if (lastSeq == null) return { lastSeq: afterSeq, isFull: false };
     failpoint('relay:before-publish');
+    mailbox.lastSentAt = performance.now();
     await mailbox.queue.add('batch', batch);
     failpoint('relay:after-publish');
-    mailbox.lastSentAt = performance.now();
-    return lastSeq;
+    return { lastSeq, isFull: rows.length === BATCH_MAX || batch.messages.length < rows.length };
+  };
+
+  /** Rows were added. The first after a silence leaves at once; what comes right behind it travels together. */
+  const expect = (mailbox: Mailbox, waitMs: number): void => {
+    const dueAt = Math.max(performance.now() + waitMs, mailbox.lastSentAt + GATHER_MS);
+    if (dueAt >= mailbox.dueAt) return;
+    mailbox.dueAt = dueAt;
+    mailbox.wake();
+  };
+
+  const untilDue = async (mailbox: Mailbox): Promise<void> => {
+    while (!stopping.signal.aborted) {
+      const waitMs = mailbox.dueAt - performance.now();
+      if (waitMs <= 0) return;
+      await new Promise<void>((resolve) => {
+        const timer = Number.isFinite(waitMs) ? setTimeout(resolve, waitMs) : undefined;
+        mailbox.wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
   };
 
   const run = async (mailbox: Mailbox): Promise<void> => {
     let backOffMs = 100;
     while (!stopping.signal.aborted) {
-      const woken = new Promise<void>((resolve) => {
-        mailbox.wake = resolve;
-      });
+      await untilDue(mailbox);
+      mailbox.dueAt = Number.POSITIVE_INFINITY;
       try {
-        for (;;) {
-          const firstSeq = mailbox.sentSeq;
-          const lastSeq = await sendBatch(mailbox, firstSeq);
-          if (lastSeq === null) break;
-          mailbox.sentSeq = lastSeq;
-          if (stopping.signal.aborted) return;
-          // The first after a silence leaves at once; what comes right behind it travels together.
-          if (lastSeq - firstSeq < BATCH_MAX) await pause(GATHER_MS, stopping.signal);
+        let isFull = true;
+        while (isFull && !stopping.signal.aborted) {
+          const sent = await sendBatch(mailbox, mailbox.sentSeq);
+          mailbox.sentSeq = sent.lastSeq;
+          isFull = sent.isFull;
         }
         backOffMs = 100;
-        await woken;
       } catch (error) {
         log.debug({ err: error, destination: mailbox.destination }, 'relay waits for redis');
-        await pause(backOffMs, stopping.signal);
+        expect(mailbox, backOffMs);
         backOffMs = Math.min(backOffMs * 2, BACK_OFF_MAX_MS);
       }
     }
@@ -225,8 +254,8 @@ export const startRelay = (options: {
       'messages were not acknowledged; sending again',
     );
     const stopAt = Math.min(untilSeq, mailbox.ackedSeq + RESEND_MAX);
-    let seq: number | null = mailbox.ackedSeq;
-    while (seq !== null && seq < stopAt) seq = await sendBatch(mailbox, seq);
+    let sent = { lastSeq: mailbox.ackedSeq, isFull: true };
+    while (sent.isFull && sent.lastSeq < stopAt) sent = await sendBatch(mailbox, sent.lastSeq);
   };
 
   const settle = async (mailbox: Mailbox): Promise<void> => {
@@ -265,11 +294,14 @@ export const startRelay = (options: {
   })();
 
   const runs = mailboxes.map(run);
-  const wake = () => {
-    for (const mailbox of mailboxes) mailbox.wake();
+  const expectAll = () => {
+    for (const mailbox of mailboxes) expect(mailbox, 0);
   };
-  const unsubscribe = store.subscribe(OUTBOX, wake);
-  redis.on('ready', wake);
+  const subscriptions = mailboxes.flatMap((mailbox) => [
+    store.subscribe(added(mailbox.destination, false), () => expect(mailbox, 0)),
+    store.subscribe(added(mailbox.destination, true), () => expect(mailbox, LINGER_MS)),
+  ]);
+  redis.on('ready', expectAll);
 
   return {
     /** Messages not yet acknowledged, over all destinations. */
@@ -277,9 +309,9 @@ export const startRelay = (options: {
       mailboxes.reduce((sum, mailbox) => sum + Math.max(0, newestSeq(mailbox) - mailbox.ackedSeq), 0),
     stop: async (): Promise<void> => {
       stopping.abort();
-      unsubscribe();
-      redis.off('ready', wake);
-      wake();
+      for (const unsubscribe of subscriptions) unsubscribe();
+      redis.off('ready', expectAll);
+      for (const mailbox of mailboxes) mailbox.wake();
       await Promise.all([...runs, settleLoop]);
       for (const mailbox of mailboxes) await mailbox.queue.close();
     },

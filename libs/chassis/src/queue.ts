@@ -8,7 +8,11 @@ const STALLED_INTERVAL_MS = 5_000;
 /** A worker that dies over and over must not make a message disappear: attempts bound it, not stalls. */
 const STALLED_COUNT_MAX = 100;
 const BATCH_ATTEMPTS = 20;
-const KEPT_COMPLETED = 100;
+/**
+ * Entries in hand at once. More would ask Redis for another entry beside each that runs, in vain unless many wait; and
+ * when many wait, each holds up to a hundred messages.
+ */
+const CONCURRENCY = 1;
 const KEPT_FAILED = 1_000;
 
 /** A connection that fails at once while Redis is away, instead of queueing in memory. */
@@ -74,7 +78,7 @@ export const openQueue = (name: string, connection: Redis): BatchQueue => {
       defaultJobOptions: {
         attempts: BATCH_ATTEMPTS,
         backoff: { type: 'exponential', delay: 200 },
-        removeOnComplete: { count: KEPT_COMPLETED },
+        removeOnComplete: { count: 0 },
         removeOnFail: { count: KEPT_FAILED },
       },
       // Nobody listens to queue events: keep the stream from growing to its default of 10,000.
@@ -123,7 +127,6 @@ const WATCHDOG_MS = 30_000;
 export const openWorker = (options: {
   queue: string;
   redisUrl: string;
-  concurrency: number;
   log: Log;
   process: (data: unknown) => Promise<void>;
   onStuck: (reason: string) => void;
@@ -146,11 +149,11 @@ export const openWorker = (options: {
     },
     {
       connection: connection as unknown as ConnectionOptions,
-      concurrency: options.concurrency,
+      concurrency: CONCURRENCY,
       lockDuration: LOCK_DURATION_MS,
       stalledInterval: STALLED_INTERVAL_MS,
       maxStalledCount: STALLED_COUNT_MAX,
-      removeOnComplete: { count: KEPT_COMPLETED },
+      removeOnComplete: { count: 0 },
       removeOnFail: { count: KEPT_FAILED },
     },
   );

@@ -14,6 +14,8 @@ export interface Message<
   /** Tries before a failing message becomes a dead letter. */
   readonly attempts: number;
   readonly schema: S;
+  /** Nobody waits for this one: it may linger in the outbox for company. Without, every one leaves at once. */
+  lingers?(payload: z.output<S>): boolean;
 }
 
 export const defineMessage = <

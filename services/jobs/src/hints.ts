@@ -4,7 +4,7 @@ import { inboxQueue, messages, type Payload } from '@aitbc/contracts';
 /** One queue entry carries so many at most; the dispatcher runs it as one script of about a millisecond. */
 const BATCH_MAX = 100;
 /** Between two entries that are not full: two hops of this stand between a submit and its miner at the worst. */
-const GATHER_MS = 3;
+const GATHER_MS = 5;
 /** Beyond this they are dropped and the index is brought up to date from the file instead. */
 const WAITING_MAX = 20_000;
 

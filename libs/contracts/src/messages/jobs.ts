@@ -19,6 +19,7 @@ export const jobsMessages = {
     from: 'jobs',
     to: ['payments'],
     attempts: 10,
+    lingers: ({ payment_amount_minor }) => payment_amount_minor === null,
     schema: z.strictObject({
       job_id: Id,
       account_id: Id,
@@ -90,6 +91,7 @@ export const jobsMessages = {
     from: 'jobs',
     to: ['payments', 'miners'],
     attempts: 10,
+    lingers: () => true,
     schema: z.strictObject({
       job_id: Id,
       miner_id: Id,
@@ -104,6 +106,7 @@ export const jobsMessages = {
     from: 'jobs',
     to: ['miners'],
     attempts: 10,
+    lingers: () => true,
     schema: z.strictObject({
       job_id: Id,
       miner_id: Id,
@@ -117,6 +120,7 @@ export const jobsMessages = {
     from: 'jobs',
     to: ['payments'],
     attempts: 10,
+    lingers: () => true,
     schema: z.strictObject({
       job_id: Id,
       account_id: Id,
@@ -134,6 +138,7 @@ export const jobsMessages = {
     from: 'jobs',
     to: ['miners'],
     attempts: 1,
+    lingers: () => true,
     schema: z.strictObject({ miner_ids: z.array(Id).max(20_000), seen_at_ms: Ms }),
   }),
 } as const;

@@ -34,6 +34,7 @@ export const paymentsMessages = {
     from: 'payments',
     to: ['jobs', 'miners'],
     attempts: 10,
+    lingers: () => true,
     schema: z.strictObject({
       payment_id: Id,
       job_id: Id,

@@ -1,10 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import { CALLER_HEADER, signCaller } from '@aitbc/chassis';
 import {
   type AnyRoute,
   BODY_LIMIT_BYTES,
   type Caller,
   mayCall,
-  newId,
   Problem,
   type RateClass,
 } from '@aitbc/contracts';
@@ -180,7 +180,7 @@ export const createFront = (options: FrontDependencies): RequestHandler => {
     response: Response,
     next: (error?: unknown) => void,
   ): Promise<void> => {
-    const requestId = readRequestId(request.headers) ?? newId();
+    const requestId = readRequestId(request.headers) ?? randomUUID();
     response.setHeader('x-request-id', requestId);
     options.secure(request, response, nothing);
     const { expect } = request.headers;

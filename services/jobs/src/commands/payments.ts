@@ -10,20 +10,17 @@ export const paymentEscrowed = (trx: Trx, work: Work, payment: Payload<'payments
   const job = findJob(trx, payment.job_id);
   if (job === undefined) return;
   const nowMs = Date.now();
-  // Messages come in any order: what was resolved does not go back to escrow.
-  if (job.payment_status === null || job.payment_status === 'pending') {
-    setPayment(trx, {
-      seq: job.seq,
-      payment_id: payment.payment_id,
-      payment_status: 'escrowed',
-      payment_amount_minor: payment.amount_minor,
-      now_ms: nowMs,
-    });
+  const { payment_id, amount_minor: payment_amount_minor } = payment;
+  const values = { seq: job.seq, payment_id, payment_amount_minor, now_ms: nowMs };
+  const funded = fundJob(trx, values);
+  if (funded !== undefined) {
+    addEvent(trx, funded, 'pending', 'funds are held', nowMs);
+    offerAfterCommit(trx, work, funded, nowMs);
+    return;
   }
-  const funded = fundJob(trx, job, nowMs);
-  if (funded === undefined) return;
-  addEvent(trx, funded, 'pending', 'funds are held', nowMs);
-  offerAfterCommit(trx, work, funded, nowMs);
+  // Messages come in any order: what was resolved does not go back to escrow.
+  if (job.payment_status === null || job.payment_status === 'pending')
+    setPayment(trx, { ...values, payment_status: 'escrowed' });
 };
 
 /** No money: a job that waited for it fails. */

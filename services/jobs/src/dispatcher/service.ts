@@ -17,9 +17,6 @@ import { Counter, Histogram } from 'prom-client';
 import type { DispatcherConfig } from './config.ts';
 import { createPool, type Hint } from './pool.ts';
 
-/** Batches in hand at once: while one waits for Redis, the next is fetched. */
-const CONCURRENCY = 4;
-
 const RECEIVED = Object.keys(messages).filter((name) =>
   (messages[name as keyof typeof messages].to as readonly string[]).includes('dispatcher'),
 );
@@ -67,7 +64,6 @@ export const startDispatcher = async (config: DispatcherConfig, fail: Fail): Pro
   const worker = openWorker({
     queue: inboxQueue('dispatcher'),
     redisUrl: config.REDIS_URL,
-    concurrency: CONCURRENCY,
     log,
     onStuck: fail,
     process: async (data) => {

@@ -95,12 +95,16 @@ export const addEvent = (
 /** Those who watch a job subscribe to this. */
 export const jobTopic = (jobId: string): string => `job:${jobId}`;
 
+const insertLabel = hot((p: Params<Tables['job_label']>) =>
+  db.insertInto('job_label').values({ client_id: p('client_id'), label: p('label'), job_id: p('job_id') }),
+);
+
 export const insertJob = (trx: Trx, job: NewJob, parameters: string, labels: readonly string[]): JobRow => {
   const { seq } = trx.get(insert, job) as { seq: number };
   const row: JobRow = { ...NEW, ...job, seq };
   trx.run(insertParameters, { job_seq: row.seq, parameters });
   for (const label of new Set(labels))
-    trx.run(db.insertInto('job_label').values({ client_id: job.client_id, label, job_id: job.id }));
+    trx.run(insertLabel, { client_id: job.client_id, label, job_id: job.id });
   addEvent(trx, row, 'pending', null, job.created_at_ms);
   return row;
 };
@@ -245,7 +249,8 @@ const end = hot(
         deadline_at_ms: null,
       })
       .where('seq', '=', p('seq'))
-      .where('status', '=', p('from'))
+      // With a plus it is no constant to compare with the partial indexes, which costs a plan at each run.
+      .where('status', '=', sql<JobStatus>`+${p('from')}`)
       .where('attempt', '=', p('attempt'))
       .returning('events'),
 );
@@ -294,17 +299,29 @@ const progress = hot((p: Params<{ seq: number; attempt: number; progress: number
 export const setProgress = (trx: Trx, job: JobRow, value: number, nowMs: number): JobRow | undefined =>
   trx.get(progress, { seq: job.seq, attempt: job.attempt, progress: value, now_ms: nowMs });
 
-/** A waiting job's money is there: it may run from now on. */
-export const fundJob = (trx: Trx, job: JobRow, nowMs: number): JobRow | undefined =>
-  trx.get(
+const fund = hot(
+  (p: Params<{ seq: number; payment_id: string; payment_amount_minor: number; now_ms: number }>) =>
     db
       .updateTable('job')
-      .set({ is_funded: 1, queued_at_ms: nowMs, updated_at_ms: nowMs, events: sql<number>`events + 1` })
-      .where('seq', '=', job.seq)
+      .set({
+        is_funded: 1,
+        payment_id: p('payment_id'),
+        payment_status: 'escrowed',
+        payment_amount_minor: p('payment_amount_minor'),
+        queued_at_ms: p('now_ms'),
+        updated_at_ms: p('now_ms'),
+        events: sql<number>`events + 1`,
+      })
+      .where('seq', '=', p('seq'))
       .where('status', '=', 'pending')
       .where('is_funded', '=', 0)
       .returningAll(),
-  );
+);
+/** A waiting job's money is there: it may run from now on. @returns undefined when it does not wait for any. */
+export const fundJob = (
+  trx: Trx,
+  values: { seq: number; payment_id: string; payment_amount_minor: number; now_ms: number },
+): JobRow | undefined => trx.get(fund, values);
 
 const setPaymentStatement = hot(
   (
