@@ -106,7 +106,6 @@ test('a worker whose connection breaks at the first look, and later, takes up it
   const worker = openWorker({
     queue: name,
     redisUrl: wire.url,
-    concurrency: 2,
     log,
     onStuck: (reason) => expect.fail(reason),
     process: async (data) => {

@@ -56,7 +56,6 @@ export const openPeers = async (redisUrl: string) => {
         openWorker({
           queue: inboxQueue(destination),
           redisUrl,
-          concurrency: 1,
           log,
           onStuck: () => {},
           process: async (data) => {
