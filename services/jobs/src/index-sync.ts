@@ -92,6 +92,8 @@ export const createIndexSync = (options: {
   };
 
   return {
+    /** Old work is on its way to the dispatchers, all of it. */
+    isRebuilding: (): boolean => rebuild !== undefined,
     tick: async (signal: AbortSignal): Promise<void> => {
       if (redis.status !== 'ready') return;
       try {

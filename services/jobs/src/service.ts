@@ -75,6 +75,11 @@ export const startJobs = async (config: Config, fail: Fail) => {
         };
         const streams = createEventStreams(work);
         const sync = createIndexSync({ work, redis, epoch, log });
+        metrics.gauge(
+          'dispatch_index_rebuilding',
+          '1 while all that waits is offered to the dispatchers again',
+          () => (sync.isRebuilding() ? 1 : 0),
+        );
         return {
           handlers: createHandlers(work, streams, stopping.signal),
           consumers: createConsumers(work),
