@@ -153,6 +153,40 @@ test('an older payments file beside newer others: the gap is reported, nothing i
   expect((await verifyLedger({ url: coordinator.url, from: 0 })).wrong).toBeNull();
 });
 
+test('an older governance file beside newer others: the blocks it forgot are told again, and it counts votes by them', {
+  timeout: 120_000,
+}, async () => {
+  const { payments: ledger, governance } = routes;
+  const user_id = await accountOf(coordinator.client);
+  const power = async () => {
+    const answer = await coordinator.anyone.call(governance.votingPower, { params: { user_id } });
+    return must(answer).voting_power;
+  };
+  await payFor(['before']);
+  await passes(async () => expect(await power()).toBe(FUNDS - PRICE));
+  const { copies } = await backUp();
+  // Each in blocks of their own, all of which the copy misses.
+  for (const [index, name] of ['after 1', 'after 2', 'after 3'].entries()) {
+    await payFor([name]);
+    await passes(async () => expect(await power()).toBe(FUNDS - (2 + index) * PRICE));
+  }
+  await stop();
+  await restore(copies, 'governance');
+  await start();
+  expect(await power()).toBe(FUNDS - PRICE);
+
+  await payFor(['new']);
+  await passes(async () => expect(await power()).toBe(FUNDS - 5 * PRICE), { withinMs: 30_000 });
+  expect(coordinator.said.some(({ line }) => line.includes('blocks were missed'))).toBe(true);
+  // Up to the newest block, without a gap.
+  await passes(async () => {
+    const [tip] = must(await coordinator.anyone.call(ledger.blocks, { query: { limit: 1 } })).items;
+    const text = await (await fetch(`${coordinator.url}/metrics`)).text();
+    const gauge = (name: string) => Number(new RegExp(`^${name}\\S* (\\S+)$`, 'm').exec(text)?.[1]);
+    expect([gauge('governance_snapshot_height'), gauge('governance_snapshot_gap')]).toEqual([tip?.height, 0]);
+  });
+});
+
 test('an older jobs file beside newer others: what it forgot is reported, what it runs again is not paid again', {
   timeout: 120_000,
 }, async () => {

@@ -8,6 +8,7 @@ import {
   PARAMETERS,
   type Proposal,
   type ProposalStatus,
+  toMinor,
   type VoteChoice,
 } from '@aitbc/contracts';
 import {
@@ -448,6 +449,33 @@ describe('votes', () => {
     expect(code(await as(alice).call(governanceRoutes.propose, { body }))).toBe('INSUFFICIENT_VOTING_POWER');
     expect(await power(alice)).toBe(0);
   });
+});
+
+test('blocks that stay away while later ones came are asked for, until there is no gap', async () => {
+  const asked = () =>
+    toPayments.flatMap((message) =>
+      message.name === 'governance.blocks_missed' ? [message.payload.from_height] : [],
+    );
+  const seal = (height: number, minor: number) =>
+    peers.send('payments.block_sealed', {
+      height,
+      part: 0,
+      parts: 1,
+      sealed_at_ms: 1,
+      supply_minor: toMinor(20_000),
+      treasury_minor: 0,
+      balances: [{ account_id: alice.account_id, balance_minor: minor }],
+    });
+  await seal(3, toMinor(30));
+  await eventually(() => asked().includes(1));
+  expect(await power(alice)).toBe(500);
+  await seal(1, toMinor(10));
+  await eventually(() => asked().includes(2));
+  expect(await power(alice)).toBe(10);
+  await seal(2, toMinor(20));
+  await eventually(async () => (await power(alice)) === 30);
+  // Once each, while the answer may still come.
+  expect(asked()).toEqual([1, 2]);
 });
 
 describe('cancelling', () => {

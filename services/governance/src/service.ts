@@ -34,7 +34,7 @@ export const startGovernance = (config: Config, fail: Fail, now: () => number = 
         );
         metrics.gauge(
           'governance_snapshot_gap',
-          'Blocks heard of beyond the snapshot: lasting, it means that payments owes a part',
+          'Blocks heard of beyond the snapshot: they are asked for again; lasting, it means that payments does not answer',
           () => Math.max(0, (highestHeard(store.read) ?? -1) - (latestSnapshot(store.read)?.height ?? -1)),
         );
         return {

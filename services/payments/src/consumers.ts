@@ -3,6 +3,7 @@ import type { Payload } from '@aitbc/contracts';
 import { announceHeld, hold } from './commands/hold.ts';
 import { allocate } from './commands/mint.ts';
 import { type Deps, resolveByJob, resolveByOrder } from './commands/resolve.ts';
+import { announceAgain } from './seal.ts';
 import { openUser } from './store/accounts.ts';
 import {
   findPaymentOfJob,
@@ -84,5 +85,6 @@ export const createConsumers = (deps: Deps): Consumers<'payments'> => ({
     resolveByOrder(trx, deps, order_id);
   },
   'governance.allocation_approved': (trx, approved) => allocate(trx, deps, approved),
+  'governance.blocks_missed': (trx, { from_height }) => announceAgain(trx, from_height),
   'governance.parameter_changed': (trx, change) => deps.parameters.apply(trx, change),
 });

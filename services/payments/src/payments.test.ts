@@ -440,6 +440,39 @@ describe('governance', () => {
     expect(heights).toEqual(heights.map((_, index) => index));
   });
 
+  it('tells of blocks again, word for word, to who missed them', async () => {
+    const sealed = (since = 0) =>
+      toGovernance
+        .slice(since)
+        .flatMap((message) => (message.name === 'payments.block_sealed' ? [message.payload] : []));
+    // Money that goes to and fro, over several blocks.
+    const payer = await stand.funded(50);
+    for (const status of ['failed', 'completed', 'failed'] as const) {
+      const job = aJob(payer);
+      await stand.peers.send('jobs.submitted', job.submitted(toMinor(2)));
+      await stand.peers.send('jobs.started', job.started());
+      await stand.peers.send('jobs.ended', job.ended(status));
+      await stand.untilPayment(payer, job.job_id, status === 'failed' ? 'refunded' : 'released');
+    }
+    const before = await eventually(() => {
+      const ofPayer = sealed().flatMap(({ balances }) =>
+        balances.filter((one) => one.account_id === payer.account_id),
+      );
+      return ofPayer.at(-1)?.balance_minor === toMinor(48) && sealed();
+    });
+    // What is not sealed yet does not count, nor what was sealed since.
+    await stand.funded(1);
+    for (const from_height of [0, before.length - 2]) {
+      const since = toGovernance.length;
+      await stand.peers.send('governance.blocks_missed', { from_height });
+      await eventually(() => {
+        const again = sealed(since).filter(({ height }) => height < before.length);
+        expect(again).toEqual(before.slice(from_height));
+        return true;
+      });
+    }
+  });
+
   it('pays out of the treasury once, and says when it cannot', async () => {
     const recipient = await stand.funded(0);
     const given = await stand.as(stand.admin).call(routes.payments.credit, {

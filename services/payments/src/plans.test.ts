@@ -7,7 +7,14 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { migrations } from '../migrations/index.ts';
 import { auditAccounts } from './audit.ts';
 import { findAccount, findUser } from './store/accounts.ts';
-import { findTip, leavesOf, sealedBalance, transfersAfter } from './store/blocks.ts';
+import {
+  accountBefore,
+  blocksFrom,
+  findTip,
+  leavesOf,
+  sealedBalance,
+  transfersAfter,
+} from './store/blocks.ts';
 import {
   EVERYTHING,
   findAddress,
@@ -58,6 +65,8 @@ const reads: Record<string, (reader: Reader) => unknown> = {
   'the newest block': findTip,
   'transfers to seal': (reader) => transfersAfter(reader, 1, 10),
   'leaves of a block': (reader) => leavesOf(reader, { first_seq: 1, last_seq: 2 }),
+  'blocks to tell of again': (reader) => blocksFrom(reader, 1, 10),
+  'a balance of before': (reader) => accountBefore(reader, 1, 1),
   'a sealed balance': (reader) => sealedBalance(reader, 1),
   'a block': (reader) => findBlock(reader, 1),
   'blocks, newest': (reader) => listBlocks(reader, range, 'desc'),

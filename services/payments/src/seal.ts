@@ -9,7 +9,15 @@ import {
 } from '@aitbc/contracts';
 import type { Signer } from './signing.ts';
 import { MINT, PLATFORM, TREASURY } from './store/accounts.ts';
-import { addBlock, findTip, moveSealed, sealedBalance, transfersAfter } from './store/blocks.ts';
+import {
+  accountBefore,
+  addBlock,
+  blocksFrom,
+  findTip,
+  moveSealed,
+  sealedBalance,
+  transfersAfter,
+} from './store/blocks.ts';
 import { move, transferId } from './store/transfers.ts';
 
 const send = sendAs<'payments'>();
@@ -18,6 +26,8 @@ const send = sendAs<'payments'>();
 const BLOCK_MAX = 4_096;
 /** As the message's schema bounds it. */
 const BALANCES_A_PART = 1_000;
+/** Blocks told of again in one turn, and no more transfers in them than the largest block has. */
+const AGAIN_MAX = 100;
 
 type Row = ReturnType<typeof transfersAfter>[number];
 
@@ -31,24 +41,64 @@ const deltasOf = (rows: readonly Row[]): Map<number, number> => {
   return deltas;
 };
 
+interface Told {
+  height: number;
+  sealed_at_ms: number;
+  supply_minor: number;
+  treasury_minor: number;
+}
+type Balances = { account_id: string; balance_minor: number }[];
+
+/** The same parts each time: who heard some of them before takes the others. */
+const tell = (trx: Trx, block: Told, balances: Balances): void => {
+  const parts = Math.max(1, Math.ceil(balances.length / BALANCES_A_PART));
+  for (let part = 0; part < parts; part += 1) {
+    const some = balances.slice(part * BALANCES_A_PART, (part + 1) * BALANCES_A_PART);
+    send(trx, 'payments.block_sealed', { ...block, part, parts, balances: some });
+  }
+};
+
 const announce = (trx: Trx, height: number, sealedAtMs: number, deltas: Map<number, number>): void => {
-  const balances: { account_id: string; balance_minor: number }[] = [];
+  const balances: Balances = [];
   for (const [id, delta] of deltas) {
     if (delta === 0) continue;
     const { kind, account_id, sealed_minor } = moveSealed(trx, id, delta);
     if (kind === 'user' && account_id !== null) balances.push({ account_id, balance_minor: sealed_minor });
   }
-  const parts = Math.max(1, Math.ceil(balances.length / BALANCES_A_PART));
-  for (let part = 0; part < parts; part += 1) {
-    send(trx, 'payments.block_sealed', {
-      height,
-      part,
-      parts,
-      sealed_at_ms: sealedAtMs,
-      supply_minor: -sealedBalance(trx, MINT.id),
-      treasury_minor: sealedBalance(trx, TREASURY.id),
-      balances: balances.slice(part * BALANCES_A_PART, (part + 1) * BALANCES_A_PART),
-    });
+  const supply_minor = -sealedBalance(trx, MINT.id);
+  const treasury_minor = sealedBalance(trx, TREASURY.id);
+  tell(trx, { height, sealed_at_ms: sealedAtMs, supply_minor, treasury_minor }, balances);
+};
+
+/**
+ * Tells of sealed blocks again, word for word, from a height on: as many as one turn bears. Balances of back then are
+ * those of now, less what moved since.
+ */
+export const announceAgain = (trx: Trx, fromHeight: number): void => {
+  const blocks = blocksFrom(trx, fromHeight, AGAIN_MAX);
+  const startSeq = blocks[0]?.first_seq ?? 0;
+  const accounts = new Map<number, NonNullable<ReturnType<typeof accountBefore>>>();
+  const accountOf = (id: number) => {
+    const account = accounts.get(id) ?? accountBefore(trx, id, startSeq);
+    if (account === undefined) throw new Error(`no account ${id}`);
+    accounts.set(id, account);
+    return account;
+  };
+  let transfers = 0;
+  for (const { height, first_seq, tx_count, sealed_at_ms } of blocks) {
+    transfers += tx_count;
+    if (transfers > BLOCK_MAX && first_seq !== startSeq) return;
+    const balances: Balances = [];
+    for (const [id, delta] of deltasOf(transfersAfter(trx, first_seq - 1, tx_count))) {
+      if (delta === 0) continue;
+      const account = accountOf(id);
+      account.balance_minor += delta;
+      const { kind, account_id, balance_minor } = account;
+      if (kind === 'user' && account_id !== null) balances.push({ account_id, balance_minor });
+    }
+    const supply_minor = -accountOf(MINT.id).balance_minor;
+    const treasury_minor = accountOf(TREASURY.id).balance_minor;
+    tell(trx, { height, sealed_at_ms, supply_minor, treasury_minor }, balances);
   }
 };
 

@@ -19,6 +19,17 @@ export const governanceMessages = {
       proposal_id: Id,
     }),
   }),
+  /**
+   * Blocks from this height on are missing, though later ones were heard of: a file came back from an older copy.
+   * Payments tells of some of them again; governance asks again from where that leads.
+   */
+  'governance.blocks_missed': defineMessage({
+    version: 1,
+    from: 'governance',
+    to: ['payments'],
+    attempts: 10,
+    schema: z.strictObject({ from_height: z.number().int().min(0) }),
+  }),
   /** Pay this out of the treasury; the proposal id makes it happen once. */
   'governance.allocation_approved': defineMessage({
     version: 1,

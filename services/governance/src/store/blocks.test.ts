@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { migrations } from '../../migrations/index.ts';
 import type { Tables } from '../tables.ts';
-import { latestSnapshot, notePart, powerAt, snapshotAt } from './blocks.ts';
+import { latestSnapshot, missingFrom, notePart, powerAt, snapshotAt } from './blocks.ts';
 
 type Part = Payload<'payments.block_sealed'>;
 
@@ -102,13 +102,17 @@ test('a missing part keeps its block, and all after it, from being a snapshot', 
   await note(block(1, { 0: 20 }, { part: 0, parts: 2 }));
   await note(block(2, { 1: 5 }));
   expect(latestSnapshot(store.read)).toMatchObject({ height: 0, voting_supply_minor: 10 });
+  expect(missingFrom(store.read)).toBe(1);
   await note(block(1, { 2: 7 }, { part: 1, parts: 2 }));
   expect(latestSnapshot(store.read)).toMatchObject({ height: 2, voting_supply_minor: 32 });
+  expect(missingFrom(store.read)).toBeNull();
 });
 
 test('nothing is a snapshot before the first block came', async () => {
+  expect(missingFrom(store.read)).toBeNull();
   await note(block(1, { 0: 20 }));
   expect(latestSnapshot(store.read)).toBeUndefined();
+  expect(missingFrom(store.read)).toBe(0);
 });
 
 test.each([

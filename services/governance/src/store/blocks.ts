@@ -75,6 +75,12 @@ export const powerAt = (reader: Reader, accountId: string, height: number): numb
 export const highestHeard = (reader: Reader): number | null =>
   reader.get(db.selectFrom('block').select((eb) => eb.fn.max('height').as('height')))?.height ?? null;
 
+/** The lowest height that is not whole while a later one was heard of; null without such a gap. */
+export const missingFrom = (reader: Reader): number | null => {
+  const next = (latestSnapshot(reader)?.height ?? FIRST_BLOCK_HEIGHT - 1) + 1;
+  return next <= (highestHeard(reader) ?? -1) ? next : null;
+};
+
 /**
  * Notes a part of a sealed block, and lets every block join the run of snapshots that now can.
  * @throws when the part contradicts what was said of the same block.

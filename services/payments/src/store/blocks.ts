@@ -1,4 +1,5 @@
 import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import { sql } from 'kysely';
 import type { Tables } from '../tables.ts';
 
 const db = builder<Tables>();
@@ -23,6 +24,39 @@ const after = hot((p: Params<{ seq: number; limit: number }>) =>
 /** Transfers beyond `seq`, in the order of their sealing. */
 export const transfersAfter = (reader: Reader, seq: number, limit: number) =>
   reader.all(after, { seq, limit });
+
+const from = hot((p: Params<{ height: number; limit: number }>) =>
+  db
+    .selectFrom('block')
+    .select(['height', 'first_seq', 'tx_count', 'sealed_at_ms'])
+    .where('height', '>=', p('height'))
+    .orderBy('height')
+    .limit(p('limit')),
+);
+/** Sealed blocks from `height` on, in order. */
+export const blocksFrom = (reader: Reader, height: number, limit: number) =>
+  reader.all(from, { height, limit });
+
+const before = hot((p: Params<{ id: number; seq: number }>) =>
+  db
+    .selectFrom('account')
+    .where('id', '=', p('id'))
+    .select((eb) => {
+      const since = (leg: 'debit' | 'credit') =>
+        eb
+          .selectFrom('transfer')
+          .whereRef(`transfer.${leg}`, '=', 'account.id')
+          .where('seq', '>=', p('seq'))
+          .select(sql<number>`coalesce(sum(amount_minor), 0)`.as('sum'));
+      return [
+        'kind',
+        'account_id',
+        sql<number>`balance_minor - ${since('credit')} + ${since('debit')}`.as('balance_minor'),
+      ];
+    }),
+);
+/** Who an account is, and what it held before the transfer `seq`: what moved since is taken back. */
+export const accountBefore = (reader: Reader, id: number, seq: number) => reader.get(before, { id, seq });
 
 const leaves = hot((p: Params<{ first_seq: number; last_seq: number }>) =>
   db
