@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { ConfigError } from './config.ts';
 
 /** In-flight requests and batches get so long to finish; a supervisor's own limit is longer. */
@@ -10,6 +12,13 @@ export interface Running {
 
 /** Lets a service end itself: a fresh process is the cure for a stuck one. */
 export type Fail = (reason: string) => void;
+
+/** Loading leaves some 40 MB behind that V8 keeps, because an idle service never fills its young generation again. */
+const collectGarbage = (): void => {
+  setFlagsFromString('--expose-gc');
+  const gc = runInNewContext('gc') as (options: object) => void;
+  gc({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+};
 
 /**
  * The whole of a `main.ts`: starts, drains on SIGTERM, SIGINT or a supervisor's death, and ends.
@@ -48,6 +57,7 @@ export const runMain = async (start: (fail: Fail) => Promise<Running>): Promise<
       console.error(reason);
       void stop(1);
     });
+    collectGarbage();
   } catch (error) {
     console.error(error instanceof ConfigError ? error.message : error);
     process.exitCode = error instanceof ConfigError ? 2 : 1;
