@@ -3,8 +3,12 @@ import { inboxQueue, messages, type Payload } from '@aitbc/contracts';
 
 /** One queue entry carries so many at most; the dispatcher runs it as one script of about a millisecond. */
 const BATCH_MAX = 100;
-/** Between two entries that are not full: two hops of this stand between a submit and its miner at the worst. */
+/**
+ * Between two entries that are not full. Above 400 hints a second it grows up to the second: then most jobs wait for a
+ * miner anyway, and an entry costs the three processes that it passes through a millisecond of CPU, however full.
+ */
 const GATHER_MS = 5;
+const GATHER_MAX_MS = 20;
 /** Beyond this they are dropped and the index is brought up to date from the file instead. */
 const WAITING_MAX = 20_000;
 
@@ -37,7 +41,8 @@ export const createHints = (options: {
         waiting = waiting.slice(BATCH_MAX);
         await queue.add('batch', batch);
         // The first after a silence leaves at once; what comes right behind it travels together.
-        if (batch.messages.length < BATCH_MAX) await new Promise((resolve) => setTimeout(resolve, GATHER_MS));
+        const gatherMs = Math.min(Math.max(1, batch.messages.length / 2) * GATHER_MS, GATHER_MAX_MS);
+        if (batch.messages.length < BATCH_MAX) await new Promise((resolve) => setTimeout(resolve, gatherMs));
       }
     } catch (error) {
       options.log.debug({ err: error }, 'hints were dropped; they will be made again');

@@ -272,10 +272,10 @@ describe('the counters of a model', () => {
           }
         });
       }),
-      { numRuns: 60 },
+      { numRuns: 120 },
     );
-    // Otherwise the courses were too dull to show anything.
-    expect(used).toBeGreaterThan(100);
+    // Otherwise the courses were too dull to show anything; around 200 are usual.
+    expect(used).toBeGreaterThan(50);
   });
 
   it('leave out what an owner rents from itself', async () => {
