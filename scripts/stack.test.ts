@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { createPrivateKey } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { scratchDirectory } from '@aitbc/testing';
 import { beforeEach, expect, test } from 'vitest';
@@ -18,7 +19,8 @@ beforeEach(() => {
 async function start(args: string[], env: NodeJS.ProcessEnv) {
   const script = join(import.meta.dirname, 'start.ts');
   const child = spawn(process.execPath, [script, '--data-dir', dataDir, ...args], {
-    env: { PATH: process.env.PATH, ...env },
+    // The hold on a data folder is found among the temporary files.
+    env: { PATH: process.env.PATH, TMPDIR: tmpdir(), ...env },
   });
   let output = '';
   child.stdout.on('data', (chunk) => (output += chunk));

@@ -30,7 +30,7 @@ test.each([
     'API key', // begins inside what only began like one
     `"ak_live_${'x'.repeat(20)}${key()}x"`,
   ],
-  ['session token', sessionTokenOf(randomBytes(32))],
+  ['session token', `"${sessionTokenOf(randomBytes(32))}"`],
 ])('by its form is found: %s', (kind, text) => {
   expect(leave('market.db', text)).toEqual([`${kind} in below/market.db`]);
 });
@@ -45,7 +45,8 @@ test('a private key is found by its form, but where development keeps its own', 
 
 test('what looks like one and is none is left alone', () => {
   const mistyped = key().replace(/.$/, (last) => (last === 'A' ? 'B' : 'A'));
-  expect(leave('said.log', `${mistyped} ${'latest_number_of_things_'.repeat(3)}`)).toEqual([]);
+  const signature = `${randomBytes(20).toString('base64url')}st_${randomBytes(60).toString('base64url')}`;
+  expect(leave('said.log', `"${mistyped}" "${signature}"`)).toEqual([]);
 });
 
 test.each([

@@ -9,12 +9,8 @@ import { hasGoodChecksum } from '../services/gateway/src/domain.ts';
 /** What a secret looks like, where its form says so. A look ahead lets one begin inside what only began like one. */
 const FORMS: readonly { kind: string; form: RegExp; isOne?: (text: string) => boolean }[] = [
   { kind: 'API key', form: /ak_[a-z]+_(?=([\w-]{49}))/g, isOne: hasGoodChecksum },
-  {
-    kind: 'session token',
-    form: /(?<!ak_te)st_(?=([\w-]{43}))/g,
-    // 43 random characters have capitals and digits; a long name has not.
-    isOne: (text) => /[A-Z]/.test(text) && /\d/.test(text),
-  },
+  // Standing alone: the middle of a longer base64 text may look the same. Beside other letters it is found by its value.
+  { kind: 'session token', form: /(?<![\w-])st_[\w-]{43}(?![\w-])/g },
   { kind: 'private key', form: /MC4CAQAwBQYDK2VwBCIEI[\w+/-]{43}/g }, // Ed25519 in PKCS 8, base64
 ];
 
@@ -89,18 +85,20 @@ const writings = (secret: string): string[] => {
 /** Finds thousands of texts in one pass: a table says which four bytes may begin one, a map says which one it is. */
 const finderOf = (known: Map<string, string>) => {
   const starts = new Uint8Array(65_536);
-  const hash = (bytes: Buffer, at: number) => Math.imul(bytes.readInt32LE(at), 0x9e3779b1) >>> 16;
+  const hash = (fourBytes: number) => Math.imul(fourBytes, 0x9e3779b1) >>> 16;
   const byStart = new Map<string, { text: string; kind: string }[]>();
   for (const [secret, kind] of known)
     for (const text of writings(secret)) {
-      starts[hash(Buffer.from(text), 0)] = 1;
+      starts[hash(Buffer.from(text).readInt32LE(0))] = 1;
       const start = text.slice(0, 8);
       byStart.set(start, [...(byStart.get(start) ?? []), { text, kind }]);
     }
   return (chunk: Buffer): string[] => {
     const kinds: string[] = [];
-    for (let at = 0; at + 8 <= chunk.length; at++) {
-      if (starts[hash(chunk, at)] !== 1) continue;
+    let fourBytes = 0;
+    for (let at = -3; at + 4 <= chunk.length; at++) {
+      fourBytes = (fourBytes >>> 8) | ((chunk[at + 3] as number) << 24);
+      if (starts[hash(fourBytes)] !== 1 || at < 0) continue;
       for (const { text, kind } of byStart.get(chunk.toString('latin1', at, at + 8)) ?? [])
         if (chunk.toString('latin1', at, at + text.length) === text) kinds.push(kind);
     }
@@ -116,6 +114,8 @@ const byForm = (chunk: Buffer): string[] => {
 };
 
 function* chunksOf(path: string): Generator<Buffer> {
+  // A process that is just ending takes its shared memory file along.
+  if (!existsSync(path)) return;
   const file = openSync(path, 'r');
   try {
     const buffer = Buffer.allocUnsafe(CHUNK);

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type AnyRoute, allRoutes, createClient, newId, routes } from '@aitbc/contracts';
-import { eventually } from '@aitbc/testing';
+import { eventually, rememberSecret } from '@aitbc/testing';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { newWallet } from '../services/gateway/src/testing/wallet.ts';
@@ -68,7 +68,7 @@ const tellStory = async () => {
   const signature = await wallet.signMessage({ message: challenge.message });
   const body = { wallet_address, message: challenge.message, signature };
   const session = must(await coordinator.anyone.call(gateway.login, { body }));
-  const user = createClient(url, { 'x-session-token': session.session_token });
+  const user = createClient(url, { 'x-session-token': rememberSecret(session.session_token) });
   const own = must(await user.call(gateway.createKey, { body: { scopes: ['client'], label: 'own' } }));
   const { SECRET_KEY, RECEIPT_SIGNING_KEY } = JSON.parse(
     readFileSync(join(dataDir, 'dev-secrets.json'), 'utf8'),

@@ -1,5 +1,5 @@
 import { type AnyRoute, type Client, createClient, newId, routes } from '@aitbc/contracts';
-import { eventually } from '@aitbc/testing';
+import { eventually, rememberSecret } from '@aitbc/testing';
 import { newWallet } from '../../services/gateway/src/testing/wallet.ts';
 import { type Coordinator, embedding, must, registerMiner, takeWork } from '../coordinator.ts';
 
@@ -33,7 +33,7 @@ export const callAs = (client: Client, route: AnyRoute, call: Call) =>
 export const setScene = async (coordinator: Coordinator) => {
   const { url, admin, anyone } = coordinator;
   const as = (key: string) => createClient(url, { 'x-api-key': key });
-  const asUser = (token: string) => createClient(url, { 'x-session-token': token });
+  const asUser = (token: string) => createClient(url, { 'x-session-token': rememberSecret(token) });
 
   const signIn = async (wallet = newWallet()) => {
     const { message } = must(

@@ -408,7 +408,7 @@ const commands = [
 
 let template = '';
 beforeAll(async () => {
-  template = join(scratchDirectory(), 'template.db');
+  template = join(scratchDirectory(), 'payments.db');
   const { store, deps, consumers } = await open(template, { nowMs: START_MS });
   await store.transact('fund', (trx) => {
     for (const { account_id } of users) {

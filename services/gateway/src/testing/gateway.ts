@@ -55,7 +55,7 @@ export const startTestGateway = async (
     env,
     upstream,
     client: (key) => createClient(running.url, key === undefined ? {} : { 'x-api-key': key }),
-    user: (token) => createClient(running.url, { 'x-session-token': token }),
+    user: (token) => createClient(running.url, { 'x-session-token': rememberSecret(token) }),
     stop: async () => {
       await running.stop();
       if (beside === undefined) await upstream.stop();
