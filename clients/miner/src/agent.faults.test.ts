@@ -204,6 +204,8 @@ describe('drain', () => {
   it('takes no more work, finishes what runs, and ends', async () => {
     const agent = start();
     const id = await takeJob('first');
+    // Not between two polls: then none open would not mean that none comes.
+    await eventually(() => expect(server.openPolls()).toBe(1));
     agent.agent.drain('test');
     await eventually(() => expect(server.openPolls()).toBe(0));
     const late = server.submit('language_detection', { text: 'late' });

@@ -82,12 +82,12 @@ export const restoreFile = (copy: string, target: string): CopyReport => {
       ).run();
       const rows = db
         .prepare(
-          'SELECT rowid AS id, row_number() OVER (PARTITION BY destination ORDER BY seq) AS seq FROM outbox ORDER BY seq',
+          'SELECT destination, seq, row_number() OVER (PARTITION BY destination ORDER BY seq) AS now FROM outbox ORDER BY seq',
         )
-        .all() as { id: number; seq: number }[];
+        .all();
       // Ascending: each new number is at or below the old one, and free by then.
-      const move = db.prepare('UPDATE outbox SET seq = ? WHERE rowid = ?');
-      for (const row of rows) move.run(row.seq, row.id);
+      const move = db.prepare('UPDATE outbox SET seq = @now WHERE destination = @destination AND seq = @seq');
+      for (const row of rows) move.run(row);
     })();
   } finally {
     db.close();
