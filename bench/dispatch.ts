@@ -7,6 +7,7 @@ import { findBroker } from '../libs/testing/src/broker.ts';
 import { freePort } from '../libs/testing/src/ports.ts';
 import { supervise } from '../scripts/supervisor.ts';
 import { createPool, type Hint } from '../services/jobs/src/dispatcher/pool.ts';
+import { readMetrics } from './load.ts';
 
 // Dispatch alone: a broker and dispatch workers, with the mailbox filled before they may take from it. No gateway and
 // no database share the cores, so what is seen is what workers and Redis can do.
@@ -48,15 +49,13 @@ const pairs = (count: number): Hint[] =>
     },
   ]).flat();
 
-const metric = (text: string, name: string): number =>
-  Number(new RegExp(`^${name}(?:\\{.*\\})? (\\S+)$`, 'm').exec(text)?.[1] ?? Number.NaN);
 const readWorkers = (urls: readonly string[]) =>
   Promise.all(
     urls.map(async (url) => {
-      const text = await (await fetch(`${url}/metrics`)).text();
+      const metric = await readMetrics(url);
       return {
-        cpuSeconds: metric(text, 'process_cpu_seconds_total'),
-        matches: metric(text, 'dispatch_matches_total'),
+        cpuSeconds: metric('process_cpu_seconds_total'),
+        matches: metric('dispatch_matches_total'),
       };
     }),
   );

@@ -52,6 +52,12 @@ export const demand = (answer: Answer, ...expected: number[]): Answer => {
   return answer;
 };
 
+/** Asks once. @returns the reader of a metric by its name: its first sample, NaN without one. */
+export const readMetrics = async (url: string): Promise<(name: string) => number> => {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  return (name) => Number(new RegExp(`^${name}(?:\\{.*\\})? (\\S+)$`, 'm').exec(text)?.[1] ?? Number.NaN);
+};
+
 /** @param values in any order; @param share 0–1 */
 export const percentile = (values: readonly number[], share: number): number => {
   const sorted = [...values].sort((a, b) => a - b);

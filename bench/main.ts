@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { type Stack, startStack } from '../scripts/stack.ts';
 import { batchCycles, dispatchLatency, fill, pollCost, singleCycles } from './cycles.ts';
 import { dispatchWorkers } from './dispatch.ts';
-import { call, demand, hammer, median, percentile } from './load.ts';
+import { call, demand, hammer, median, percentile, readMetrics } from './load.ts';
 
 const usage = `npm run bench -- [options]
 
@@ -86,8 +86,7 @@ const submitAgainstEcho = async (stack: Stack, echo: string, rounds: number, sec
 const untilAtRest = async (url: string): Promise<number> => {
   const startedAt = performance.now();
   for (let quiet = 0; quiet < REST_LOOKS; ) {
-    const text = await (await fetch(`${url}/metrics`)).text();
-    const isAtRest = /^dispatch_index_rebuilding\S* 0$/m.test(text);
+    const isAtRest = (await readMetrics(url))('dispatch_index_rebuilding') === 0;
     quiet = isAtRest ? quiet + 1 : 0;
     if (performance.now() - startedAt > REST_MAX_MS) throw new Error('the dispatch index was never complete');
     await new Promise((resolve) => setTimeout(resolve, 1_000));

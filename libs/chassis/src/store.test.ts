@@ -1,9 +1,11 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { newId } from '@aitbc/contracts';
 import { sql } from 'kysely';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { chassisMigrations } from './migrations.ts';
+import { sendAs } from './outbox.ts';
 import { builder, hot, openStore, type Params, type Store, type Trx } from './store.ts';
 
 interface Tables {
@@ -121,4 +123,49 @@ test('what the writer runs with is what a power cut survives', async () => {
     trx.get({ compile: () => sql`PRAGMA journal_mode`.compile(db) }),
   ]);
   expect(modes).toEqual([{ synchronous: 2 }, { journal_mode: 'wal' }]);
+});
+
+test('what SQLite undid by itself is over: nothing can be written after it, by whatever way', async () => {
+  await store.transact('trigger', (trx) => {
+    const text = `CREATE TRIGGER undo BEFORE INSERT ON thing WHEN new.text = 'undo'
+      BEGIN SELECT RAISE(ROLLBACK, 'as a full disk would'); END`;
+    trx.run({ sql: text, bind: () => [] }, {});
+  });
+  const afterwards: ((trx: Trx) => void)[] = [
+    (trx) => trx.run(insert(2)),
+    (trx) => trx.get(insert(2).returning('id')),
+    (trx) => trx.savepoint(() => trx.get(insert(2).returning('id'))),
+    // What nobody catches, and what the others of the group do not know of.
+    () => {},
+  ];
+  for (const then of afterwards) {
+    const neighbour = store.transact('neighbour', (trx) => trx.run(insert(3)));
+    const careless = store.transact('careless', (trx) => {
+      trx.run(insert(1));
+      expect(() => trx.savepoint(() => trx.run(insert(9, 'undo')))).toThrow('full disk');
+      then(trx);
+    });
+    expect((await Promise.allSettled([neighbour, careless])).map(({ status }) => status)).toEqual([
+      'rejected',
+      'rejected',
+    ]);
+    expect(count(store)).toBe(0);
+  }
+});
+
+test('two processes with one file number their messages without meeting', async () => {
+  const send = sendAs<'gateway'>();
+  const other = await open();
+  for (const each of [store, other, store, other, other, store])
+    await each.transact('send', (trx) =>
+      send(trx, 'gateway.account_created', { account_id: newId(), wallet_address: null }),
+    );
+  const rows = store.read.all(
+    builder<{ outbox: { destination: string; seq: number } }>()
+      .selectFrom('outbox')
+      .select('seq')
+      .orderBy('seq'),
+  );
+  expect(rows.map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6]);
+  await other.close();
 });

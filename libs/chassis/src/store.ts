@@ -72,8 +72,13 @@ export interface Hot<P, R> {
 export const hot = <P, R>(build: (param: Params<P>) => Compilable<R>): Hot<P, R> => {
   const query = build(((name: string) => new Placeholder(name)) as unknown as Params<P>);
   inlinesConstants = true;
-  const { sql, parameters } = query.compile();
-  inlinesConstants = false;
+  let compiled: CompiledQuery;
+  try {
+    compiled = query.compile();
+  } finally {
+    inlinesConstants = false;
+  }
+  const { sql, parameters } = compiled;
   const names = parameters.map((placeholder) => (placeholder as Placeholder).name);
   return { sql, bind: (values) => names.map((name) => (values as Record<string, unknown>)[name]) };
 };
@@ -95,7 +100,10 @@ export interface Trx extends Reader {
   savepoint<T>(fn: () => T): T;
   /** Runs after the commit reached the disk; forgotten on roll-back. For waking somebody, never for facts. */
   afterCommit(fn: () => void): void;
-  /** Numbers the writer knows without looking again, such as a last sequence; emptied whenever anything is undone. */
+  /**
+   * Numbers this transaction knows without looking again, such as a last sequence. Emptied when anything is undone, and
+   * with each transaction: another process may write the same file between two.
+   */
   readonly memo: Map<string, number>;
   /** Wakes the subscribers of a topic after the commit. */
   notify(topic: string): void;
@@ -105,7 +113,7 @@ export interface Store {
   readonly read: Reader;
   /**
    * Runs `fn` in a write transaction, durable when the promise resolves. Waiting functions share one
-   * `BEGIN IMMEDIATE` and one fsync, each under its own savepoint: a throw undoes that function alone.
+   * `BEGIN IMMEDIATE` and one fsync; several have a savepoint each: a throw undoes that function alone.
    * @param name of the operation, for the error when it is too slow.
    * @throws what `fn` throws; Problem OVERLOADED when too many wait.
    */
@@ -160,7 +168,11 @@ const assertDurable = (db: Database.Database): void => {
   assertPragma(db, 'trusted_schema', 0);
 };
 
-const createReader = (db: Database.Database): Reader & { statement: (sql: string) => Database.Statement } => {
+/** @param check runs before every query, and throws when there must be none. */
+const createReader = (
+  db: Database.Database,
+  check: () => void = () => {},
+): Reader & { statement: (sql: string) => Database.Statement } => {
   const cache = new Map<string, Database.Statement>();
   const statement = (sql: string): Database.Statement => {
     const found = cache.get(sql);
@@ -173,10 +185,12 @@ const createReader = (db: Database.Database): Reader & { statement: (sql: string
   return {
     statement,
     all: (query: Compilable<unknown> | Hot<never, unknown>, values?: never) => {
+      check();
       const [sql, parameters] = resolveQuery(query, values as never);
       return statement(sql).all(parameters) as never[];
     },
     get: (query: Compilable<unknown> | Hot<never, unknown>, values?: never) => {
+      check();
       const [sql, parameters] = resolveQuery(query, values as never);
       return statement(sql).get(parameters) as never;
     },
@@ -238,13 +252,18 @@ export const openStore = async (options: {
   const readConnection = new Database(path, { readonly: true, timeout: BUSY_TIMEOUT_MS });
   const read = createReader(readConnection);
 
-  const { statement, all, get } = createReader(writer);
+  // A full disk or an I/O error undoes a whole transaction by itself; what came after it would be written alone.
+  const assertRunning = (): void => {
+    if (!writer.inTransaction) throw new Error('SQLite rolled the transaction back');
+  };
+  const { statement, all, get } = createReader(writer, assertRunning);
   const listeners = new Map<string, Set<() => void>>();
   const memo = new Map<string, number>();
   let hooks: (() => void)[] = [];
   let depth = 0;
 
   const savepoint = <T>(fn: () => T): T => {
+    assertRunning();
     const name = `s${depth}`;
     const hooksBefore = hooks.length;
     statement(`SAVEPOINT ${name}`).run();
@@ -254,7 +273,7 @@ export const openStore = async (options: {
       statement(`RELEASE ${name}`).run();
       return value;
     } catch (error) {
-      // A full disk or an I/O error rolls the whole transaction back by itself: then there is no savepoint left.
+      // Otherwise there is no savepoint left.
       if (writer.inTransaction) {
         statement(`ROLLBACK TO ${name}`).run();
         statement(`RELEASE ${name}`).run();
@@ -271,8 +290,7 @@ export const openStore = async (options: {
     all,
     get,
     run: (query: Compilable<unknown> | Hot<never, unknown>, values?: never) => {
-      // A full disk or an I/O error undoes everything by itself; what came after it would be written alone.
-      if (!writer.inTransaction) throw new Error('SQLite rolled the transaction back');
+      assertRunning();
       const [sql, parameters] = resolveQuery(query, values as never);
       return statement(sql).run(parameters).changes;
     },
@@ -323,16 +341,16 @@ export const openStore = async (options: {
     const outcomes: Outcome[] = [];
     try {
       statement('BEGIN IMMEDIATE').run();
+      memo.clear();
       // Alone it needs no savepoint: the transaction is its own.
       const isAlone = group.length === 1;
       for (const item of group) {
         outcomes.push(isAlone ? { ok: true, value: runChecked(item) } : runOne(item));
-        if (!writer.inTransaction) throw new Error('SQLite rolled the group back');
+        assertRunning();
       }
       statement('COMMIT').run();
     } catch (error) {
       if (writer.inTransaction) statement('ROLLBACK').run();
-      memo.clear();
       for (const item of group) item.reject(error);
       schedule();
       return;

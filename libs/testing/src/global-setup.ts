@@ -21,10 +21,11 @@ export default async (project: TestProject) => {
   process.env.TMPDIR = folder;
   const broker = await findBroker({ dataDir: folder, log: () => {} });
   // The append-only file then tells of every write since the start, however often the databases are emptied.
-  const redis = new Redis(broker.url);
-  if (broker.kind !== 'redis_url' && broker.kind !== 'js-redis-server')
+  if (broker.kind !== 'redis_url' && broker.kind !== 'js-redis-server') {
+    const redis = new Redis(broker.url);
     await redis.config('SET', 'auto-aof-rewrite-percentage', '0');
-  redis.disconnect();
+    redis.disconnect();
+  }
   project.provide('redisUrl', broker.url);
   return async () => {
     await broker.stop();
