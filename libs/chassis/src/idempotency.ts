@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { type AnyRoute, type Caller, Problem, type ReplyOf } from '@aitbc/contracts';
 import type { Received } from './http.ts';
 import type { ChassisTables } from './migrations.ts';
-import { builder, hot, type Params, type Store, type Trx } from './store.ts';
+import { builder, hot, type Params } from './sql.ts';
+import type { Store, Trx } from './store.ts';
 import type { Scheduled } from './ticker.ts';
 
 const KEY_LENGTH_MAX = 255;

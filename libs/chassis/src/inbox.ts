@@ -15,7 +15,8 @@ import type { Metrics } from './metrics.ts';
 import type { ChassisTables } from './migrations.ts';
 import { ackKey, type Batch } from './outbox.ts';
 import { openWorker } from './queue.ts';
-import { builder, hot, type Params, type Store, type Trx } from './store.ts';
+import { builder, hot, type Params } from './sql.ts';
+import type { Store, Trx } from './store.ts';
 import type { Scheduled } from './ticker.ts';
 
 const ACK_EVERY_MS = 500;

@@ -13,5 +13,6 @@ export * from './outbox.ts';
 export * from './parameters.ts';
 export * from './queue.ts';
 export * from './service.ts';
+export { builder, type Hot, hot, type Params } from './sql.ts';
 export * from './store.ts';
 export * from './ticker.ts';

@@ -3,7 +3,8 @@ import express from 'express';
 import { CALLER_HEADER, verifyCaller } from './caller.ts';
 import type { Metrics } from './metrics.ts';
 import type { ChassisTables } from './migrations.ts';
-import { builder, type Store } from './store.ts';
+import { builder } from './sql.ts';
+import type { Store } from './store.ts';
 
 const db = builder<ChassisTables>();
 const DEAD_LETTERS_MAX = 200;

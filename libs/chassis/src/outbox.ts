@@ -11,7 +11,8 @@ import { failpoint } from './failpoint.ts';
 import type { Log } from './log.ts';
 import type { ChassisTables } from './migrations.ts';
 import { type BatchQueue, openQueue } from './queue.ts';
-import { builder, hot, type Params, type Store, type Trx } from './store.ts';
+import { builder, hot, type Params } from './sql.ts';
+import type { Store, Trx } from './store.ts';
 import { pause } from './ticker.ts';
 
 /** One BullMQ job carries so many messages at most: alone 220 µs each, by the hundred 7 µs. */

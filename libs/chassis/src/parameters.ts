@@ -7,7 +7,8 @@ import {
   type ServiceName,
 } from '@aitbc/contracts';
 import type { ChassisTables } from './migrations.ts';
-import { builder, type Store, type Trx } from './store.ts';
+import { builder } from './sql.ts';
+import type { Store, Trx } from './store.ts';
 
 const db = builder<ChassisTables>();
 

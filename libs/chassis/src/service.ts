@@ -19,7 +19,8 @@ import { type ChassisTables, chassisMigrations } from './migrations.ts';
 import { type Dependencies, deadLetterRoutes, healthRoutes } from './operations.ts';
 import { startRelay } from './outbox.ts';
 import { brokerProblem, connectRedis } from './queue.ts';
-import { builder, type Migrations, openStore, type Store } from './store.ts';
+import { builder } from './sql.ts';
+import { type Migrations, openStore, type Store } from './store.ts';
 import { type Scheduled, startTicker } from './ticker.ts';
 
 const db = builder<ChassisTables>();

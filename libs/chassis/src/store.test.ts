@@ -6,7 +6,8 @@ import { sql } from 'kysely';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { chassisMigrations } from './migrations.ts';
 import { sendAs } from './outbox.ts';
-import { builder, hot, openStore, type Params, type Store, type Trx } from './store.ts';
+import { builder, hot, type Params } from './sql.ts';
+import { openStore, type Store, type Trx } from './store.ts';
 
 interface Tables {
   thing: { id: number; text: string };

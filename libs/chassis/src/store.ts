@@ -2,17 +2,9 @@ import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Problem } from '@aitbc/contracts';
 import Database from 'better-sqlite3';
-import {
-  type Compilable,
-  type CompiledQuery,
-  DummyDriver,
-  Kysely,
-  SqliteAdapter,
-  SqliteDialect,
-  SqliteIntrospector,
-  SqliteQueryCompiler,
-} from 'kysely';
+import { type Compilable, Kysely, SqliteDialect } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
+import { type Hot, resolveQuery } from './sql.ts';
 
 /** One group shares one fsync. 64 × ~50 µs of work stays near 3 ms, so nobody waits long for a neighbour. */
 const GROUP_MAX = 64;
@@ -22,66 +14,6 @@ const WAITING_MAX = 20_000;
 const FUNCTION_DEADLINE_MS = 5_000;
 const STATEMENT_CACHE_MAX = 500;
 const BUSY_TIMEOUT_MS = 5_000;
-
-class Placeholder {
-  readonly name: string;
-  constructor(name: string) {
-    this.name = name;
-  }
-}
-
-/** Set while {@link hot} compiles. */
-let inlinesConstants = false;
-
-class Compiler extends SqliteQueryCompiler {
-  protected override appendValue(value: unknown): void {
-    if (inlinesConstants && !(value instanceof Placeholder)) this.appendImmediateValue(value);
-    else super.appendValue(value);
-  }
-}
-
-/**
- * A Kysely that only builds SQL: `const db = builder<Tables>()`. Its queries are run by {@link Reader} and {@link Trx},
- * synchronously, so that nothing can be awaited inside a transaction.
- */
-export const builder = <Tables>(): Kysely<Tables> =>
-  new Kysely<Tables>({
-    dialect: {
-      createAdapter: () => new SqliteAdapter(),
-      createDriver: () => new DummyDriver(),
-      createIntrospector: (db) => new SqliteIntrospector(db),
-      createQueryCompiler: () => new Compiler(),
-    },
-  });
-
-/** Stands for a value that is given at each run: `p('id')` has the type of the parameter `id`. */
-export type Params<P> = <K extends keyof P & string>(name: K) => P[K];
-
-/** A statement compiled once; see {@link hot}. */
-export interface Hot<P, R> {
-  readonly sql: string;
-  readonly bind: (values: P) => unknown[];
-  readonly row?: R;
-}
-
-/**
- * Compiles a statement once, for paths that run thousands of times a second (Kysely compiles in ~12 µs, SQLite
- * inserts in ~5 µs). Constants become literals: beside a partial index a bound constant makes SQLite plan anew at each
- * run (45 µs). `const findJob = hot((p: Params<{ id: string }>) => db.selectFrom('job').where('id', '=', p('id')))`.
- */
-export const hot = <P, R>(build: (param: Params<P>) => Compilable<R>): Hot<P, R> => {
-  const query = build(((name: string) => new Placeholder(name)) as unknown as Params<P>);
-  inlinesConstants = true;
-  let compiled: CompiledQuery;
-  try {
-    compiled = query.compile();
-  } finally {
-    inlinesConstants = false;
-  }
-  const { sql, parameters } = compiled;
-  const names = parameters.map((placeholder) => (placeholder as Placeholder).name);
-  return { sql, bind: (values) => names.map((name) => (values as Record<string, unknown>)[name]) };
-};
 
 /** Reads. On the read-only connection it sees committed rows alone and never waits for the writer. */
 export interface Reader {
@@ -195,15 +127,6 @@ const createReader = (
       return statement(sql).get(parameters) as never;
     },
   };
-};
-
-const resolveQuery = (
-  query: Compilable<unknown> | Hot<never, unknown>,
-  values: never,
-): [string, readonly unknown[]] => {
-  if ('bind' in query) return [query.sql, query.bind(values)];
-  const compiled: CompiledQuery = query.compile();
-  return [compiled.sql, compiled.parameters];
 };
 
 const migrate = async (path: string, migrations: Migrations): Promise<void> => {
