@@ -6,14 +6,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { type Batch, connectRedis, createLog, createPostal, openSender } from '@aitbc/chassis';
-import {
-  createClient,
-  type MessageName,
-  messages,
-  newId,
-  type Payload,
-  routes,
-} from '@aitbc/contracts';
+import { createClient, type MessageName, messages, newId, type Payload, routes } from '@aitbc/contracts';
 import { findBroker } from '../libs/testing/src/broker.ts';
 import { freePort } from '../libs/testing/src/ports.ts';
 import { headersOf } from '../services/payments/src/testing/headers.ts';
@@ -60,7 +53,10 @@ const main = async (): Promise<void> => {
   });
   const redis = connectRedis(broker.url, createLog('bench', 'silent'));
   const postal = createPostal({ SECRET_KEY, REDIS_PREFIX });
-  const senders = { jobs: openSender({ from: 'jobs', to: 'payments', redis, postal }), gateway: openSender({ from: 'gateway', to: 'payments', redis, postal }) };
+  const senders = {
+    jobs: openSender({ from: 'jobs', to: 'payments', redis, postal }),
+    gateway: openSender({ from: 'gateway', to: 'payments', redis, postal }),
+  };
   try {
     while (
       !(await fetch(`${url}/health`).then(

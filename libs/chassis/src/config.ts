@@ -19,7 +19,9 @@ export const commonConfig = {
   SECRET_KEY: z
     .string()
     .min(32, 'must have at least 32 characters; make one with: openssl rand -base64 48')
-    .meta({ description: 'Shared by the gateway and the services: signs the caller header, messages and leases' }),
+    .meta({
+      description: 'Shared by the gateway and the services: signs the caller header, messages and leases',
+    }),
   /** Development only: voting days, timelocks and booking hours run this many times faster. */
   BUSINESS_TIME_SCALE: z.coerce.number().positive().max(1_000_000).default(1),
 };
@@ -34,8 +36,7 @@ export const serviceConfig = {
     .regex(/^sqlite:\/\/\/.+/, 'must look like sqlite:///relative.db or sqlite:////absolute.db'),
 };
 
-const passwordOf = (url = ''): string =>
-  URL.canParse(url) ? decodeURIComponent(new URL(url).password) : '';
+const passwordOf = (url = ''): string => (URL.canParse(url) ? decodeURIComponent(new URL(url).password) : '');
 
 /**
  * Reads the environment through one schema.

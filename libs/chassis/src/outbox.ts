@@ -177,9 +177,7 @@ export const startRelay = (options: {
       bytes += row.payload.length;
       if (texts.length > 0 && bytes > BATCH_MAX_BYTES) break;
       // The payload is JSON already: a batch is put together from texts, and what it says is sealed as it stands.
-      texts.push(
-        `{"seq":${row.seq},"name":"${row.name}","version":${row.version},"payload":${row.payload}}`,
-      );
+      texts.push(`{"seq":${row.seq},"name":"${row.name}","version":${row.version},"payload":${row.payload}}`);
     }
     const lastSeq = rows[texts.length - 1]?.seq;
     if (lastSeq === undefined) return { lastSeq: afterSeq, isFull: false };

@@ -8,13 +8,7 @@ import {
   openSender,
   type Sender,
 } from '@aitbc/chassis';
-import {
-  type Destination,
-  type MessageName,
-  messages,
-  newId,
-  type Payload,
-} from '@aitbc/contracts';
+import { type Destination, type MessageName, messages, newId, type Payload } from '@aitbc/contracts';
 import { TEST_PREFIX, TEST_SECRET } from './scratch.ts';
 
 /** A message as its receiver would get it, once. */
