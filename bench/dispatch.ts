@@ -1,11 +1,20 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { type Batch, connectRedis, createLog, openQueue, openQueuesToWatch } from '@aitbc/chassis';
+import {
+  type Batch,
+  connectRedis,
+  createLog,
+  createPostal,
+  openQueuesToWatch,
+  openSender,
+  queuePrefix,
+} from '@aitbc/chassis';
 import { inboxQueue, messages, newId } from '@aitbc/contracts';
 import { findBroker } from '../libs/testing/src/broker.ts';
 import { freePort } from '../libs/testing/src/ports.ts';
 import { supervise } from '../scripts/supervisor.ts';
+import { dispatchKeys } from '../services/jobs/src/dispatcher/keys.ts';
 import { createPool, type Hint } from '../services/jobs/src/dispatcher/pool.ts';
 import { readMetrics } from './load.ts';
 
@@ -14,6 +23,8 @@ import { readMetrics } from './load.ts';
 
 const WORKER = resolve(import.meta.dirname, '../services/jobs/src/dispatcher/main.ts');
 const INBOX = inboxQueue('dispatcher');
+const SECRET_KEY = 'a key for nothing but this bench';
+const REDIS_PREFIX = 'bench';
 const LANES = Array.from({ length: 10 }, (_, i) => `lane-${i}`);
 const CLIENTS = Array.from({ length: 20 }, newId);
 
@@ -68,7 +79,7 @@ const redisCpuSeconds = async (redis: Redis): Promise<number> => {
 
 /** Microseconds of Redis for one match in the dispatch script, with nothing of the queue around it. */
 const scriptCost = async (redis: Redis, matches: number, perBatch: number): Promise<number> => {
-  const pool = createPool(redis);
+  const pool = createPool(redis, dispatchKeys(REDIS_PREFIX));
   const before = await redisCpuSeconds(redis);
   let found = 0;
   while (found < matches) {
@@ -94,8 +105,13 @@ const drive = async (
   options: { workers: number; matches: number; perBatch: number },
 ) => {
   await redis.flushdb();
-  const inbox = openQueue(INBOX, redis);
-  const [queue] = openQueuesToWatch([INBOX], redis) as [Queue];
+  const inbox = openSender({
+    from: 'jobs',
+    to: 'dispatcher',
+    redis,
+    postal: createPostal({ SECRET_KEY, REDIS_PREFIX }),
+  });
+  const [queue] = openQueuesToWatch([INBOX], redis, queuePrefix(REDIS_PREFIX)) as [Queue];
   const urls: string[] = [];
   const supervisor = supervise([], { log: (line, from) => /error/i.test(line) && console.error(from, line) });
   try {
@@ -105,7 +121,8 @@ const drive = async (
         ...process.env,
         NODE_ENV: 'development',
         LOG_LEVEL: 'warn',
-        SECRET_KEY: 'a key for nothing but this bench',
+        SECRET_KEY,
+        REDIS_PREFIX,
         REDIS_URL: redisUrl,
         HOST: '127.0.0.1',
         PORT: String(port),
@@ -131,7 +148,7 @@ const drive = async (
           })),
         }),
       );
-      await Promise.all(batches.map((batch: Batch) => inbox.add('batch', batch)));
+      await Promise.all(batches.map((batch: Batch) => inbox.send(batch)));
       given += batches.length * options.perBatch;
     }
     const workersBefore = await readWorkers(urls);

@@ -11,10 +11,17 @@ export const commonConfig = {
   NODE_ENV: z.enum(['development', 'test', 'production']).default('development'),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   REDIS_URL: z.url({ protocol: /^rediss?$/ }).default('redis://127.0.0.1:6379'),
+  REDIS_PREFIX: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9_-]{0,39}$/, 'must be 1 to 40 of a-z, 0-9, _ and -')
+    .default('aitbc')
+    .meta({ description: 'Begins every key in Redis: deployments that share one must differ in it' }),
   SECRET_KEY: z
     .string()
     .min(32, 'must have at least 32 characters; make one with: openssl rand -base64 48')
-    .meta({ description: 'Shared by the gateway and the services: signs the caller header and leases' }),
+    .meta({
+      description: 'Shared by the gateway and the services: signs the caller header, messages and leases',
+    }),
   /** Development only: voting days, timelocks and booking hours run this many times faster. */
   BUSINESS_TIME_SCALE: z.coerce.number().positive().max(1_000_000).default(1),
 };
@@ -28,6 +35,8 @@ export const serviceConfig = {
     .string()
     .regex(/^sqlite:\/\/\/.+/, 'must look like sqlite:///relative.db or sqlite:////absolute.db'),
 };
+
+const passwordOf = (url = ''): string => (URL.canParse(url) ? decodeURIComponent(new URL(url).password) : '');
 
 /**
  * Reads the environment through one schema.
@@ -54,6 +63,11 @@ export const loadConfig = <S extends z.ZodRawShape>(
   if (given.NODE_ENV === 'production' && given.SECRET_KEY?.startsWith(DEVELOPMENT_SECRET)) {
     problems.push(
       '  SECRET_KEY: is the one of the development stack; make one with: openssl rand -base64 48',
+    );
+  }
+  if (given.NODE_ENV === 'production' && passwordOf(given.REDIS_URL).startsWith(DEVELOPMENT_SECRET)) {
+    problems.push(
+      '  REDIS_URL: has the password of the development stack; make one with: openssl rand -hex 24',
     );
   }
   if (Number(process.versions.napi) < 10) {

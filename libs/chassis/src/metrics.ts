@@ -32,6 +32,12 @@ export const createMetrics = (service: string) => {
       help: 'Messages that a restored, older file can never receive',
       registers,
     }),
+    forgeries: new Counter({
+      name: 'redis_forgeries_total',
+      help: 'Batches and watermarks found in Redis that no process of this deployment sealed',
+      labelNames: ['what'] as const,
+      registers,
+    }),
     scheduleRuns: new Counter({
       name: 'schedule_runs_total',
       help: 'Scheduled work, by name and outcome',

@@ -14,6 +14,7 @@ import { purgeIdempotency } from './idempotency.ts';
 import { type Consumers, startInbox } from './inbox.ts';
 import type { Fail, Running } from './lifecycle.ts';
 import { createLog, type Log } from './log.ts';
+import { createPostal, type Postal } from './mailbox.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { type ChassisTables, chassisMigrations } from './migrations.ts';
 import { type Dependencies, deadLetterRoutes, healthRoutes } from './operations.ts';
@@ -32,6 +33,8 @@ export interface Standing<C> {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly redis: ReturnType<typeof connectRedis>;
+  /** For a service that leaves something in Redis beside its outbox. */
+  readonly postal: Postal;
 }
 
 /** What a service is, beyond standing up: its answers, its ears, and what it does by itself. */
@@ -53,6 +56,7 @@ interface BaseConfig {
   NODE_ENV: string;
   LOG_LEVEL: string;
   REDIS_URL: string;
+  REDIS_PREFIX: string;
   SECRET_KEY: string;
   HOST: string;
   PORT: number;
@@ -107,14 +111,24 @@ export const standUp = async <
   }
   const callerKey = deriveKey(config.SECRET_KEY, 'caller');
 
-  const parts = definition.compose({ config, store, log, metrics, redis });
-  const relay = startRelay({ store, redis, destinations: destinationsOf(name), log });
+  const postal = createPostal(config);
+  const parts = definition.compose({ config, store, log, metrics, redis, postal });
+  const relay = startRelay({
+    service: name,
+    store,
+    redis,
+    postal,
+    destinations: destinationsOf(name),
+    log,
+    metrics,
+  });
   await parts.start?.();
   const inbox = startInbox<S>({
     service: name,
     store,
     redis,
     redisUrl: config.REDIS_URL,
+    postal,
     consumers: parts.consumers,
     log,
     metrics,

@@ -17,7 +17,7 @@ afterAll(async () => {
   await gateway.stop();
 });
 beforeEach(async () => {
-  for (const key of await redis.keys('rate:*')) await redis.del(key);
+  for (const key of await redis.keys('*:rate:*')) await redis.del(key);
 });
 
 const submit = (to: { url: string }, key?: string) =>
@@ -36,7 +36,7 @@ const times = <T>(count: number, make: (index: number) => T): T[] =>
 
 /** Lets `seconds` go by for every budget. */
 const age = async (seconds: number) => {
-  for (const key of await redis.keys('rate:*')) {
+  for (const key of await redis.keys('*:rate:*')) {
     const held = await redis.hgetall(key);
     await redis.del(key);
     for (const [field, value] of Object.entries(held)) {
@@ -139,7 +139,7 @@ describe('the limit', () => {
     expect(batch.headers.get('ratelimit')).toMatch(/r=10;/);
     gateway.upstream.control.answer = (_heard, response) => void response.end('{}');
     await eventually(
-      async () => (await redis.hget((await redis.keys('rate:client:*'))[0] as string, 'n')) === '90',
+      async () => (await redis.hget((await redis.keys('*:rate:client:*'))[0] as string, 'n')) === '90',
     );
     expect(await statuses(times(20, () => submit(gateway, KEYS.client)))).toEqual({ 200: 10, 429: 10 });
   });
@@ -150,7 +150,7 @@ describe('the limit', () => {
       const response = await fetch(gateway.url + path);
       expect([path, response.status, response.headers.get('ratelimit')]).toEqual([path, 200, null]);
     }
-    expect(await redis.keys('rate:*')).toEqual([]);
+    expect(await redis.keys('*:rate:*')).toEqual([]);
   });
 });
 

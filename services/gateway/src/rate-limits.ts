@@ -41,7 +41,7 @@ export const principalOfAddress = (address: string): string => `ip:${ipKeyGenera
  * Counts requests in Redis, for all gateways together and across restarts: one round trip a request, many in one
  * pipeline under load. Without Redis each process counts for itself, so that requests are still answered.
  */
-export const createRateLimits = (options: { redisUrl: string; log: Log }) => {
+export const createRateLimits = (options: { redisUrl: string; redisPrefix: string; log: Log }) => {
   const redis = connectRedis(options.redisUrl, options.log, {
     enableAutoPipelining: true,
     commandTimeout: REDIS_TIMEOUT_MS,
@@ -75,7 +75,7 @@ export const createRateLimits = (options: { redisUrl: string; log: Log }) => {
   };
 
   const take = async (budget: Budget, units: number, force: boolean): Promise<Taken> => {
-    const key = `rate:${budget.name}:${budget.principal}`;
+    const key = `${options.redisPrefix}:rate:${budget.name}:${budget.principal}`;
     let answer: [number, number, number] | undefined;
     if (redis.status === 'ready' && performance.now() >= leftAloneUntil) {
       answer = await script(key, budget.limit, units, force ? 1 : 0).catch((error: Error) => {

@@ -38,16 +38,17 @@ export const startGateway = (config: Config, fail: Fail) => {
       name: 'gateway',
       routes: routes.gateway,
       migrations,
-      compose: ({ store, log, metrics, redis }) => {
+      compose: ({ store, log, metrics, redis, postal }) => {
         const callerKey = deriveKey(config.SECRET_KEY, 'caller');
         const urls = upstreamUrls(config);
         const redisUrl = config.REDIS_URL;
+        const redisPrefix = postal.prefix;
         const parameters = createParameters(store, 'gateway');
-        const credentials = createCredentials({ store, redisUrl, log });
-        const rateLimits = createRateLimits({ redisUrl, log });
+        const credentials = createCredentials({ store, redisUrl, redisPrefix, log });
+        const rateLimits = createRateLimits({ redisUrl, redisPrefix, log });
         const proxy = createProxy(urls, chargeCost(rateLimits));
         const services = createServices(urls, callerKey);
-        const board = createBoard(redis);
+        const board = createBoard(redis, redisPrefix);
 
         const userLimit = () =>
           parameters.get('rate_limit_user_per_minute', config.RATE_LIMIT_USER_PER_MINUTE);

@@ -1,6 +1,6 @@
 import type { connectRedis, Log } from '@aitbc/chassis';
 import { offerJob } from './commands/lifecycle.ts';
-import { DISPATCH } from './dispatcher/keys.ts';
+import type { DispatchKeys } from './dispatcher/keys.ts';
 import { newestWaiting, type WaitingJob, waitingAfter } from './store/backlog.ts';
 import type { Work } from './work.ts';
 
@@ -26,10 +26,11 @@ const START = { lane: '', id: '' };
 export const createIndexSync = (options: {
   work: Work;
   redis: ReturnType<typeof connectRedis>;
+  keys: DispatchKeys;
   epoch: number;
   log: Log;
 }) => {
-  const { work, redis, epoch, log } = options;
+  const { work, redis, keys, epoch, log } = options;
   let runId: string | undefined;
   let rebuild: { after: { lane: string; id: string }; offered: number } | undefined;
   let walkAfter = START;
@@ -46,12 +47,12 @@ export const createIndexSync = (options: {
 
   const look = async (): Promise<void> => {
     runId ??= /run_id:(\w+)/.exec(await redis.info('server'))?.[1] ?? 'unknown';
-    const builtIn = await redis.get(DISPATCH.generation);
+    const builtIn = await redis.get(keys.generation);
     const isLost = work.hints.takeLost();
     if (builtIn === runId && !isLost && !isFirst) return;
     if (builtIn !== runId) log.info('the dispatch index is gone or may be stale: offering all that waits');
     // The polls of an earlier process are nobody's.
-    await redis.mset(DISPATCH.generation, runId, DISPATCH.epoch, epoch);
+    await redis.mset(keys.generation, runId, keys.epoch, epoch);
     if (isFirst) {
       offerAll(newestWaiting(work.store.read, NEWEST));
       await work.hints.drain();

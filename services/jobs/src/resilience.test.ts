@@ -1,10 +1,12 @@
 import { loadConfig } from '@aitbc/chassis';
 import { jobsRoutes } from '@aitbc/contracts';
-import { callerOf, eventually, scratchDirectory, serviceEnv, someone } from '@aitbc/testing';
+import { callerOf, eventually, scratchDirectory, serviceEnv, someone, TEST_PREFIX } from '@aitbc/testing';
 import { afterEach, describe, expect, test } from 'vitest';
-import { DISPATCH } from './dispatcher/keys.ts';
+import { dispatchKeys } from './dispatcher/keys.ts';
 import { configShape, startJobs } from './service.ts';
 import { onlyFor, type Stack, startStack, workFor } from './stack.fixture.ts';
+
+const DISPATCH = dispatchKeys(TEST_PREFIX);
 
 const fail = (reason: string): void => {
   throw new Error(reason);

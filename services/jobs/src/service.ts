@@ -3,7 +3,7 @@ import { routes } from '@aitbc/contracts';
 import { migrations } from '../migrations/index.ts';
 import type { Config } from './config.ts';
 import { createConsumers } from './consumers.ts';
-import { DISPATCH } from './dispatcher/keys.ts';
+import { dispatchKeys } from './dispatcher/keys.ts';
 import { createEventStreams } from './event-stream.ts';
 import { createFleet } from './fleet.ts';
 import { createHints } from './hints.ts';
@@ -49,10 +49,11 @@ export const startJobs = async (config: Config, fail: Fail) => {
       name: 'jobs',
       routes: routes.jobs,
       migrations,
-      compose: ({ store, redis, log, metrics }) => {
+      compose: ({ store, redis, log, metrics, postal }) => {
+        const keys = dispatchKeys(postal.prefix);
         const epoch = Date.now();
         const fleet = createFleet();
-        const hints = createHints({ redis, stream: `${store.stream}-hints`, log });
+        const hints = createHints({ redis, postal, stream: `${store.stream}-hints`, log });
         const load = createLoad();
         const polls = createPolls({ hints, fleet, runningOf: load.of, epoch });
         const stopping = new AbortController();
@@ -70,11 +71,11 @@ export const startJobs = async (config: Config, fail: Fail) => {
           keyring,
           queuePosition: async (job) =>
             redis.status === 'ready'
-              ? withinOrNull(redis.zrank(DISPATCH.lane(job.lane), DISPATCH.member(job)), POSITION_WAIT_MS)
+              ? withinOrNull(redis.zrank(keys.lane(job.lane), keys.member(job)), POSITION_WAIT_MS)
               : null,
         };
         const streams = createEventStreams(work);
-        const sync = createIndexSync({ work, redis, epoch, log });
+        const sync = createIndexSync({ work, redis, keys, epoch, log });
         metrics.gauge(
           'dispatch_index_rebuilding',
           '1 while all that waits is offered to the dispatchers again',

@@ -3,12 +3,13 @@ import { newId } from '@aitbc/contracts';
 import { scratchRedis } from '@aitbc/testing';
 import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { DISPATCH } from './keys.ts';
+import { dispatchKeys } from './keys.ts';
 import { createPool, type Hint, type Match, type Pool } from './pool.ts';
 
 let redisUrl: string;
 let redis: ReturnType<typeof connectRedis>;
 let pool: Pool;
+const DISPATCH = dispatchKeys('test');
 let offer = 0;
 
 const connect = () => connectRedis(redisUrl, createLog('test', 'silent'), { enableOfflineQueue: true });
@@ -16,7 +17,7 @@ const connect = () => connectRedis(redisUrl, createLog('test', 'silent'), { enab
 beforeAll(async () => {
   redisUrl = await scratchRedis();
   redis = connect();
-  pool = createPool(redis);
+  pool = createPool(redis, DISPATCH);
 });
 beforeEach(async () => void (await redis.flushdb()));
 afterAll(() => redis.disconnect());
@@ -419,7 +420,7 @@ describe('the index', () => {
 
   test('two workers at once give each job and each slot once', async () => {
     const other = connect();
-    const pools = [pool, createPool(other)];
+    const pools = [pool, createPool(other, DISPATCH)];
     const hints = Array.from({ length: 1_000 }, () => job());
     const polls = Array.from({ length: 250 }, () => poll({ slots: 4 }));
     const batches: Hint[][] = [];

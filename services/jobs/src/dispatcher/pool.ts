@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { connectRedis } from '@aitbc/chassis';
 import type { Payload, ReceivedBy } from '@aitbc/contracts';
-import { DISPATCH } from './keys.ts';
+import type { DispatchKeys } from './keys.ts';
 
 const LUA = readFileSync(new URL('./pool.lua', import.meta.url), 'utf8');
 
@@ -54,13 +54,13 @@ const group = (flat: readonly string[]): Match[] => {
 type WithPool = { dispatchPool(prefix: string, ...rest: (string | number)[]): Promise<string[]> };
 
 /** The index of waiting jobs and idle polls. Any number of processes may use one; each batch is one atomic script. */
-export const createPool = (redis: ReturnType<typeof connectRedis>) => {
+export const createPool = (redis: ReturnType<typeof connectRedis>, keys: DispatchKeys) => {
   redis.defineCommand('dispatchPool', { numberOfKeys: 0, lua: LUA });
   const client = redis as unknown as WithPool;
   return {
     /** Takes offers in, in order. @returns the matches; those of a redelivered offer again. */
     offer: async (hints: readonly Hint[]): Promise<Match[]> =>
-      group(await client.dispatchPool(DISPATCH.prefix, ...hints.flatMap(argumentsOf))),
+      group(await client.dispatchPool(keys.prefix, ...hints.flatMap(argumentsOf))),
   };
 };
 export type Pool = ReturnType<typeof createPool>;

@@ -6,15 +6,17 @@ import {
   connectRedis,
   createLog,
   createMetrics,
+  createPostal,
   type Dependencies,
   type Fail,
-  openQueue,
-  openWorker,
+  openReceiver,
+  openSender,
   type Running,
 } from '@aitbc/chassis';
-import { inboxQueue, messages, newId } from '@aitbc/contracts';
+import { messages, newId } from '@aitbc/contracts';
 import { Counter, Histogram } from 'prom-client';
 import type { DispatcherConfig } from './config.ts';
+import { dispatchKeys } from './keys.ts';
 import { createPool, type Hint } from './pool.ts';
 
 const RECEIVED = Object.keys(messages).filter((name) =>
@@ -43,13 +45,14 @@ export const startDispatcher = async (config: DispatcherConfig, fail: Fail): Pro
     registers,
   });
   const redis = connectRedis(config.REDIS_URL, log);
-  const pool = createPool(redis);
-  const toJobs = openQueue(inboxQueue('jobs'), redis);
+  const postal = createPostal(config);
+  const pool = createPool(redis, dispatchKeys(postal.prefix));
+  const toJobs = openSender({ from: 'dispatcher', to: 'jobs', redis, postal });
   const stream = `dispatcher-${newId()}`;
 
   /** What cannot be read is left out: the jobs service offers again whatever is missed. */
-  const readHints = (batch: Batch): Hint[] =>
-    batch.messages.flatMap(({ name, payload }) => {
+  const readHints = (batch: Batch | undefined): Hint[] =>
+    (batch?.messages ?? []).flatMap(({ name, payload }) => {
       const parsed = RECEIVED.includes(name)
         ? messages[name as Hint['name']].schema.safeParse(payload)
         : undefined;
@@ -61,13 +64,15 @@ export const startDispatcher = async (config: DispatcherConfig, fail: Fail): Pro
       return [{ name, payload: parsed.data } as Hint];
     });
 
-  const worker = openWorker({
-    queue: inboxQueue('dispatcher'),
+  const worker = openReceiver({
+    to: 'dispatcher',
+    postal,
     redisUrl: config.REDIS_URL,
     log,
+    metrics,
     onStuck: fail,
     process: async (data) => {
-      const hints = readHints(data as Batch);
+      const hints = readHints(data as Batch | undefined);
       if (hints.length === 0) return;
       const done = duration.startTimer();
       const matches = await pool.offer(hints);
@@ -83,7 +88,7 @@ export const startDispatcher = async (config: DispatcherConfig, fail: Fail): Pro
           payload,
         })),
       };
-      await toJobs.add('batch', batch);
+      await toJobs.send(batch);
     },
   });
 

@@ -3,11 +3,14 @@ import {
   chassisMigrations,
   connectRedis,
   createLog,
+  createMetrics,
+  createPostal,
   openStore,
   sendAs,
   startRelay,
   type Trx,
 } from '@aitbc/chassis';
+import { TEST_PREFIX, TEST_SECRET } from '@aitbc/testing';
 import { sql } from 'kysely';
 import { fastClock, type PlannedJob, readPlan } from './plan.ts';
 
@@ -31,7 +34,15 @@ const store = await openStore({
   },
 });
 const redis = connectRedis(plan.redisUrl, log);
-startRelay({ store, redis, destinations: ['payments'], log });
+startRelay({
+  service: 'jobs',
+  store,
+  redis,
+  postal: createPostal({ SECRET_KEY: TEST_SECRET, REDIS_PREFIX: TEST_PREFIX }),
+  destinations: ['payments'],
+  log,
+  metrics: createMetrics('storm-jobs'),
+});
 
 type Step = { what: string; at_ms: number; tell: (trx: Trx) => void };
 const stepsOf = (job: PlannedJob): Step[] => {
