@@ -30,7 +30,7 @@ const REQUEST_TIMEOUT_MS = 30_000;
 /** How often the two above are looked at; Node's own 30 s would double them. */
 const TIMEOUTS_CHECKED_EVERY_MS = 2_000;
 /** When a server stops, its time-outs watch no more: what is open then ends by itself, or is ended. */
-const CLOSE_MAX_MS = 7_000;
+const CLOSE_MAX_MS = 5_000;
 const QUERY_LENGTH_MAX = 4_096;
 
 /** What a handler gets: the parsed parts of the request, who calls, and the way to write. */

@@ -1,5 +1,6 @@
 import { Agent, type IncomingMessage, type ServerResponse } from 'node:http';
 import { Agent as TlsAgent } from 'node:https';
+import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type AnyRoute, Problem, type ServiceName } from '@aitbc/contracts';
 import type { Request, Response } from 'express';
@@ -21,6 +22,27 @@ export const drain = (request: IncomingMessage): void => {
     bytes += chunk.length;
     if (bytes > DRAIN_MAX_BYTES) request.socket.destroy();
   });
+};
+
+const toTell = new WeakMap<Socket, Set<() => void>>();
+
+/**
+ * Tells when a connection is gone. Asked of the connection and not of the answer, for that of a pipelined request is
+ * told nothing before its turn; one listener for all requests on a connection.
+ * @returns the way to hear no more.
+ */
+const onceGone = (socket: Socket, tell: () => void): (() => void) => {
+  let all = toTell.get(socket);
+  if (all === undefined) {
+    const made = new Set<() => void>();
+    all = made;
+    toTell.set(socket, made);
+    socket.once('close', () => {
+      for (const one of made) one();
+    });
+  }
+  all.add(tell);
+  return () => all.delete(tell);
 };
 
 const later = { retryAfterSeconds: 1 };
@@ -69,6 +91,12 @@ export const createProxy = (
           server.on('error', (error, _request, response) => {
             (response as Response).locals.failed(error);
           });
+          // The proxy hears of callers that go away from now on only, and of pipelined ones not at all.
+          server.on('proxyReq', (asked, request) => {
+            const end = () => asked.destroy();
+            if (request.socket.destroyed) end();
+            else asked.once('close', onceGone(request.socket, end));
+          });
           server.on('proxyRes', (answer, request, response) => {
             const { headers } = answer;
             const cost = Number(headers['x-rate-cost'] ?? 1);
@@ -97,6 +125,8 @@ export const createProxy = (
         next(isStopping());
         return;
       }
+      // It left while it was counted: whoever is asked now would work, or lease a job, for nobody.
+      if (request.socket.destroyed) return;
       const startedAt = performance.now();
       const refuse = (problem: Problem): void => {
         if (!response.headersSent) next(problem);
@@ -104,7 +134,12 @@ export const createProxy = (
         else if (!response.writableEnded) response.destroy();
       };
       open.set(response, refuse);
-      response.once('close', () => open.delete(response));
+      const forget = () => open.delete(response);
+      const hearNoMore = onceGone(request.socket, forget);
+      response.once('close', () => {
+        forget();
+        hearNoMore();
+      });
       const failed = (error: unknown): void =>
         refuse(asProblem(error as NodeJS.ErrnoException, performance.now() - startedAt));
       response.locals.failed = failed;

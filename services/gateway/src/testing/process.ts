@@ -18,9 +18,15 @@ export interface GatewayProcess {
   stop(): Promise<void>;
 }
 
-/** The gateway as a process of its own, which can die of what a test does to it. */
-export const spawnGateway = async (env: Record<string, string>): Promise<GatewayProcess> => {
-  const child = spawn(process.execPath, [MAIN], {
+/**
+ * The gateway as a process of its own, which can die of what a test does to it.
+ * @param flags for Node
+ */
+export const spawnGateway = async (
+  env: Record<string, string>,
+  flags: readonly string[] = [],
+): Promise<GatewayProcess> => {
+  const child = spawn(process.execPath, [...flags, MAIN], {
     env: { PATH: process.env.PATH, ...env, LOG_LEVEL: 'info' },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
