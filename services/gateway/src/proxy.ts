@@ -1,10 +1,10 @@
 import { Agent, type IncomingMessage, type ServerResponse } from 'node:http';
 import { Agent as TlsAgent } from 'node:https';
-import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type AnyRoute, Problem, type ServiceName } from '@aitbc/contracts';
 import type { Request, Response } from 'express';
 import { createProxyMiddleware } from 'http-proxy-middleware';
+import { onceGone } from './gone.ts';
 
 /** The longest long-poll is 25 s, and event streams say something each 15 s: more silence is a fault. */
 const SILENCE_MAX_MS = 35_000;
@@ -22,27 +22,6 @@ export const drain = (request: IncomingMessage): void => {
     bytes += chunk.length;
     if (bytes > DRAIN_MAX_BYTES) request.socket.destroy();
   });
-};
-
-const toTell = new WeakMap<Socket, Set<() => void>>();
-
-/**
- * Tells when a connection is gone. Asked of the connection and not of the answer, for that of a pipelined request is
- * told nothing before its turn; one listener for all requests on a connection.
- * @returns the way to hear no more.
- */
-const onceGone = (socket: Socket, tell: () => void): (() => void) => {
-  let all = toTell.get(socket);
-  if (all === undefined) {
-    const made = new Set<() => void>();
-    all = made;
-    toTell.set(socket, made);
-    socket.once('close', () => {
-      for (const one of made) one();
-    });
-  }
-  all.add(tell);
-  return () => all.delete(tell);
 };
 
 const later = { retryAfterSeconds: 1 };
@@ -65,11 +44,11 @@ const asProblem = (error: NodeJS.ErrnoException, waitedMs: number): Problem => {
 
 /**
  * Passes requests on, bodies and answers unbuffered. A caller that goes away takes its upstream request along.
- * @param onCost told what a request cost in rate-limit units, when the service says so.
+ * @param onCost told what an answered request cost in rate-limit units: one, unless the service says more.
  */
 export const createProxy = (
   urls: Record<Upstream, string>,
-  onCost: (request: Request, response: Response, units: number) => void,
+  onCost: (response: Response, units: number) => void,
 ) => {
   // No limit on connections: each open long-poll holds one.
   const settings = { keepAlive: true, maxFreeSockets: 1_024, noDelay: true } as const;
@@ -104,7 +83,7 @@ export const createProxy = (
             delete headers['keep-alive'];
             // Two connections, two lives: the caller's ends only if the caller said so.
             headers.connection = response.shouldKeepAlive ? 'keep-alive' : 'close';
-            if (cost > 1) onCost(request, response, cost);
+            onCost(response, cost);
             if (answer.statusCode === 413) drain(request);
             // The stream is open now, not when its first event comes.
             if (headers['content-type']?.startsWith('text/event-stream') === true) {
@@ -140,8 +119,12 @@ export const createProxy = (
         forget();
         hearNoMore();
       });
-      const failed = (error: unknown): void =>
-        refuse(asProblem(error as NodeJS.ErrnoException, performance.now() - startedAt));
+      const failed = (error: unknown): void => {
+        const problem = asProblem(error as NodeJS.ErrnoException, performance.now() - startedAt);
+        // It was never reached.
+        if (problem.code === 'SERVICE_UNAVAILABLE') onCost(response, 1);
+        refuse(problem);
+      };
       response.locals.failed = failed;
       void middleware[route.service as Upstream](request, response, (error) => {
         if (error !== undefined) failed(error);
