@@ -4,6 +4,7 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { principalOfAddress } from './rate-limits.ts';
 import { KEYS, startTestGateway, type TestGateway } from './testing/gateway.ts';
+import { rawRequest, sendRaw } from './testing/raw.ts';
 
 // Real minutes are too long for a test: time passes by moving the buckets of a budget back.
 let gateway: TestGateway;
@@ -266,6 +267,26 @@ describe('a caller without credential', () => {
     ['::ffff:203.0.113.7', 'ip:203.0.113.7'],
   ])('%s is %s', (address, principal) => expect(principalOfAddress(address)).toBe(principal));
 
+  test('behind an appending proxy is stopped, whatever it makes up before', async () => {
+    const one = await startTestGateway({ TRUST_PROXY: '1' }, gateway);
+    const ask = async (index: number) => {
+      const forged = times(32, (entry) => `192.0.${index}.${entry}`).join(', ');
+      const [answer] = await sendRaw(
+        one.url,
+        rawRequest('GET /v1/miners', [
+          'Host: a',
+          `X-Forwarded-For: ${forged}, 203.0.113.77`,
+          'Connection: close',
+        ]),
+      );
+      return answer?.status;
+    };
+    const answers = await Promise.all(times(70, ask));
+    expect(answers.filter((status) => status === 200)).toHaveLength(60);
+    expect(answers.filter((status) => status === 429)).toHaveLength(10);
+    await one.stop();
+  });
+
   test('of IPv6 is counted by its /56', () => {
     const of = principalOfAddress;
     expect(of('2001:db8:1:2ff::1')).toBe(of('2001:db8:1:200:9:9:9:9'));
@@ -289,6 +310,10 @@ describe('a caller without credential', () => {
     expect(await budget(two, '203.0.113.9, 10.0.0.1')).toBe(seen);
     expect(await budget(two, '198.51.100.1, 203.0.113.9, 10.0.0.1')).toBe(seen);
     expect(await budget(one, 'not an address')).toBe(local);
+    // An appending proxy keeps what the caller wrote: it is cut from the left, however much that is.
+    const madeUp = times(40, (index) => `192.0.2.${index}`).join(', ');
+    expect(await budget(one, `${madeUp}, 203.0.113.9`)).toBe(seen);
+    expect(await budget(two, `${madeUp}, 203.0.113.9, 10.0.0.1`)).toBe(seen);
     await one.stop();
     await two.stop();
   });
