@@ -1,4 +1,4 @@
-import { createServer, type Server, type ServerOptions } from 'node:http';
+import { createServer, type RequestListener, type Server, type ServerOptions } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import {
@@ -17,6 +17,7 @@ import {
 import express, { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import type { z } from 'zod';
 import { CALLER_HEADER, verifyCaller } from './caller.ts';
+import { guardConnections } from './connections.ts';
 import { withIdempotency } from './idempotency.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
@@ -28,6 +29,8 @@ const HEADERS_TIMEOUT_MS = 15_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 /** How often the two above are looked at; Node's own 30 s would double them. */
 const TIMEOUTS_CHECKED_EVERY_MS = 2_000;
+/** When a server stops, its time-outs watch no more: what is open then ends by itself, or is ended. */
+const CLOSE_MAX_MS = 5_000;
 const QUERY_LENGTH_MAX = 4_096;
 
 /** What a handler gets: the parsed parts of the request, who calls, and the way to write. */
@@ -277,7 +280,7 @@ export interface Listening {
 
 /** Listens, with every time-out set. Port 0 takes a free one. */
 export const listen = async (
-  app: express.Express,
+  app: RequestListener,
   host: string,
   port: number,
   { options, tls, prepare }: Listening = {},
@@ -292,6 +295,7 @@ export const listen = async (
   };
   const server: Server =
     tls === undefined ? createServer(settings, app) : createTlsServer({ ...settings, ...tls }, app);
+  guardConnections(server);
   prepare?.(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -302,13 +306,15 @@ export const listen = async (
     server,
     port: address.port,
     url: `${tls === undefined ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${address.port}`,
-    /** Takes no new connection, lets requests in flight end, closes idle connections. */
+    /** Takes no new connection, lets requests in flight end for a while, closes idle connections. */
     stop: async (): Promise<void> => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       const idle = setInterval(() => server.closeIdleConnections(), 100);
       server.closeIdleConnections();
+      const late = setTimeout(() => server.closeAllConnections(), CLOSE_MAX_MS);
       await closed;
       clearInterval(idle);
+      clearTimeout(late);
     },
   };
 };

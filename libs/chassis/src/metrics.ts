@@ -1,10 +1,12 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { unhandledConnectionFaults } from './connections.ts';
 
 /** One registry a process; every metric carries `service`. */
 export const createMetrics = (service: string) => {
   const registry = new Registry();
   registry.setDefaultLabels({ service });
   collectDefaultMetrics({ register: registry });
+  registry.registerMetric(unhandledConnectionFaults);
   const registers = [registry];
   return {
     registry,

@@ -12,12 +12,12 @@ import { docsPage } from './docs.ts';
 import { bootstrapKeys } from './domain.ts';
 import {
   type CountedClass,
-  chargeCost,
   createFront,
   createRouting,
   type Page,
   prepareServer,
   SERVER_OPTIONS,
+  settleCost,
 } from './front/index.ts';
 import { mergeMetrics } from './metrics.ts';
 import { createProxy } from './proxy.ts';
@@ -46,7 +46,7 @@ export const startGateway = (config: Config, fail: Fail) => {
         const parameters = createParameters(store, 'gateway');
         const credentials = createCredentials({ store, redisUrl, redisPrefix, log });
         const rateLimits = createRateLimits({ redisUrl, redisPrefix, log });
-        const proxy = createProxy(urls, chargeCost(rateLimits));
+        const proxy = createProxy(urls, settleCost);
         const services = createServices(urls, callerKey);
         const board = createBoard(redis, redisPrefix);
 

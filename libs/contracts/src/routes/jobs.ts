@@ -220,6 +220,9 @@ export type JobResult = z.output<typeof JobResult>;
 
 const ResultVerdict = z.strictObject({ status: JobStatus, receipt: Receipt.nullable() });
 
+export const SUBMIT_COST = { itemsPerUnit: 10, itemsMax: 1_000 } as const;
+export const RESULT_COST = { itemsPerUnit: 10, itemsMax: 100 } as const;
+
 export const jobsRoutes = {
   submit: defineRoute({
     ...base,
@@ -239,12 +242,14 @@ export const jobsRoutes = {
     path: '/v1/client/jobs/batch',
     summary: 'Submit up to 1,000 jobs',
     description:
-      'A result per item, in order; a bad item does not stop the others. Costs one rate-limit unit per 10 jobs.',
+      'A result per item, in order; a bad item does not stop the others. Costs one rate-limit unit per 10 jobs. ' +
+      'What its size allows is held until it is answered.',
     idempotent: true,
     body: z.strictObject({
-      jobs: z.array(z.unknown()).min(1).max(1000).meta({ description: 'JobSubmission each' }),
+      jobs: z.array(z.unknown()).min(1).max(SUBMIT_COST.itemsMax).meta({ description: 'JobSubmission each' }),
     }),
     bodyLimitBytes: BATCH_BODY_LIMIT_BYTES,
+    cost: SUBMIT_COST,
     responses: {
       207: z.strictObject({
         items: z.array(
@@ -436,14 +441,20 @@ export const jobsRoutes = {
     path: '/v1/miner/result',
     summary: 'Return one result, or up to 100',
     description:
-      'Send `{job_id, lease, status, ...}` or `{"results":[...]}`. The same result again gives the same answer.',
+      'Send `{job_id, lease, status, ...}` or `{"results":[...]}`. The same result again gives the same answer. ' +
+      'Costs one rate-limit unit per 10 results.',
     body: z.union([
       JobResult,
       z.strictObject({
-        results: z.array(z.unknown()).min(1).max(100).meta({ description: 'JobResult each' }),
+        results: z
+          .array(z.unknown())
+          .min(1)
+          .max(RESULT_COST.itemsMax)
+          .meta({ description: 'JobResult each' }),
       }),
     ]),
     bodyLimitBytes: BATCH_BODY_LIMIT_BYTES,
+    cost: RESULT_COST,
     responses: {
       200: z.union([
         ResultVerdict,

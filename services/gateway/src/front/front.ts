@@ -4,12 +4,15 @@ import {
   type AnyRoute,
   BODY_LIMIT_BYTES,
   type Caller,
+  type Cost,
   mayCall,
   Problem,
   type RateClass,
+  unitsAtMost,
 } from '@aitbc/contracts';
 import type { Request, RequestHandler, Response } from 'express';
 import type { Credential, Credentials, Identity } from '../credentials.ts';
+import { onceGone } from '../gone.ts';
 import { drain, type UpstreamProxy } from '../proxy.ts';
 import {
   type Budget,
@@ -95,8 +98,35 @@ export const createFront = (options: FrontDependencies): RequestHandler => {
   const take = async (response: Response, budget: Budget): Promise<void> => {
     const taken = await rateLimits.take(budget);
     setRateHeaders(response, taken);
-    response.locals.taken = taken;
     if (taken.refused) throw rateLimited(taken);
+  };
+
+  /**
+   * For a body that holds many: what its size allows is taken before anybody works on it, and what it did not cost
+   * given back when the answer tells. Without an answer it stays taken, for the work may have been done.
+   */
+  const hold = async (request: Request, response: Response, budget: Budget, cost: Cost): Promise<void> => {
+    const { 'content-length': bytes } = request.headers;
+    const taken = await rateLimits.hold(
+      budget,
+      unitsAtMost(cost, bytes === undefined ? undefined : Number(bytes)),
+    );
+    setRateHeaders(response, taken);
+    if (taken.refused) throw rateLimited(taken);
+    let isSettled = false;
+    const settle = (units: number): void => {
+      if (isSettled) return;
+      isSettled = true;
+      const remaining = rateLimits.settle(taken, units);
+      if (!response.headersSent) setRateHeaders(response, { ...taken, remaining });
+    };
+    response.locals.settle = settle;
+    const hearNoMore = onceGone(request.socket, () => settle(taken.units));
+    response.once('close', () => {
+      hearNoMore();
+      settle(taken.units);
+    });
+    if (request.socket.destroyed) settle(1);
   };
 
   /** A wrong credential counts against the address it came from: guessing is not free. */
@@ -138,8 +168,13 @@ export const createFront = (options: FrontDependencies): RequestHandler => {
     response.locals.route = route.path;
     response.setHeader('cache-control', 'no-store');
     const who = await identify(readCredential(request), response, origin);
-    if (route.rate !== 'none') {
-      await take(response, budgetOf(route.rate, who, origin.address, options.limitOf(route.rate)));
+    const budget =
+      route.rate === 'none' ? null : budgetOf(route.rate, who, origin.address, options.limitOf(route.rate));
+    // What costs by what it holds waits until it is known to be allowed; a refused one costs one unit.
+    const mayPass = mayCall(route, who?.caller ?? null) && !isTooLarge(request, route);
+    if (budget !== null) {
+      if (route.cost !== undefined && mayPass) await hold(request, response, budget, route.cost);
+      else await take(response, budget);
     }
     const caller = who?.caller ?? null;
     if (!mayCall(route, caller)) {
@@ -147,7 +182,7 @@ export const createFront = (options: FrontDependencies): RequestHandler => {
         ? new Problem('UNAUTHENTICATED', `Send ${credentialsFor(route)}.`)
         : new Problem('FORBIDDEN', 'This credential may not do that.');
     }
-    if (Number(request.headers['content-length'] ?? 0) > (route.bodyLimitBytes ?? BODY_LIMIT_BYTES)) {
+    if (isTooLarge(request, route)) {
       throw new Problem('BODY_TOO_LARGE', 'The body is larger than this route takes.');
     }
     admit(request, requestId, caller);
@@ -234,15 +269,13 @@ const setRateHeaders = (response: Response, taken: Taken): void => {
   for (const [name, value] of rateLimitHeaders(taken)) response.setHeader(name, value);
 };
 
-/** After the fact: a batch costs by what it held. */
-export const chargeCost =
-  (rateLimits: RateLimits) =>
-  (_request: Request, response: Response, units: number): void => {
-    const taken = response.locals.taken as Taken | undefined;
-    if (taken === undefined) return;
-    rateLimits.charge(taken.budget, units - 1);
-    setRateHeaders(response, { ...taken, remaining: Math.max(0, taken.remaining - (units - 1)) });
-  };
+/** For the proxy, which learns what a request cost. */
+export const settleCost = (response: Response, units: number): void => {
+  (response.locals.settle as ((units: number) => void) | undefined)?.(units);
+};
+
+const isTooLarge = (request: Request, route: AnyRoute): boolean =>
+  Number(request.headers['content-length'] ?? 0) > (route.bodyLimitBytes ?? BODY_LIMIT_BYTES);
 
 const credentialsFor = (route: AnyRoute): string => {
   const takesSession = route.who.includes('user') || route.who.includes('client');

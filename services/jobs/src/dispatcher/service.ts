@@ -1,5 +1,4 @@
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { RequestListener } from 'node:http';
 import {
   type Batch,
   checkHealth,
@@ -9,6 +8,7 @@ import {
   createPostal,
   type Dependencies,
   type Fail,
+  listen,
   openReceiver,
   openSender,
   type Running,
@@ -112,25 +112,20 @@ export const startDispatcher = async (config: DispatcherConfig, fail: Fail): Pro
   };
   const notFound = async () =>
     json(404, { error: { code: 'NOT_FOUND', message: 'No such route.', details: {} } });
-  const server = createServer((request, response) => {
+  const app: RequestListener = (request, response) => {
     const answer = request.method === 'GET' ? answers[request.url ?? ''] : undefined;
     (answer ?? notFound)().then(
       ({ status, type, body }) => response.writeHead(status, { 'content-type': type }).end(body),
       () => response.destroy(),
     );
-  });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(config.PORT, config.HOST, resolve);
-  });
-  const url = `http://${config.HOST}:${(server.address() as AddressInfo).port}`;
-  log.info({ url }, 'ready');
+  };
+  const http = await listen(app, config.HOST, config.PORT);
+  log.info({ url: http.url }, 'ready');
 
   return {
-    url,
+    url: http.url,
     stop: async () => {
-      server.close();
-      server.closeAllConnections();
+      await http.stop();
       await worker.stop();
       await toJobs.close();
       redis.disconnect();

@@ -6,6 +6,8 @@ import {
   notFound,
   Problem,
   type ProblemBody,
+  SUBMIT_COST,
+  unitsOf,
   validationProblem,
 } from '@aitbc/contracts';
 import { cancel } from '../commands/end.ts';
@@ -22,8 +24,6 @@ import type { Work } from '../work.ts';
 
 /** Jobs of a batch that share a transaction: below 10 ms in which nobody else writes. */
 const GROUP = 100;
-/** A batch counts as one request per so many jobs; the gateway reads it off the answer. */
-const JOBS_PER_RATE_UNIT = 10;
 /** A page ends early rather than grow beyond this: jobs may carry 256 KB of parameters and as much result. */
 const PAGE_BYTES_MAX = 4 * 1024 * 1024;
 
@@ -97,7 +97,8 @@ export const clientHandlers = (
     submitBatch: async (context) => {
       const { caller } = context;
       const { jobs } = context.body;
-      context.response.setHeader('x-rate-cost', String(Math.ceil(jobs.length / JOBS_PER_RATE_UNIT)));
+      // The gateway held what the size allows, and keeps this much of it.
+      context.response.setHeader('x-rate-cost', String(unitsOf(SUBMIT_COST, jobs.length)));
       const prepared = jobs.map((job): Prepared | BatchItem => {
         const parsed = JobSubmission.safeParse(job);
         try {

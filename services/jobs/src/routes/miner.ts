@@ -5,7 +5,9 @@ import {
   type jobsRoutes,
   Problem,
   type ProblemBody,
+  RESULT_COST,
   toTimestamp,
+  unitsOf,
   validationProblem,
 } from '@aitbc/contracts';
 import { reportSeen } from '../commands/miners.ts';
@@ -130,6 +132,7 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
         const prepared = prepareReport(work, accountId, body);
         return context.write((trx) => ({ status: 200, body: acceptReport(trx, work, prepared) }));
       }
+      context.response.setHeader('x-rate-cost', String(unitsOf(RESULT_COST, body.results.length)));
       const prepared = body.results.map((result): PreparedReport | BatchItem => {
         const parsed = JobResult.safeParse(result);
         if (!parsed.success) return { job_id: idOf(result), ...problemItem(validationProblem(parsed.error)) };
