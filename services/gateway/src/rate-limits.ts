@@ -48,14 +48,12 @@ const WAITING_MAX = 32;
 /** One principal for what one household or server can choose addresses from: an IPv6 /56, an IPv4 address. */
 export const principalOfAddress = (address: string): string => `ip:${ipKeyGenerator(address, 56)}`;
 
-
 /**
  * Counts requests in Redis, for all gateways together and across restarts: one round trip a request, many in one
  * pipeline under load. Without Redis each process counts for itself, so that requests are still answered.
  */
 export const createRateLimits = (options: { redisUrl: string; redisPrefix: string; log: Log }) => {
-  const keyOf = (budget: Budget): string =>
-    `${options.redisPrefix}:rate:${budget.name}:${budget.principal}`;
+  const keyOf = (budget: Budget): string => `${options.redisPrefix}:rate:${budget.name}:${budget.principal}`;
   const redis = connectRedis(options.redisUrl, options.log, {
     enableAutoPipelining: true,
     commandTimeout: REDIS_TIMEOUT_MS,

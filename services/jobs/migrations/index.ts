@@ -1,4 +1,5 @@
 import type { Migrations } from '@aitbc/chassis';
 import { jobs } from './0001-jobs.ts';
+import { termsOfALease } from './0004-terms-of-a-lease.ts';
 
-export const migrations: Migrations = { '0001-jobs': jobs };
+export const migrations: Migrations = { '0001-jobs': jobs, '0004-terms-of-a-lease': termsOfALease };

@@ -1,6 +1,6 @@
 import type { Consumers } from '@aitbc/chassis';
 import { minerChanged } from './commands/miners.ts';
-import { paymentEscrowed, paymentRefused, paymentResolved } from './commands/payments.ts';
+import { paymentEscrowed, paymentRefused, paymentResolved, refundRequested } from './commands/payments.ts';
 import { startMatched } from './commands/start.ts';
 import type { Work } from './work.ts';
 
@@ -9,6 +9,7 @@ export const createConsumers = (work: Work): Consumers<'jobs'> => ({
   'miners.changed': (trx, miner) => minerChanged(trx, work, miner),
   'payments.escrowed': (trx, payment) => paymentEscrowed(trx, work, payment),
   'payments.refused': (trx, payment) => paymentRefused(trx, work, payment),
+  'payments.refund_requested': (trx, wish) => refundRequested(trx, work, wish),
   'payments.resolved': (trx, payment) => paymentResolved(trx, work, payment),
   'governance.parameter_changed': (trx, change) => work.parameters.apply(trx, change),
 });

@@ -108,7 +108,7 @@ export const createFleet = () => {
       return offer === undefined ? 0 : rankOf(offer, running / offer.concurrency);
     },
 
-    /** Whether an active miner, beside `except`, can run this lane's jobs. */
+    /** Whether an active miner of an account that is not in `except` can run this lane's jobs. */
     isCapable: (laneId: string, nowMs: number, except: readonly string[] = []): boolean => {
       const lane = laneById.get(laneId);
       if (lane === undefined) return false;
@@ -116,7 +116,7 @@ export const createFleet = () => {
       if (kept !== undefined && nowMs - kept.atMs < CAPABLE_KEPT_MS) return kept.value;
       let value = false;
       for (const { offer } of members.values()) {
-        if (offer.status !== 'active' || except.includes(offer.miner_id)) continue;
+        if (offer.status !== 'active' || except.includes(offer.account_id)) continue;
         value = satisfies(offer, lane.requirement);
         if (value) break;
       }

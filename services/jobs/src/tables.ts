@@ -41,6 +41,10 @@ export interface JobRow {
   payment_amount_minor: number | null;
   payment_id: string | null;
   payment_status: z.infer<typeof PaymentStatus> | null;
+  /** The payment that stood in escrow when the current or last attempt was leased; null when it was leased unpaid. */
+  lease_payment_id: string | null;
+  /** What that attempt was leased for: the price in its receipt. */
+  lease_price_minor: number;
   /** The attempt whose report was accepted last, and what it said. */
   report_attempt: number | null;
   report_sha256: string | null;
@@ -69,6 +73,15 @@ export interface EventRow {
   at_ms: number;
 }
 
+export interface LostAttempt {
+  job_seq: number;
+  miner_id: string;
+  /** Null for a loss of an earlier release by a miner that is unknown now. */
+  account_id: string | null;
+  /** 1: it said that the job itself is wrong. */
+  is_fault: 0 | 1;
+}
+
 export interface ReceiptRow {
   job_seq: number;
   id: string;
@@ -86,7 +99,7 @@ export interface Tables {
   job_label: { client_id: string; label: string; job_id: string };
   job_event: EventRow;
   receipt: ReceiptRow;
-  lost_attempt: { job_seq: number; miner_id: string };
+  lost_attempt: LostAttempt;
   lane: { id: string; requirement: string; created_at_ms: number };
   miner: {
     id: string;

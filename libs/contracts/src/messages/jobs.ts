@@ -46,8 +46,8 @@ export const jobsMessages = {
       lane: z.string(),
       account_id: Id,
       priority: z.number().int().min(0).max(9),
-      /** Miners that already lost this job, while another fits. */
-      avoid: z.array(Id).max(10),
+      /** Miners of the accounts that already lost this job, while one of another fits. */
+      avoid: z.array(Id).max(100),
     }),
   }),
   /** A job left the queue without being matched (cancelled, expired). */
@@ -114,7 +114,19 @@ export const jobsMessages = {
       outcome: z.enum(['completed', 'failed', 'timed_out', 'lost', 'cancelled', 'expired']),
     }),
   }),
-  /** A job reached a terminal state; said once a job. Payments releases or refunds by it. */
+  /** A lease ended without a result and the job waits again: nobody holds it, and its next attempt may be paid for. */
+  'jobs.requeued': defineMessage({
+    version: 1,
+    from: 'jobs',
+    to: ['payments'],
+    attempts: 10,
+    lingers: () => true,
+    schema: z.strictObject({ job_id: Id, attempt: z.number().int().min(1) }),
+  }),
+  /**
+   * A job reached a terminal state: the one word by which payments moves the money of a job. Said once, and again in the
+   * same words when payments asks about a job that has ended.
+   */
   'jobs.ended': defineMessage({
     version: 1,
     from: 'jobs',
@@ -130,6 +142,30 @@ export const jobsMessages = {
       /** False when no miner ever held it. */
       started: z.boolean(),
       ended_at_ms: Ms,
+      /**
+       * The payment that stood in escrow when the attempt that completed was leased: this one is released, any other of
+       * the job goes back. Null when it did not complete, or ran unpaid. Left out by the release before this one, in
+       * which a completed job was paid by whatever was held.
+       */
+      payment_id: Id.nullable().optional(),
+      /** The price in the receipt: the whole of that payment, 0 without one. */
+      price_minor: Minor.optional(),
+    }),
+  }),
+  /** No to payments.refund_requested: the job stays as it is, and so does its money. Yes is jobs.ended. */
+  'jobs.refund_refused': defineMessage({
+    version: 1,
+    from: 'jobs',
+    to: ['payments'],
+    attempts: 10,
+    schema: z.strictObject({
+      payment_id: Id,
+      job_id: Id,
+      /** As it was asked; null when the payment's own deadline asked. */
+      request_id: Id.nullable(),
+      code: z.enum(['JOB_RUNNING', 'JOB_COMPLETED', 'STALE_LEASE']),
+      /** When the attempt that runs must be over: asking before then gets the same answer. */
+      until_ms: Ms.nullable(),
     }),
   }),
   /** Miners whose poll, progress or result was seen in the last seconds: one message each 5 s, not one a poll. */

@@ -131,6 +131,7 @@ export const OrderReason = z.enum([
   'RELEASED_BY_BOOKER',
   'RELEASED_BY_OWNER',
   'MINER_ABSENT',
+  'REFUNDED_BY_OPERATOR',
 ]);
 export type OrderReason = z.infer<typeof OrderReason>;
 

@@ -221,7 +221,7 @@ export const paymentsRoutes = {
     path: '/v1/payments',
     summary: 'Put funds in escrow for a job of yours',
     description:
-      'For a job that was submitted without `payment_amount`. The funds are released when the job completes (also when it has completed already), and come back otherwise.',
+      'For a job of yours that waits and was submitted without `payment_amount`. Paid is what was held when the attempt that completes was leased: 409 `JOB_RUNNING` while an attempt runs, 409 `JOB_COMPLETED` or `JOB_ALREADY_ENDED` after the end; a payment that crosses with a lease counts for the next attempt, and comes back when there is none.',
     idempotent: true,
     body: z
       .strictObject({
@@ -233,7 +233,14 @@ export const paymentsRoutes = {
       })
       .meta({ id: 'PaymentRequest' }),
     responses: { 201: Payment },
-    errors: ['INSUFFICIENT_FUNDS', 'SPEND_CAP_EXCEEDED', 'PAYMENT_ALREADY_EXISTS', 'JOB_ALREADY_ENDED'],
+    errors: [
+      'INSUFFICIENT_FUNDS',
+      'SPEND_CAP_EXCEEDED',
+      'PAYMENT_ALREADY_EXISTS',
+      'JOB_RUNNING',
+      'JOB_COMPLETED',
+      'JOB_ALREADY_ENDED',
+    ],
   }),
   get: defineRoute({
     ...parties,
@@ -262,7 +269,7 @@ export const paymentsRoutes = {
     path: '/v1/payments/:payment_id/release',
     summary: 'Pay the miner of a completed job',
     description:
-      'By the payer or an operator. Nobody has to: it happens by itself. 202 when it is decided and not yet carried out; a second time answers the same.',
+      'By the payer or an operator. Nobody has to: it happens by itself when the jobs service says that the job completed, and before that nobody can. 202 when it is decided and not yet carried out; a second time answers the same.',
     idempotent: true,
     params: PaymentParams,
     body: z.strictObject({ reason: Reason.optional() }),
@@ -276,12 +283,19 @@ export const paymentsRoutes = {
     path: '/v1/payments/:payment_id/refund',
     summary: 'Give the funds back to the payer',
     description:
-      'By the payee or an operator; by the payer when the job ended without completing or never started. 202 when it is decided and not yet carried out; a second time answers the same.',
+      'A refund ends the job, so the jobs service decides. By the payer: a cancel of a job that waits; 409 `JOB_RUNNING` once a miner holds it (cancel the job instead). By the payee: while it holds the lease, 409 `STALE_LEASE` after it lost it. By an operator: until the job completed, and of a booking, which it ends. 409 `JOB_COMPLETED` after: the miner is paid. 202 when it is decided and not yet carried out, 503 with Retry-After while nobody could decide: the wish stands, and asking again is the same wish.',
     idempotent: true,
     params: PaymentParams,
     body: z.strictObject({ reason: Reason }),
     responses: { 200: Payment, 202: Payment },
-    errors: ['JOB_NOT_ENDED', 'ORDER_NOT_ENDED', 'PAYMENT_NOT_ESCROWED', 'PAYMENT_ALREADY_RESOLVED'],
+    errors: [
+      'JOB_RUNNING',
+      'JOB_COMPLETED',
+      'STALE_LEASE',
+      'ORDER_NOT_ENDED',
+      'PAYMENT_NOT_ESCROWED',
+      'PAYMENT_ALREADY_RESOLVED',
+    ],
   }),
   receipt: defineRoute({
     ...parties,

@@ -1,10 +1,17 @@
 import { sendAs, type Trx } from '@aitbc/chassis';
 import type { JobStatus, Payload } from '@aitbc/contracts';
 import type { Requirement } from '../dispatcher/match.ts';
-import { decide, hasAttemptsLeft, type JobEventName } from '../domain.ts';
+import { decide, hasAttemptsLeft, isFaultProven, type JobEventName } from '../domain.ts';
 import type { WaitingJob } from '../store/backlog.ts';
 import { addLane, findLane } from '../store/fleet.ts';
-import { addEvent, addLostAttempt, endJob, minersThatLost, type Report, requeueJob } from '../store/jobs.ts';
+import {
+  accountsThatLost,
+  addEvent,
+  addLostAttempt,
+  endJob,
+  type Report,
+  requeueJob,
+} from '../store/jobs.ts';
 import type { JobRow } from '../tables.ts';
 import type { Work } from '../work.ts';
 
@@ -16,11 +23,25 @@ export interface Failure {
   readonly message: string;
 }
 
-/** Miners that lost this job, as long as another could run it. */
+/** The lane of a job, also when it ran, or waited for its money, so long that memory forgot it. */
+const laneOf = (work: Work, reader: Pick<Trx, 'all' | 'get'>, id: string, nowMs: number) => {
+  const known = work.fleet.lane(id);
+  if (known !== undefined) return known;
+  const requirement = findLane(reader, id);
+  if (requirement === undefined) return undefined;
+  openLane(work, id, requirement, nowMs);
+  return work.fleet.lane(id);
+};
+
+/** Names of one account that an offer says to avoid, at most; an account with more has lost its way. */
+const AVOID_MAX = 100;
+
+/** Miners of the accounts that lost this job, as long as one of another account could run it. */
 const minersToAvoid = (work: Work, reader: Pick<Trx, 'all' | 'get'>, job: WaitingJob): string[] => {
   if (job.attempt === 0) return [];
-  const lost = minersThatLost(reader, job.seq);
-  return lost.length > 0 && work.fleet.isCapable(job.lane, Date.now(), lost) ? lost : [];
+  const lost = accountsThatLost(reader, job.seq).map(({ account_id }) => account_id);
+  if (lost.length === 0 || !work.fleet.isCapable(job.lane, Date.now(), lost)) return [];
+  return lost.flatMap((account) => work.fleet.minersOf(account)).slice(0, AVOID_MAX);
 };
 
 /** Tells the dispatchers that a job may run. Again is harmless. */
@@ -48,13 +69,8 @@ export const keepLane = (trx: Trx, work: Work, id: string, requirement: Requirem
 /** A job that waits from now on: offered once the commit is on disk. */
 export const offerAfterCommit = (trx: Trx, work: Work, job: JobRow, nowMs: number): void => {
   trx.afterCommit(() => {
-    const lane = work.fleet.lane(job.lane);
+    const lane = laneOf(work, work.store.read, job.lane, nowMs);
     if (lane !== undefined) lane.usedAtMs = nowMs;
-    else {
-      // It ran, or waited for its money, so long that memory forgot its lane.
-      const requirement = findLane(work.store.read, job.lane);
-      if (requirement !== undefined) openLane(work, job.lane, requirement, nowMs);
-    }
     offerJob(work, work.store.read, job);
   });
 };
@@ -66,6 +82,25 @@ const leaseEnded = (trx: Trx, work: Work, job: JobRow, outcome: Outcome): void =
   trx.afterCommit(() => {
     work.load.add(minerId, -1);
     work.polls.freed(minerId);
+  });
+};
+
+/**
+ * Tells payments how a job ended: the same words each time. What is paid is what the attempt that completed was leased
+ * for, which is what its receipt says.
+ */
+export const sayEnded = (trx: Trx, job: JobRow): void => {
+  const isCompleted = job.status === 'completed';
+  send(trx, 'jobs.ended', {
+    job_id: job.id,
+    account_id: job.client_id,
+    status: job.status as Exclude<JobStatus, 'pending' | 'running'>,
+    miner_id: job.miner_id,
+    miner_account_id: job.miner_account_id,
+    started: job.attempt > job.undelivered,
+    ended_at_ms: job.ended_at_ms as number,
+    payment_id: isCompleted ? job.lease_payment_id : null,
+    price_minor: isCompleted ? job.lease_price_minor : 0,
   });
 };
 
@@ -90,15 +125,7 @@ export const finish = (
   if (ended === undefined) return undefined;
   addEvent(trx, ended, status, end.error?.message ?? null, nowMs);
   if (job.status === 'running') leaseEnded(trx, work, job, end.outcome);
-  send(trx, 'jobs.ended', {
-    job_id: job.id,
-    account_id: job.client_id,
-    status,
-    miner_id: ended.miner_id,
-    miner_account_id: ended.miner_account_id,
-    started: job.attempt > job.undelivered,
-    ended_at_ms: nowMs,
-  });
+  sayEnded(trx, ended);
   trx.afterCommit(() => {
     work.metrics.active[job.status as 'pending' | 'running'] -= 1;
     work.metrics.ended.inc({ status });
@@ -110,7 +137,33 @@ export const finish = (
   return ended;
 };
 
-/** An attempt is over without a result: back to waiting while attempts remain, else the end. */
+/**
+ * Whether a lost attempt is followed by another. An account that lost the job before counts once while another could run
+ * it: it is avoided then, and got the job again by a race at most. With nobody else there each of its losses counts, so
+ * that a job always ends.
+ */
+const mayRetry = (
+  trx: Trx,
+  work: Work,
+  job: JobRow,
+  lost: { event: JobEventName; nowMs: number },
+): { mayRetry: boolean; isCounted: boolean } => {
+  const accountId = job.miner_account_id;
+  if (job.status !== 'running' || accountId === null) return { mayRetry: false, isCounted: true };
+  const before = accountsThatLost(trx, job.seq);
+  const others = [accountId, ...before.map(({ account_id }) => account_id)];
+  laneOf(work, trx, job.lane, lost.nowMs);
+  const canOthersRun = work.fleet.isCapable(job.lane, lost.nowMs, others);
+  const isCounted = !canOthersRun || before.every(({ account_id }) => account_id !== accountId);
+  const faults = before.filter(({ isFault }) => isFault).map(({ account_id }) => account_id);
+  const isOver = lost.event === 'fail' && isFaultProven(faults, accountId, canOthersRun);
+  return { isCounted, mayRetry: !isOver && (!isCounted || hasAttemptsLeft(job)) };
+};
+
+/**
+ * An attempt is over without a result: back to waiting while attempts remain, else the end. A miner's word that the job
+ * itself is at fault ends it when a second account says so too, or when no other account could be asked.
+ */
 export const loseAttempt = (
   trx: Trx,
   work: Work,
@@ -123,7 +176,8 @@ export const loseAttempt = (
     nowMs: number;
   },
 ): JobRow | undefined => {
-  const decision = decide(job.status, lost.event, hasAttemptsLeft(job));
+  const ruling = mayRetry(trx, work, job, lost);
+  const decision = decide(job.status, lost.event, ruling.mayRetry);
   if (decision.kind !== 'apply') return undefined;
   if (decision.to !== 'pending') {
     return finish(trx, work, job, {
@@ -135,13 +189,18 @@ export const loseAttempt = (
     });
   }
   const waiting = requeueJob(trx, job, {
-    undelivered: job.undelivered,
+    undelivered: job.undelivered + (ruling.isCounted ? 0 : 1),
     error: lost.error,
     report: lost.report,
     now_ms: lost.nowMs,
   });
   if (waiting === undefined) return undefined;
-  addLostAttempt(trx, job.seq, job.miner_id as string);
+  addLostAttempt(trx, {
+    job_seq: job.seq,
+    miner_id: job.miner_id as string,
+    account_id: job.miner_account_id,
+    is_fault: lost.event === 'fail' ? 1 : 0,
+  });
   addEvent(trx, waiting, 'retrying', lost.error.message, lost.nowMs);
   leaseEnded(trx, work, job, lost.outcome);
   backToWaiting(trx, work, waiting, lost.nowMs);
@@ -149,6 +208,7 @@ export const loseAttempt = (
 };
 
 const backToWaiting = (trx: Trx, work: Work, waiting: JobRow, nowMs: number): void => {
+  send(trx, 'jobs.requeued', { job_id: waiting.id, attempt: waiting.attempt });
   trx.afterCommit(() => {
     work.metrics.active.running -= 1;
     work.metrics.active.pending += 1;

@@ -72,7 +72,8 @@ const claimsFor = (job: JobRow, id: string, resultSha256: string, atMs: number) 
   job_type: job.job_type,
   parameters_sha256: job.parameters_sha256,
   result_sha256: resultSha256,
-  price: fromMinor(job.payment_amount_minor ?? 0),
+  // What the attempt was leased for, whatever was paid or asked since.
+  price: fromMinor(job.lease_price_minor),
   currency: CURRENCY,
   started_at: toTimestamp(job.started_at_ms as number),
   completed_at: toTimestamp(atMs),

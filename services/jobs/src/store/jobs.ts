@@ -1,7 +1,7 @@
 import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
 import type { JobStatus } from '@aitbc/contracts';
 import { sql } from 'kysely';
-import type { EventRow, JobRow, Tables } from '../tables.ts';
+import type { EventRow, JobRow, LostAttempt, Tables } from '../tables.ts';
 
 const db = builder<Tables>();
 
@@ -15,6 +15,8 @@ const NEW = {
   error_code: null,
   error_message: null,
   payment_id: null,
+  lease_payment_id: null,
+  lease_price_minor: 0,
   report_attempt: null,
   report_sha256: null,
   report_metrics: null,
@@ -132,6 +134,9 @@ const start = hot((p: Params<{ id: string; miner_id: string; miner_account_id: s
       attempt: sql<number>`attempt + 1`,
       miner_id: p('miner_id'),
       miner_account_id: p('miner_account_id'),
+      // Only what payments said it holds, and now: what comes later counts for the next attempt.
+      lease_payment_id: sql<string | null>`iif(payment_status = 'escrowed', payment_id, NULL)`,
+      lease_price_minor: sql<number>`iif(payment_status = 'escrowed', payment_amount_minor, 0)`,
       progress: 0,
       events: sql<number>`events + 1`,
       started_at_ms: p('now_ms'),
@@ -171,6 +176,8 @@ const requeue = hot(
         undelivered: p('undelivered'),
         miner_id: null,
         miner_account_id: null,
+        lease_payment_id: null,
+        lease_price_minor: 0,
         progress: 0,
         error_code: p('error_code'),
         error_message: p('error_message'),
@@ -346,21 +353,41 @@ export const setPayment = (
   trx.run(setPaymentStatement, values);
 };
 
-const insertLost = hot((p: Params<Tables['lost_attempt']>) =>
+const insertLost = hot((p: Params<LostAttempt>) =>
   db
     .insertInto('lost_attempt')
-    .values({ job_seq: p('job_seq'), miner_id: p('miner_id') })
-    .onConflict((conflict) => conflict.doNothing()),
+    .values({
+      job_seq: p('job_seq'),
+      miner_id: p('miner_id'),
+      account_id: p('account_id'),
+      is_fault: p('is_fault'),
+    })
+    .onConflict((conflict) =>
+      conflict.columns(['job_seq', 'miner_id']).doUpdateSet((eb) => ({
+        is_fault: eb.fn<0 | 1>('max', ['lost_attempt.is_fault', eb.val(p('is_fault'))]),
+      })),
+    ),
 );
-export const addLostAttempt = (trx: Trx, seq: number, minerId: string): void => {
-  trx.run(insertLost, { job_seq: seq, miner_id: minerId });
+export const addLostAttempt = (trx: Trx, lost: LostAttempt): void => {
+  trx.run(insertLost, lost);
 };
 
-const lostOf = hot((p: Params<{ job_seq: number }>) =>
-  db.selectFrom('lost_attempt').select('miner_id').where('job_seq', '=', p('job_seq')).limit(10),
+/** As many as a job has attempts that count, and then some that do not. */
+const LOST_MAX = 32;
+const lostOf = hot((p: Params<{ job_seq: number; limit: number }>) =>
+  db
+    .selectFrom('lost_attempt')
+    .select(['account_id', 'is_fault'])
+    .where('job_seq', '=', p('job_seq'))
+    .limit(p('limit')),
 );
-export const minersThatLost = (reader: Reader, seq: number): string[] =>
-  reader.all(lostOf, { job_seq: seq }).map((row) => row.miner_id);
+/** Who lost this job: each account once, with whether it said that the job itself is wrong. */
+export const accountsThatLost = (reader: Reader, seq: number): { account_id: string; isFault: boolean }[] => {
+  const accounts = new Map<string, boolean>();
+  for (const { account_id, is_fault } of reader.all(lostOf, { job_seq: seq, limit: LOST_MAX }))
+    if (account_id !== null) accounts.set(account_id, is_fault === 1 || accounts.get(account_id) === true);
+  return [...accounts].map(([account_id, isFault]) => ({ account_id, isFault }));
+};
 
 const eventsAfterStatement = hot((p: Params<{ job_seq: number; after: number; limit: number }>) =>
   db
