@@ -6,6 +6,12 @@ export class ConfigError extends Error {}
 /** How the secrets of a stack without a .env begin (docker-compose.yml): known to everybody, refused in production. */
 export const DEVELOPMENT_SECRET = 'development-only';
 
+/** How the API keys of that stack end, and how those begin that `npm start` and development itself make. */
+const KNOWN_KEY = /known_to_everybody|(?:^|,)\s*ak_dev_/;
+
+const isKnownToEverybody = (value: string): boolean =>
+  value.includes(DEVELOPMENT_SECRET) || KNOWN_KEY.test(value);
+
 /** Settings that every process of the stack reads. */
 export const commonConfig = {
   NODE_ENV: z.enum(['development', 'test', 'production']).default('development'),
@@ -51,10 +57,13 @@ export const loadConfig = <S extends z.ZodRawShape>(
   ) {
     problems.push('  BUSINESS_TIME_SCALE: is for development only');
   }
-  if (given.NODE_ENV === 'production' && given.SECRET_KEY?.startsWith(DEVELOPMENT_SECRET)) {
-    problems.push(
-      '  SECRET_KEY: is the one of the development stack; make one with: openssl rand -base64 48',
-    );
+  if (given.NODE_ENV === 'production') {
+    const known = Object.keys(shape).filter((name) => isKnownToEverybody(given[name] ?? ''));
+    for (const name of known) {
+      problems.push(
+        `  ${name}: holds a key or secret of a development stack, which everybody knows; make one with: openssl rand -base64 48`,
+      );
+    }
   }
   if (Number(process.versions.napi) < 10) {
     problems.push(

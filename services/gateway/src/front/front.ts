@@ -39,6 +39,10 @@ export interface Page {
   readonly label: string;
   /** Answers admin keys alone; a browser may send one as the password of Basic authentication. */
   readonly operatorsOnly?: boolean;
+  /** Who needs no key for it, nor TLS. */
+  readonly admits?: (request: Request, origin: Origin) => boolean;
+  /** Requests a minute of one address, or of one account. */
+  readonly perMinute?: number;
   readonly serve: RequestHandler;
 }
 
@@ -199,7 +203,11 @@ export const createFront = (options: FrontDependencies): RequestHandler => {
     origin: Origin,
   ): Promise<void> => {
     response.locals.route = page.label;
-    if (page.operatorsOnly === true) {
+    const { label: name, perMinute: limit } = page;
+    if (limit !== undefined) {
+      await take(response, { name, principal: principalOfAddress(origin.address), limit });
+    }
+    if (page.operatorsOnly === true && page.admits?.(request, origin) !== true) {
       response.setHeader('www-authenticate', 'Basic realm="AITBC operators", charset="UTF-8"');
       const credential = readCredential(request) ?? readBasicCredential(request);
       const who = await identify(credential, response, origin);
@@ -230,7 +238,9 @@ export const createFront = (options: FrontDependencies): RequestHandler => {
     }
     const origin = readOrigin(request, options.trustedProxies);
     const isHealth = HEALTH.has(path);
-    if (options.demandHttps && !origin.isEncrypted && !origin.isLocal && !isHealth) {
+    const page = options.pages.find(({ matches }) => matches(path));
+    const mayBePlain = origin.isLocal || isHealth || page?.admits?.(request, origin) === true;
+    if (options.demandHttps && !origin.isEncrypted && !mayBePlain) {
       throw new Problem('HTTPS_REQUIRED', 'Use https; a credential sent without it should be replaced.');
     }
     options.cors(request, response, nothing);
@@ -246,7 +256,6 @@ export const createFront = (options: FrontDependencies): RequestHandler => {
       response.locals.route = path;
       return next();
     }
-    const page = options.pages.find(({ matches }) => matches(path));
     if (page !== undefined) return servePage(page, request, response, next, origin);
     const found = routing(request.method, path);
     if ('route' in found) return serveRoute(found.route, request, response, next, origin, requestId);
