@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { DEFAULT_PACE } from './bodies.ts';
 
 /** What a service cannot start without is missing or wrong; `main` prints it and ends with code 2. */
 export class ConfigError extends Error {}
@@ -21,6 +22,9 @@ export const commonConfig = {
     .string()
     .min(32, 'must have at least 32 characters; make one with: openssl rand -base64 48')
     .meta({ description: 'Shared by the gateway and the services: signs the caller header and leases' }),
+  /** So long may nothing come of a body that is being sent, and so much has to come of it on average. */
+  BODY_SILENCE_SECONDS: z.coerce.number().min(0.1).max(600).default(DEFAULT_PACE.silenceSeconds),
+  BODY_LEAST_BYTES_PER_SECOND: z.coerce.number().int().min(1).default(DEFAULT_PACE.leastBytesPerSecond),
   /** Development only: voting days, timelocks and booking hours run this many times faster. */
   BUSINESS_TIME_SCALE: z.coerce.number().positive().max(1_000_000).default(1),
 };

@@ -125,10 +125,12 @@ export const createFront = (options: FrontDependencies): RequestHandler => {
       if (!response.headersSent) setRateHeaders(response, { ...taken, remaining });
     };
     response.locals.settle = settle;
-    const hearNoMore = onceGone(request.socket, () => settle(taken.units));
+    // Nobody can have worked on half a body.
+    const leave = () => settle(request.complete ? taken.units : 1);
+    const hearNoMore = onceGone(request.socket, leave);
     response.once('close', () => {
       hearNoMore();
-      settle(taken.units);
+      leave();
     });
     if (request.socket.destroyed) settle(1);
   };
