@@ -1,10 +1,17 @@
 import { z } from 'zod';
+import { DEFAULT_PACE } from './bodies.ts';
 
 /** What a service cannot start without is missing or wrong; `main` prints it and ends with code 2. */
 export class ConfigError extends Error {}
 
 /** How the secrets of a stack without a .env begin (docker-compose.yml): known to everybody, refused in production. */
 export const DEVELOPMENT_SECRET = 'development-only';
+
+/** How the API keys of that stack end, and how those begin that `npm start` and development itself make. */
+const KNOWN_KEY = /known_to_everybody|(?:^|,)\s*ak_dev_/;
+
+const isKnownToEverybody = (value: string): boolean =>
+  value.includes(DEVELOPMENT_SECRET) || KNOWN_KEY.test(value);
 
 /** Settings that every process of the stack reads. */
 export const commonConfig = {
@@ -22,6 +29,9 @@ export const commonConfig = {
     .meta({
       description: 'Shared by the gateway and the services: signs the caller header, messages and leases',
     }),
+  /** So long may nothing come of a body that is being sent, and so much has to come of it on average. */
+  BODY_SILENCE_SECONDS: z.coerce.number().min(0.1).max(600).default(DEFAULT_PACE.silenceSeconds),
+  BODY_LEAST_BYTES_PER_SECOND: z.coerce.number().int().min(1).default(DEFAULT_PACE.leastBytesPerSecond),
   /** Development only: voting days, timelocks and booking hours run this many times faster. */
   BUSINESS_TIME_SCALE: z.coerce.number().positive().max(1_000_000).default(1),
 };
@@ -60,10 +70,13 @@ export const loadConfig = <S extends z.ZodRawShape>(
   ) {
     problems.push('  BUSINESS_TIME_SCALE: is for development only');
   }
-  if (given.NODE_ENV === 'production' && given.SECRET_KEY?.startsWith(DEVELOPMENT_SECRET)) {
-    problems.push(
-      '  SECRET_KEY: is the one of the development stack; make one with: openssl rand -base64 48',
-    );
+  if (given.NODE_ENV === 'production') {
+    const known = Object.keys(shape).filter((name) => isKnownToEverybody(given[name] ?? ''));
+    for (const name of known) {
+      problems.push(
+        `  ${name}: holds a key or secret of a development stack, which everybody knows; make one with: openssl rand -base64 48`,
+      );
+    }
   }
   if (given.NODE_ENV === 'production' && passwordOf(given.REDIS_URL).startsWith(DEVELOPMENT_SECRET)) {
     problems.push(

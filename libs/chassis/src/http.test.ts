@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { request } from 'node:http';
 import { type Caller, newId } from '@aitbc/contracts';
 import {
   callerOf,
@@ -67,6 +69,33 @@ test.each([
   expect(Object.keys(reply.body)).toEqual(['error']);
   expect(Object.keys(reply.body.error).sort()).toEqual(['code', 'details', 'message']);
   expect(reply.text).not.toMatch(/ at |node_modules|\.ts|SyntaxError|Unexpected token/);
+});
+
+test("the gateway's word is checked when a request begins, however long its body takes to come", async () => {
+  const body = json({ ms: 0, value: 1 });
+  const post = (at_ms: number) => {
+    const headers = {
+      [CALLER_HEADER]: sign('POST', slow, client, at_ms),
+      'content-length': body.length,
+    };
+    const asked = request(service.url + slow, { method: 'POST', headers });
+    asked.write(body.slice(0, 5));
+    return asked;
+  };
+  // Good for 30 s: half a second of them is left.
+  const at_ms = Date.now() - 29_500;
+  const asked = post(at_ms);
+  const answered = once(asked, 'response');
+  await eventually(() => Date.now() > at_ms + 30_100);
+  asked.end(body.slice(5));
+  const [answer] = await answered;
+  expect(answer.statusCode).toBe(200);
+  answer.resume();
+  // Refused before its body comes.
+  const late = post(at_ms);
+  const [refused] = await once(late, 'response');
+  expect(refused.statusCode).toBe(401);
+  late.destroy();
 });
 
 test.each([

@@ -16,7 +16,8 @@ import {
 } from '@aitbc/contracts';
 import express, { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import type { z } from 'zod';
-import { CALLER_HEADER, verifyCaller } from './caller.ts';
+import { DEFAULT_PACE, hasBody, type Pace, watchBodies } from './bodies.ts';
+import { CALLER_HEADER, type SignedCaller, verifyCaller } from './caller.ts';
 import { guardConnections } from './connections.ts';
 import { withIdempotency } from './idempotency.ts';
 import type { Log } from './log.ts';
@@ -26,7 +27,8 @@ import type { Store, Trx } from './store.ts';
 /** Longer than any proxy in front keeps an idle connection, so that a request never meets a closing socket. */
 const KEEP_ALIVE_MS = 120_000;
 const HEADERS_TIMEOUT_MS = 15_000;
-const REQUEST_TIMEOUT_MS = 30_000;
+/** The largest body at the slowest pace; the pace itself is watched apart. */
+const REQUEST_TIMEOUT_MS = 20 * 60_000;
 /** How often the two above are looked at; Node's own 30 s would double them. */
 const TIMEOUTS_CHECKED_EVERY_MS = 2_000;
 /** When a server stops, its time-outs watch no more: what is open then ends by itself, or is ended. */
@@ -76,9 +78,6 @@ const parseJson = (limit: number): RequestHandler =>
       (request as Received).rawBody = buffer;
     },
   });
-
-const hasBody = (request: Request): boolean =>
-  request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
 
 const parsePart = <S extends z.ZodType>(
   schema: S | undefined,
@@ -133,14 +132,19 @@ const serve = (
   handler: Handler<AnyRoute>,
   options: { callerKey: Buffer; store: Store; checkAnswers: boolean },
 ): RequestHandler[] => {
-  const answer = async (request: Received, response: Response): Promise<void> => {
-    const signed = verifyCaller(
+  // Before the body: it may take longer to arrive than the gateway's word is good for.
+  const verify: RequestHandler = (request, response, next) => {
+    response.locals.signed = verifyCaller(
       options.callerKey,
       request.headers[CALLER_HEADER],
       request.method,
       request.originalUrl,
       Date.now(),
     );
+    next();
+  };
+  const answer = async (request: Received, response: Response): Promise<void> => {
+    const signed = response.locals.signed as SignedCaller;
     if (!mayCall(route, signed.caller)) {
       throw signed.caller === null
         ? new Problem('UNAUTHENTICATED', 'A credential is required.')
@@ -203,6 +207,7 @@ const serve = (
   };
   const json = parseJson(route.bodyLimitBytes ?? BODY_LIMIT_BYTES);
   return [
+    verify,
     (request, response, next) => (hasBody(request) ? json(request, response, next) : next()),
     (request, response, next) => {
       answer(request, response).catch(next);
@@ -274,6 +279,7 @@ export interface Listening {
   readonly options?: ServerOptions;
   /** PEM. With it the server speaks TLS alone. */
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer };
+  readonly pace?: Pace;
   /** Before it listens: what Express does not see (broken requests, CONNECT, Expect). */
   readonly prepare?: (server: Server) => void;
 }
@@ -283,7 +289,7 @@ export const listen = async (
   app: RequestListener,
   host: string,
   port: number,
-  { options, tls, prepare }: Listening = {},
+  { options, tls, pace = DEFAULT_PACE, prepare }: Listening = {},
 ) => {
   const settings: ServerOptions = {
     keepAliveTimeout: KEEP_ALIVE_MS,
@@ -296,6 +302,7 @@ export const listen = async (
   const server: Server =
     tls === undefined ? createServer(settings, app) : createTlsServer({ ...settings, ...tls }, app);
   guardConnections(server);
+  watchBodies(server, pace);
   prepare?.(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);

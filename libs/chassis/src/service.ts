@@ -61,6 +61,8 @@ interface BaseConfig {
   HOST: string;
   PORT: number;
   DATABASE_URL: string;
+  BODY_SILENCE_SECONDS: number;
+  BODY_LEAST_BYTES_PER_SECOND: number;
 }
 
 /** Where `service` sends: read off the catalogue, so a new message needs no wiring. */
@@ -176,7 +178,11 @@ export const standUp = async <
     metrics,
     checkAnswers: config.NODE_ENV === 'test',
   });
-  const http = await listen(app, config.HOST, config.PORT, parts.listening);
+  const pace = {
+    silenceSeconds: config.BODY_SILENCE_SECONDS,
+    leastBytesPerSecond: config.BODY_LEAST_BYTES_PER_SECOND,
+  };
+  const http = await listen(app, config.HOST, config.PORT, { pace, ...parts.listening });
   log.info({ url: http.url }, 'ready');
 
   return {

@@ -68,6 +68,8 @@ export interface Route<
   readonly idempotent?: boolean;
   /** Answers as `text/event-stream`; the response schema is that of one event's data. */
   readonly stream?: boolean;
+  /** A GET that hands out what nobody else gets then, such as a lease: there is no HEAD of it. */
+  readonly takes?: boolean;
   /** Reached only from inside the stack, never through the gateway. */
   readonly internal?: boolean;
 }

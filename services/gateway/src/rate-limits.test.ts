@@ -131,13 +131,23 @@ describe('the limit', () => {
   });
 
   test('is not spent by health and docs', async () => {
-    const paths = ['/health', '/health/ready', '/metrics', '/docs', '/redoc', '/openapi.json'];
+    const paths = ['/health', '/health/ready', '/docs', '/redoc', '/openapi.json'];
     for (const path of paths) {
       const response = await fetch(gateway.url + path);
       expect([path, response.status, response.headers.get('ratelimit')]).toEqual([path, 200, null]);
     }
     expect(await redis.keys('*:rate:*')).toEqual([]);
   });
+});
+
+test('metrics have a limit of their own', async () => {
+  const { headers } = await fetch(`${gateway.url}/metrics`);
+  expect(headers.get('ratelimit')).toMatch(/r=599;/);
+  const [key = ''] = await redis.keys('rate:/metrics:*');
+  for (const field of ['n', (await redis.hget(key, 'o')) as string]) await redis.hincrby(key, field, 590);
+  const answers = await statuses(times(12, () => fetch(`${gateway.url}/metrics`)));
+  expect(answers).toEqual({ 200: 9, 429: 3 });
+  expect((await fetch(`${gateway.url}/v1/miners`)).status).toBe(200);
 });
 
 describe('a batch', () => {

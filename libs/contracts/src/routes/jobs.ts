@@ -391,6 +391,7 @@ export const jobsRoutes = {
     method: 'GET',
     path: '/v1/miner/jobs',
     summary: 'Take work (long-poll)',
+    takes: true,
     description: 'An empty list when the wait ends without work.',
     query: z.strictObject({
       wait_seconds: WaitSeconds,

@@ -39,6 +39,10 @@ export interface Page {
   readonly label: string;
   /** Answers admin keys alone; a browser may send one as the password of Basic authentication. */
   readonly operatorsOnly?: boolean;
+  /** Who needs no key for it, nor TLS. */
+  readonly admits?: (request: Request, origin: Origin) => boolean;
+  /** Requests a minute of one address, or of one account. */
+  readonly perMinute?: number;
   readonly serve: RequestHandler;
 }
 
@@ -121,10 +125,12 @@ export const createFront = (options: FrontDependencies): RequestHandler => {
       if (!response.headersSent) setRateHeaders(response, { ...taken, remaining });
     };
     response.locals.settle = settle;
-    const hearNoMore = onceGone(request.socket, () => settle(taken.units));
+    // Nobody can have worked on half a body.
+    const leave = () => settle(request.complete ? taken.units : 1);
+    const hearNoMore = onceGone(request.socket, leave);
     response.once('close', () => {
       hearNoMore();
-      settle(taken.units);
+      leave();
     });
     if (request.socket.destroyed) settle(1);
   };
@@ -199,7 +205,11 @@ export const createFront = (options: FrontDependencies): RequestHandler => {
     origin: Origin,
   ): Promise<void> => {
     response.locals.route = page.label;
-    if (page.operatorsOnly === true) {
+    const { label: name, perMinute: limit } = page;
+    if (limit !== undefined) {
+      await take(response, { name, principal: principalOfAddress(origin.address), limit });
+    }
+    if (page.operatorsOnly === true && page.admits?.(request, origin) !== true) {
       response.setHeader('www-authenticate', 'Basic realm="AITBC operators", charset="UTF-8"');
       const credential = readCredential(request) ?? readBasicCredential(request);
       const who = await identify(credential, response, origin);
@@ -230,7 +240,9 @@ export const createFront = (options: FrontDependencies): RequestHandler => {
     }
     const origin = readOrigin(request, options.trustedProxies);
     const isHealth = HEALTH.has(path);
-    if (options.demandHttps && !origin.isEncrypted && !origin.isLocal && !isHealth) {
+    const page = options.pages.find(({ matches }) => matches(path));
+    const mayBePlain = origin.isLocal || isHealth || page?.admits?.(request, origin) === true;
+    if (options.demandHttps && !origin.isEncrypted && !mayBePlain) {
       throw new Problem('HTTPS_REQUIRED', 'Use https; a credential sent without it should be replaced.');
     }
     options.cors(request, response, nothing);
@@ -246,7 +258,6 @@ export const createFront = (options: FrontDependencies): RequestHandler => {
       response.locals.route = path;
       return next();
     }
-    const page = options.pages.find(({ matches }) => matches(path));
     if (page !== undefined) return servePage(page, request, response, next, origin);
     const found = routing(request.method, path);
     if ('route' in found) return serveRoute(found.route, request, response, next, origin, requestId);

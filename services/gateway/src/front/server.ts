@@ -5,7 +5,6 @@ import { newId, Problem, type ProblemCode } from '@aitbc/contracts';
 export const SERVER_OPTIONS: ServerOptions = {
   /** A header block needs a fraction of a second; a caller that needs longer holds a connection, not a conversation. */
   headersTimeout: 10_000,
-  requestTimeout: 30_000,
   keepAliveTimeout: 65_000,
   connectionsCheckingInterval: 1_000,
   maxHeaderSize: 16 * 1024,
