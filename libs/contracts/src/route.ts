@@ -42,6 +42,8 @@ export interface Route<
   readonly query?: Q;
   readonly body?: B;
   readonly bodyLimitBytes?: number;
+  /** The array of the body whose items are answered one by one: what is wrong with one stops no other. */
+  readonly itemsField?: string;
   /** By status. A schema of `z.void()` stands for an empty body. */
   readonly responses: R;
   /** Codes beyond those every route can give (401, 403, 404, 422, 429, 5xx). */

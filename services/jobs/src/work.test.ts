@@ -1,8 +1,7 @@
-import { jobsRoutes, newId } from '@aitbc/contracts';
+import { canonicalJson, jobsRoutes, newId, sha256 } from '@aitbc/contracts';
 import { eventually, someone } from '@aitbc/testing';
 import { compactVerify, createLocalJWKSet } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { canonicalJson, sha256 } from './canonical-json.ts';
 import { onlyFor, type Stack, startStack, workFor } from './stack.fixture.ts';
 
 let stack: Stack;

@@ -244,6 +244,7 @@ export const jobsRoutes = {
     body: z.strictObject({
       jobs: z.array(z.unknown()).min(1).max(1000).meta({ description: 'JobSubmission each' }),
     }),
+    itemsField: 'jobs',
     bodyLimitBytes: BATCH_BODY_LIMIT_BYTES,
     responses: {
       207: z.strictObject({
@@ -443,6 +444,7 @@ export const jobsRoutes = {
         results: z.array(z.unknown()).min(1).max(100).meta({ description: 'JobResult each' }),
       }),
     ]),
+    itemsField: 'results',
     bodyLimitBytes: BATCH_BODY_LIMIT_BYTES,
     responses: {
       200: z.union([

@@ -1,6 +1,7 @@
 import type { Trx } from '@aitbc/chassis';
 import {
   CURRENCY,
+  canonicalJson,
   fromMinor,
   type JobResult,
   type JobStatus,
@@ -9,10 +10,11 @@ import {
   Problem,
   type ProblemCode,
   type Receipt,
+  sha256,
   toTimestamp,
 } from '@aitbc/contracts';
 import type { z } from 'zod';
-import { canonicalJson, sha256 } from '../canonical-json.ts';
+
 import { judgeReport } from '../domain.ts';
 import type { Lease } from '../lease.ts';
 import { addEvent, findJob, type Report, setProgress } from '../store/jobs.ts';

@@ -1,6 +1,7 @@
 import { sendAs, type Trx } from '@aitbc/chassis';
 import {
   type Caller,
+  canonicalJson,
   isJobType,
   JOB_TYPES,
   type Job,
@@ -8,10 +9,11 @@ import {
   type JobType,
   newId,
   Problem,
+  sha256,
   toMinor,
   validationProblem,
 } from '@aitbc/contracts';
-import { canonicalJson, sha256 } from '../canonical-json.ts';
+
 import { type Requirement, requirementOf } from '../dispatcher/match.ts';
 import { insertJob } from '../store/jobs.ts';
 import { toJob } from '../views.ts';

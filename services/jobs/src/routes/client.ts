@@ -1,5 +1,6 @@
 import type { Handlers } from '@aitbc/chassis';
 import {
+  issuesProblem,
   type Job,
   JobSubmission,
   type jobsRoutes,
@@ -98,9 +99,11 @@ export const clientHandlers = (
       const { caller } = context;
       const { jobs } = context.body;
       context.response.setHeader('x-rate-cost', String(Math.ceil(jobs.length / JOBS_PER_RATE_UNIT)));
-      const prepared = jobs.map((job): Prepared | BatchItem => {
+      const prepared = jobs.map((job, index): Prepared | BatchItem => {
         const parsed = JobSubmission.safeParse(job);
+        const issues = context.itemIssues.get(index);
         try {
+          if (issues !== undefined) throw issuesProblem(issues);
           if (!parsed.success) throw validationProblem(parsed.error);
           return prepare(work, parsed.data);
         } catch (error) {
