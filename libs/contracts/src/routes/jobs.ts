@@ -5,7 +5,9 @@ import { Json } from '../json.ts';
 import { Amount, AmountOut, Price } from '../money.ts';
 import { Page, PageQuery } from '../page.ts';
 import { ProblemBody } from '../problem.ts';
+import { WholeNumber } from '../query.ts';
 import { BATCH_BODY_LIMIT_BYTES, defineRoute } from '../route.ts';
+import { Text } from '../text.ts';
 
 export const JobStatus = z.enum(['pending', 'running', 'completed', 'failed', 'cancelled', 'expired']);
 export type JobStatus = z.infer<typeof JobStatus>;
@@ -14,7 +16,8 @@ export const PaymentStatus = z.enum(['pending', 'escrowed', 'released', 'refunde
 
 export const WaitingReason = z.enum(['awaiting_funds', 'no_capable_miner', 'all_busy', 'retrying']);
 
-const ShortText = z.string().min(1).max(100);
+const ShortText = Text(1, 100);
+const Label = Text(1, 64);
 
 export const Constraints = z
   .strictObject({
@@ -51,7 +54,7 @@ export const JobSubmission = z
       .max(10)
       .optional()
       .meta({ description: 'Without it, the governed default_max_attempts (3 at the start)' }),
-    labels: z.array(z.string().min(1).max(64)).max(10).default([]),
+    labels: z.array(Label).max(10).default([]),
   })
   .meta({ id: 'JobSubmission' });
 export type JobSubmission = z.output<typeof JobSubmission>;
@@ -193,7 +196,7 @@ const base = { service: 'jobs', tag, who, rate: 'client' } as const;
 
 /** Longest a long-poll may hold: below the 30 s idle time-outs usual in proxies. */
 export const WAIT_SECONDS_MAX = 25;
-const WaitSeconds = z.coerce.number().int().min(0).max(WAIT_SECONDS_MAX).default(0);
+const WaitSeconds = WholeNumber(0, WAIT_SECONDS_MAX).default(0);
 
 /** A lease names job, attempt and miner; only the holder of the current one may report. */
 const Lease = z.string().min(1).max(300).meta({ description: 'Opaque, from GET /v1/miner/jobs' });
@@ -269,7 +272,7 @@ export const jobsRoutes = {
       status: JobStatus.optional(),
       job_type: JobTypeName.optional(),
       created_after: Timestamp.optional(),
-      label: z.string().min(1).max(64).optional(),
+      label: Label.optional(),
     }),
     responses: { 200: Page(Job) },
   }),
@@ -390,7 +393,7 @@ export const jobsRoutes = {
     description: 'An empty list when the wait ends without work.',
     query: z.strictObject({
       wait_seconds: WaitSeconds,
-      max_jobs: z.coerce.number().int().min(1).max(32).default(1),
+      max_jobs: WholeNumber(1, 32).default(1),
       miner_id: Id.optional().meta({ description: 'Needed when the account has several miners' }),
     }),
     responses: {
