@@ -1,4 +1,5 @@
 import type { Migrations } from '@aitbc/chassis';
 import { jobs } from './0001-jobs.ts';
+import { salt } from './0002-salt.ts';
 
-export const migrations: Migrations = { '0001-jobs': jobs };
+export const migrations: Migrations = { '0001-jobs': jobs, '0002-salt': salt };

@@ -61,12 +61,23 @@ export type JobSubmission = z.output<typeof JobSubmission>;
 
 export const JobError = z.strictObject({ code: z.string(), message: z.string() });
 
+const Salt = z.string().nullable().meta({
+  description:
+    '32 random bytes, base64url. Known to the client and the miner alone: with it, `sha256(salt bytes ‖ canonical JSON (RFC 8785) of parameters or result as shown here)` is the hash in the receipt. Null for jobs older than salts, hashed without',
+  example: 'n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg',
+});
+const SaltedHash = (what: string) =>
+  z.string().meta({
+    description: `SHA-256, lower-case hex, over the bytes of the job’s salt and then ${what} as canonical JSON (RFC 8785, UTF-8)`,
+  });
+
 export const Job = z
   .strictObject({
     id: Id,
     client_id: Id,
     job_type: JobTypeName,
     parameters: z.record(z.string(), z.unknown()),
+    salt: Salt,
     status: JobStatus,
     constraints: Constraints,
     priority: z.number().int(),
@@ -147,8 +158,8 @@ export const ReceiptClaims = z
     client_id: Id,
     miner_id: Id,
     job_type: z.string(),
-    parameters_sha256: z.string(),
-    result_sha256: z.string(),
+    parameters_sha256: SaltedHash('the parameters'),
+    result_sha256: SaltedHash('the result'),
     price: AmountOut,
     currency: z.string(),
     started_at: Timestamp,
@@ -163,6 +174,7 @@ export const Receipt = z
     job_id: Id,
     miner_id: Id,
     result: z.unknown(),
+    salt: Salt,
     proof: z
       .string()
       .meta({ description: 'Compact JWS (EdDSA, Ed25519), checked offline with /.well-known/jwks.json' }),
@@ -179,8 +191,8 @@ export const PublicReceipt = z
     client_id: Id,
     miner_id: Id,
     job_type: z.string(),
-    parameters_sha256: z.string(),
-    result_sha256: z.string(),
+    parameters_sha256: SaltedHash('the parameters'),
+    result_sha256: SaltedHash('the result'),
     price: AmountOut,
     currency: z.string(),
     started_at: Timestamp,
@@ -302,9 +314,10 @@ export const jobsRoutes = {
     method: 'GET',
     path: '/v1/client/jobs/:job_id/events',
     summary: 'Server-sent events of a job',
-    description: '`Last-Event-ID` resumes. The stream ends after the terminal event.',
+    description:
+      '`Last-Event-ID` resumes. The stream ends after the terminal event; whoever has that one gets 204, which tells a browser not to come back.',
     params: JobParams,
-    responses: { 200: JobEvent },
+    responses: { 200: JobEvent, 204: z.void() },
     stream: true,
   }),
   cancel: defineRoute({

@@ -10,6 +10,7 @@ import {
   Problem,
   type ProblemCode,
   type Receipt,
+  saltedSha256,
   sha256,
   toTimestamp,
 } from '@aitbc/contracts';
@@ -123,9 +124,10 @@ const complete = (trx: Trx, work: Work, job: JobRow, prepared: PreparedReport): 
   });
   if (ended === undefined) throw refuse('STALE_LEASE');
   const id = newId();
-  const proof = work.keyring.sign(claimsFor(ended, id, prepared.sha256, nowMs));
+  const resultText = prepared.resultText as string;
+  const proof = work.keyring.sign(claimsFor(ended, id, saltedSha256(job.salt, resultText), nowMs));
   const receipt = { id, proof, created_at_ms: nowMs };
-  insertReceipt(trx, { ...receipt, job_seq: job.seq, result: prepared.resultText as string });
+  insertReceipt(trx, { ...receipt, job_seq: job.seq, result: resultText });
   return { status: 'completed', receipt: toReceipt(ended, receipt, prepared.report.result) };
 };
 
