@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { DEFAULT_PACE } from './bodies.ts';
+import { DEFAULT_PACE } from './body-pace.ts';
 
 /** What a service cannot start without is missing or wrong; `main` prints it and ends with code 2. */
 export class ConfigError extends Error {}

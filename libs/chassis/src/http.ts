@@ -6,6 +6,9 @@ import {
   BODY_LIMIT_BYTES,
   type BodyOf,
   type Caller,
+  type Issue,
+  issuesProblem,
+  type JsonIssue,
   mayCall,
   notFound,
   type ParamsOf,
@@ -16,7 +19,8 @@ import {
 } from '@aitbc/contracts';
 import express, { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import type { z } from 'zod';
-import { DEFAULT_PACE, hasBody, type Pace, watchBodies } from './bodies.ts';
+import { type Received, readBody } from './body.ts';
+import { DEFAULT_PACE, type Pace, watchBodies } from './body-pace.ts';
 import { CALLER_HEADER, type SignedCaller, verifyCaller } from './caller.ts';
 import { guardConnections } from './connections.ts';
 import { withIdempotency } from './idempotency.ts';
@@ -45,6 +49,11 @@ export interface Context<T extends AnyRoute> {
   readonly anyone: Caller | null;
   readonly requestId: string;
   readonly lastEventId: string | undefined;
+  /**
+   * On a route that answers item by item (`itemsField`): what JSON could not hold of an item, by its index. Each is a
+   * refusal of that item alone.
+   */
+  readonly itemIssues: ReadonlyMap<number, readonly Issue[]>;
   /** Aborts when the caller went away. */
   readonly signal: AbortSignal;
   /**
@@ -63,22 +72,6 @@ export type Handler<T extends AnyRoute> = (
 /** A handler for every contract of a service: a missing one does not compile. */
 export type Handlers<R extends Record<string, AnyRoute>> = { [K in keyof R]: Handler<R[K]> };
 
-export interface Received extends Request {
-  rawBody?: Buffer;
-}
-
-const parseJson = (limit: number): RequestHandler =>
-  express.json({
-    limit,
-    strict: false,
-    inflate: false,
-    type: () => true,
-    // Must not throw a Problem: the parser writes a status into what is thrown here, outside any handler's reach.
-    verify: (request, _response, buffer) => {
-      (request as Received).rawBody = buffer;
-    },
-  });
-
 const parsePart = <S extends z.ZodType>(
   schema: S | undefined,
   value: unknown,
@@ -90,16 +83,37 @@ const parsePart = <S extends z.ZodType>(
   return parsed.data;
 };
 
+const NO_ISSUES: ReadonlyMap<number, readonly Issue[]> = new Map();
+
+/**
+ * @returns those of single items, which the handler answers.
+ * @throws Problem VALIDATION_ERROR for all others.
+ */
+const refuseUnkept = (
+  found: readonly JsonIssue[],
+  itemsField: string | undefined,
+): ReadonlyMap<number, readonly Issue[]> => {
+  if (found.length === 0) return NO_ISSUES;
+  const ofItems = new Map<number, Issue[]>();
+  const issues: Issue[] = [];
+  for (const { path, message } of found) {
+    const [field, index, ...rest] = path;
+    if (field === itemsField && typeof index === 'number' && rest.length > 0) {
+      const known = ofItems.get(index) ?? [];
+      ofItems.set(index, known);
+      known.push({ path: rest.join('.'), message });
+    } else issues.push({ path: path.join('.'), message });
+  }
+  if (issues.length > 0) throw issuesProblem(issues);
+  return ofItems;
+};
+
 /** Library errors in front of our code, as ours: never their message. */
 const asProblem = (error: unknown): Problem | null => {
   if (error instanceof Problem) return error;
   const { type, status } = error as { type?: string; status?: number };
-  if (type === 'entity.parse.failed') return new Problem('INVALID_JSON', 'The body is not valid JSON.');
   if (type === 'entity.too.large')
     return new Problem('BODY_TOO_LARGE', 'The body is larger than this route takes.');
-  if (type === 'encoding.unsupported' || type === 'charset.unsupported') {
-    return new Problem('UNSUPPORTED_MEDIA_TYPE', 'Send the body as plain UTF-8 JSON, not compressed.');
-  }
   if (status === 400) return new Problem('BAD_REQUEST', 'The request could not be read.');
   return null;
 };
@@ -152,28 +166,23 @@ const serve = (
     }
     response.setHeader('x-request-id', signed.request_id);
 
-    if (request.rawBody?.includes('"__proto__"') === true)
-      throw new Problem('BAD_REQUEST', 'The field name __proto__ is not accepted.');
     const params = route.params?.safeParse(request.params);
     // An id that cannot exist is an object that does not exist.
     if (params !== undefined && !params.success) throw notFound('object');
     const query = parsePart(route.query, request.query, 'query');
-    if (route.body !== undefined && request.rawBody === undefined)
+    const { json } = request;
+    if (route.body !== undefined && json === undefined)
       throw new Problem('INVALID_JSON', 'A JSON body is required.');
-    if (
-      route.body === undefined &&
-      request.rawBody !== undefined &&
-      Object.keys(request.body ?? {}).length > 0
-    ) {
-      throw new Problem('VALIDATION_ERROR', 'This route takes no body.', {
-        details: {
-          issues: Object.keys(request.body)
-            .slice(0, 20)
-            .map((path) => ({ path, message: 'unknown field' })),
-        },
-      });
+    const itemIssues = refuseUnkept(json?.issues ?? [], route.itemsField);
+    if (route.body === undefined && Object.keys(json?.value ?? {}).length > 0) {
+      throw issuesProblem(
+        Object.keys(json?.value ?? {})
+          .slice(0, 20)
+          .map((path) => ({ path, message: 'unknown field' })),
+        'This route takes no body.',
+      );
     }
-    const body = parsePart(route.body, request.body, '');
+    const body = parsePart(route.body, json?.value, '');
 
     const gone = new AbortController();
     // Not after a whole answer: an abort makes an error with a stack, 50 µs a request.
@@ -191,10 +200,15 @@ const serve = (
       },
       anyone: caller,
       requestId: signed.request_id,
+      itemIssues,
       lastEventId: request.get('last-event-id'),
       signal: gone.signal,
       response,
-      write: (fn) => options.store.transact(route.name, withIdempotency(route, caller, request, fn)),
+      write: (fn) =>
+        options.store.transact(
+          route.name,
+          withIdempotency(route, caller, { request, params: params?.data, query, body: json?.value }, fn),
+        ),
     });
     if (reply === null) return;
     if (options.checkAnswers) {
@@ -205,10 +219,9 @@ const serve = (
     if (reply.body === undefined) response.status(reply.status).end();
     else response.status(reply.status).json(reply.body);
   };
-  const json = parseJson(route.bodyLimitBytes ?? BODY_LIMIT_BYTES);
   return [
     verify,
-    (request, response, next) => (hasBody(request) ? json(request, response, next) : next()),
+    readBody(route.bodyLimitBytes ?? BODY_LIMIT_BYTES),
     (request, response, next) => {
       answer(request, response).catch(next);
     },

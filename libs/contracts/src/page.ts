@@ -1,8 +1,9 @@
 import { z } from 'zod';
+import { WholeNumber } from './query.ts';
 
 /** Query part of every list: keyset paging, newest first. */
 export const PageQuery = z.strictObject({
-  limit: z.coerce.number().int().min(1).max(500).default(50).meta({ description: 'Items per page, 1–500' }),
+  limit: WholeNumber(1, 500).default(50).meta({ description: 'Items per page, 1–500' }),
   cursor: z.string().min(1).max(500).optional().meta({ description: '`next_cursor` of the page before' }),
 });
 

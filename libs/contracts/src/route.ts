@@ -60,6 +60,8 @@ export interface Route<
   readonly bodyLimitBytes?: number;
   /** For a body that holds many: what it costs beyond one rate-limit unit. */
   readonly cost?: Cost;
+  /** The array of the body whose items are answered one by one: what is wrong with one stops no other. */
+  readonly itemsField?: string;
   /** By status. A schema of `z.void()` stands for an empty body. */
   readonly responses: R;
   /** Codes beyond those every route can give (401, 403, 404, 422, 429, 5xx). */

@@ -134,6 +134,17 @@ describe('what is not one well-formed request for one host is refused in the one
   test.each<[string, string, number, string]>([
     ['no Host', rawRequest('GET /v1/miners', []), 400, 'BAD_REQUEST'],
     ['two Hosts', rawRequest('GET /v1/miners', [HOST, 'Host: evil']), 400, 'BAD_REQUEST'],
+    [
+      'two Idempotency-Keys',
+      rawRequest('POST /v1/client/jobs', [
+        HOST,
+        'Idempotency-Key: a',
+        'idempotency-key: b',
+        'Content-Length: 0',
+      ]),
+      400,
+      'BAD_REQUEST',
+    ],
     ['absolute form', rawRequest('GET http://evil/v1/miners', [HOST]), 400, 'BAD_REQUEST'],
     ['asterisk form', rawRequest('OPTIONS *', [HOST]), 400, 'BAD_REQUEST'],
     ['dots', rawRequest('GET /v1/../internal/dead-letters', [HOST]), 400, 'BAD_REQUEST'],

@@ -1,5 +1,10 @@
 import type { Migrations } from '@aitbc/chassis';
 import { jobs } from './0001-jobs.ts';
+import { salt } from './0002-salt.ts';
 import { termsOfALease } from './0004-terms-of-a-lease.ts';
 
-export const migrations: Migrations = { '0001-jobs': jobs, '0004-terms-of-a-lease': termsOfALease };
+export const migrations: Migrations = {
+  '0001-jobs': jobs,
+  '0002-salt': salt,
+  '0004-terms-of-a-lease': termsOfALease,
+};

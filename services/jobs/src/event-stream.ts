@@ -16,17 +16,22 @@ export const createEventStreams = (work: Work) => {
   const ends = new Set<() => void>();
   let isStopping = false;
 
-  const stream = async (context: Context<typeof jobsRoutes.events>): Promise<null> => {
+  const stream = async (
+    context: Context<typeof jobsRoutes.events>,
+  ): Promise<null | { status: 204; body: undefined }> => {
     const { store } = work;
     const { response } = context;
     const job = findOwnJob(store.read, context.params.job_id, context.caller.account_id);
     if (job === undefined) throw notFound('job');
+    const given = /^\d{1,9}$/.test(context.lastEventId ?? '') ? Number(context.lastEventId) : 0;
+    if (isTerminal(job.status) && given === job.events) return { status: 204, body: undefined };
     if (isStopping || ends.size >= STREAMS_MAX) {
       throw new Problem('OVERLOADED', 'Too many event streams are open; ask for the status instead.', {
         retryAfterSeconds: 5,
       });
     }
-    let lastId = /^\d{1,9}$/.test(context.lastEventId ?? '') ? Number(context.lastEventId) : 0;
+    // One that is not here yet is none of ours.
+    let lastId = given <= job.events ? given : 0;
 
     response.status(200).set({
       'content-type': 'text/event-stream; charset=utf-8',

@@ -545,8 +545,12 @@ describe('events', () => {
     expect(events[3]?.data).toMatchObject({ message: 'no memory', status: 'pending', attempt: 1 });
     const resumed = await read(job.id, client.caller, '4');
     expect(parse(await resumed.text()).map((event) => event.id)).toEqual([5, 6]);
+    // 204 tells a browser not to come back.
     const over = await read(job.id, client.caller, '6');
-    expect(await over.text()).toBe('');
+    expect([over.status, await over.text()]).toEqual([204, '']);
+    // What is no id of this job's events begins from the start.
+    for (const id of ['7', '-1', '1e1', 'x'])
+      expect(parse(await (await read(job.id, client.caller, id)).text())).toHaveLength(6);
   });
 });
 

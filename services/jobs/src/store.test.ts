@@ -38,6 +38,7 @@ const addJob = (changes: Partial<Parameters<typeof jobs.insertJob>[1]> = {}): Pr
         is_funded: 1,
         constraints: '{}',
         labels: '[]',
+        salt: null,
         parameters_sha256: 'x',
         timeout_ms: 1_000,
         ttl_ms: 1_000,

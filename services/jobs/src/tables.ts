@@ -25,6 +25,9 @@ export interface JobRow {
   is_funded: 0 | 1;
   constraints: string;
   labels: string;
+  /** What hides short parameters and results behind their public hashes; null for jobs older than it. */
+  salt: string | null;
+  /** Salted. */
   parameters_sha256: string;
   timeout_ms: number;
   ttl_ms: number;

@@ -21,6 +21,7 @@ export const toJob = (job: JobRow, parameters: Record<string, unknown>, result: 
   client_id: job.client_id,
   job_type: job.job_type,
   parameters,
+  salt: job.salt,
   status: job.status,
   constraints: JSON.parse(job.constraints) as Constraints,
   priority: job.priority,
@@ -75,7 +76,7 @@ export const toEvent = (job: JobRow, event: EventRow): z.output<typeof JobEvent>
 });
 
 export const toReceipt = (
-  job: Pick<JobRow, 'id' | 'miner_id'>,
+  job: Pick<JobRow, 'id' | 'miner_id' | 'salt'>,
   receipt: Omit<ReceiptRow, 'result' | 'job_seq'>,
   result: unknown,
 ): z.output<typeof Receipt> => ({
@@ -83,6 +84,7 @@ export const toReceipt = (
   job_id: job.id,
   miner_id: job.miner_id as string,
   result,
+  salt: job.salt,
   proof: receipt.proof,
   created_at: toTimestamp(receipt.created_at_ms),
 });

@@ -1,8 +1,7 @@
-import { jobsRoutes, newId } from '@aitbc/contracts';
+import { canonicalJson, jobsRoutes, newId, saltedSha256 } from '@aitbc/contracts';
 import { eventually, someone } from '@aitbc/testing';
 import { compactVerify, createLocalJWKSet } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { canonicalJson, sha256 } from './canonical-json.ts';
 import { onlyFor, type Stack, startStack, workFor } from './stack.fixture.ts';
 
 let stack: Stack;
@@ -155,7 +154,7 @@ describe('a result', () => {
     const reply = await miner.report({ ...held, status: 'completed', result, metrics: { tokens: 12 } });
     if (!reply.ok || !('receipt' in reply.body) || reply.body.receipt === null) throw new Error('refused');
     const { receipt } = reply.body;
-    expect(receipt).toMatchObject({ job_id: job.id, miner_id: miner.id, result });
+    expect(receipt).toMatchObject({ job_id: job.id, miner_id: miner.id, result, salt: job.salt });
     expect(await client.get(job.id)).toMatchObject({ status: 'completed', result, progress: 1, error: null });
 
     const jwks = await miner.http.call(jobsRoutes.jwks, {});
@@ -169,8 +168,8 @@ describe('a result', () => {
       client_id: client.caller.account_id,
       miner_id: miner.id,
       job_type: 'llm_inference',
-      parameters_sha256: sha256(canonicalJson(job.parameters)),
-      result_sha256: sha256(canonicalJson(result)),
+      parameters_sha256: saltedSha256(job.salt, canonicalJson(job.parameters)),
+      result_sha256: saltedSha256(job.salt, canonicalJson(result)),
       price: 0,
       currency: 'AITBC',
       started_at: now.started_at,

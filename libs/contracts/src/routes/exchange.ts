@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { Id, Timestamp } from '../ids.ts';
 import { Amount, AmountOut } from '../money.ts';
 import { Page, PageQuery } from '../page.ts';
+import { WholeNumber } from '../query.ts';
 import { defineRoute } from '../route.ts';
 import { WAIT_SECONDS_MAX } from './jobs.ts';
 
@@ -196,7 +197,7 @@ export const exchangeRoutes = {
     description: `\`wait_seconds\` holds the answer until something changes. ${HOW_IT_IS_CREDITED}`,
     params: z.strictObject({ payment_id: Id }),
     query: z.strictObject({
-      wait_seconds: z.coerce.number().int().min(0).max(WAIT_SECONDS_MAX).default(0),
+      wait_seconds: WholeNumber(0, WAIT_SECONDS_MAX).default(0),
     }),
     responses: { 200: ExchangePaymentStatus },
   }),

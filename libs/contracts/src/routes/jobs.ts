@@ -5,7 +5,9 @@ import { Json } from '../json.ts';
 import { Amount, AmountOut, Price } from '../money.ts';
 import { Page, PageQuery } from '../page.ts';
 import { ProblemBody } from '../problem.ts';
+import { WholeNumber } from '../query.ts';
 import { BATCH_BODY_LIMIT_BYTES, defineRoute } from '../route.ts';
+import { Text } from '../text.ts';
 
 export const JobStatus = z.enum(['pending', 'running', 'completed', 'failed', 'cancelled', 'expired']);
 export type JobStatus = z.infer<typeof JobStatus>;
@@ -14,7 +16,8 @@ export const PaymentStatus = z.enum(['pending', 'escrowed', 'released', 'refunde
 
 export const WaitingReason = z.enum(['awaiting_funds', 'no_capable_miner', 'all_busy', 'retrying']);
 
-const ShortText = z.string().min(1).max(100);
+const ShortText = Text(1, 100);
+const Label = Text(1, 64);
 
 export const Constraints = z
   .strictObject({
@@ -51,12 +54,22 @@ export const JobSubmission = z
       .max(10)
       .optional()
       .meta({ description: 'Without it, the governed default_max_attempts (3 at the start)' }),
-    labels: z.array(z.string().min(1).max(64)).max(10).default([]),
+    labels: z.array(Label).max(10).default([]),
   })
   .meta({ id: 'JobSubmission' });
 export type JobSubmission = z.output<typeof JobSubmission>;
 
 export const JobError = z.strictObject({ code: z.string(), message: z.string() });
+
+const Salt = z.string().nullable().meta({
+  description:
+    '32 random bytes, base64url. Known to the client and the miner alone: with it, `sha256(salt bytes ‖ canonical JSON (RFC 8785) of parameters or result as shown here)` is the hash in the receipt. Null for jobs older than salts, hashed without',
+  example: 'n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg',
+});
+const SaltedHash = (what: string) =>
+  z.string().meta({
+    description: `SHA-256, lower-case hex, over the bytes of the job’s salt and then ${what} as canonical JSON (RFC 8785, UTF-8)`,
+  });
 
 export const Job = z
   .strictObject({
@@ -64,6 +77,7 @@ export const Job = z
     client_id: Id,
     job_type: JobTypeName,
     parameters: z.record(z.string(), z.unknown()),
+    salt: Salt,
     status: JobStatus,
     constraints: Constraints,
     priority: z.number().int(),
@@ -144,8 +158,8 @@ export const ReceiptClaims = z
     client_id: Id,
     miner_id: Id,
     job_type: z.string(),
-    parameters_sha256: z.string(),
-    result_sha256: z.string(),
+    parameters_sha256: SaltedHash('the parameters'),
+    result_sha256: SaltedHash('the result'),
     price: AmountOut,
     currency: z.string(),
     started_at: Timestamp,
@@ -160,6 +174,7 @@ export const Receipt = z
     job_id: Id,
     miner_id: Id,
     result: z.unknown(),
+    salt: Salt,
     proof: z
       .string()
       .meta({ description: 'Compact JWS (EdDSA, Ed25519), checked offline with /.well-known/jwks.json' }),
@@ -176,8 +191,8 @@ export const PublicReceipt = z
     client_id: Id,
     miner_id: Id,
     job_type: z.string(),
-    parameters_sha256: z.string(),
-    result_sha256: z.string(),
+    parameters_sha256: SaltedHash('the parameters'),
+    result_sha256: SaltedHash('the result'),
     price: AmountOut,
     currency: z.string(),
     started_at: Timestamp,
@@ -193,7 +208,7 @@ const base = { service: 'jobs', tag, who, rate: 'client' } as const;
 
 /** Longest a long-poll may hold: below the 30 s idle time-outs usual in proxies. */
 export const WAIT_SECONDS_MAX = 25;
-const WaitSeconds = z.coerce.number().int().min(0).max(WAIT_SECONDS_MAX).default(0);
+const WaitSeconds = WholeNumber(0, WAIT_SECONDS_MAX).default(0);
 
 /** A lease names job, attempt and miner; only the holder of the current one may report. */
 const Lease = z.string().min(1).max(300).meta({ description: 'Opaque, from GET /v1/miner/jobs' });
@@ -248,6 +263,7 @@ export const jobsRoutes = {
     body: z.strictObject({
       jobs: z.array(z.unknown()).min(1).max(SUBMIT_COST.itemsMax).meta({ description: 'JobSubmission each' }),
     }),
+    itemsField: 'jobs',
     bodyLimitBytes: BATCH_BODY_LIMIT_BYTES,
     cost: SUBMIT_COST,
     responses: {
@@ -273,7 +289,7 @@ export const jobsRoutes = {
       status: JobStatus.optional(),
       job_type: JobTypeName.optional(),
       created_after: Timestamp.optional(),
-      label: z.string().min(1).max(64).optional(),
+      label: Label.optional(),
     }),
     responses: { 200: Page(Job) },
   }),
@@ -303,9 +319,10 @@ export const jobsRoutes = {
     method: 'GET',
     path: '/v1/client/jobs/:job_id/events',
     summary: 'Server-sent events of a job',
-    description: '`Last-Event-ID` resumes. The stream ends after the terminal event.',
+    description:
+      '`Last-Event-ID` resumes. The stream ends after the terminal event; whoever has that one gets 204, which tells a browser not to come back.',
     params: JobParams,
-    responses: { 200: JobEvent },
+    responses: { 200: JobEvent, 204: z.void() },
     stream: true,
   }),
   cancel: defineRoute({
@@ -395,7 +412,7 @@ export const jobsRoutes = {
     description: 'An empty list when the wait ends without work.',
     query: z.strictObject({
       wait_seconds: WaitSeconds,
-      max_jobs: z.coerce.number().int().min(1).max(32).default(1),
+      max_jobs: WholeNumber(1, 32).default(1),
       miner_id: Id.optional().meta({ description: 'Needed when the account has several miners' }),
     }),
     responses: {
@@ -454,6 +471,7 @@ export const jobsRoutes = {
           .meta({ description: 'JobResult each' }),
       }),
     ]),
+    itemsField: 'results',
     bodyLimitBytes: BATCH_BODY_LIMIT_BYTES,
     cost: RESULT_COST,
     responses: {

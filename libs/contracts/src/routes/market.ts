@@ -2,7 +2,9 @@ import { z } from 'zod';
 import { Id, Timestamp } from '../ids.ts';
 import { Amount, AmountOut, Price } from '../money.ts';
 import { Page, PageQuery } from '../page.ts';
+import { DecimalNumber } from '../query.ts';
 import { defineRoute } from '../route.ts';
+import { Text } from '../text.ts';
 
 /** A model is part of a path: no slash, no leading or trailing blank. */
 const GpuModel = z
@@ -203,7 +205,7 @@ const asAnyone = { ...base, who: ['public'], rate: 'public' } as const;
 
 /** A minute: what the meter counts. The tolerance lets 1/60 in any rounding through. */
 const isAtLeastOneMinute = (hours: number): boolean => hours * 60 > 0.999;
-const QueryPrice = z.coerce.number().pipe(Price);
+const QueryPrice = DecimalNumber(Price);
 
 export const marketRoutes = {
   register: defineRoute({
@@ -231,7 +233,7 @@ export const marketRoutes = {
       region: z.string().min(1).max(100).optional(),
       price_min: QueryPrice.optional(),
       price_max: QueryPrice.optional(),
-      memory_min: z.coerce.number().pipe(z.number().gte(0).max(10_000)).optional(),
+      memory_min: DecimalNumber(z.number().gte(0).max(10_000)).optional(),
       sort: z.enum(['price', 'rating', 'memory']).optional(),
     }),
     responses: { 200: Page(GpuOffer) },
@@ -343,7 +345,7 @@ export const marketRoutes = {
     params: GpuParams,
     body: z.strictObject({
       rating: z.number().int().min(1).max(5),
-      comment: z.string().min(1).max(1_000).optional(),
+      comment: Text(1, 1_000).optional(),
       order_id: Id.optional().meta({ description: 'Which booking; the latest without a review when absent' }),
     }),
     responses: { 201: Review },

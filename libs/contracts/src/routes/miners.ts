@@ -3,8 +3,9 @@ import { Id, Timestamp } from '../ids.ts';
 import { AmountOut, Price } from '../money.ts';
 import { Page, PageQuery } from '../page.ts';
 import { defineRoute } from '../route.ts';
+import { Text } from '../text.ts';
 
-const ShortText = z.string().min(1).max(100);
+const ShortText = Text(1, 100);
 
 export const Gpu = z.strictObject({
   model: ShortText,
@@ -14,11 +15,7 @@ export const Gpu = z.strictObject({
 
 export const MinerRegistration = z
   .strictObject({
-    address: z
-      .string()
-      .min(1)
-      .max(200)
-      .meta({ description: 'Where the miner is known on the ledger; shown to anyone' }),
+    address: Text(1, 200).meta({ description: 'Where the miner is known on the ledger; shown to anyone' }),
     endpoint: z
       .url({ protocol: /^https?$/ })
       .max(500)
@@ -26,15 +23,15 @@ export const MinerRegistration = z
       .meta({ description: 'For your own use; the coordinator never calls it' }),
     /** Names, not the registry's: an agent newer than the coordinator may offer types it does not know yet. */
     capabilities: z.array(z.string().min(1).max(64)).min(1).max(64),
-    gpus: z.array(Gpu).max(64),
+    gpus: z.array(Gpu).max(64).default([]),
     cuda_version: z
       .string()
       .regex(/^\d{1,3}(\.\d{1,3})?$/, 'must look like 12.4')
       .nullish(),
-    models: z.array(z.string().min(1).max(200)).max(500),
+    models: z.array(Text(1, 200)).max(500).default([]),
     region: ShortText.nullish(),
     price_per_job: Price.optional(),
-    concurrency: z.number().int().min(1).max(64),
+    concurrency: z.number().int().min(1).max(64).default(1),
     name: ShortText.optional(),
   })
   .meta({ id: 'MinerRegistration' });

@@ -3,19 +3,23 @@ import { Id, Timestamp } from '../ids.ts';
 import { ADDRESS_PATTERN } from '../ledger.ts';
 import { Amount, AmountOut, CURRENCY } from '../money.ts';
 import { Page, PageQuery } from '../page.ts';
+import { WholeNumber } from '../query.ts';
 import { defineRoute } from '../route.ts';
+import { Text } from '../text.ts';
 import { exchangeRoutes } from './exchange.ts';
 import { PaymentStatus } from './jobs.ts';
 
 const Currency = z.literal(CURRENCY);
-const Reason = z.string().trim().min(1).max(500);
-const Hash = z
+const Reason = Text(1, 500);
+export const Hash = z
   .string()
-  .regex(/^[0-9a-f]{64}$/, 'must be 64 hex digits')
-  .meta({ description: 'SHA-256, hex' });
-const Address = z
+  .regex(/^[0-9a-fA-F]{64}$/, 'must be 64 hex digits')
+  .toLowerCase()
+  .meta({ description: 'SHA-256, hex; taken in any case, given in lower case' });
+export const Address = z
   .string()
   .regex(ADDRESS_PATTERN, 'must be a ledger address')
+  .toLowerCase()
   .meta({ description: 'A place on the ledger', example: 'ait1mfrggzdfmztwq2lknnwg23tpobyxe43uo' });
 
 export const AccountKind = z.enum(['user', 'escrow', 'mint', 'platform', 'treasury']);
@@ -146,7 +150,7 @@ export const Block = z
   .meta({ id: 'Block' });
 export type Block = z.infer<typeof Block>;
 
-const Height = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+const Height = WholeNumber(0, Number.MAX_SAFE_INTEGER);
 const ProofPath = z.strictObject({
   index: z.number().int().meta({ description: 'Place in the block, from 0' }),
   path: z.array(Hash).meta({ description: 'RFC 6962 audit path, from the leaf up' }),

@@ -23,7 +23,7 @@ import {
   type Taken,
 } from '../rate-limits.ts';
 import { readAddress } from './address.ts';
-import { hasOneHost, readRequestId, replaceHeaders } from './headers.ts';
+import { hasOneHost, hasOneIdempotencyKey, readRequestId, replaceHeaders } from './headers.ts';
 import { type Origin, readOrigin } from './origin.ts';
 import type { createRouting } from './routing.ts';
 import { askForBody } from './server.ts';
@@ -233,6 +233,8 @@ export const createFront = (options: FrontDependencies): RequestHandler => {
       throw new Problem('EXPECTATION_FAILED', 'Nothing but 100-continue can be expected.');
     }
     if (!hasOneHost(request)) throw new Problem('BAD_REQUEST', 'Exactly one Host header is needed.');
+    if (!hasOneIdempotencyKey(request))
+      throw new Problem('BAD_REQUEST', 'Send one Idempotency-Key, not several.');
     const { path, query } = readAddress(request.url);
     if (request.method === 'TRACE') {
       response.setHeader('allow', ALL_METHODS);

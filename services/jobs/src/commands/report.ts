@@ -1,6 +1,7 @@
 import type { Trx } from '@aitbc/chassis';
 import {
   CURRENCY,
+  canonicalJson,
   fromMinor,
   type JobResult,
   type JobStatus,
@@ -9,10 +10,12 @@ import {
   Problem,
   type ProblemCode,
   type Receipt,
+  saltedSha256,
+  sha256,
   toTimestamp,
 } from '@aitbc/contracts';
 import type { z } from 'zod';
-import { canonicalJson, sha256 } from '../canonical-json.ts';
+
 import { judgeReport } from '../domain.ts';
 import type { Lease } from '../lease.ts';
 import { addEvent, findJob, type Report, setProgress } from '../store/jobs.ts';
@@ -122,9 +125,10 @@ const complete = (trx: Trx, work: Work, job: JobRow, prepared: PreparedReport): 
   });
   if (ended === undefined) throw refuse('STALE_LEASE');
   const id = newId();
-  const proof = work.keyring.sign(claimsFor(ended, id, prepared.sha256, nowMs));
+  const resultText = prepared.resultText as string;
+  const proof = work.keyring.sign(claimsFor(ended, id, saltedSha256(job.salt, resultText), nowMs));
   const receipt = { id, proof, created_at_ms: nowMs };
-  insertReceipt(trx, { ...receipt, job_seq: job.seq, result: prepared.resultText as string });
+  insertReceipt(trx, { ...receipt, job_seq: job.seq, result: resultText });
   return { status: 'completed', receipt: toReceipt(ended, receipt, prepared.report.result) };
 };
 

@@ -1,17 +1,20 @@
 import { sendAs, type Trx } from '@aitbc/chassis';
 import {
   type Caller,
+  canonicalJson,
   isJobType,
   JOB_TYPES,
   type Job,
   type JobSubmission,
   type JobType,
   newId,
+  newSalt,
   Problem,
+  saltedSha256,
   toMinor,
   validationProblem,
 } from '@aitbc/contracts';
-import { canonicalJson, sha256 } from '../canonical-json.ts';
+
 import { type Requirement, requirementOf } from '../dispatcher/match.ts';
 import { insertJob } from '../store/jobs.ts';
 import { toJob } from '../views.ts';
@@ -26,6 +29,7 @@ export interface Prepared {
   readonly jobType: JobType;
   readonly parameters: Record<string, unknown>;
   readonly parametersText: string;
+  readonly salt: string;
   readonly parametersSha256: string;
   readonly paymentAmountMinor: number | null;
   readonly requirement: Requirement;
@@ -43,6 +47,7 @@ export const prepare = (work: Work, submission: JobSubmission): Prepared => {
   if (!parsed.success) throw validationProblem(parsed.error, 'parameters');
   const parameters = parsed.data as Record<string, unknown>;
   const parametersText = canonicalJson(parameters);
+  const salt = newSalt();
   const paymentAmountMinor =
     submission.payment_amount === undefined ? null : toMinor(submission.payment_amount);
   return {
@@ -50,7 +55,8 @@ export const prepare = (work: Work, submission: JobSubmission): Prepared => {
     jobType,
     parameters,
     parametersText,
-    parametersSha256: sha256(parametersText),
+    salt,
+    parametersSha256: saltedSha256(salt, parametersText),
     paymentAmountMinor,
     requirement: requirementOf({
       job_type: jobType,
@@ -90,6 +96,7 @@ export const submit = (trx: Trx, work: Work, caller: Caller, prepared: Prepared)
       is_funded: paymentAmountMinor === null ? 1 : 0,
       constraints: JSON.stringify(submission.constraints ?? {}),
       labels: JSON.stringify(submission.labels),
+      salt: prepared.salt,
       parameters_sha256: prepared.parametersSha256,
       timeout_ms: submission.timeout_seconds * 1_000,
       ttl_ms: submission.ttl_seconds * 1_000,

@@ -1,5 +1,6 @@
 import type { Handlers } from '@aitbc/chassis';
 import {
+  issuesProblem,
   type Job,
   JobSubmission,
   type jobsRoutes,
@@ -99,9 +100,11 @@ export const clientHandlers = (
       const { jobs } = context.body;
       // The gateway held what the size allows, and keeps this much of it.
       context.response.setHeader('x-rate-cost', String(unitsOf(SUBMIT_COST, jobs.length)));
-      const prepared = jobs.map((job): Prepared | BatchItem => {
+      const prepared = jobs.map((job, index): Prepared | BatchItem => {
         const parsed = JobSubmission.safeParse(job);
+        const issues = context.itemIssues.get(index);
         try {
+          if (issues !== undefined) throw issuesProblem(issues);
           if (!parsed.success) throw validationProblem(parsed.error);
           return prepare(work, parsed.data);
         } catch (error) {

@@ -1,6 +1,7 @@
 import type { Handlers } from '@aitbc/chassis';
 import {
   invalidField,
+  issuesProblem,
   JobResult,
   type jobsRoutes,
   Problem,
@@ -133,7 +134,9 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
         return context.write((trx) => ({ status: 200, body: acceptReport(trx, work, prepared) }));
       }
       context.response.setHeader('x-rate-cost', String(unitsOf(RESULT_COST, body.results.length)));
-      const prepared = body.results.map((result): PreparedReport | BatchItem => {
+      const prepared = body.results.map((result, index): PreparedReport | BatchItem => {
+        const issues = context.itemIssues.get(index);
+        if (issues !== undefined) return { job_id: idOf(result), ...problemItem(issuesProblem(issues)) };
         const parsed = JobResult.safeParse(result);
         if (!parsed.success) return { job_id: idOf(result), ...problemItem(validationProblem(parsed.error)) };
         try {

@@ -40,6 +40,7 @@ const insert = hot((p: Params<NewJob>) =>
       is_funded: p('is_funded'),
       constraints: p('constraints'),
       labels: p('labels'),
+      salt: p('salt'),
       parameters_sha256: p('parameters_sha256'),
       timeout_ms: p('timeout_ms'),
       ttl_ms: p('ttl_ms'),
