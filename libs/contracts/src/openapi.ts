@@ -211,8 +211,12 @@ const operations = (shared: Shared) => ({
       operationId: 'gateway.metrics',
       tags: ['Operations'],
       summary: 'Prometheus metrics of the whole coordinator',
-      security: [],
-      responses: { 200: text('Metrics', 'text/plain'), ...errorAnswers(['BAD_REQUEST'], shared) },
+      description: 'In production for admin keys, and for whoever shows the METRICS_TOKEN as a bearer token.',
+      security: [{}, { apiKey: [] }],
+      responses: {
+        200: text('Metrics', 'text/plain'),
+        ...errorAnswers(['BAD_REQUEST', 'UNAUTHENTICATED', 'FORBIDDEN', 'RATE_LIMITED'], shared),
+      },
     },
   },
 });
