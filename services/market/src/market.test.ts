@@ -237,6 +237,21 @@ describe('a booking', () => {
     expect((await getGpu(gpu.id)).owner_interruptions).toBe(0);
   });
 
+  it('given up by the booker before it begins costs nothing', async () => {
+    const gpu = await scene.offer(owner);
+    const client = await scene.client(100);
+    const tomorrow = new Date(Date.now() + 86_400_000).toISOString();
+    const order = await booked(client, gpu.id, { duration_hours: 10, start_time: tomorrow });
+    expect((await release(client, gpu.id)).body).toMatchObject({
+      reason: 'RELEASED_BY_BOOKER',
+      used_minutes: 0,
+      paid: 0,
+      refunded: 6,
+    });
+    await settled(client, order.id);
+    expect(scene.payments.balance(client)).toBe(100);
+  });
+
   it('released by the owner pays whole minutes only and marks the owner', async () => {
     const landlord = someone(['miner']);
     const gpu = await scene.offer(landlord);

@@ -310,7 +310,7 @@ export const marketRoutes = {
     path: '/v1/marketplace/gpu/:gpu_id/release',
     summary: 'End a booking now',
     description:
-      'By its booker: each started minute is paid, at least one, and the rest comes back. By the GPU’s owner: only whole minutes are paid, and the break is counted in `owner_interruptions`. Before the money is held the order is cancelled.',
+      'By its booker: each started minute is paid, at least one, and the rest comes back; before its window begins nothing is paid. By the GPU’s owner: only whole minutes are paid, and the break is counted in `owner_interruptions`. Before the money is held the order is cancelled.',
     idempotent: true,
     params: GpuParams,
     query: z.strictObject({

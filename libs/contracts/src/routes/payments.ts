@@ -39,7 +39,7 @@ export const Payment = z
     amount: AmountOut,
     fee: AmountOut.meta({
       description:
-        'What the platform takes when the whole is released, at the rate of the day of the payment; what it took, once resolved',
+        'What the platform takes when the whole is released, at the rate of the day of the payment, rounded down to 0.00000001 (the payee gets the rest, so of the smallest amount all); what it took, once resolved',
     }),
     refunded_amount: AmountOut.meta({ description: 'What went back to the payer' }),
     currency: Currency,

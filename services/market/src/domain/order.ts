@@ -104,7 +104,7 @@ export interface Agreed {
 /**
  * The minutes to pay when an order ends for `reason`.
  * - its time is up: all of them, however late the timer was;
- * - the booker gives it back: each started one, at least one;
+ * - the booker gives it back: each started one, at least one; before its window began nothing was used, nothing is paid;
  * - the owner takes it back, or its miner went away at `stoppedAtMs`: whole ones only, so that nothing unused is paid.
  */
 export const minutesToPay = (agreed: Agreed, reason: OrderReason, stoppedAtMs: number): number => {
@@ -113,7 +113,7 @@ export const minutesToPay = (agreed: Agreed, reason: OrderReason, stoppedAtMs: n
   // 43,200 minutes × 30 days in ms stays below 2^53, so both roundings are exact.
   const used = (elapsedMs * minutes) / (end_at_ms - start_at_ms);
   if (reason === 'COMPLETED') return minutes;
-  if (reason === 'RELEASED_BY_BOOKER') return Math.max(1, Math.ceil(used));
+  if (reason === 'RELEASED_BY_BOOKER') return stoppedAtMs < start_at_ms ? 0 : Math.max(1, Math.ceil(used));
   return Math.floor(used);
 };
 
