@@ -25,7 +25,7 @@ export const TransferKind = z
   .enum(['credit', 'exchange', 'hold', 'release', 'fee', 'refund', 'treasury_share', 'allocation'])
   .meta({
     description:
-      'credit and exchange come from the mint; hold goes into escrow; release, fee and refund come out of it; treasury_share is half of the fees of a block; allocation is what token holders decided',
+      'credit and exchange come from the mint (exchange goes back to it for bitcoin that left the chain); hold goes into escrow; release, fee and refund come out of it; treasury_share is half of the fees of a block; allocation is what token holders decided',
   });
 export type TransferKind = z.infer<typeof TransferKind>;
 
@@ -111,9 +111,15 @@ export const Balance = z
   .strictObject({
     user_id: Id,
     address: Address,
-    balance: AmountOut.meta({ description: 'available + held' }),
-    available: AmountOut,
+    balance: AmountOut.meta({
+      description: 'What it can spend, what it owes as far as it has it, and what is held',
+    }),
+    available: AmountOut.meta({ description: 'What it can spend: without what it owes' }),
     held: AmountOut.meta({ description: 'In escrow for payments not yet resolved' }),
+    debt: AmountOut.meta({
+      description:
+        'Owed because bitcoin left the chain after it was credited. So much of the balance cannot be spent; once the balance covers it, it is taken, and it ends by itself when the bitcoin stands in the chain again',
+    }),
     currency: Currency,
     updated_at: Timestamp,
   })

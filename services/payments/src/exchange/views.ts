@@ -1,15 +1,18 @@
 import type { Reader } from '@aitbc/chassis';
 import {
+  type BitcoinDebt,
   type ExchangePayment,
   type ExchangePaymentStatus,
   fromMinor,
   fromMinorOrNull,
   fromSats,
   toTimestamp,
+  toTimestampOrNull,
 } from '@aitbc/contracts';
 import { factOf, termsOf } from './commands/refresh.ts';
 import { assess, isLate } from './domain/invoice.ts';
 import { readCursor } from './store/blocks.ts';
+import { type Debt, owedFor } from './store/debts.ts';
 import { familyOf, type Invoice } from './store/invoices.ts';
 import { outputsOf } from './store/outputs.ts';
 import { paymentUri } from './uri.ts';
@@ -53,7 +56,7 @@ export const toExchangeStatus = (reader: Reader, invoice: Invoice): ExchangePaym
     credited_as: invoice.status,
     is_expired: invoice.is_expired === 1,
     outputs: facts,
-    shortfall_sats: 0,
+    elsewhere_sats: 0,
     rate_now_minor: invoice.rate_minor,
   });
   const missing = isCredited ? 0 : Math.max(0, invoice.amount_sats - received_sats);
@@ -77,9 +80,25 @@ export const toExchangeStatus = (reader: Reader, invoice: Invoice): ExchangePaym
       first_seen_at: toTimestamp(output.first_seen_ms),
     })),
     credited: creditOf(invoice),
+    debt: fromMinor(owedFor(reader, invoice.id)),
     reverted: outputs.some((output) => output.is_credited === 1 && output.state !== 'confirmed'),
     follows: others[place - 1] ?? null,
     followed_by: others[place + 1] ?? null,
     updated_at: toTimestamp(invoice.updated_at_ms),
   };
 };
+
+export const toDebt = (debt: Debt): BitcoinDebt => ({
+  id: debt.id,
+  account_id: debt.account_id as string,
+  payment_id: debt.invoice_id,
+  txid: debt.txid,
+  vout: debt.vout,
+  btc_amount: fromSats(debt.value_sats),
+  amount: fromMinor(debt.amount_minor),
+  status: debt.status,
+  balance: fromMinor(debt.balance_minor),
+  transaction_hash: debt.transfer_hash,
+  opened_at: toTimestamp(debt.opened_at_ms),
+  closed_at: toTimestampOrNull(debt.closed_at_ms),
+});

@@ -1,6 +1,7 @@
 import { failpoint, type Trx } from '@aitbc/chassis';
 import type { ExchangeDeps } from '../deps.ts';
 import { readCursor } from '../store/blocks.ts';
+import { createExposure } from '../store/exposure.ts';
 import { findInvoice, updateInvoice } from '../store/invoices.ts';
 import { LOOK } from './observe.ts';
 import { refresh } from './refresh.ts';
@@ -11,7 +12,12 @@ export const expire = (trx: Trx, deps: ExchangeDeps, invoiceId: string): void =>
   const invoice = findInvoice(trx, invoiceId);
   if (invoice === undefined || invoice.is_expired === 1 || invoice.expires_at_ms > nowMs) return;
   updateInvoice(trx, invoiceId, { is_expired: 1 }, nowMs);
-  refresh(trx, deps, invoiceId, { tipHeight: readCursor(trx)?.height ?? 0, mayCredit: false });
+  const tipHeight = readCursor(trx)?.height ?? 0;
+  refresh(trx, deps, invoiceId, {
+    tipHeight,
+    mayCredit: false,
+    exposure: createExposure(trx, tipHeight, nowMs),
+  });
   // A part that came may be due now: a look decides.
   trx.notify(LOOK);
   failpoint('exchange:expired');
