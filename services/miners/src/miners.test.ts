@@ -92,7 +92,7 @@ test('register, beat, be found: the main flow', async () => {
     status: 'active',
     price_per_job: 1.5,
     inflight: 0,
-    reputation: 0.8,
+    reputation: 0.5,
   });
 
   const reply = await beat({ miner_id: body.id });

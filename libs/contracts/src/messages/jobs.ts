@@ -112,6 +112,8 @@ export const jobsMessages = {
       miner_id: Id,
       attempt: z.number().int().min(1),
       outcome: z.enum(['completed', 'failed', 'timed_out', 'lost', 'cancelled', 'expired']),
+      /** Whose job it was. Left out by the release before this one. */
+      client_account_id: Id.optional(),
     }),
   }),
   /** A job reached a terminal state; said once a job. Payments releases or refunds by it. */

@@ -357,10 +357,10 @@ export const paymentsRoutes = {
       address: Address.optional(),
       block: Height.optional().meta({ description: 'Only those of this block' }),
       from_block: Height.optional().meta({ description: 'Only those of this block and the blocks above' }),
-      proofs: z
-        .enum(['true', 'false'])
-        .default('false')
-        .meta({ description: 'With the inclusion proof of each' }),
+      proofs: z.enum(['true', 'false']).default('false').meta({
+        description:
+          'With the inclusion proof of each. A page ends early where it would take the trees of more than two of the largest blocks; `next_cursor` goes on',
+      }),
     }),
     responses: { 200: Page(Transaction) },
   }),
