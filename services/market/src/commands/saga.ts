@@ -5,6 +5,7 @@ import { findGpu, markInterruption, updateGpu } from '../store/gpu.ts';
 import { changeOrder, dropReservation, findOrder, shrinkReservation } from '../store/order.ts';
 import type { Clock } from '../store/stats.ts';
 import type { Order } from '../tables.ts';
+import { countReview } from './review.ts';
 
 const send = sendAs<'market'>();
 
@@ -178,6 +179,7 @@ export const settled = (trx: Trx, message: Payload<'payments.booking_settled'>, 
   if (message.paid_minor !== pay || message.refunded_minor !== order.amount_minor - pay)
     throw new Error(`order ${order.id} was settled with other amounts`);
   changeOrder(trx, order, { status: outcome, settled_at_ms: clock.now, nudge_at_ms: null }, clock.now);
+  countReview(trx, order.id, message.paid_minor, clock);
   aroundCommit(trx, 'settled');
 };
 

@@ -1,7 +1,6 @@
 import { failpoint, type Trx } from '@aitbc/chassis';
 import type { ExchangeDeps } from '../deps.ts';
 import { readCursor } from '../store/blocks.ts';
-import { createExposure } from '../store/exposure.ts';
 import { findInvoice, updateInvoice } from '../store/invoices.ts';
 import { LOOK } from './observe.ts';
 import { refresh } from './refresh.ts';
@@ -12,11 +11,10 @@ export const expire = (trx: Trx, deps: ExchangeDeps, invoiceId: string): void =>
   const invoice = findInvoice(trx, invoiceId);
   if (invoice === undefined || invoice.is_expired === 1 || invoice.expires_at_ms > nowMs) return;
   updateInvoice(trx, invoiceId, { is_expired: 1 }, nowMs);
-  const tipHeight = readCursor(trx)?.height ?? 0;
   refresh(trx, deps, invoiceId, {
-    tipHeight,
+    tipHeight: readCursor(trx)?.height ?? 0,
     mayCredit: false,
-    exposure: createExposure(trx, tipHeight, nowMs),
+    exposure: null,
   });
   // A part that came may be due now: a look decides.
   trx.notify(LOOK);

@@ -28,8 +28,8 @@ export interface Standpoint {
   readonly tipHeight: number;
   /** Only a look that shows the outputs where they are now may lead to a credit. */
   readonly mayCredit: boolean;
-  /** What is at risk already. */
-  readonly exposure: Exposure;
+  /** What is at risk already; null where nothing may be credited, and nobody looks. */
+  readonly exposure: Exposure | null;
 }
 
 export const termsOf = (invoice: Invoice): Terms => invoice;
@@ -49,7 +49,7 @@ const valueAtRisk = (facts: readonly OutputFact[]): number =>
 
 /** What is at risk beside this invoice. Not looked up for one that got nothing: there is nothing to wait for. */
 const elsewhere = (trx: Trx, from: Standpoint, invoice: Invoice, facts: readonly OutputFact[]): number => {
-  if (facts.length === 0) return 0;
+  if (facts.length === 0 || from.exposure === null) return 0;
   const account = findUser(trx, invoice.account_id);
   if (account !== undefined && owedBy(trx, account.id) > 0) return Number.POSITIVE_INFINITY;
   const own = Math.max(0, from.exposure.liveOf(invoice.account_id) - valueAtRisk(facts));
@@ -123,7 +123,9 @@ export const refresh = (trx: Trx, deps: ExchangeDeps, invoiceId: string, from: S
     elsewhere_sats: isCredited ? 0 : elsewhere(trx, from, invoice, facts),
     rate_now_minor: deps.rateMinor,
   });
-  const { due, status, ...figures } = assessment;
+  const { due, status, ...known } = assessment;
+  const figures =
+    from.exposure === null ? { ...known, confirmations_required: invoice.confirmations_required } : known;
 
   if (due !== null && from.mayCredit && (deps.quarantine.get(invoiceId) ?? 0) <= deps.now()) {
     const settled = outputs.filter((_, index) =>
@@ -131,7 +133,7 @@ export const refresh = (trx: Trx, deps: ExchangeDeps, invoiceId: string, from: S
     );
     const refusal = tryCredit(trx, deps, invoice, due, assessment, settled);
     if (refusal === null) {
-      from.exposure.credited(
+      from.exposure?.credited(
         invoice.account_id,
         valueAtRisk(settled.map((each) => factOf(each, from.tipHeight))),
       );
