@@ -607,6 +607,28 @@ describe('reviews', () => {
   });
 });
 
+describe('lists', () => {
+  it('end a page at 256 KB, and go on', async () => {
+    const landlord = someone(['miner']);
+    const capabilities = Array.from({ length: 64 }, (_, index) => `${index}`.padEnd(64, '語'));
+    const ids: string[] = [];
+    for (let index = 0; index < 30; index += 1)
+      ids.push((await scene.offer(landlord, { model: 'Wordy', capabilities })).id);
+    const seen: string[] = [];
+    let cursor: string | undefined;
+    do {
+      const reply = await scene.call(null).call(market.list, {
+        query: { model: 'Wordy', sort: 'price', limit: 500, ...(cursor === undefined ? {} : { cursor }) },
+      });
+      if (!reply.ok) throw new Error(JSON.stringify(reply.body));
+      expect(Buffer.byteLength(JSON.stringify(reply.body))).toBeLessThan(257 * 1_024);
+      seen.push(...reply.body.items.map(({ id }) => id));
+      cursor = reply.body.next_cursor ?? undefined;
+    } while (cursor !== undefined);
+    expect(seen).toEqual(ids);
+  });
+});
+
 describe('orders', () => {
   it('are seen by booker, owner and operator, and by nobody else', async () => {
     const landlord = someone(['miner', 'client']);
