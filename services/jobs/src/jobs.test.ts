@@ -315,6 +315,7 @@ describe('cancel', () => {
       miner_id: miner.id,
       attempt: 1,
       outcome: 'cancelled',
+      client_account_id: client.caller.account_id,
     });
     expect(await stack.heard(stack.toPayments, 'jobs.ended', (m) => m.job_id === job.id)).toMatchObject({
       status: 'cancelled',
