@@ -31,6 +31,8 @@ export const up = async (db: Kysely<unknown>): Promise<void> => {
        FROM miner GROUP BY account_id`,
     `INSERT INTO reputation (account_id, good, bad, at_ms, announced)
        SELECT account_id, good, bad, at_ms, round((10 + good) / (20 + good + bad), 4) FROM counterparty`,
+    // A page of an account's miners is read off it, without sorting all of them.
+    `CREATE INDEX miner_account ON miner (account_id, id)`,
     `ALTER TABLE miner DROP COLUMN good`,
     `ALTER TABLE miner DROP COLUMN bad`,
     `ALTER TABLE miner DROP COLUMN announced_reputation`,

@@ -111,7 +111,9 @@ export const ExchangePaymentStatus = z
     tx_hash: Txid.nullable().meta({
       description: 'The Bitcoin transaction that completed it; the latest one before that',
     }),
-    transactions: z.array(BitcoinOutput).meta({ description: 'Every output that paid to it, oldest first' }),
+    transactions: z
+      .array(BitcoinOutput)
+      .meta({ description: 'The outputs that paid to it, oldest first: the latest 100' }),
     credited: z
       .strictObject({
         aitbc_amount: AmountOut,

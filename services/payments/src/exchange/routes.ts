@@ -1,4 +1,4 @@
-import type { Handlers, Store } from '@aitbc/chassis';
+import { type Handlers, pageOf, type Store } from '@aitbc/chassis';
 import {
   type Caller,
   CONFIRMATIONS,
@@ -82,15 +82,13 @@ export const createExchangeHandlers = (store: Store, deps: ExchangeDeps): Handle
         before: idIn(query.cursor),
         limit: query.limit + 1,
       });
-      const items = rows.slice(0, query.limit);
-      const last = items.at(-1);
-      return {
-        status: 200,
-        body: {
-          items: items.map((invoice) => toExchangeStatus(read, invoice)),
-          next_cursor: rows.length > query.limit && last !== undefined ? cursorOf(last.id) : null,
-        },
-      };
+      const body = pageOf(
+        rows,
+        query.limit,
+        (invoice) => toExchangeStatus(read, invoice),
+        (last) => cursorOf(last.id),
+      );
+      return { status: 200, body };
     },
     exchangeRates: () => ({
       status: 200,
@@ -116,12 +114,7 @@ export const createDebtHandlers = ({ read }: Store): Handlers<Pick<Routes, 'exch
       before: idIn(query.cursor),
       limit: query.limit + 1,
     });
-    const items = rows.slice(0, query.limit);
-    const last = rows.length > query.limit ? items.at(-1) : undefined;
-    return {
-      status: 200,
-      body: { items: items.map(toDebt), next_cursor: last === undefined ? null : cursorOf(last.id) },
-    };
+    return { status: 200, body: pageOf(rows, query.limit, toDebt, (last) => cursorOf(last.id)) };
   },
 });
 

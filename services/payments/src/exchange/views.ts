@@ -29,6 +29,9 @@ const common = (invoice: Invoice) => ({
   expires_at: toTimestamp(invoice.expires_at_ms),
 });
 
+/** Anybody may pay to an address as often as they like; each output is some 300 bytes. */
+const OUTPUTS_SHOWN = 100;
+
 /** Without the QR code: it takes milliseconds, and follows from the URI. */
 export const toExchangePayment = (invoice: Invoice): Omit<ExchangePayment, 'qr'> => ({
   ...common(invoice),
@@ -68,12 +71,12 @@ export const toExchangeStatus = (reader: Reader, invoice: Invoice): ExchangePaym
     remaining: fromSats(missing),
     confirmations,
     tx_hash: invoice.credit_txid ?? outputs.at(-1)?.txid ?? null,
-    transactions: outputs.map((output, index) => ({
+    transactions: outputs.slice(-OUTPUTS_SHOWN).map((output) => ({
       txid: output.txid,
       vout: output.vout,
       btc_amount: fromSats(output.value_sats),
       state: output.state,
-      confirmations: facts[index]?.confirmations ?? 0,
+      confirmations: factOf(output, tipHeight).confirmations,
       block_height: output.block_height,
       late: isLate(termsOf(invoice), output),
       credited: output.is_credited === 1,
