@@ -12,6 +12,7 @@ export * from './metrics.ts';
 export * from './migrations.ts';
 export * from './operations.ts';
 export * from './outbox.ts';
+export * from './page.ts';
 export * from './parameters.ts';
 export * from './queue.ts';
 export * from './service.ts';

@@ -1,4 +1,4 @@
-import type { Handlers, Store } from '@aitbc/chassis';
+import { type Handlers, pageOf, type Store } from '@aitbc/chassis';
 import {
   fromMinor,
   type governanceRoutes,
@@ -29,14 +29,8 @@ const fromCursor = (cursor: string | undefined): string | undefined => {
 };
 
 /** One row more than a page shows is read, to know whether there is another page. */
-const toPage = <R extends { id: string }, T>(rows: R[], limit: number, view: (row: R) => T) => {
-  const shown = rows.slice(0, limit);
-  const last = shown.at(-1);
-  return {
-    items: shown.map(view),
-    next_cursor: rows.length > limit && last !== undefined ? toCursor(last.id) : null,
-  };
-};
+const toPage = <R extends { id: string }, T>(rows: R[], limit: number, view: (row: R) => T) =>
+  pageOf(rows, limit, view, (last) => toCursor(last.id));
 
 /** The execution once it ended, or as it stands when the wait is over or the caller went away. */
 const settled = async (store: Store, row: ExecutionRow, signal: AbortSignal): Promise<ExecutionRow> => {

@@ -194,6 +194,7 @@ describe('a result', () => {
       miner_id: miner.id,
       attempt: 1,
       outcome: 'completed',
+      client_account_id: client.caller.account_id,
     });
     expect(taken.attempt).toBe(1);
   });

@@ -1,4 +1,8 @@
 import type { Migrations } from '@aitbc/chassis';
 import { up as miners } from './0001-miners.ts';
+import { up as reputation } from './0003-reputation.ts';
 
-export const migrations: Migrations = { '0001-miners': { up: miners } };
+export const migrations: Migrations = {
+  '0001-miners': { up: miners },
+  '0003-reputation': { up: reputation },
+};

@@ -72,39 +72,72 @@ export const directiveFor = (
 
 // ── Reputation ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** What every miner starts with: 50 outcomes of which 40 went well. One outcome moves it by 0.03 at most. */
-const PRIOR_GOOD = 40;
+// Of an account, whatever names its miners have: a new name begins where the account stands. What others paid speaks for
+// it, jobs that it failed, let time out or lost speak against it, and no single client says much either way.
+
+/** What a newcomer starts with: 20 imagined words, half of them good. Nobody knows it yet, and a bad name gains little by it. */
+const PRIOR_GOOD = 10;
 const PRIOR_BAD = 10;
-/** Each outcome fades the ones before, so that about the last 200 count. */
-const FADE = 0.995;
+/** A paid job that earns so much is one good word; the word grows with the logarithm of the amount, and dust is nothing. */
+const WORTH_MINOR = 10_000_000;
+/** What one client can say at most at a time, for and against. */
+const GOOD_MAX = 10;
+const BAD_MAX = 4;
+/** What all clients together can say against somebody they never paid: accounts cost nothing. */
+const STRANGERS_BAD_MAX = 10;
+/** In 30 days every word fades by half: what counts is the last months. */
+const HALF_LIFE_MS = 30 * 24 * 3_600_000;
+/** After so long nothing is left of a word (a thousandth). */
+export const WORDS_FORGOTTEN_MS = 10 * HALF_LIFE_MS;
 /** `miners.changed` tells of a reputation that moved by so much: everybody who ranks miners works on it. */
 const NOTICEABLE = 0.02;
 
-/** How an outcome counts. A failure may be the job's own fault, so half; a lost job cost its client the most. */
-const WEIGHT: Record<Outcome, { good: number; bad: number } | null> = {
-  completed: { good: 1, bad: 0 },
-  failed: { good: 0, bad: 0.5 },
-  timed_out: { good: 0, bad: 1 },
-  lost: { good: 0, bad: 2 },
-  cancelled: null,
-  expired: null,
+/** How an end counts against. A failure may be the job's own fault, so half; a lost job cost its client the most. */
+const AGAINST: Record<Outcome, number> = {
+  completed: 0,
+  failed: 0.5,
+  timed_out: 1,
+  lost: 2,
+  cancelled: 0,
+  expired: 0,
 };
 
-export interface Score {
+/** Words for and against, as they stood at a time. */
+export interface Words {
   readonly good: number;
   readonly bad: number;
+  readonly at_ms: number;
 }
+export const NO_WORDS: Words = { good: 0, bad: 0, at_ms: 0 };
 
-export const scoreAfter = ({ good, bad }: Score, outcome: Outcome): Score => {
-  const weight = WEIGHT[outcome];
-  return weight === null ? { good, bad } : { good: good * FADE + weight.good, bad: bad * FADE + weight.bad };
+/** What is left of words. A clock that was set back fades nothing. */
+export const faded = ({ good, bad, at_ms }: Words, nowMs: number): Words => {
+  const left = 0.5 ** (Math.max(0, nowMs - at_ms) / HALF_LIFE_MS);
+  return { good: good * left, bad: bad * left, at_ms: nowMs };
 };
 
+/** What a payment adds to the words of the client who paid: `log2(1 + earned / 0.1 AITBC)`, up to what one client may say. */
+export const wordFor = (client: Words, earnedMinor: number): number =>
+  Math.min(Math.log2(1 + earnedMinor / WORTH_MINOR), Math.max(0, GOOD_MAX - client.good));
+
 /**
- * 0–1, 0.8 at the start: the share of outcomes that went well, the recent ones counting most, with 50 imagined
- * ones before them: `(40 + good) / (50 + good + bad)`.
+ * What the end of an attempt adds against: up to what one client may say. The part beyond what the client itself has paid
+ * is a stranger's, and all strangers share one bound.
+ * @returns both parts: the second counts against the strangers' bound.
  */
-export const reputation = ({ good, bad }: Score): number => {
+export const wordAgainst = (
+  client: Words,
+  strangers: Words,
+  outcome: Outcome,
+): { bad: number; asStranger: number } => {
+  const wanted = Math.min(AGAINST[outcome], Math.max(0, BAD_MAX - client.bad));
+  const backed = Math.min(wanted, Math.max(0, client.good - client.bad));
+  const asStranger = Math.min(wanted - backed, Math.max(0, STRANGERS_BAD_MAX - strangers.bad));
+  return { bad: backed + asStranger, asStranger };
+};
+
+/** 0–1, 0.5 for a newcomer: `(10 + good) / (20 + good + bad)`. */
+export const reputation = ({ good, bad }: Pick<Words, 'good' | 'bad'>): number => {
   const share = (PRIOR_GOOD + good) / (PRIOR_GOOD + PRIOR_BAD + good + bad);
   return Math.round(share * 10_000) / 10_000;
 };

@@ -92,7 +92,7 @@ test('register, beat, be found: the main flow', async () => {
     status: 'active',
     price_per_job: 1.5,
     inflight: 0,
-    reputation: 0.8,
+    reputation: 0.5,
   });
 
   const reply = await beat({ miner_id: body.id });
@@ -374,4 +374,45 @@ test('the public list pages without gaps while miners register', async () => {
     status: 422,
     body: { error: { details: { issues: [{ path: 'query.cursor' }] } } },
   });
+});
+
+test('the largest miners that there can be come in answers of 256 KB, all of them in the end', async () => {
+  const unit = { vram_gb: 9_999.5, count: 64 };
+  const largest = {
+    capabilities: Array.from({ length: 64 }, (_, index) => `${index}`.padEnd(64, '語')),
+    gpus: Array.from({ length: 64 }, (_, index) => ({ model: `${index}`.padEnd(100, '語'), ...unit })),
+  };
+  const count = 25;
+  for (let index = 0; index < count; index += 1) {
+    // A body holds 256 KB: of the longest names of models, a part of 500.
+    const models = Array.from({ length: 300 }, (_, model) =>
+      `${index}-${model}`.padEnd(200, '語').slice(0, 190),
+    );
+    await register({ name: `m${index}`, ...largest, models });
+  }
+  const walk = async (ask: (cursor: string | undefined) => Promise<Reply>) => {
+    const ids: string[] = [];
+    let cursor: string | undefined;
+    do {
+      const reply = await ask(cursor);
+      if (!reply.ok) throw new Error(JSON.stringify(reply.body));
+      const bytes = Buffer.byteLength(JSON.stringify(reply.body));
+      if (reply.body.items.length > 1) expect(bytes).toBeLessThan(257 * 1_024);
+      expect(bytes).toBeLessThan(300 * 1_024);
+      ids.push(...reply.body.items.map(({ id }) => id));
+      cursor = reply.body.next_cursor ?? undefined;
+    } while (cursor !== undefined);
+    return ids;
+  };
+  type Reply = { ok: boolean; body: { items: { id: string }[]; next_cursor: string | null } };
+  const mine = await walk(
+    (cursor) =>
+      callerOf(service.url, miner).call(minersRoutes.me, { query: { limit: 500, cursor } }) as never,
+  );
+  expect(new Set(mine).size).toBe(count);
+  const everybody = await walk(
+    (cursor) =>
+      callerOf(service.url, null).call(minersRoutes.list, { query: { limit: 500, cursor } }) as never,
+  );
+  expect(everybody).toEqual(mine);
 });

@@ -1,4 +1,4 @@
-import type { Handlers, Parameters, Reader, Store } from '@aitbc/chassis';
+import { type Handlers, type Parameters, pageOf, type Reader, type Store } from '@aitbc/chassis';
 import {
   type Caller,
   fromMinor,
@@ -8,9 +8,9 @@ import {
   toTimestamp,
 } from '@aitbc/contracts';
 import { changePresence, register } from './commands.ts';
-import { directiveFor, idleReason, nextHeartbeatSeconds, reputation } from './domain.ts';
+import { directiveFor, faded, idleReason, NO_WORDS, nextHeartbeatSeconds, reputation } from './domain.ts';
 import type { Present, Roster } from './roster.ts';
-import { attemptsOf, inflightOf, type Miner, minersOf, pageOfMiners } from './store.ts';
+import { attemptsOf, findReputation, inflightOf, type Miner, minersBefore } from './store.ts';
 
 /** The cursor of a list is the id it ended with: ids rise with time and are made by one writer. */
 const cursorOf = (id: string): string => Buffer.from(id).toString('base64url');
@@ -20,7 +20,10 @@ const idOfCursor = (cursor: string): string => {
   return id;
 };
 
-const shownMiner = (miner: Miner, seenAtMs: number, inflight: number) => ({
+const reputationNow = (reader: Reader, accountId: string, nowMs: number): number =>
+  reputation(faded(findReputation(reader, accountId) ?? NO_WORDS, nowMs));
+
+const shownMiner = (miner: Miner, seenAtMs: number, inflight: number, reputation: number) => ({
   id: miner.id,
   address: miner.address,
   endpoint: miner.endpoint,
@@ -35,7 +38,7 @@ const shownMiner = (miner: Miner, seenAtMs: number, inflight: number) => ({
   price_per_job: fromMinor(miner.price_per_job_minor),
   concurrency: miner.concurrency,
   inflight,
-  reputation: reputation(miner),
+  reputation,
   jobs_completed: miner.jobs_completed,
   jobs_failed: miner.jobs_failed,
 });
@@ -83,7 +86,12 @@ export const createHandlers = (options: {
     register: (context) =>
       context.write((trx) => {
         const { miner, isNew } = register(trx, roster, context.caller, context.body, now());
-        const body = shownMiner(miner, miner.seen_at_ms, inflightOf(trx, miner.id));
+        const body = shownMiner(
+          miner,
+          miner.seen_at_ms,
+          inflightOf(trx, miner.id),
+          reputationNow(trx, miner.account_id, now()),
+        );
         return { status: isNew ? 201 : 200, body };
       }),
 
@@ -106,40 +114,38 @@ export const createHandlers = (options: {
       };
     },
 
-    me: ({ caller }) => ({
-      status: 200,
-      body: {
-        items: minersOf(store.read, caller.account_id).map((miner) => {
-          const inflight = inflightOf(store.read, miner.id);
-          return {
-            ...shownMiner(miner, roster.get(miner.id)?.seenAtMs ?? miner.seen_at_ms, inflight),
-            jobs_lost: miner.jobs_lost,
-            earnings: fromMinor(miner.earned_minor),
-            idle_reason: idleReason({ status: miner.status, inflight, concurrency: miner.concurrency }),
-          };
-        }),
-      },
-    }),
+    me: ({ caller, query }) => {
+      const mine = minersBefore(store.read, {
+        account_id: caller.account_id,
+        beforeId: query.cursor === undefined ? undefined : idOfCursor(query.cursor),
+      });
+      const view = (miner: Miner) => {
+        const inflight = inflightOf(store.read, miner.id);
+        const seenAtMs = roster.get(miner.id)?.seenAtMs ?? miner.seen_at_ms;
+        return {
+          ...shownMiner(miner, seenAtMs, inflight, reputationNow(store.read, caller.account_id, now())),
+          jobs_lost: miner.jobs_lost,
+          earnings: fromMinor(miner.earned_minor),
+          idle_reason: idleReason({ status: miner.status, inflight, concurrency: miner.concurrency }),
+        };
+      };
+      return { status: 200, body: pageOf(mine, query.limit, view, (last) => cursorOf(last.id)) };
+    },
 
     list: ({ query }) => {
-      const beforeId = query.cursor === undefined ? undefined : idOfCursor(query.cursor);
-      const miners = pageOfMiners(store.read, { status: query.status, beforeId, limit: query.limit + 1 });
-      const items = miners.slice(0, query.limit);
-      const last = miners.length > query.limit ? items.at(-1) : undefined;
-      return {
-        status: 200,
-        body: {
-          items: items.map((miner) => ({
-            id: miner.id,
-            status: miner.status,
-            capabilities: JSON.parse(miner.capabilities),
-            gpus: JSON.parse(miner.gpus),
-            region: miner.region,
-            reputation: reputation(miner),
-          })),
-          next_cursor: last === undefined ? null : cursorOf(last.id),
-        },
-      };
+      const miners = minersBefore(store.read, {
+        status: query.status,
+        beforeId: query.cursor === undefined ? undefined : idOfCursor(query.cursor),
+      });
+      const view = (miner: Miner) => ({
+        id: miner.id,
+        status: miner.status,
+        capabilities: JSON.parse(miner.capabilities),
+        gpus: JSON.parse(miner.gpus),
+        region: miner.region,
+        reputation: reputationNow(store.read, miner.account_id, now()),
+      });
+      return { status: 200, body: pageOf(miners, query.limit, view, (last) => cursorOf(last.id)) };
     },
   };
 };

@@ -68,10 +68,13 @@ export const stateOf = (status: PaymentRowStatus, decision: ResolutionKind | nul
   return decision === 'release' ? 'releasing' : 'refunding';
 };
 
-/** The payee gets whole minor units, rounded down; the platform gets what is left. Exact: through BigInt. */
+/**
+ * The fee is rounded down to the minor unit and the payee gets the rest, so that rounding favours who did the work: of
+ * one minor unit the payee gets all. Exact: through BigInt.
+ */
 export const splitFee = (amountMinor: number, feeBasisPoints: number): { earned: number; fee: number } => {
-  const earned = Number((BigInt(amountMinor) * BigInt(10_000 - feeBasisPoints)) / 10_000n);
-  return { earned, fee: amountMinor - earned };
+  const fee = Number((BigInt(amountMinor) * BigInt(feeBasisPoints)) / 10_000n);
+  return { earned: amountMinor - fee, fee };
 };
 
 export type Refusal = { code: 'INSUFFICIENT_FUNDS' | 'SPEND_CAP_EXCEEDED'; message: string };

@@ -112,6 +112,8 @@ export const jobsMessages = {
       miner_id: Id,
       attempt: z.number().int().min(1),
       outcome: z.enum(['completed', 'failed', 'timed_out', 'lost', 'cancelled', 'expired']),
+      /** Whose job it was. Left out by the release before this one. */
+      client_account_id: Id.optional(),
     }),
   }),
   /** A lease ended without a result and the job waits again: nobody holds it, and its next attempt may be paid for. */

@@ -59,6 +59,8 @@ export const paymentsMessages = {
       payment_id: Id,
       job_id: Id,
       kind: z.enum(['released', 'refunded']),
+      /** Who paid. Left out by the release before this one. */
+      payer_account_id: Id.optional(),
       payee_account_id: Id.nullable(),
       miner_id: Id.nullable(),
       /** What the payee got, fee taken off; 0 for a refund. */

@@ -62,13 +62,15 @@ export const GpuOffer = z
     price_per_hour: AmountOut.meta({ description: 'The price now, AITBC' }),
     base_price_per_hour: AmountOut.meta({ description: 'What the owner asked for, AITBC' }),
     currency: z.string(),
-    rating: z
+    rating: z.number().min(1).max(5).nullable().meta({
+      description:
+        '(5 × 3 + Σ weight × stars) / (5 + Σ weight). Each account that paid counts once, by its latest review, with the weight log2(1 + paid / 1 AITBC), 2 at most; paid is what its reviewed bookings of this GPU paid. Null while all weights together are below 0.01',
+    }),
+    rating_count: z
       .number()
-      .min(1)
-      .max(5)
-      .nullable()
-      .meta({ description: 'Mean of all reviews; null without one' }),
-    rating_count: z.number().int(),
+      .int()
+      .meta({ description: 'Accounts whose paid and reviewed bookings the rating comes from' }),
+    rating_weight: z.number().meta({ description: 'The sum of their weights' }),
     owner_interruptions: z
       .number()
       .int()
@@ -313,7 +315,7 @@ export const marketRoutes = {
     path: '/v1/marketplace/gpu/:gpu_id/release',
     summary: 'End a booking now',
     description:
-      'By its booker: each started minute is paid, at least one, and the rest comes back. By the GPU’s owner: only whole minutes are paid, and the break is counted in `owner_interruptions`. Before the money is held the order is cancelled.',
+      'By its booker: each started minute is paid, at least one, and the rest comes back; before its window begins nothing is paid. By the GPU’s owner: only whole minutes are paid, and the break is counted in `owner_interruptions`. Before the money is held the order is cancelled.',
     idempotent: true,
     params: GpuParams,
     query: z.strictObject({
@@ -340,7 +342,8 @@ export const marketRoutes = {
     method: 'POST',
     path: '/v1/marketplace/gpu/:gpu_id/reviews',
     summary: 'Review a GPU after a booking of it',
-    description: 'One review for each booking that ran and ended; never by the owner.',
+    description:
+      'One review for each booking that ran and ended; never by the owner. It counts by what the booking paid, once that is settled; one that paid nothing is shown and does not count.',
     idempotent: true,
     params: GpuParams,
     body: z.strictObject({

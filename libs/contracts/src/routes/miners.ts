@@ -75,6 +75,8 @@ export const PublicMiner = z
 
 const base = { service: 'miners', tag: 'Miners', who: ['miner'], rate: 'miner' } as const;
 
+const HOW_REPUTATION_GROWS = `\`reputation\` belongs to the account, whatever its miners are called: (10 + good) / (20 + good + bad), 0.5 for a newcomer. good: each job that another account paid for adds log2(1 + earned / 0.1 AITBC), at most 10 for each account that pays; unpaid jobs and one’s own add nothing. bad: a failed job adds 0.5, a timed-out one 1, a lost one 2, at most 4 for each client, and at most 10 for all clients together beyond what they have paid this account. Both fade by half in 30 days.`;
+
 export const minersRoutes = {
   register: defineRoute({
     ...base,
@@ -121,19 +123,19 @@ export const minersRoutes = {
     method: 'GET',
     path: '/v1/miner/me',
     summary: 'Own miners, with counters, earnings and why there is no work',
+    description: HOW_REPUTATION_GROWS,
+    query: PageQuery,
     responses: {
-      200: z.strictObject({
-        items: z.array(
-          Miner.extend({
-            jobs_lost: z.number().int(),
-            earnings: AmountOut,
-            idle_reason: z
-              .enum(['inactive', 'at_capacity', 'no_matching_jobs'])
-              .nullable()
-              .meta({ description: 'Null while it works' }),
-          }),
-        ),
-      }),
+      200: Page(
+        Miner.extend({
+          jobs_lost: z.number().int(),
+          earnings: AmountOut,
+          idle_reason: z
+            .enum(['inactive', 'at_capacity', 'no_matching_jobs'])
+            .nullable()
+            .meta({ description: 'Null while it works' }),
+        }),
+      ),
     },
   }),
   list: defineRoute({
@@ -145,6 +147,7 @@ export const minersRoutes = {
     method: 'GET',
     path: '/v1/miners',
     summary: 'Public list of miners',
+    description: HOW_REPUTATION_GROWS,
     query: PageQuery.extend({ status: MinerStatus.optional() }),
     responses: { 200: Page(PublicMiner) },
   }),

@@ -29,7 +29,7 @@ export const TransferKind = z
   .enum(['credit', 'exchange', 'hold', 'release', 'fee', 'refund', 'treasury_share', 'allocation'])
   .meta({
     description:
-      'credit and exchange come from the mint; hold goes into escrow; release, fee and refund come out of it; treasury_share is half of the fees of a block; allocation is what token holders decided',
+      'credit and exchange come from the mint (exchange goes back to it for bitcoin that left the chain); hold goes into escrow; release, fee and refund come out of it; treasury_share is half of the fees of a block; allocation is what token holders decided',
   });
 export type TransferKind = z.infer<typeof TransferKind>;
 
@@ -43,7 +43,7 @@ export const Payment = z
     amount: AmountOut,
     fee: AmountOut.meta({
       description:
-        'What the platform takes when the whole is released, at the rate of the day of the payment; what it took, once resolved',
+        'What the platform takes when the whole is released, at the rate of the day of the payment, rounded down to 0.00000001 (the payee gets the rest, so of the smallest amount all); what it took, once resolved',
     }),
     refunded_amount: AmountOut.meta({ description: 'What went back to the payer' }),
     currency: Currency,
@@ -115,9 +115,15 @@ export const Balance = z
   .strictObject({
     user_id: Id,
     address: Address,
-    balance: AmountOut.meta({ description: 'available + held' }),
-    available: AmountOut,
+    balance: AmountOut.meta({
+      description: 'What it can spend, what it owes as far as it has it, and what is held',
+    }),
+    available: AmountOut.meta({ description: 'What it can spend: without what it owes' }),
     held: AmountOut.meta({ description: 'In escrow for payments not yet resolved' }),
+    debt: AmountOut.meta({
+      description:
+        'Owed because bitcoin left the chain after it was credited. So much of the balance cannot be spent; once the balance covers it, it is taken, and it ends by itself when the bitcoin stands in the chain again',
+    }),
     currency: Currency,
     updated_at: Timestamp,
   })
@@ -369,10 +375,10 @@ export const paymentsRoutes = {
       address: Address.optional(),
       block: Height.optional().meta({ description: 'Only those of this block' }),
       from_block: Height.optional().meta({ description: 'Only those of this block and the blocks above' }),
-      proofs: z
-        .enum(['true', 'false'])
-        .default('false')
-        .meta({ description: 'With the inclusion proof of each' }),
+      proofs: z.enum(['true', 'false']).default('false').meta({
+        description:
+          'With the inclusion proof of each. A page ends early where it would take the trees of more than two of the largest blocks; `next_cursor` goes on',
+      }),
     }),
     responses: { 200: Page(Transaction) },
   }),

@@ -77,7 +77,13 @@ export const offerAfterCommit = (trx: Trx, work: Work, job: JobRow, nowMs: numbe
 
 const leaseEnded = (trx: Trx, work: Work, job: JobRow, outcome: Outcome): void => {
   const minerId = job.miner_id as string;
-  send(trx, 'jobs.attempt_ended', { job_id: job.id, miner_id: minerId, attempt: job.attempt, outcome });
+  send(trx, 'jobs.attempt_ended', {
+    job_id: job.id,
+    miner_id: minerId,
+    attempt: job.attempt,
+    outcome,
+    client_account_id: job.client_id,
+  });
   if (outcome !== 'completed') work.metrics.attemptsLost.inc({ outcome });
   trx.afterCommit(() => {
     work.load.add(minerId, -1);

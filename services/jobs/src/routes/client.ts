@@ -1,4 +1,4 @@
-import type { Handlers } from '@aitbc/chassis';
+import { type Handlers, pageOf } from '@aitbc/chassis';
 import {
   issuesProblem,
   type Job,
@@ -25,8 +25,6 @@ import type { Work } from '../work.ts';
 
 /** Jobs of a batch that share a transaction: below 10 ms in which nobody else writes. */
 const GROUP = 100;
-/** A page ends early rather than grow beyond this: jobs may carry 256 KB of parameters and as much result. */
-const PAGE_BYTES_MAX = 4 * 1024 * 1024;
 
 type ClientRoutes = Pick<
   typeof jobsRoutes,
@@ -50,13 +48,13 @@ export const clientHandlers = (
 ): Handlers<ClientRoutes> => {
   const { store } = work;
 
-  const whole = (job: JobRow): { view: Job; bytes: number } => {
-    const parameters = parametersOf(store.read, job.seq);
+  const whole = (job: JobRow): Job => {
     const result = job.status === 'completed' ? receiptOf(store.read, job.seq)?.result : undefined;
-    return {
-      view: toJob(job, JSON.parse(parameters), result === undefined ? null : JSON.parse(result)),
-      bytes: parameters.length + (result?.length ?? 0),
-    };
+    return toJob(
+      job,
+      JSON.parse(parametersOf(store.read, job.seq)),
+      result === undefined ? null : JSON.parse(result),
+    );
   };
 
   const ownJob = (jobId: string, clientId: string): JobRow => {
@@ -146,22 +144,13 @@ export const clientHandlers = (
           query.limit + 1,
         ),
       );
-      const items: Job[] = [];
-      let bytes = 0;
-      for (const row of rows.slice(0, query.limit)) {
-        const { view, bytes: more } = whole(row);
-        if (items.length > 0 && bytes + more > PAGE_BYTES_MAX) break;
-        items.push(view);
-        bytes += more;
-      }
-      const last = items.at(-1);
-      const isLast = last === undefined || items.length === rows.length;
-      return { status: 200, body: { items, next_cursor: isLast ? null : writeCursor(last.id) } };
+      // Parameters and result are read as the page is filled: they may be 256 KB each.
+      return { status: 200, body: pageOf(rows, query.limit, whole, (last) => writeCursor(last.id)) };
     },
 
     get: (context) => ({
       status: 200,
-      body: whole(ownJob(context.params.job_id, context.caller.account_id)).view,
+      body: whole(ownJob(context.params.job_id, context.caller.account_id)),
     }),
 
     status: async (context) => {

@@ -9,6 +9,7 @@ import {
   toMinor,
 } from '@aitbc/contracts';
 import { priceStep } from '../domain/price.ts';
+import { UNRATED } from '../domain/rating.ts';
 import { tallyOf } from '../domain/tally.ts';
 import {
   findGpu,
@@ -75,9 +76,7 @@ export const register = (
       absent_since_ms: absentSince,
       booked_order_id: null,
       is_rented: 0,
-      rating_sum: 0,
-      rating_count: 0,
-      rating: 0,
+      ...UNRATED,
       created_at_ms: now,
       updated_at_ms: now,
       withdrawn_at_ms: null,

@@ -5,6 +5,7 @@ import { findGpu, markInterruption, updateGpu } from '../store/gpu.ts';
 import { changeOrder, dropReservation, findOrder, shrinkReservation } from '../store/order.ts';
 import type { Clock } from '../store/stats.ts';
 import type { Order } from '../tables.ts';
+import { countReview } from './review.ts';
 
 const send = sendAs<'market'>();
 
@@ -209,6 +210,7 @@ export const settled = (trx: Trx, message: Payload<'payments.booking_settled'>, 
   const truth = isCorrected ? ({ pay_minor: paid_minor, reason: 'REFUNDED_BY_OPERATOR' } as const) : {};
   const changes = { ...truth, status: outcome, settled_at_ms: clock.now, nudge_at_ms: null };
   changeOrder(trx, order, changes, clock.now);
+  countReview(trx, order.id, message.paid_minor, clock);
   aroundCommit(trx, 'settled');
 };
 

@@ -111,7 +111,7 @@ export interface Agreed {
 /**
  * The minutes to pay when an order ends for `reason`.
  * - its time is up: all of them, however late the timer was;
- * - the booker gives it back: each started one, at least one;
+ * - the booker gives it back: each started one, at least one; before its window began nothing was used, nothing is paid;
  * - an operator calls it off: none of them, whatever was used;
  * - the owner takes it back, or its miner went away at `stoppedAtMs`: whole ones only, so that nothing unused is paid.
  */
@@ -122,7 +122,7 @@ export const minutesToPay = (agreed: Agreed, reason: OrderReason, stoppedAtMs: n
   const used = (elapsedMs * minutes) / (end_at_ms - start_at_ms);
   if (reason === 'COMPLETED') return minutes;
   if (reason === 'REFUNDED_BY_OPERATOR') return 0;
-  if (reason === 'RELEASED_BY_BOOKER') return Math.max(1, Math.ceil(used));
+  if (reason === 'RELEASED_BY_BOOKER') return stoppedAtMs < start_at_ms ? 0 : Math.max(1, Math.ceil(used));
   return Math.floor(used);
 };
 

@@ -79,20 +79,15 @@ export const pageOfIds = (filter: ListFilter) => {
     .orderBy('id', direction);
 };
 
-/** One page of offers. @throws Problem VALIDATION_ERROR for a cursor that no such list gave. */
+/** The offers of one page and the first of the next. @throws Problem VALIDATION_ERROR for a cursor that no such list gave. */
 export const listOffers = (
   reader: Reader,
   filter: ListFilter,
-): { offers: Offer[]; next_cursor: string | null } => {
+): { offers: Offer[]; cursorOf: (last: Offer) => string } => {
   const ids = reader.all(pageOfIds(filter)).map(({ id }) => id);
   // Nothing is awaited in between, so the rows are those of the ids.
-  const offers = ids.slice(0, filter.limit).map((id) => findOffer(reader, id) as Offer);
-  const last = offers.at(-1);
-  return {
-    offers,
-    next_cursor:
-      ids.length > filter.limit && last !== undefined ? encode(filter.sort ?? 'newest', last) : null,
-  };
+  const offers = ids.map((id) => findOffer(reader, id) as Offer);
+  return { offers, cursorOf: (last) => encode(filter.sort ?? 'newest', last) };
 };
 
 /** The cursor of lists by id alone. */

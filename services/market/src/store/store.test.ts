@@ -357,7 +357,7 @@ describe('the last line', () => {
         ).toThrow();
       refuses(sql`UPDATE gpu SET price_minor = base_minor * 2 + 1 WHERE id = ${gpuId}`);
       refuses(sql`UPDATE gpu SET price_minor = (base_minor + 1) / 2 - 1 WHERE id = ${gpuId}`);
-      refuses(sql`UPDATE gpu SET rating_sum = 6, rating_count = 1 WHERE id = ${gpuId}`);
+      refuses(sql`UPDATE gpu SET rating_weighted = 6, rating_weight = 1 WHERE id = ${gpuId}`);
       refuses(sql`UPDATE gpu SET is_rented = 1 WHERE id = ${gpuId}`);
       refuses(sql`UPDATE orders SET status = 'active' WHERE id = ${orderId}`);
       refuses(sql`UPDATE orders SET status = 'cancelled' WHERE id = ${orderId}`);

@@ -1,6 +1,7 @@
 import { failpoint, sendAs, type Trx } from '@aitbc/chassis';
 import { type Caller, invalidField, newId, notFound, Problem, toMinor } from '@aitbc/contracts';
 import { type Refusal, refuseHold } from '../domain.ts';
+import { spendableOf } from '../exchange/store/debts.ts';
 import { openEscrow, openUser } from '../store/accounts.ts';
 import { addPayment, findJob, findPayment, findPaymentOfJob, noteSpent, spentBy } from '../store/payments.ts';
 import { move, transferId } from '../store/transfers.ts';
@@ -37,7 +38,7 @@ export const hold = (
   const payer = openUser(trx, request.payer_account_id, nowMs);
   const refusal = refuseHold({
     amountMinor: amount_minor,
-    availableMinor: payer.balance_minor,
+    availableMinor: spendableOf(trx, payer),
     spentMinor: spentBy(trx, credential_id),
     capMinor: request.spend_cap_minor,
   });

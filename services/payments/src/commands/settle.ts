@@ -65,6 +65,7 @@ export const settle = (trx: Trx, deps: Deps, paymentId: string): void => {
       payment_id: paymentId,
       job_id: payment.job_id,
       kind,
+      payer_account_id: payment.payer_account_id as string,
       payee_account_id: payment.payee_account_id,
       miner_id: payment.miner_id,
       earned_minor: earned,

@@ -37,9 +37,9 @@ export const standForTest = async (env: Record<string, string> = {}) => {
     },
     headersOf,
     /** Stops the service, does something to its file, and starts it again. */
-    restart: async (meanwhile: () => void = () => {}) => {
+    restart: async (meanwhile: () => void | Promise<void> = () => {}) => {
       await service.stop();
-      meanwhile();
+      await meanwhile();
       service = await startPayments(config, fail);
     },
     stop: async () => {
