@@ -143,6 +143,28 @@ describe('offers', () => {
   });
 });
 
+describe('the name of a card', () => {
+  it('finds and prices the same offers however it is written', async () => {
+    const region = 'Case-West';
+    const written = ['GX 7700', 'gx 7700', 'GX-7700'];
+    const offers = [];
+    for (const [index, model] of written.entries())
+      offers.push(await scene.offer(owner, { model, region, price_per_hour: index + 1 }));
+    expect(offers.map(({ model }) => model)).toEqual(written);
+    const other = await scene.offer(owner, { model: 'GX 7700 SUPER', region });
+    for (const model of [...written, 'gX7700']) {
+      for (const wanted of [region, 'case-west']) {
+        const reply = await scene.call(null).call(market.list, { query: { model, region: wanted } });
+        if (!reply.ok) throw new Error(JSON.stringify(reply.body));
+        expect(reply.body.items.map(({ id }) => id).sort()).toEqual(offers.map(({ id }) => id).sort());
+      }
+      const pricing = await scene.call(null).call(market.pricing, { params: { model } });
+      expect(pricing.body).toMatchObject({ model, total: 3, min_price: 1, median_price: 2, max_price: 3 });
+    }
+    expect(other.model).toBe('GX 7700 SUPER');
+  });
+});
+
 describe('a dynamic price', () => {
   it('is stepped by itself, keeps its history and shows what it came from', async () => {
     const gpu = await scene.offer(owner, { model: 'B200', pricing: 'dynamic', price_per_hour: 10 });

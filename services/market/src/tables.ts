@@ -4,7 +4,10 @@ interface GpuTable {
   id: string;
   owner_id: string;
   miner_id: string | null;
+  /** As its owner wrote it. */
   model: string;
+  /** In the form in which names of cards are compared. */
+  model_key: string;
   memory_gb: number;
   cuda_version: string | null;
   region: string;

@@ -231,7 +231,12 @@ export const marketRoutes = {
       'Newest first; `sort=price` cheapest first, `sort=rating` best first, `sort=memory` largest first. A cursor belongs to the sort it came from.',
     query: PageQuery.extend({
       available: z.enum(['true', 'false']).optional(),
-      model: z.string().min(1).max(100).optional(),
+      model: z
+        .string()
+        .min(1)
+        .max(100)
+        .optional()
+        .meta({ description: 'Case, blanks and dashes do not matter: `rtx-4090` finds `RTX 4090`' }),
       region: z.string().min(1).max(100).optional(),
       price_min: QueryPrice.optional(),
       price_max: QueryPrice.optional(),
@@ -383,7 +388,7 @@ export const marketRoutes = {
     path: '/v1/marketplace/pricing/:model',
     summary: 'What a GPU model costs, and what to ask for it',
     description:
-      'Prices are AITBC an hour over all offers of the model. The suggestion is one step of the dynamic price, taken from the median.',
+      'Prices are AITBC an hour over all offers of the model, however its name is written (case, blanks and dashes do not matter). The suggestion is one step of the dynamic price, taken from the median.',
     params: z.strictObject({ model: z.string().min(1).max(100) }),
     responses: { 200: ModelPricing },
   }),

@@ -1,5 +1,5 @@
 import { builder, type Reader } from '@aitbc/chassis';
-import { invalidField, type marketRoutes, type QueryOf, toMinor } from '@aitbc/contracts';
+import { cardKey, invalidField, type marketRoutes, type QueryOf, toMinor } from '@aitbc/contracts';
 import { sql } from 'kysely';
 import { z } from 'zod';
 import type { Tables } from '../tables.ts';
@@ -58,8 +58,9 @@ export const pageOfIds = (filter: ListFilter) => {
     .select('id')
     .where('withdrawn_at_ms', 'is', null)
     .limit(filter.limit + 1);
-  if (filter.model !== undefined) query = query.where('model', '=', filter.model);
-  if (filter.region !== undefined) query = query.where('region', '=', filter.region);
+  if (filter.model !== undefined) query = query.where('model_key', '=', cardKey(filter.model));
+  if (filter.region !== undefined)
+    query = query.where(sql<boolean>`region = ${filter.region} COLLATE NOCASE`);
   if (filter.available !== undefined)
     query = query.where('is_available', '=', filter.available === 'true' ? 1 : 0);
 
