@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Problem } from '@aitbc/contracts';
 import Database from 'better-sqlite3';
@@ -75,6 +75,19 @@ type Outcome = { ok: true; value: unknown } | { ok: false; error: unknown };
 
 /** `sqlite:///relative/file.db`, `sqlite:////absolute/file.db` or a bare path, to a path. */
 export const databasePath = (url: string): string => url.replace(/^sqlite:\/\/\//, '');
+
+/** Beside the file, and as secret: SQLite makes them with the file's own mode. */
+const COMPANIONS = ['', '-wal', '-shm', '-journal'];
+
+/**
+ * Makes a database file the owner's alone, whatever the umask, and also one that was made before this was so. To be
+ * called before SQLite opens it: what SQLite makes beside it takes its mode.
+ */
+export const keepPrivate = (path: string): void => {
+  // Opened for appending: made when it is missing, and never emptied.
+  closeSync(openSync(path, 'a', 0o600));
+  for (const companion of COMPANIONS) if (existsSync(path + companion)) chmodSync(path + companion, 0o600);
+};
 
 const assertPragma = (db: Database.Database, name: string, expected: unknown): void => {
   const actual = db.pragma(name, { simple: true });
@@ -159,7 +172,8 @@ export const openStore = async (options: {
   migrations: Migrations;
 }): Promise<Store> => {
   const path = databasePath(options.url);
-  mkdirSync(dirname(path), { recursive: true });
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  keepPrivate(path);
   await migrate(path, options.migrations);
 
   const writer = new Database(path, { timeout: BUSY_TIMEOUT_MS });
