@@ -36,6 +36,8 @@ test.skipIf(!mounted)('a full disk: 503 by name, and all goes on by itself when 
       return reply.status === 503 && reply;
     });
     expect(refused.body).toMatchObject({ error: { code: 'SERVICE_UNAVAILABLE' } });
+    const together = await Promise.all(Array.from({ length: 10 }, say));
+    expect(together.map(({ status }) => status)).toEqual(Array(10).fill(503));
     const ready = await fetch(`${jobs.url}/health/ready`);
     expect(ready.status).toBe(503);
     expect(JSON.stringify(await ready.json())).toContain('jobs.db cannot be written: the disk is full');

@@ -1,5 +1,5 @@
 import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { Problem } from '@aitbc/contracts';
 import Database from 'better-sqlite3';
 import { type Compilable, Kysely, SqliteDialect } from 'kysely';
@@ -292,7 +292,7 @@ export const openStore = async (options: {
   const refusalFor = (error: unknown): unknown => {
     const found = diskProblem(error);
     if (found === null) return error;
-    problem = `${path} cannot be written: ${found}`;
+    problem = `${basename(path)} cannot be written: ${found}`;
     return new Problem('SERVICE_UNAVAILABLE', 'Nothing can be saved at the moment; try again shortly.', {
       retryAfterSeconds: DISK_RETRY_SECONDS,
     });
@@ -317,7 +317,9 @@ export const openStore = async (options: {
       if (group.some((item) => item.name === PROBE)) problem = null;
     } catch (error) {
       if (writer.inTransaction) statement('ROLLBACK').run();
-      const refusal = refusalFor(error);
+      // The disk's own word, if one of the group had it: to the others SQLite only says that all was undone.
+      const first = outcomes.find((outcome) => !outcome.ok && diskProblem(outcome.error) !== null);
+      const refusal = refusalFor(first?.ok === false ? first.error : error);
       for (const item of group) item.reject(refusal);
       schedule();
       return;
