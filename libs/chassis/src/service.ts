@@ -160,7 +160,9 @@ export const standUp = async <
     database: {
       required: true,
       check: () =>
-        store.read.get(db.selectFrom('store_identity').select('id')) === undefined ? 'does not answer' : null,
+        store.read.get(db.selectFrom('store_identity').select('id')) === undefined
+          ? 'does not answer'
+          : store.writeProblem(),
     },
     ...parts.dependencies,
   };

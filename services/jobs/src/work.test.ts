@@ -394,6 +394,32 @@ describe('a lost attempt', () => {
     expect((await client.get(job.id)).miner_id).toBe(other.id);
   });
 
+  test('the miner has it no more: it waits again, once, and a word about another attempt or miner changes nothing', async () => {
+    const { client, miner, job, held } = await running('abandoned');
+    const other = await stack.miner(onlyFor('abandoned'));
+    const say = (miner_id: string, ...attempts: number[]) =>
+      stack.peers.send('miners.attempts_abandoned', {
+        miner_id,
+        attempts: attempts.map((attempt) => ({ job_id: job.id, attempt })),
+      });
+    await say(other.id, 1);
+    await say(miner.id, 2);
+    await say(miner.id, 3, 1);
+    const [again] = await other.poll({ wait_seconds: 20 });
+    expect(again).toMatchObject({ id: job.id, attempt: 2 });
+    // Late and twice: of the lease before.
+    await say(miner.id, 1, 1);
+    expect(codeOf(await miner.report({ ...held, status: 'completed', result: 1 }))).toEqual([
+      409,
+      'STALE_LEASE',
+    ]);
+    expect((await other.complete(again as NonNullable<typeof again>)).status).toBe(200);
+    await say(other.id, 2);
+    const lost = await stack.heard(stack.toMiners, 'jobs.attempt_ended', (m) => m.job_id === job.id);
+    expect(lost).toMatchObject({ miner_id: miner.id, attempt: 1, outcome: 'lost' });
+    expect(await client.get(job.id)).toMatchObject({ status: 'completed', miner_id: other.id, attempt: 2 });
+  });
+
   test('the miner fell silent for the last time: the job failed', async () => {
     const { client, miner, job } = await running('silent-last', { max_attempts: 1 });
     await miner.change({ status: 'inactive' });

@@ -2,6 +2,7 @@ import { sendAs, type Trx } from '@aitbc/chassis';
 import { type Caller, type MinerRegistration, newId, type Payload, Problem, toMinor } from '@aitbc/contracts';
 import {
   ATTEMPT,
+  type AttemptId,
   COUNTER,
   faded,
   isNoticeable,
@@ -43,6 +44,8 @@ const send = sendAs<'miners'>();
 
 /** Of one account. At the limit, the longest silent one makes room once it was away for a day. */
 const MINERS_PER_ACCOUNT_MAX = 1_000;
+/** As many as one message holds. */
+const ABANDONED_MAX = 64;
 const DAY_MS = 24 * 3_600_000;
 /** A message may be late by its retries (about two minutes) and an outage; then its order no longer matters. */
 const FORGET_REPORTED_MS = 15 * 60_000;
@@ -200,6 +203,14 @@ export const markSilent = (
       isSilent(silence.nowMs, present.seenAtMs, silence.hearingSinceMs, silence.timeoutMs)
     )
       changePresence(trx, roster, id, 'silent', silence.nowMs);
+  }
+};
+
+/** Tells jobs what a miner, by its own words, does not have any more. */
+export const tellAbandoned = (trx: Trx, minerId: string, attempts: readonly AttemptId[]): void => {
+  for (let at = 0; at < attempts.length; at += ABANDONED_MAX) {
+    const some = attempts.slice(at, at + ABANDONED_MAX);
+    send(trx, 'miners.attempts_abandoned', { miner_id: minerId, attempts: some });
   }
 };
 

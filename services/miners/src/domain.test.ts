@@ -183,9 +183,20 @@ test('why no work, and how often to beat', () => {
   expect(idleReason({ ...busy, inflight: 0 })).toBe('no_matching_jobs');
   expect(idleReason({ ...busy, status: 'inactive' })).toBe('inactive');
   fc.assert(
-    fc.property(fc.integer({ min: 10, max: 600 }), (timeout) => {
-      expect(2 * nextHeartbeatSeconds(timeout)).toBeLessThan(timeout);
-      expect(nextHeartbeatSeconds(timeout)).toBeGreaterThan(0);
-    }),
+    fc.property(
+      fc.integer({ min: 10, max: 600 }),
+      fc.record({ inflight: fc.nat(3), isMissing: fc.boolean(), fleet: fc.integer({ min: 1, max: 40 }) }),
+      (timeout, miner) => {
+        expect(2 * nextHeartbeatSeconds(timeout, miner)).toBeLessThan(timeout);
+        expect(nextHeartbeatSeconds(timeout, miner)).toBeGreaterThan(0);
+      },
+    ),
   );
+  const next = (changes: object) =>
+    nextHeartbeatSeconds(30, { inflight: 0, isMissing: false, fleet: 1, ...changes });
+  expect(next({})).toBe(13);
+  expect(next({ inflight: 1 })).toBe(5);
+  // A large fleet's beats must fit into its account's budget.
+  expect(next({ inflight: 1, fleet: 1_000 })).toBe(13);
+  expect(next({ isMissing: true, fleet: 1_000 })).toBe(5);
 });

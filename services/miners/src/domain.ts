@@ -26,7 +26,20 @@ export const isSilent = (
 ): boolean => nowMs - Math.max(seenAtMs, hearingSinceMs) > timeoutMs;
 
 /** Two beats and some delay fit into the timeout, so one lost beat makes nobody inactive: 13 s of 30. */
-export const nextHeartbeatSeconds = (timeoutSeconds: number): number => Math.floor(timeoutSeconds * 0.45);
+const idleHeartbeatSeconds = (timeoutSeconds: number): number => Math.floor(timeoutSeconds * 0.45);
+/** Who has work in hand beats so often: what a killed agent held is found within three beats. */
+const BUSY_HEARTBEAT_SECONDS = 5;
+/** Miners of one account that may all do so at once: 240 beats a minute, a quarter of the account's budget. */
+const SMALL_FLEET_MAX = 20;
+
+export const nextHeartbeatSeconds = (
+  timeoutSeconds: number,
+  miner: { inflight: number; isMissing: boolean; fleet: number },
+): number => {
+  const idle = idleHeartbeatSeconds(timeoutSeconds);
+  const isFast = miner.isMissing || (miner.inflight > 0 && miner.fleet <= SMALL_FLEET_MAX);
+  return isFast ? Math.min(BUSY_HEARTBEAT_SECONDS, idle) : idle;
+};
 
 // ── Attempts ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -68,6 +81,59 @@ export const directiveFor = (
   if (latest.miner_id !== minerId || (held !== undefined && latest.attempt > held)) return 'drop';
   // Completed and failed are the agent's own report: it is just about to forget the job.
   return latest.outcome === 'lost' || latest.outcome === 'timed_out' ? 'drop' : null;
+};
+
+// ── What a miner no longer has ──────────────────────────────────────────────────────────────────────────────────
+
+/** One attempt of one job. */
+export interface AttemptId {
+  readonly job_id: string;
+  readonly attempt: number;
+}
+
+/** Statements in a row that did not name an attempt. */
+export interface Missing {
+  readonly beats: number;
+  readonly sinceMs: number;
+}
+
+/** So many statements in a row must not name an attempt before it counts as lost... */
+const MISSING_BEATS = 3;
+/** ...and the first and the last of them must be as far apart as this many of the pauses that its beats were told. */
+const MISSING_PAUSES = 1.6;
+
+/**
+ * How far apart: 8 s with beats of 5. A beat that left before the poll's answer had arrived knows nothing of the new
+ * job, and is late by its own way here at most; so as long as that and the answer's way there are together shorter,
+ * no work in hand is ever taken. And it is longer than a pause: of two agents that beat under one name, the one that
+ * holds the job speaks in between.
+ */
+export const missingSpanMs = (timeoutSeconds: number, fleet: number): number =>
+  nextHeartbeatSeconds(timeoutSeconds, { inflight: 1, isMissing: false, fleet }) * 1_000 * MISSING_PAUSES;
+
+const attemptKey = ({ job_id, attempt }: AttemptId): string => `${job_id}/${attempt}`;
+
+/**
+ * Compares what a beat names with what the miner is known to run.
+ * @param before what earlier statements left; the answer's `missing` takes its place.
+ * @returns `lost`: what this miner has not got any more. It is told to jobs, which decides; and counted anew.
+ */
+export const judgeStatement = (
+  before: ReadonlyMap<string, Missing>,
+  running: readonly AttemptId[],
+  isNamed: (attempt: AttemptId) => boolean,
+  nowMs: number,
+  spanMs: number,
+): { missing: ReadonlyMap<string, Missing>; lost: AttemptId[] } => {
+  const missing = new Map<string, Missing>();
+  const lost: AttemptId[] = [];
+  for (const attempt of running) {
+    if (isNamed(attempt)) continue;
+    const { beats, sinceMs } = before.get(attemptKey(attempt)) ?? { beats: 0, sinceMs: nowMs };
+    if (beats + 1 >= MISSING_BEATS && nowMs - sinceMs >= spanMs) lost.push(attempt);
+    else missing.set(attemptKey(attempt), { beats: beats + 1, sinceMs });
+  }
+  return { missing, lost };
 };
 
 // ── Reputation ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -416,3 +416,43 @@ test('the largest miners that there can be come in answers of 256 KB, all of the
   );
   expect(everybody).toEqual(mine);
 });
+
+test('what three statements in a row do not name is told to jobs; what is no statement says nothing', async () => {
+  const toJobs = peers.listen('jobs');
+  const { body } = await register({ concurrency: 8 });
+  const abandoned = () =>
+    toJobs.flatMap((message) => (message.name === 'miners.attempts_abandoned' ? [message.payload] : []));
+  const [held, lost] = [newId(), newId()];
+  await started(held, body.id);
+  await started(lost, body.id);
+  await eventually(async () => (await me())[0]?.inflight === 2);
+
+  const silent = () =>
+    callerOf(service.url, miner).call(minersRoutes.heartbeat, { body: { miner_id: body.id } });
+  const turns = async (send: () => Promise<unknown>, count: number) => {
+    for (let turn = 0; turn < count; turn += 1) {
+      await send();
+      skewMs += 5_000;
+    }
+  };
+  // Alive, and nothing of its jobs: as long as it likes.
+  await turns(silent, 6);
+  // Named in each, or in the last of three.
+  await turns(() => beat({ inflight: [held, lost], attempts: [1, 1] }), 4);
+  await turns(() => beat({ inflight: [held] }), 2);
+  await beat({ inflight: [held, lost] });
+  // Three, but all within a moment: they may be older than the poll's answer.
+  for (let turn = 0; turn < 5; turn += 1) await beat({ inflight: [held] });
+  expect((await beat({ inflight: [held, lost] })).body).toMatchObject({ next_heartbeat_seconds: 5 });
+  expect(abandoned()).toEqual([]);
+
+  await turns(() => beat({ inflight: [held], attempts: [1] }), 3);
+  await eventually(() => abandoned().length === 1);
+  // The list, and an earlier attempt in it: the one that counts as running is not named.
+  await turns(() => beat({ inflight: [held, lost], attempts: [2, 1] }), 3);
+  await eventually(() => abandoned().length === 2);
+  expect(abandoned()).toEqual([
+    { miner_id: body.id, attempts: [{ job_id: lost, attempt: 1 }] },
+    { miner_id: body.id, attempts: [{ job_id: held, attempt: 1 }] },
+  ]);
+});

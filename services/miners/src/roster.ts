@@ -1,4 +1,4 @@
-import type { Status } from './domain.ts';
+import type { Missing, Status } from './domain.ts';
 
 /** A miner as heartbeats need it: a few numbers in memory, so that a beat costs no row. */
 export interface Present {
@@ -10,6 +10,8 @@ export interface Present {
   isUnsaved: boolean;
   /** Jobs whose attempt ended since the last beat: told once even to an agent that does not name them. */
   readonly toTell: Set<string>;
+  /** Attempts that its last statements did not name. Only here: after a restart the count begins anew. */
+  missing: ReadonlyMap<string, Missing>;
 }
 
 /** Told at the next beat at most; an agent that stays away longer asks by naming its jobs. */
@@ -25,7 +27,15 @@ export const createRoster = () => {
     idsOf: (accountId: string): ReadonlySet<string> => byAccount.get(accountId) ?? new Set(),
     set: (miner: { id: string; account_id: string; status: Status; seen_at_ms: number }): void => {
       const { id, account_id, status, seen_at_ms: seenAtMs } = miner;
-      byId.set(id, { id, account_id, status, seenAtMs, isUnsaved: false, toTell: new Set() });
+      byId.set(id, {
+        id,
+        account_id,
+        status,
+        seenAtMs,
+        isUnsaved: false,
+        toTell: new Set(),
+        missing: new Map(),
+      });
       byAccount.set(account_id, (byAccount.get(account_id) ?? new Set()).add(id));
     },
     remove: (id: string): void => {

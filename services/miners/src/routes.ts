@@ -7,10 +7,19 @@ import {
   Problem,
   toTimestamp,
 } from '@aitbc/contracts';
-import { changePresence, register } from './commands.ts';
-import { directiveFor, faded, idleReason, NO_WORDS, nextHeartbeatSeconds, reputation } from './domain.ts';
+import { changePresence, register, tellAbandoned } from './commands.ts';
+import {
+  directiveFor,
+  faded,
+  idleReason,
+  judgeStatement,
+  missingSpanMs,
+  NO_WORDS,
+  nextHeartbeatSeconds,
+  reputation,
+} from './domain.ts';
 import type { Present, Roster } from './roster.ts';
-import { attemptsOf, findReputation, inflightOf, type Miner, minersBefore } from './store.ts';
+import { attemptsOf, findReputation, inflightOf, type Miner, minersBefore, runningOf } from './store.ts';
 
 /** The cursor of a list is the id it ended with: ids rise with time and are made by one writer. */
 const cursorOf = (id: string): string => Buffer.from(id).toString('base64url');
@@ -62,11 +71,10 @@ const directives = (
   reader: Reader,
   present: Present,
   inflight: readonly string[],
-  attempts: readonly number[],
+  held: ReadonlyMap<string, number | undefined>,
 ) => {
   const stop = { cancel: [] as string[], drop: [] as string[] };
   if (inflight.length === 0 && present.toTell.size === 0) return stop;
-  const held = new Map(inflight.map((jobId, index) => [jobId, attempts[index]]));
   for (const jobId of new Set([...inflight, ...present.toTell])) {
     const directive = directiveFor(attemptsOf(reader, jobId), present.id, held.get(jobId));
     if (directive !== null) stop[directive].push(jobId);
@@ -103,13 +111,36 @@ export const createHandlers = (options: {
           changePresence(trx, roster, present.id, 'seen', now()),
         );
       }
+      const inflight = body.inflight ?? [];
+      const held = new Map(inflight.map((jobId, index) => [jobId, body.attempts?.[index]]));
+      const running = runningOf(store.read, present.id);
+      const timeoutSeconds = parameters.get('heartbeat_timeout_seconds');
+      const fleet = roster.idsOf(caller.account_id).size;
+      // Without a list it is alive, and that is all it says.
+      if (body.inflight !== undefined) {
+        const { missing, lost } = judgeStatement(
+          present.missing,
+          running,
+          ({ job_id, attempt }) => held.has(job_id) && (held.get(job_id) ?? attempt) === attempt,
+          now(),
+          missingSpanMs(timeoutSeconds, fleet),
+        );
+        present.missing = missing;
+        if (lost.length > 0) {
+          await store.transact('miners.tell_abandoned', (trx) => tellAbandoned(trx, present.id, lost));
+        }
+      }
       return {
         status: 200,
         body: {
           status: present.status,
           server_time: toTimestamp(Date.now()),
-          ...directives(store.read, present, body.inflight, body.attempts ?? []),
-          next_heartbeat_seconds: nextHeartbeatSeconds(parameters.get('heartbeat_timeout_seconds')),
+          ...directives(store.read, present, inflight, held),
+          next_heartbeat_seconds: nextHeartbeatSeconds(timeoutSeconds, {
+            inflight: running.length,
+            isMissing: present.missing.size > 0,
+            fleet,
+          }),
         },
       };
     },

@@ -1,5 +1,6 @@
 import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
 import {
+  type AttemptId,
   type AttemptState,
   type KnownAttempt,
   NO_WORDS,
@@ -269,6 +270,16 @@ const countRunning = hot((p: Params<{ miner_id: string }>) =>
     .where('miner_id', '=', p('miner_id'))
     .where('state', '=', 'running'),
 );
+
+const runningOfMiner = hot((p: Params<{ miner_id: string }>) =>
+  db
+    .selectFrom('attempt')
+    .select(['job_id', 'attempt'])
+    .where('miner_id', '=', p('miner_id'))
+    .where('state', '=', 'running'),
+);
+export const runningOf = (reader: Reader, minerId: string): AttemptId[] =>
+  reader.all(runningOfMiner, { miner_id: minerId });
 
 export const attemptsOf = (reader: Reader, jobId: string): (KnownAttempt & { state: AttemptState })[] =>
   reader.all(attemptsOfJob, { job_id: jobId });

@@ -89,7 +89,7 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
     seen.heartbeats.push(beat);
     if (!isKnown(beat.miner_id)) return refuse(response, 404, 'MINER_NOT_REGISTERED');
     await beatsHeld;
-    const named = (from: Set<string>): string[] => beat.inflight.filter((id) => from.has(id));
+    const named = (from: Set<string>): string[] => (beat.inflight ?? []).filter((id) => from.has(id));
     const reply = {
       status: 'active',
       server_time: serverTime(),

@@ -96,13 +96,15 @@ export const minersRoutes = {
     path: '/v1/miner/heartbeat',
     summary: 'Say that a miner is alive',
     description:
-      '`cancel` names jobs whose client gave up, `drop` jobs now held by another miner: stop both.',
+      '`cancel` names jobs whose client gave up, `drop` jobs now held by another miner: stop both. A list `inflight` is a statement: name every job from the answer of the poll to the answer of the result. What the miner was given and three statements in a row do not name, over 8 s at least, is lost and waits again for a miner. A beat without the list says that the miner is alive, and nothing of its jobs.',
     body: z.strictObject({
       miner_id: Id.optional(),
-      inflight: z.array(Id).max(64),
+      inflight: z.array(Id).max(64).optional().meta({
+        description: 'All jobs in hand. Left out, the beat is no statement about them',
+      }),
       attempts: z.array(z.number().int().min(1)).max(64).optional().meta({
         description:
-          'The `attempt` of each job in `inflight`, in the same order: a job that was lost and came back is then never dropped by what is known of its earlier attempt',
+          'The `attempt` of each job in `inflight`, in the same order: a job that was lost and came back is then never dropped by what is known of its earlier attempt, and an attempt that ended here is not taken for the one after it',
       }),
       utilization: z.number().min(0).max(1).optional(),
     }),
@@ -112,7 +114,9 @@ export const minersRoutes = {
         server_time: Timestamp,
         cancel: z.array(Id),
         drop: z.array(Id),
-        next_heartbeat_seconds: z.number().int(),
+        next_heartbeat_seconds: z.number().int().meta({
+          description: '5 while the miner has work in hand (in an account of 20 miners at most), else 13',
+        }),
       }),
     },
     errors: ['MINER_NOT_REGISTERED'],

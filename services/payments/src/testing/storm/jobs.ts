@@ -89,6 +89,7 @@ const endJob = (trx: Trx, plan_: PlannedJob, status: Payload<'jobs.ended'>['stat
 const consumers: Consumers<'jobs'> = {
   'dispatch.matched': () => {},
   'miners.changed': () => {},
+  'miners.attempts_abandoned': () => {},
   'governance.parameter_changed': () => {},
   'payments.refused': (_trx, { job_id }) => {
     throw new Error(`job ${job_id} was refused: the storm has money for all`);
