@@ -83,6 +83,8 @@ export const networkReason = (error: unknown): string => {
   if (!(error instanceof Error)) return 'no connection';
   if (error.name === 'TimeoutError') return 'no answer in time';
   const { cause } = error;
+  if ('code' in error && typeof error.code === 'string' && error.code !== 'ABORT_ERR') return error.code;
+  if (error.name === 'AbortError') return 'no answer in time';
   if (isRecord(cause) && typeof cause.code === 'string') return cause.code;
   return cause instanceof Error ? cause.message : error.message;
 };
