@@ -14,7 +14,7 @@ import {
   scoreAfter,
 } from './domain.ts';
 
-const OUTCOMES: Outcome[] = ['completed', 'failed', 'timed_out', 'lost', 'cancelled', 'expired'];
+const OUTCOMES: Outcome[] = ['completed', 'failed', 'timed_out', 'lost', 'cancelled', 'expired', 'returned'];
 const after = (outcomes: Outcome[], from: Score = { good: 0, bad: 0 }) => outcomes.reduce(scoreAfter, from);
 const times = (count: number, outcome: Outcome) => Array<Outcome>(count).fill(outcome);
 
@@ -42,7 +42,7 @@ test('reputation: the newcomer, the good, the bad, the reformed', () => {
   expect(reputation(after(times(1_000, 'completed')))).toBeGreaterThan(0.95);
   expect(reputation(after(times(1_000, 'lost')))).toBeLessThan(0.15);
   expect(reputation(after(times(500, 'completed'), after(times(500, 'lost'))))).toBeGreaterThan(0.8);
-  expect(after(['cancelled', 'expired'])).toEqual({ good: 0, bad: 0 });
+  expect(after(['cancelled', 'expired', 'returned'])).toEqual({ good: 0, bad: 0 });
   expect(isNoticeable(0.8, 0.81)).toBe(false);
   expect(isNoticeable(0.8, 0.77)).toBe(true);
 });
@@ -101,10 +101,12 @@ test('what an agent is told of a job that it names', () => {
 });
 
 test('why no work, and how often to beat', () => {
-  const busy = { status: 'active' as const, inflight: 1, concurrency: 2 };
+  const busy = { status: 'active' as const, inflight: 1, concurrency: 2, isOffering: true };
   expect(idleReason(busy)).toBeNull();
   expect(idleReason({ ...busy, inflight: 2 })).toBe('at_capacity');
   expect(idleReason({ ...busy, inflight: 0 })).toBe('no_matching_jobs');
+  expect(idleReason({ ...busy, isOffering: false })).toBeNull();
+  expect(idleReason({ ...busy, isOffering: false, inflight: 0 })).toBe('nothing_offered');
   expect(idleReason({ ...busy, status: 'inactive' })).toBe('inactive');
   fc.assert(
     fc.property(fc.integer({ min: 10, max: 600 }), (timeout) => {

@@ -42,6 +42,10 @@ export const ATTEMPT: Record<AttemptState | 'unknown', Record<AttemptEvent, Atte
   ended: { started: 'ignore', overtaken: 'ignore', ended: 'ignore' },
 };
 
+/** What the file keeps of an outcome: to the miner that had it, a returned attempt is one that is not its own. */
+export const keptOutcome = (outcome: Outcome): Exclude<Outcome, 'returned'> =>
+  outcome === 'returned' ? 'lost' : outcome;
+
 export interface KnownAttempt {
   readonly attempt: number;
   readonly miner_id: string;
@@ -88,6 +92,7 @@ const WEIGHT: Record<Outcome, { good: number; bad: number } | null> = {
   lost: { good: 0, bad: 2 },
   cancelled: null,
   expired: null,
+  returned: null,
 };
 
 export interface Score {
@@ -120,6 +125,7 @@ export const COUNTER: Record<Outcome, 'jobs_completed' | 'jobs_failed' | 'jobs_l
   lost: 'jobs_lost',
   cancelled: null,
   expired: null,
+  returned: null,
 };
 
 // ── For the owner ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -129,8 +135,10 @@ export const idleReason = (miner: {
   status: Status;
   inflight: number;
   concurrency: number;
-}): 'inactive' | 'at_capacity' | 'no_matching_jobs' | null => {
+  isOffering: boolean;
+}): 'inactive' | 'nothing_offered' | 'at_capacity' | 'no_matching_jobs' | null => {
   if (miner.status === 'inactive') return 'inactive';
+  if (!miner.isOffering && miner.inflight === 0) return 'nothing_offered';
   if (miner.inflight >= miner.concurrency) return 'at_capacity';
   return miner.inflight === 0 ? 'no_matching_jobs' : null;
 };

@@ -59,6 +59,8 @@ const seed = async (url: string): Promise<{ id: string; account_id: string }[]> 
         announced_reputation: 0.8,
         earned_minor: 0,
         created_at_ms: Date.now(),
+        instance_id: null,
+        status_note: null,
       });
     }
   });

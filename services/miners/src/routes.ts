@@ -9,6 +9,7 @@ import {
 } from '@aitbc/contracts';
 import { changePresence, register } from './commands.ts';
 import { directiveFor, idleReason, nextHeartbeatSeconds, reputation } from './domain.ts';
+import { beat, hold } from './instances.ts';
 import type { Present, Roster } from './roster.ts';
 import { attemptsOf, inflightOf, type Miner, minersOf, pageOfMiners } from './store.ts';
 
@@ -87,21 +88,31 @@ export const createHandlers = (options: {
         return { status: isNew ? 201 : 200, body };
       }),
 
-    heartbeat: async ({ caller, body }) => {
+    heartbeat: async ({ caller, body, signal }) => {
       const present = beatingMiner(roster, caller, body.miner_id);
+      const nextSeconds = nextHeartbeatSeconds(parameters.get('heartbeat_timeout_seconds'));
+      beat(present, body.instance_id, nextSeconds * 1_000, now());
       roster.seen(present, now());
       if (present.status === 'inactive') {
         await store.transact('miners.return', (trx) =>
           changePresence(trx, roster, present.id, 'seen', now()),
         );
       }
+      const look = () => directives(store.read, present, body.inflight, body.attempts ?? []);
+      let stop = look();
+      const waitMs = Math.min(body.wait_seconds ?? 0, nextSeconds) * 1_000;
+      if (waitMs > 0 && stop.cancel.length + stop.drop.length === 0) {
+        await hold(present, waitMs, signal, now);
+        // For a caller that went away, nothing is told: its next beat asks.
+        if (!signal.aborted) stop = look();
+      }
       return {
         status: 200,
         body: {
           status: present.status,
           server_time: toTimestamp(Date.now()),
-          ...directives(store.read, present, body.inflight, body.attempts ?? []),
-          next_heartbeat_seconds: nextHeartbeatSeconds(parameters.get('heartbeat_timeout_seconds')),
+          ...stop,
+          next_heartbeat_seconds: nextSeconds,
         },
       };
     },
@@ -115,7 +126,13 @@ export const createHandlers = (options: {
             ...shownMiner(miner, roster.get(miner.id)?.seenAtMs ?? miner.seen_at_ms, inflight),
             jobs_lost: miner.jobs_lost,
             earnings: fromMinor(miner.earned_minor),
-            idle_reason: idleReason({ status: miner.status, inflight, concurrency: miner.concurrency }),
+            status_note: miner.status_note,
+            idle_reason: idleReason({
+              status: miner.status,
+              inflight,
+              concurrency: miner.concurrency,
+              isOffering: miner.capabilities !== '[]',
+            }),
           };
         }),
       },

@@ -31,6 +31,10 @@ export interface MinerTable {
   announced_reputation: number;
   earned_minor: number;
   created_at_ms: number;
+  /** The process of the agent that registered last; null for agents that name none. */
+  instance_id: string | null;
+  /** What the agent says is not offered, and why. */
+  status_note: string | null;
 }
 
 export interface Tables {
