@@ -1,7 +1,12 @@
 /** What a probe found: an executor is advertised only while it is `offered`. */
-type Availability =
+export type Availability =
   | { readonly offered: true; readonly detail: string; readonly models: readonly string[] }
-  | { readonly offered: false; readonly reason: string };
+  | {
+      readonly offered: false;
+      readonly reason: string;
+      /** The owner wants it so: nothing to tell of. */
+      readonly isChoice?: boolean;
+    };
 
 export interface RunContext {
   /** Fires at the deadline, on cancel and on shutdown. An executor stops its work then and may simply reject. */

@@ -1,4 +1,5 @@
 import { networkReason } from '../coordinator.ts';
+import { foldedName } from '../model-name.ts';
 import { backendUnavailable, JobFailure } from './executor.ts';
 import { type Reply, readText, sendRequest } from './http-request.ts';
 
@@ -37,9 +38,6 @@ export const isRecord = (value: unknown): value is Record<string, unknown> =>
 
 const looksLikeEmbeddingModel = (model: string): boolean =>
   /embed|\bbge\b|\bgte\b|\be5\b|minilm|sentence-transformers/i.test(model);
-
-/** Letter case does not tell models apart, and a name without a tag means `latest`. */
-export const foldedName = (model: string): string => model.toLowerCase().replace(/:latest$/, '');
 
 const parseJson = (text: string): unknown => {
   try {

@@ -163,7 +163,11 @@ describe('llm_inference', () => {
   });
 
   it.each([
-    ['plain text', { text: 'prompt is too long: 9,000 tokens\u001b[31m\n' }, 'prompt is too long: 9,000 tokens [31m'],
+    [
+      'plain text',
+      { text: 'prompt is too long: 9,000 tokens\u001b[31m\n' },
+      'prompt is too long: 9,000 tokens [31m',
+    ],
     ['much of it', { text: 'x'.repeat(5_000) }, 'x'.repeat(500)],
     ['a page', { text: '<html><h1>Bad request</h1></html>', contentType: 'text/html' }, undefined],
   ])('its words about a bad request reach the client: %s', async (_, body, detail) => {
@@ -174,7 +178,10 @@ describe('llm_inference', () => {
   });
 
   it('takes a page or an unknown path for a wrong address, not for a missing model', async () => {
-    for (const body of [{ text: '<html>404</html>', contentType: 'text/html' }, { text: '{"detail":"Not Found"}' }]) {
+    for (const body of [
+      { text: '<html>404</html>', contentType: 'text/html' },
+      { text: '{"detail":"Not Found"}' },
+    ]) {
       api.script.error = { status: 404, ...body };
       const failure = await failureOf(ask({}));
       expect(failure).toMatchObject({ code: 'BACKEND_UNAVAILABLE', notStarted: true, withdraws: 'type' });

@@ -61,7 +61,7 @@ export const startOpenAiApi = async (models: string[], embeddingModels: string[]
     response.end(JSON.stringify(body));
   };
   const refuse = (response: ServerResponse, { status, message, text, contentType }: Refusal): void => {
-    if (text === undefined) return answer(response, status, { error: { message } });
+    if (text === undefined) return void answer(response, status, { error: { message } });
     response.writeHead(status, { 'content-type': contentType ?? 'text/plain' });
     response.end(text);
   };
