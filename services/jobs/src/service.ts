@@ -1,6 +1,7 @@
 import { ConfigError, createParameters, deriveKey, type Fail, standUp } from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
 import { migrations } from '../migrations/index.ts';
+import { offerRested } from './commands/lifecycle.ts';
 import type { Config } from './config.ts';
 import { createConsumers } from './consumers.ts';
 import { dispatchKeys } from './dispatcher/keys.ts';
@@ -14,6 +15,7 @@ import { createLoad } from './load.ts';
 import { createJobMetrics } from './metrics.ts';
 import { createPolls } from './polls.ts';
 import { createSigner } from './receipts.ts';
+import { createRests } from './rests.ts';
 import { createHandlers } from './routes.ts';
 import { createSchedule } from './schedule.ts';
 import { createSeen } from './seen.ts';
@@ -67,6 +69,7 @@ export const startJobs = async (config: Config, fail: Fail) => {
           load,
           leases: createLeases(deriveKey(config.SECRET_KEY, 'lease')),
           seen: createSeen(),
+          rests: createRests({ onOver: (jobId) => offerRested(work, jobId) }),
           metrics: createJobMetrics(metrics, polls.size),
           keyring,
           queuePosition: async (job) =>
@@ -99,6 +102,7 @@ export const startJobs = async (config: Config, fail: Fail) => {
             stopping.abort();
             polls.endAll();
             streams.endAll();
+            work.rests.end();
             await hints.drain();
             await hints.close();
           },

@@ -487,3 +487,89 @@ describe('a restart', () => {
     expect((await miner.take()).id).toBe(waiting.id);
   });
 });
+
+describe('a miner that could not run a job', () => {
+  test('is not asked again at once, though no other could: the next job has its turn', async () => {
+    const client = stack.client();
+    const miner = await stack.miner({ ...onlyFor('troubled'), concurrency: 1 });
+    const bad = [
+      await client.submit({ ...workFor('troubled'), max_attempts: 10 }),
+      await client.submit({ ...workFor('troubled'), max_attempts: 10 }),
+    ];
+    const good = await client.submit(workFor('troubled'));
+    const taken: string[] = [];
+    while (!taken.includes(good.id)) {
+      const held = await miner.take();
+      taken.push(held.id);
+      if (held.id !== good.id)
+        await miner.report({ job_id: held.id, lease: held.lease, status: 'failed', retryable: true });
+    }
+    expect(taken).toEqual([...bad.map(({ id }) => id), good.id]);
+  });
+
+  test('gets it again after a while', async () => {
+    const client = stack.client();
+    const miner = await stack.miner(onlyFor('rested'));
+    const job = await client.submit(workFor('rested'));
+    const first = await miner.take();
+    await miner.report({ job_id: first.id, lease: first.lease, status: 'failed', retryable: true });
+    expect(await miner.poll({ wait_seconds: 0 })).toEqual([]);
+    expect(await miner.take()).toMatchObject({ id: job.id, attempt: 2 });
+  });
+
+  test('gives it back unstarted at no cost to the job, but not for ever', async () => {
+    const client = stack.client();
+    const miners: Awaited<ReturnType<Stack['miner']>>[] = [];
+    for (let n = 0; n < 7; n += 1) miners.push(await stack.miner(onlyFor('model-gone')));
+    const job = await client.submit({ ...workFor('model-gone'), max_attempts: 1 });
+    const error = { code: 'MODEL_NOT_AVAILABLE', message: 'the model server does not have this model' };
+    const giveBack = async () => {
+      const { miner, held } = await eventually(async () => {
+        for (const miner of miners) {
+          const [held] = await miner.poll({ wait_seconds: 0 });
+          if (held !== undefined) return { miner, held };
+        }
+        return undefined;
+      });
+      const lease = { job_id: held.id, lease: held.lease };
+      const report = { ...lease, status: 'failed' as const, error, retryable: true, not_started: true };
+      const reply = await miner.report(report);
+      // The same report again gets the same answer.
+      expect(await miner.report(report)).toMatchObject({ status: 200 });
+      return { miner, reply };
+    };
+    const { miner, reply } = await giveBack();
+    expect(reply).toMatchObject({ status: 200, body: { status: 'pending', receipt: null } });
+    const isEnd = ({ job_id }: { job_id: string }) => job_id === job.id;
+    expect(await stack.heard(stack.toMiners, 'jobs.attempt_ended', isEnd)).toMatchObject({
+      miner_id: miner.id,
+      outcome: 'returned',
+    });
+    for (let n = 2; n <= 5; n += 1)
+      expect((await giveBack()).reply).toMatchObject({ body: { status: 'pending' } });
+    expect((await giveBack()).reply).toMatchObject({ body: { status: 'failed' } });
+    expect(await client.get(job.id)).toMatchObject({ status: 'failed', error });
+  });
+
+  test('cannot call a final failure unstarted', async () => {
+    const client = stack.client();
+    const miner = await stack.miner(onlyFor('final'));
+    await client.submit(workFor('final'));
+    const held = await miner.take();
+    const reply = await miner.report({
+      job_id: held.id,
+      lease: held.lease,
+      status: 'failed',
+      not_started: true,
+    });
+    expect(codeOf(reply)).toEqual([422, 'VALIDATION_ERROR']);
+  });
+
+  test('is told the time by which deadlines are read', async () => {
+    const miner = await stack.miner(onlyFor('clock'));
+    const reply = await miner.http.call(jobsRoutes.poll, { query: { miner_id: miner.id } });
+    expect(
+      Math.abs(Date.parse((reply.body as { server_time: string }).server_time) - Date.now()),
+    ).toBeLessThan(60_000);
+  });
+});

@@ -6,6 +6,7 @@ import type { Leases } from './lease.ts';
 import type { Load } from './load.ts';
 import type { JobMetrics } from './metrics.ts';
 import type { Polls } from './polls.ts';
+import type { Rests } from './rests.ts';
 import type { Seen } from './seen.ts';
 
 /** What commands, consumers, routes and schedule share. Built once, in service. */
@@ -18,6 +19,7 @@ export interface Work {
   readonly load: Load;
   readonly leases: Leases;
   readonly seen: Seen;
+  readonly rests: Rests;
   readonly metrics: JobMetrics;
   readonly keyring: Keyring;
   /** Jobs ahead of one in its lane; null when the index does not know or does not answer. */

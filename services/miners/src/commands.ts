@@ -7,6 +7,7 @@ import {
   faded,
   isNoticeable,
   isSilent,
+  keptOutcome,
   NO_WORDS,
   type Outcome,
   PRESENCE,
@@ -16,6 +17,7 @@ import {
   wordAgainst,
   wordFor,
 } from './domain.ts';
+import { claim, FIRST_BEAT_MS } from './instances.ts';
 import type { Roster } from './roster.ts';
 import {
   activeMinersAfter,
@@ -117,6 +119,7 @@ export const register = (
   nowMs: number,
 ): { miner: Miner; isNew: boolean } => {
   const name = body.name ?? 'default';
+  const said = { instance_id: body.instance_id ?? null, status_note: body.status_note ?? null };
   const known = findMinerByName(trx, caller.account_id, name);
   if (known === undefined) {
     makeRoom(trx, roster, caller.account_id, nowMs);
@@ -133,18 +136,22 @@ export const register = (
       jobs_lost: 0,
       earned_minor: 0,
       created_at_ms: nowMs,
+      ...said,
     };
     insertMiner(trx, miner);
     tell(trx, miner);
-    trx.afterCommit(() => roster.set(miner));
+    trx.afterCommit(() => roster.set(miner, nowMs + FIRST_BEAT_MS));
     return { miner, isNew: true };
   }
+  const present = roster.get(known.id);
+  if (present !== undefined) claim(present, name, body.instance_id, nowMs);
   const columns = columnsOf(body);
   const isChanged = Object.entries(columns).some(([column, value]) => known[column as keyof Miner] !== value);
   const isReturning = known.status === 'inactive';
   const miner: Miner = {
     ...known,
     ...columns,
+    ...said,
     status: 'active',
     seen_at_ms: nowMs,
     revision: known.revision + (isChanged || isReturning ? 1 : 0),
@@ -152,13 +159,16 @@ export const register = (
   if (isChanged || isReturning) {
     updateMiner(trx, known.id, {
       ...columns,
+      ...said,
       status: miner.status,
       seen_at_ms: nowMs,
       revision: miner.revision,
     });
     tell(trx, miner);
+  } else if (said.instance_id !== known.instance_id || said.status_note !== known.status_note) {
+    // Nobody else has to know.
+    updateMiner(trx, known.id, said);
   }
-  const present = roster.get(known.id);
   if (present !== undefined) {
     // At once: the judge of silence may stand in the same group of transactions.
     roster.seen(present, nowMs);
@@ -259,7 +269,7 @@ export const endAttempt = (
     attempt,
     miner_id,
     state,
-    outcome,
+    outcome: keptOutcome(outcome),
     forget_at_ms: nowMs + (isReported ? FORGET_REPORTED_MS : FORGET_TAKEN_MS),
   });
   if (known.length > 1 || mine === undefined) overtakeEarlier(trx, job_id);

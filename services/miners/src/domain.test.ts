@@ -17,7 +17,7 @@ import {
   wordFor,
 } from './domain.ts';
 
-const OUTCOMES: Outcome[] = ['completed', 'failed', 'timed_out', 'lost', 'cancelled', 'expired'];
+const OUTCOMES: Outcome[] = ['completed', 'failed', 'timed_out', 'lost', 'cancelled', 'expired', 'returned'];
 const AITBC = 100_000_000;
 const DAY_MS = 24 * 3_600_000;
 
@@ -118,6 +118,7 @@ test('a miner that loses the jobs of those who paid it goes down, and time heals
   expect(failing.reputation(90 * DAY_MS)).toBeGreaterThan(0.46);
   failing.ended('c', 'cancelled');
   failing.ended('c', 'expired');
+  failing.ended('c', 'returned');
   expect(failing.reputation()).toBeLessThan(0.34);
   expect(isNoticeable(0.8, 0.81)).toBe(false);
   expect(isNoticeable(0.8, 0.77)).toBe(true);
@@ -177,10 +178,12 @@ test('what an agent is told of a job that it names', () => {
 });
 
 test('why no work, and how often to beat', () => {
-  const busy = { status: 'active' as const, inflight: 1, concurrency: 2 };
+  const busy = { status: 'active' as const, inflight: 1, concurrency: 2, isOffering: true };
   expect(idleReason(busy)).toBeNull();
   expect(idleReason({ ...busy, inflight: 2 })).toBe('at_capacity');
   expect(idleReason({ ...busy, inflight: 0 })).toBe('no_matching_jobs');
+  expect(idleReason({ ...busy, isOffering: false })).toBeNull();
+  expect(idleReason({ ...busy, isOffering: false, inflight: 0 })).toBe('nothing_offered');
   expect(idleReason({ ...busy, status: 'inactive' })).toBe('inactive');
   fc.assert(
     fc.property(

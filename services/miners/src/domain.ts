@@ -55,6 +55,10 @@ export const ATTEMPT: Record<AttemptState | 'unknown', Record<AttemptEvent, Atte
   ended: { started: 'ignore', overtaken: 'ignore', ended: 'ignore' },
 };
 
+/** What the file keeps of an outcome: to the miner that had it, a returned attempt is one that is not its own. */
+export const keptOutcome = (outcome: Outcome): Exclude<Outcome, 'returned'> =>
+  outcome === 'returned' ? 'lost' : outcome;
+
 export interface KnownAttempt {
   readonly attempt: number;
   readonly miner_id: string;
@@ -166,6 +170,7 @@ const AGAINST: Record<Outcome, number> = {
   lost: 2,
   cancelled: 0,
   expired: 0,
+  returned: 0,
 };
 
 /** Words for and against, as they stood at a time. */
@@ -219,6 +224,7 @@ export const COUNTER: Record<Outcome, 'jobs_completed' | 'jobs_failed' | 'jobs_l
   lost: 'jobs_lost',
   cancelled: null,
   expired: null,
+  returned: null,
 };
 
 // ── For the owner ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -228,8 +234,10 @@ export const idleReason = (miner: {
   status: Status;
   inflight: number;
   concurrency: number;
-}): 'inactive' | 'at_capacity' | 'no_matching_jobs' | null => {
+  isOffering: boolean;
+}): 'inactive' | 'nothing_offered' | 'at_capacity' | 'no_matching_jobs' | null => {
   if (miner.status === 'inactive') return 'inactive';
+  if (!miner.isOffering && miner.inflight === 0) return 'nothing_offered';
   if (miner.inflight >= miner.concurrency) return 'at_capacity';
   return miner.inflight === 0 ? 'no_matching_jobs' : null;
 };

@@ -56,6 +56,8 @@ const seed = async (url: string): Promise<{ id: string; account_id: string }[]> 
         jobs_lost: 0,
         earned_minor: 0,
         created_at_ms: Date.now(),
+        instance_id: null,
+        status_note: null,
       });
     }
   });

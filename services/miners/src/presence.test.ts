@@ -33,7 +33,7 @@ let isHearing: boolean;
 const begin = async () => {
   store = await openStore({ url, service: 'miners', migrations: { ...chassisMigrations, ...migrations } });
   roster = createRoster();
-  for (const known of allPresences(store.read)) roster.set(known);
+  for (const known of allPresences(store.read)) roster.set(known, 0);
   const parameters = createParameters(store, 'miners');
   consumers = createConsumers({ roster, parameters, now: () => nowMs });
   judge = createJudge({ store, roster, parameters, hears: () => isHearing, now: () => nowMs });

@@ -18,6 +18,7 @@ import {
   nextHeartbeatSeconds,
   reputation,
 } from './domain.ts';
+import { beat, hold } from './instances.ts';
 import type { Present, Roster } from './roster.ts';
 import { attemptsOf, findReputation, inflightOf, type Miner, minersBefore, runningOf } from './store.ts';
 
@@ -103,19 +104,25 @@ export const createHandlers = (options: {
         return { status: isNew ? 201 : 200, body };
       }),
 
-    heartbeat: async ({ caller, body }) => {
+    heartbeat: async ({ caller, body, signal }) => {
       const present = beatingMiner(roster, caller, body.miner_id);
+      const inflight = body.inflight ?? [];
+      const held = new Map(inflight.map((jobId, index) => [jobId, body.attempts?.[index]]));
+      const running = runningOf(store.read, present.id);
+      const timeoutSeconds = parameters.get('heartbeat_timeout_seconds');
+      const fleet = roster.idsOf(caller.account_id).size;
+      const nextSeconds = nextHeartbeatSeconds(timeoutSeconds, {
+        inflight: running.length,
+        isMissing: present.missing.size > 0,
+        fleet,
+      });
+      beat(present, body.instance_id, nextSeconds * 1_000, now());
       roster.seen(present, now());
       if (present.status === 'inactive') {
         await store.transact('miners.return', (trx) =>
           changePresence(trx, roster, present.id, 'seen', now()),
         );
       }
-      const inflight = body.inflight ?? [];
-      const held = new Map(inflight.map((jobId, index) => [jobId, body.attempts?.[index]]));
-      const running = runningOf(store.read, present.id);
-      const timeoutSeconds = parameters.get('heartbeat_timeout_seconds');
-      const fleet = roster.idsOf(caller.account_id).size;
       // Without a list it is alive, and that is all it says.
       if (body.inflight !== undefined) {
         const { missing, lost } = judgeStatement(
@@ -130,17 +137,21 @@ export const createHandlers = (options: {
           await store.transact('miners.tell_abandoned', (trx) => tellAbandoned(trx, present.id, lost));
         }
       }
+      const look = () => directives(store.read, present, inflight, held);
+      let stop = look();
+      const waitMs = Math.min(body.wait_seconds ?? 0, nextSeconds) * 1_000;
+      if (waitMs > 0 && stop.cancel.length + stop.drop.length === 0) {
+        await hold(present, waitMs, signal, now);
+        // For a caller that went away, nothing is told: its next beat asks.
+        if (!signal.aborted) stop = look();
+      }
       return {
         status: 200,
         body: {
           status: present.status,
           server_time: toTimestamp(Date.now()),
-          ...directives(store.read, present, inflight, held),
-          next_heartbeat_seconds: nextHeartbeatSeconds(timeoutSeconds, {
-            inflight: running.length,
-            isMissing: present.missing.size > 0,
-            fleet,
-          }),
+          ...stop,
+          next_heartbeat_seconds: nextSeconds,
         },
       };
     },
@@ -157,7 +168,13 @@ export const createHandlers = (options: {
           ...shownMiner(miner, seenAtMs, inflight, reputationNow(store.read, caller.account_id, now())),
           jobs_lost: miner.jobs_lost,
           earnings: fromMinor(miner.earned_minor),
-          idle_reason: idleReason({ status: miner.status, inflight, concurrency: miner.concurrency }),
+          status_note: miner.status_note,
+          idle_reason: idleReason({
+            status: miner.status,
+            inflight,
+            concurrency: miner.concurrency,
+            isOffering: miner.capabilities !== '[]',
+          }),
         };
       };
       return { status: 200, body: pageOf(mine, query.limit, view, (last) => cursorOf(last.id)) };

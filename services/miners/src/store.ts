@@ -195,7 +195,9 @@ export const accountsToTell = (reader: Reader, limit: number): string[] =>
 
 /** All registered miners, for the roster: read once, at start. */
 export const allPresences = (reader: Reader) =>
-  reader.all(db.selectFrom('miner').select(['id', 'account_id', 'status', 'seen_at_ms']));
+  reader.all(
+    db.selectFrom('miner').select(['id', 'account_id', 'name', 'status', 'seen_at_ms', 'instance_id']),
+  );
 
 export const minersOf = (reader: Reader, accountId: string): Miner[] =>
   reader.all(db.selectFrom('miner').selectAll().where('account_id', '=', accountId).orderBy('id', 'desc'));

@@ -26,6 +26,10 @@ export interface MinerTable {
   jobs_lost: number;
   earned_minor: number;
   created_at_ms: number;
+  /** The process of the agent that registered last; null for agents that name none. */
+  instance_id: string | null;
+  /** What the agent says is not offered, and why. */
+  status_note: string | null;
 }
 
 /** Words for and against, as they stood at `at_ms`: see `faded` in domain. */

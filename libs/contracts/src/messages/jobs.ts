@@ -111,7 +111,8 @@ export const jobsMessages = {
       job_id: Id,
       miner_id: Id,
       attempt: z.number().int().min(1),
-      outcome: z.enum(['completed', 'failed', 'timed_out', 'lost', 'cancelled', 'expired']),
+      /** `returned`: it never reached the miner, or was given back before any work; counts for nobody. */
+      outcome: z.enum(['completed', 'failed', 'timed_out', 'lost', 'cancelled', 'expired', 'returned']),
       /** Whose job it was. Left out by the release before this one. */
       client_account_id: Id.optional(),
     }),

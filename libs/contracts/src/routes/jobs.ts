@@ -221,6 +221,10 @@ const JobResult = z
     result: Json.optional(),
     error: z.strictObject({ code: z.string().min(1).max(64), message: z.string().max(2000) }).optional(),
     retryable: z.boolean().optional(),
+    not_started: z.boolean().optional().meta({
+      description:
+        'With retryable: no work was begun, for instance because the model is gone. The attempt then does not count, within bounds',
+    }),
     metrics: z
       .record(z.string().max(64), z.number())
       .refine((value) => Object.keys(value).length <= 32, 'must have at most 32 entries')
@@ -229,6 +233,10 @@ const JobResult = z
   .refine((value) => (value.status === 'completed') === (value.result !== undefined), {
     path: ['result'],
     message: 'is required when status is completed, and not allowed otherwise',
+  })
+  .refine((value) => value.not_started !== true || value.retryable === true, {
+    path: ['not_started'],
+    message: 'is for a failure that is retryable',
   })
   .meta({ id: 'JobResult' });
 export type JobResult = z.output<typeof JobResult>;
@@ -417,6 +425,7 @@ export const jobsRoutes = {
     }),
     responses: {
       200: z.strictObject({
+        server_time: Timestamp.meta({ description: 'What deadline_at is to be compared with' }),
         items: z.array(
           z.strictObject({
             id: Id,

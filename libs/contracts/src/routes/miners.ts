@@ -7,6 +7,17 @@ import { Text } from '../text.ts';
 
 const ShortText = Text(1, 100);
 
+/** Made at each start of an agent. Sent with registrations and heartbeats, it keeps two that live at once apart. */
+const InstanceId = z
+  .string()
+  .regex(/^[A-Za-z0-9_-]{8,64}$/, 'must be 8 to 64 letters, digits, - or _')
+  .meta({
+    description: 'Of this process of the agent; a second one that lives under the same name is refused',
+  });
+
+/** Longest that a heartbeat may be held, as a poll. */
+const BEAT_WAIT_SECONDS_MAX = 25;
+
 export const Gpu = z.strictObject({
   model: ShortText,
   vram_gb: z.number().gt(0).max(10_000),
@@ -22,7 +33,10 @@ export const MinerRegistration = z
       .optional()
       .meta({ description: 'For your own use; the coordinator never calls it' }),
     /** Names, not the registry's: an agent newer than the coordinator may offer types it does not know yet. */
-    capabilities: z.array(z.string().min(1).max(64)).min(1).max(64),
+    capabilities: z
+      .array(z.string().min(1).max(64))
+      .max(64)
+      .meta({ description: 'Job types. None: present, but nothing is offered at the moment' }),
     gpus: z.array(Gpu).max(64).default([]),
     cuda_version: z
       .string()
@@ -33,6 +47,12 @@ export const MinerRegistration = z
     price_per_job: Price.optional(),
     concurrency: z.number().int().min(1).max(64).default(1),
     name: ShortText.optional(),
+    instance_id: InstanceId.optional(),
+    status_note: z
+      .string()
+      .max(500)
+      .nullish()
+      .meta({ description: 'For the owner: what is not offered at the moment, and why' }),
   })
   .meta({ id: 'MinerRegistration' });
 export type MinerRegistration = z.output<typeof MinerRegistration>;
@@ -87,7 +107,7 @@ export const minersRoutes = {
     description: 'The same key and name again answers 200 with the same id; work in hand is kept.',
     body: MinerRegistration,
     responses: { 200: Miner, 201: Miner },
-    errors: ['MINER_LIMIT_REACHED'],
+    errors: ['MINER_LIMIT_REACHED', 'MINER_NAME_IN_USE'],
   }),
   heartbeat: defineRoute({
     ...base,
@@ -96,7 +116,7 @@ export const minersRoutes = {
     path: '/v1/miner/heartbeat',
     summary: 'Say that a miner is alive',
     description:
-      '`cancel` names jobs whose client gave up, `drop` jobs now held by another miner: stop both. A list `inflight` is a statement: name every job from the answer of the poll to the answer of the result. What the miner was given and three statements in a row do not name, over 8 s at least, is lost and waits again for a miner. A beat without the list says that the miner is alive, and nothing of its jobs.',
+      '`cancel` names jobs whose client gave up, `drop` jobs now held by another miner: stop both. A list `inflight` is a statement: name every job from the answer of the poll to the answer of the result. What the miner was given and three statements in a row do not name, over 8 s at least, is lost and waits again for a miner. A beat without the list says that the miner is alive, and nothing of its jobs. With `wait_seconds` the answer comes when there is one to stop, or when the next beat is due.',
     body: z.strictObject({
       miner_id: Id.optional(),
       inflight: z.array(Id).max(64).optional().meta({
@@ -107,6 +127,8 @@ export const minersRoutes = {
           'The `attempt` of each job in `inflight`, in the same order: a job that was lost and came back is then never dropped by what is known of its earlier attempt, and an attempt that ended here is not taken for the one after it',
       }),
       utilization: z.number().min(0).max(1).optional(),
+      instance_id: InstanceId.optional(),
+      wait_seconds: z.number().int().min(0).max(BEAT_WAIT_SECONDS_MAX).optional(),
     }),
     responses: {
       200: z.strictObject({
@@ -119,7 +141,7 @@ export const minersRoutes = {
         }),
       }),
     },
-    errors: ['MINER_NOT_REGISTERED'],
+    errors: ['MINER_NOT_REGISTERED', 'MINER_NAME_IN_USE'],
   }),
   me: defineRoute({
     ...base,
@@ -134,8 +156,9 @@ export const minersRoutes = {
         Miner.extend({
           jobs_lost: z.number().int(),
           earnings: AmountOut,
+          status_note: z.string().nullable().meta({ description: 'As the agent last said' }),
           idle_reason: z
-            .enum(['inactive', 'at_capacity', 'no_matching_jobs'])
+            .enum(['inactive', 'nothing_offered', 'at_capacity', 'no_matching_jobs'])
             .nullable()
             .meta({ description: 'Null while it works' }),
         }),

@@ -11,6 +11,7 @@ import { createLeases } from '../lease.ts';
 import { createLoad } from '../load.ts';
 import { createJobMetrics } from '../metrics.ts';
 import { createPolls, type Leased } from '../polls.ts';
+import { createRests } from '../rests.ts';
 import { createSeen } from '../seen.ts';
 import { findJob } from '../store/jobs.ts';
 import type { MinerOffer } from '../tables.ts';
@@ -54,6 +55,7 @@ beforeEach(async () => {
     keyring,
     leases: createLeases(Buffer.alloc(32, 1)),
     seen: createSeen(),
+    rests: createRests({ onOver: () => {} }),
     metrics: createJobMetrics(createMetrics('test'), polls.size),
     queuePosition: async () => null,
   };

@@ -9,6 +9,7 @@ import {
   addEvent,
   addLostAttempt,
   endJob,
+  findJob,
   type Report,
   requeueJob,
 } from '../store/jobs.ts';
@@ -44,6 +45,9 @@ const minersToAvoid = (work: Work, reader: Pick<Trx, 'all' | 'get'>, job: Waitin
   return lost.flatMap((account) => work.fleet.minersOf(account)).slice(0, AVOID_MAX);
 };
 
+const withRest = (avoid: string[], resting: string | undefined): string[] =>
+  resting === undefined || avoid.includes(resting) ? avoid : [...avoid, resting];
+
 /** Tells the dispatchers that a job may run. Again is harmless. */
 export const offerJob = (work: Work, reader: Pick<Trx, 'all' | 'get'>, job: WaitingJob): void =>
   work.hints.queued({
@@ -51,8 +55,14 @@ export const offerJob = (work: Work, reader: Pick<Trx, 'all' | 'get'>, job: Wait
     lane: job.lane,
     account_id: job.client_id,
     priority: job.priority,
-    avoid: minersToAvoid(work, reader, job),
+    avoid: withRest(minersToAvoid(work, reader, job), work.rests.of(job.id)),
   });
+
+/** A miner that could not run this job may be asked again. */
+export const offerRested = (work: Work, jobId: string): void => {
+  const job = findJob(work.store.read, jobId);
+  if (job?.status === 'pending' && job.is_funded === 1) offerJob(work, work.store.read, job);
+};
 
 /** A lane that exists from now on: in memory, and in the offers of polls that are open already. */
 const openLane = (work: Work, id: string, requirement: Requirement, nowMs: number): void => {
@@ -222,18 +232,31 @@ const backToWaiting = (trx: Trx, work: Work, waiting: JobRow, nowMs: number): vo
   offerAfterCommit(trx, work, waiting, nowMs);
 };
 
-/** A lease that never reached its miner, whose request had gone: the attempt does not count, against nobody. */
-export const giveBack = (trx: Trx, work: Work, job: JobRow, nowMs: number): void => {
-  if (decide(job.status, 'give_back', true).kind !== 'apply') return;
+const GONE = { reason: 'request_gone', message: 'the miner went away before it got the job' };
+
+/**
+ * A lease that never reached its miner, whose request had gone, or that the miner returned before any work: the attempt
+ * does not count, against nobody.
+ */
+export const giveBack = (
+  trx: Trx,
+  work: Work,
+  job: JobRow,
+  nowMs: number,
+  why: { reason: string; message: string } = GONE,
+  report: Report | null = null,
+): JobRow | undefined => {
+  if (decide(job.status, 'give_back', true).kind !== 'apply') return undefined;
   const waiting = requeueJob(trx, job, {
     undelivered: job.undelivered + 1,
     error: null,
-    report: null,
+    report,
     now_ms: nowMs,
   });
-  if (waiting === undefined) return;
-  work.metrics.matchesRefused.inc({ reason: 'request_gone' });
-  addEvent(trx, waiting, 'retrying', 'the miner went away before it got the job', nowMs);
-  leaseEnded(trx, work, job, 'cancelled');
+  if (waiting === undefined) return undefined;
+  work.metrics.matchesRefused.inc({ reason: why.reason });
+  addEvent(trx, waiting, 'retrying', why.message, nowMs);
+  leaseEnded(trx, work, job, 'returned');
   backToWaiting(trx, work, waiting, nowMs);
+  return waiting;
 };

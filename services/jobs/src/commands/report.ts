@@ -23,7 +23,7 @@ import { insertReceipt, receiptOf } from '../store/receipts.ts';
 import type { JobRow } from '../tables.ts';
 import { toReceipt } from '../views.ts';
 import type { Work } from '../work.ts';
-import { finish, loseAttempt } from './lifecycle.ts';
+import { finish, giveBack, loseAttempt } from './lifecycle.ts';
 
 export interface Verdict {
   status: JobStatus;
@@ -132,6 +132,27 @@ const complete = (trx: Trx, work: Work, job: JobRow, prepared: PreparedReport): 
   return { status: 'completed', receipt: toReceipt(ended, receipt, prepared.report.result) };
 };
 
+/** So many attempts of a job may end uncounted; a miner that returns all it gets burns a job's time no longer. */
+const UNCOUNTED_MAX = 5;
+
+/** A miner could not run the job: it, or its offer, needs a moment; the job is not asked of it again at once. */
+const rest = (work: Work, job: JobRow): void =>
+  work.rests.add({
+    jobId: job.id,
+    minerId: job.miner_id as string,
+    attempt: job.attempt,
+    ttlMs: job.ttl_ms,
+  });
+
+/** No work was begun, so no attempt was made. @returns undefined when this one counts all the same. */
+const returned = (trx: Trx, work: Work, job: JobRow, prepared: PreparedReport): JobRow | undefined => {
+  const { report } = prepared;
+  if (report.not_started !== true || job.undelivered >= UNCOUNTED_MAX) return undefined;
+  const { code, message } = report.error ?? UNNAMED;
+  const why = { reason: 'returned', message: `${code}: ${message}` };
+  return giveBack(trx, work, job, Date.now(), why, reportOf(job, prepared));
+};
+
 /**
  * Takes a result or a failure. Exactly one result of a job is ever accepted: the lease must be current, and the
  * receipt's primary key is the job.
@@ -145,13 +166,16 @@ export const acceptReport = (trx: Trx, work: Work, prepared: PreparedReport): Ve
   if (verdict === 'repeat') return repeated(trx, job);
   if (verdict !== 'accept') throw refuse(verdict);
   if (prepared.resultText !== null) return complete(trx, work, job, prepared);
-  const lost = loseAttempt(trx, work, job, {
-    event: report.retryable === true ? 'fail_retryable' : 'fail',
-    outcome: 'failed',
-    error: report.error ?? UNNAMED,
-    report: reportOf(job, prepared),
-    nowMs: Date.now(),
-  });
+  if (report.retryable === true) rest(work, job);
+  const lost =
+    returned(trx, work, job, prepared) ??
+    loseAttempt(trx, work, job, {
+      event: report.retryable === true ? 'fail_retryable' : 'fail',
+      outcome: 'failed',
+      error: report.error ?? UNNAMED,
+      report: reportOf(job, prepared),
+      nowMs: Date.now(),
+    });
   if (lost === undefined) throw refuse('STALE_LEASE');
   return { status: lost.status, receipt: null };
 };

@@ -116,7 +116,7 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
         if (signal.aborted) giveBack();
         else response.once('close', () => response.writableFinished || giveBack());
       }
-      return { status: 200, body: { items: jobs.map(toItem) } };
+      return { status: 200, body: { server_time: toTimestamp(Date.now()), items: jobs.map(toItem) } };
     },
 
     progress: async (context) => {
