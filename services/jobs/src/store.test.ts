@@ -40,7 +40,8 @@ const addJob = (changes: Partial<Parameters<typeof jobs.insertJob>[1]> = {}): Pr
         labels: '[]',
         parameters_sha256: 'x',
         timeout_ms: 1_000,
-        ttl_ms: 1_000,
+        // Longer than a busy machine takes from one line of a test to the next.
+        ttl_ms: 600_000,
         max_attempts: 3,
         payment_amount_minor: null,
         payment_status: null,

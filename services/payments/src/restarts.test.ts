@@ -72,13 +72,20 @@ describe('killed at', () => {
     const admin = someone(['admin']);
     const job = aJob(payer);
     const toJobs = peers.listen('jobs');
-    const say = async () => {
+    const say = async (running: Child) => {
       await peers.send('gateway.account_created', { account_id: payer.account_id, wallet_address: null });
       await peers.send('jobs.submitted', job.submitted(toMinor(1)));
       await peers.send('jobs.started', job.started());
-      // As the release before this one says it: the job is paid by what is held for it.
-      const { payment_id: _payment, price_minor: _price, ...ended } = job.ended('completed');
-      await peers.send('jobs.ended', ended);
+      // Jobs leases what is held, and says with what it was paid; a process that died before that says nothing.
+      const held = await eventually(() => {
+        const said = toJobs.find(
+          (message) => message.name === 'payments.escrowed' || message.name === 'payments.refused',
+        );
+        return said ?? (running.isRunning() ? undefined : null);
+      });
+      if (held?.name !== 'payments.escrowed') return;
+      const { payment_id: id, amount_minor } = held.payload;
+      await peers.send('jobs.ended', job.ended('completed', { id, amount_minor }));
     };
     const credit = () =>
       as(admin).call(routes.payments.credit, {
@@ -89,13 +96,13 @@ describe('killed at', () => {
     await peers.send('gateway.account_created', { account_id: payer.account_id, wallet_address: null });
     await credit().catch(() => undefined);
     // It may die at the very first message: then this is the sending again.
-    await say();
+    await say(dying);
     expect(await dying.exited).toMatchObject({ signal: 'SIGKILL' });
 
-    await start();
+    const running = await start();
     // The operator and the senders try again, as they do when no answer comes.
     expect(await credit()).toMatchObject({ status: 201 });
-    await say();
+    await say(running);
     const payment = await eventually(async () => {
       const reply = await as(payer).call(routes.payments.getByJob, { params: { job_id: job.job_id } });
       return reply.ok && ['released', 'failed'].includes(reply.body.status) ? reply.body : undefined;
