@@ -41,7 +41,8 @@ const addJob = (changes: Partial<Parameters<typeof jobs.insertJob>[1]> = {}): Pr
         salt: null,
         parameters_sha256: 'x',
         timeout_ms: 1_000,
-        ttl_ms: 1_000,
+        // Longer than a busy machine takes from one line of a test to the next.
+        ttl_ms: 600_000,
         max_attempts: 3,
         payment_amount_minor: null,
         payment_status: null,

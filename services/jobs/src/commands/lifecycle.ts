@@ -4,15 +4,8 @@ import type { Requirement } from '../dispatcher/match.ts';
 import { decide, hasAttemptsLeft, isFaultProven, type JobEventName } from '../domain.ts';
 import type { WaitingJob } from '../store/backlog.ts';
 import { addLane, findLane } from '../store/fleet.ts';
-import {
-  accountsThatLost,
-  addEvent,
-  addLostAttempt,
-  endJob,
-  findJob,
-  type Report,
-  requeueJob,
-} from '../store/jobs.ts';
+import { addEvent, endJob, findJob, type Report, requeueJob } from '../store/jobs.ts';
+import { accountsThatLost, addLostAttempt } from '../store/lost-attempts.ts';
 import type { JobRow } from '../tables.ts';
 import type { Work } from '../work.ts';
 
