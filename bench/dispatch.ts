@@ -6,6 +6,7 @@ import { inboxQueue, messages, newId } from '@aitbc/contracts';
 import { findBroker } from '../libs/testing/src/broker.ts';
 import { freePort } from '../libs/testing/src/ports.ts';
 import { supervise } from '../scripts/supervisor.ts';
+import { kindName, type Requirement } from '../services/jobs/src/dispatcher/match.ts';
 import { createPool, type Hint } from '../services/jobs/src/dispatcher/pool.ts';
 import { readMetrics } from './load.ts';
 
@@ -14,39 +15,70 @@ import { readMetrics } from './load.ts';
 
 const WORKER = resolve(import.meta.dirname, '../services/jobs/src/dispatcher/main.ts');
 const INBOX = inboxQueue('dispatcher');
-const LANES = Array.from({ length: 10 }, (_, i) => `lane-${i}`);
+const MODELS = Array.from({ length: 10 }, (_, i) => `model-${i}`);
 const CLIENTS = Array.from({ length: 20 }, newId);
 
 type Redis = ReturnType<typeof connectRedis>;
 type Queue = ReturnType<typeof openQueuesToWatch>[number];
 
 let offer = 0;
+const job = (client: string, wish: Partial<Requirement>): Hint => ({
+  name: 'jobs.queued',
+  payload: {
+    offer: ++offer,
+    job_id: newId(),
+    account_id: client,
+    requirement: {
+      job_type: 'llm_inference',
+      model: null,
+      gpu_model: null,
+      min_vram_gb: null,
+      cuda_version_min: null,
+      region: null,
+      price_minor: 0,
+      ...wish,
+    },
+    pays_minor: wish.price_minor ?? 0,
+    priority: 5,
+    avoid: [],
+  },
+});
+const poll = (rank: number, models: string[], slots = 1): Hint => {
+  const capability = {
+    capabilities: ['llm_inference', 'embedding', 'ocr'],
+    gpus: [{ model: 'NVIDIA GeForce RTX 4090', vram_gb: 24 }],
+    cuda_version: '12.4',
+    models,
+    region: 'eu-west',
+    price_per_job_minor: 0,
+  };
+  return {
+    name: 'jobs.capacity_opened',
+    payload: {
+      offer: ++offer,
+      epoch: 1,
+      poll_id: newId(),
+      miner_id: newId(),
+      account_id: newId(),
+      slots,
+      kind: kindName(capability),
+      capability,
+      rank,
+    },
+  };
+};
+/** Jobs say what a miner can do once, as the jobs service does; after that its polls name it. */
+const brief = (hint: Hint): Hint => {
+  if (hint.name !== 'jobs.capacity_opened') return hint;
+  const { capability: _described, ...payload } = hint.payload;
+  return { name: hint.name, payload };
+};
+
 /** A job and a poll that takes it, and so on: as many matches as there are jobs. */
 const pairs = (count: number): Hint[] =>
   Array.from({ length: count }, (_, i): Hint[] => [
-    {
-      name: 'jobs.queued',
-      payload: {
-        offer: ++offer,
-        job_id: newId(),
-        account_id: CLIENTS[i % CLIENTS.length] as string,
-        lane: LANES[i % LANES.length] as string,
-        priority: 5,
-        avoid: [],
-      },
-    },
-    {
-      name: 'jobs.capacity_opened',
-      payload: {
-        offer: ++offer,
-        epoch: 1,
-        poll_id: newId(),
-        miner_id: newId(),
-        slots: 1,
-        lanes: LANES,
-        rank: i % 7,
-      },
-    },
+    job(CLIENTS[i % CLIENTS.length] as string, { model: MODELS[i % MODELS.length] as string }),
+    brief(poll(i % 7, MODELS)),
   ]).flat();
 
 const readWorkers = (urls: readonly string[]) =>
@@ -69,11 +101,12 @@ const redisCpuSeconds = async (redis: Redis): Promise<number> => {
 /** Microseconds of Redis for one match in the dispatch script, with nothing of the queue around it. */
 const scriptCost = async (redis: Redis, matches: number, perBatch: number): Promise<number> => {
   const pool = createPool(redis);
+  await pool.offer([poll(0, MODELS)]);
   const before = await redisCpuSeconds(redis);
   let found = 0;
   while (found < matches) {
     const made = await pool.offer(pairs(perBatch));
-    found += made.reduce((sum, { job_ids }) => sum + job_ids.length, 0);
+    found += made.matches.reduce((sum, { job_ids }) => sum + job_ids.length, 0);
   }
   return (((await redisCpuSeconds(redis)) - before) * 1e6) / found;
 };
@@ -94,6 +127,7 @@ const drive = async (
   options: { workers: number; matches: number; perBatch: number },
 ) => {
   await redis.flushdb();
+  await createPool(redis).offer([poll(0, MODELS)]);
   const inbox = openQueue(INBOX, redis);
   const [queue] = openQueuesToWatch([INBOX], redis) as [Queue];
   const urls: string[] = [];

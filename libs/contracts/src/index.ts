@@ -8,6 +8,7 @@ export * from './message.ts';
 export * from './messages/index.ts';
 export * from './money.ts';
 export * from './names.ts';
+export * from './normal-names.ts';
 export * from './page.ts';
 export * from './parameters.ts';
 export * from './problem.ts';

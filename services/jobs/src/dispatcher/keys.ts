@@ -1,4 +1,6 @@
-/** Everything of the dispatch index in Redis begins with this. */
+import { placeOf, type Requirement } from './match.ts';
+
+/** Everything of the dispatch index in Redis begins with this. What the keys hold is in pool.lua. */
 const PREFIX = 'dispatch:';
 
 export const DISPATCH = {
@@ -7,7 +9,14 @@ export const DISPATCH = {
   generation: `${PREFIX}generation`,
   /** When the process of jobs started whose polls count. */
   epoch: `${PREFIX}epoch`,
-  lane: (id: string): string => `${PREFIX}lane:${id}`,
-  /** A job as its lane's member: its id first, so that age decides among equals. */
-  member: (job: { id: string; client_id: string }): string => `${job.id}/${job.client_id}`,
+  /** Where a job waits: the clients of its queue in the order of their turns, and the jobs of its client in theirs. */
+  queueOf: (
+    requirement: Requirement,
+    paysMinor: number,
+    clientId: string,
+  ): { turns: string; own: string } => {
+    const { tier, type, model, card, region, cell } = placeOf(requirement, paysMinor);
+    const queue = [tier, type, model, card, region, cell].join('|');
+    return { turns: `${PREFIX}turns:${queue}`, own: `${PREFIX}own:${queue}|${clientId}` };
+  },
 };
