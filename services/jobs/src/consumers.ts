@@ -1,11 +1,12 @@
 import type { Consumers } from '@aitbc/chassis';
-import { minerChanged } from './commands/miners.ts';
+import { describeAgain, minerChanged } from './commands/miners.ts';
 import { paymentEscrowed, paymentRefused, paymentResolved } from './commands/payments.ts';
 import { startMatched } from './commands/start.ts';
 import type { Work } from './work.ts';
 
 export const createConsumers = (work: Work): Consumers<'jobs'> => ({
   'dispatch.matched': (trx, match) => startMatched(trx, work, match),
+  'dispatch.capability_missing': (trx, missing) => describeAgain(trx, work, missing),
   'miners.changed': (trx, miner) => minerChanged(trx, work, miner),
   'payments.escrowed': (trx, payment) => paymentEscrowed(trx, work, payment),
   'payments.refused': (trx, payment) => paymentRefused(trx, work, payment),

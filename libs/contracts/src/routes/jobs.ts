@@ -107,14 +107,9 @@ export const JobStatusView = z
     progress: z.number().min(0).max(1),
     attempt: z.number().int(),
     waiting_reason: WaitingReason.nullable(),
-    queue_position: z
-      .number()
-      .int()
-      .min(0)
-      .nullable()
-      .meta({
-        description: 'About so many jobs of the same kind come before it; null when not waiting or not known',
-      }),
+    queue_position: z.number().int().min(0).nullable().meta({
+      description: 'About so many jobs of the same kind come before it; null when not waiting or not known',
+    }),
     error: JobError.nullable(),
     updated_at: Timestamp,
   })

@@ -2,8 +2,8 @@ import { sendAs, type Trx } from '@aitbc/chassis';
 import type { JobStatus, Payload } from '@aitbc/contracts';
 import type { Requirement } from '../dispatcher/match.ts';
 import { decide, hasAttemptsLeft, type JobEventName } from '../domain.ts';
+import { paysOf, requirementOfRow } from '../requirement.ts';
 import type { WaitingJob } from '../store/backlog.ts';
-import { addLane, findLane } from '../store/fleet.ts';
 import { addEvent, addLostAttempt, endJob, minersThatLost, type Report, requeueJob } from '../store/jobs.ts';
 import type { JobRow } from '../tables.ts';
 import type { Work } from '../work.ts';
@@ -16,48 +16,36 @@ export interface Failure {
   readonly message: string;
 }
 
-/** Miners that lost this job, as long as another could run it. */
-const minersToAvoid = (work: Work, reader: Pick<Trx, 'all' | 'get'>, job: WaitingJob): string[] => {
+/** Accounts whose miners lost this job, as long as another's could run it: one account under many names is one. */
+const accountsToAvoid = (
+  work: Work,
+  reader: Pick<Trx, 'all' | 'get'>,
+  job: WaitingJob,
+  requirement: Requirement,
+): string[] => {
   if (job.attempt === 0) return [];
-  const lost = minersThatLost(reader, job.seq);
-  return lost.length > 0 && work.fleet.isCapable(job.lane, Date.now(), lost) ? lost : [];
+  const miners = minersThatLost(reader, job.seq).map((id) => work.fleet.miner(id)?.account_id);
+  const lost = [...new Set(miners.filter((id) => id !== undefined))];
+  const isElsewhere = () => work.fleet.capacity(requirement, Date.now(), lost) === 'capable';
+  return lost.length > 0 && isElsewhere() ? lost : [];
 };
 
 /** Tells the dispatchers that a job may run. Again is harmless. */
-export const offerJob = (work: Work, reader: Pick<Trx, 'all' | 'get'>, job: WaitingJob): void =>
+export const offerJob = (work: Work, reader: Pick<Trx, 'all' | 'get'>, job: WaitingJob): void => {
+  const requirement = requirementOfRow(job);
   work.hints.queued({
     job_id: job.id,
-    lane: job.lane,
     account_id: job.client_id,
+    requirement,
+    pays_minor: paysOf(job),
     priority: job.priority,
-    avoid: minersToAvoid(work, reader, job),
-  });
-
-/** A lane that exists from now on: in memory, and in the offers of polls that are open already. */
-const openLane = (work: Work, id: string, requirement: Requirement, nowMs: number): void => {
-  if (work.fleet.lane(id) !== undefined) return;
-  work.polls.announce(work.fleet.setLane(id, requirement, nowMs));
-};
-
-/** Keeps a lane that is new. */
-export const keepLane = (trx: Trx, work: Work, id: string, requirement: Requirement, nowMs: number): void => {
-  addLane(trx, id, requirement, nowMs);
-  trx.afterCommit(() => openLane(work, id, requirement, nowMs));
-};
-
-/** A job that waits from now on: offered once the commit is on disk. */
-export const offerAfterCommit = (trx: Trx, work: Work, job: JobRow, nowMs: number): void => {
-  trx.afterCommit(() => {
-    const lane = work.fleet.lane(job.lane);
-    if (lane !== undefined) lane.usedAtMs = nowMs;
-    else {
-      // It ran, or waited for its money, so long that memory forgot its lane.
-      const requirement = findLane(work.store.read, job.lane);
-      if (requirement !== undefined) openLane(work, job.lane, requirement, nowMs);
-    }
-    offerJob(work, work.store.read, job);
+    avoid: accountsToAvoid(work, reader, job, requirement),
   });
 };
+
+/** A job that waits from now on, or on other terms: offered once the commit is on disk. */
+export const offerAfterCommit = (trx: Trx, work: Work, job: WaitingJob): void =>
+  trx.afterCommit(() => offerJob(work, work.store.read, job));
 
 const leaseEnded = (trx: Trx, work: Work, job: JobRow, outcome: Outcome): void => {
   const minerId = job.miner_id as string;
@@ -104,8 +92,7 @@ export const finish = (
     work.metrics.ended.inc({ status });
     if (job.status === 'running' && job.started_at_ms !== null)
       work.metrics.runTime.observe((nowMs - job.started_at_ms) / 1_000);
-    if (job.status === 'pending' && job.is_funded === 1)
-      work.hints.withdrawn({ job_id: job.id, account_id: job.client_id, lane: job.lane });
+    if (job.status === 'pending' && job.is_funded === 1) work.hints.withdrawn({ job_id: job.id });
   });
   return ended;
 };
@@ -144,16 +131,16 @@ export const loseAttempt = (
   addLostAttempt(trx, job.seq, job.miner_id as string);
   addEvent(trx, waiting, 'retrying', lost.error.message, lost.nowMs);
   leaseEnded(trx, work, job, lost.outcome);
-  backToWaiting(trx, work, waiting, lost.nowMs);
+  backToWaiting(trx, work, waiting);
   return waiting;
 };
 
-const backToWaiting = (trx: Trx, work: Work, waiting: JobRow, nowMs: number): void => {
+const backToWaiting = (trx: Trx, work: Work, waiting: JobRow): void => {
   trx.afterCommit(() => {
     work.metrics.active.running -= 1;
     work.metrics.active.pending += 1;
   });
-  offerAfterCommit(trx, work, waiting, nowMs);
+  offerAfterCommit(trx, work, waiting);
 };
 
 /** A lease that never reached its miner, whose request had gone: the attempt does not count, against nobody. */
@@ -169,5 +156,5 @@ export const giveBack = (trx: Trx, work: Work, job: JobRow, nowMs: number): void
   work.metrics.matchesRefused.inc({ reason: 'request_gone' });
   addEvent(trx, waiting, 'retrying', 'the miner went away before it got the job', nowMs);
   leaseEnded(trx, work, job, 'cancelled');
-  backToWaiting(trx, work, waiting, nowMs);
+  backToWaiting(trx, work, waiting);
 };

@@ -1,4 +1,5 @@
 import { sendAs, type Trx } from '@aitbc/chassis';
+import type { Payload } from '@aitbc/contracts';
 import { runningJobsOf } from '../store/backlog.ts';
 import { saveMiner } from '../store/fleet.ts';
 import type { MinerOffer } from '../tables.ts';
@@ -29,6 +30,14 @@ export const minerChanged = (trx: Trx, work: Work, miner: MinerOffer): void => {
     });
   }
 };
+
+/** The index lost, or never heard, what the miner of a poll can do: it hears it with the poll. */
+export const describeAgain = (trx: Trx, work: Work, missing: Payload<'dispatch.capability_missing'>): void =>
+  trx.afterCommit(() => {
+    work.fleet.forgetTold(missing.kind);
+    const poll = work.polls.find(missing.poll_id);
+    if (poll !== undefined) work.polls.refresh(poll.minerId);
+  });
 
 /** Tells miners who was heard: at once when one that counts as gone polls again, else every few seconds. */
 export const reportSeen = async (work: Work): Promise<void> => {

@@ -9,6 +9,8 @@ export const DISPATCH = {
   generation: `${PREFIX}generation`,
   /** When the process of jobs started whose polls count. */
   epoch: `${PREFIX}epoch`,
+  /** Where polls wait. */
+  idlePattern: `${PREFIX}idle:*`,
   /** Where a job waits: the clients of its queue in the order of their turns, and the jobs of its client in theirs. */
   queueOf: (
     requirement: Requirement,

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import {
   type Constraints,
   cardPhrases,
+  isJobType,
   type JobType,
   normalCardName,
   normalModelName,
@@ -159,15 +160,13 @@ export interface Place {
   readonly price: number;
   readonly memory: number;
   readonly cuda: number;
-  /** The word of the card's name that fewest cards share, as far as one can tell. */
-  readonly cardWord: string;
+  /** The longest number in the card's name, '' without any: few cards share it. */
+  readonly cardNumber: string;
 }
 
-const rarestWord = (card: string): string =>
-  card.split(' ').reduce((best, word) => {
-    const worth = (text: string) => (/^\d/.test(text) ? 100 : 0) + text.length;
-    return worth(word) > worth(best) ? word : best;
-  }, '');
+const cardNumbers = (card: string): string[] => card.split(' ').filter((word) => /^\d/.test(word));
+const longest = (words: readonly string[]): string =>
+  words.reduce((best, word) => (word.length > best.length ? word : best), '');
 
 export const placeOf = (requirement: Requirement, paysMinor: number): Place => {
   const card = requirement.gpu_model ?? '';
@@ -190,7 +189,7 @@ export const placeOf = (requirement: Requirement, paysMinor: number): Place => {
     price,
     memory,
     cuda,
-    cardWord: token(rarestWord(card)),
+    cardNumber: token(longest(cardNumbers(card))),
   };
 };
 
@@ -201,7 +200,7 @@ export interface KindRecord {
   readonly models: readonly string[];
   /** `card|region`, each of them maybe ''. */
   readonly places: readonly string[];
-  readonly cardWords: readonly string[];
+  readonly cardNumbers: readonly string[];
   readonly memoryByCard: readonly (readonly [string, number])[];
   readonly region: string;
   readonly price: number;
@@ -213,10 +212,10 @@ export const kindRecordOf = (capability: Capability): KindRecord => {
   const cards = [...ability.memoryByCard.keys()];
   const region = token(ability.region ?? '');
   return {
-    types: [...ability.types].filter((type) => token(type) === type),
+    types: [...ability.types].filter(isJobType),
     models: ['', ...(ability.models === null ? [ANY_MODEL] : [...ability.models].map(token))],
     places: cards.flatMap((card) => [...new Set(['', region])].map((where) => `${token(card)}|${where}`)),
-    cardWords: [...new Set(cards.flatMap((card) => card.split(' ')))].filter(Boolean).map(token),
+    cardNumbers: [...new Set(cards.flatMap(cardNumbers))].map(token),
     memoryByCard: [...ability.memoryByCard].map(([card, memory]) => [token(card), memory] as const),
     region,
     price: ability.priceMinor,

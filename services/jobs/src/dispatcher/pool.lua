@@ -2,11 +2,11 @@
 -- flat: poll, miner, job, poll, miner, job, ... A poll whose kind is not known is returned with an empty job.
 -- Nothing in it looks at more than a bounded number of entries, whatever waits.
 --
--- ARGV: prefix of all keys, bounds of the memory classes, bounds of the CUDA classes; then, one after the other:
---   Q job client tier type model card region cell price memory cuda priority offer avoid card_word
+-- ARGV[1] is the prefix of all keys; then, one after the other:
+--   Q job client tier type model card region cell price memory cuda priority offer avoid card_number
 --                                                           a job may run (avoid: accounts, comma-separated, or empty)
 --   W job offer                                             a job left the queue
---   K kind types models places card_words memories region price cuda     what miners of this kind can do
+--   K kind types models places card_numbers memories region price cuda     what miners of this kind can do
 --   O poll miner account slots rank offer epoch kind        a poll is open
 --   C poll                                                  a poll ended
 -- Lists are comma-separated. Tier 1 pays, tier 0 does not.
@@ -17,16 +17,17 @@
 -- miner's number, each job in it is compared with the number itself.
 --
 -- Keys, each after the prefix:
---   jobs             HASH job -> all that was said of it
---   types:<tier>, models:<tier>|<type>, places:<tier>|<type>|<model>, cells:<group>
---                    SETs that lead to where something waits: the script starts from the miner's side
+--   jobs:<tier>      HASH job -> all that was said of it
+--   models:<tier>|<type>, places:<tier>|<type>|<model>, cells:<group>
+--                    SETs that lead to where something waits: the script starts from the miner's side. The place that
+--                    asks for no card and no region is looked at without being in one
 --   turns:<queue>    ZSET client -> start tag: the queue's clients in the order of their turns
 --   own:<queue>|<client>  ZSET job -> 9 - priority: the order among a client's own jobs, then age
 --   easy:<queue>     ZSET job -> what makes it easy to satisfy: the best payer, unpaid the smallest memory
 --   served:<tier>, time:<tier>   ZSET client -> tag after its last job; the virtual time of service
 --   row              HASH miner -> paid jobs it took in a row while unpaid ones waited
 --   kind:<kind>, kind:<kind>:models, kind:<kind>:places   HASH, SET, SET
---   idle:<facet>     ZSET of polls that wait: t|type, a|type (any model), m|model, r|region, c|card word, by rank;
+--   idle:<facet>     ZSET of polls that wait: t|type, a|type (any model), m|model, r|region, c|number of a card, by rank;
 --                    price, memory and cuda, by the number
 --   poll:<poll>      HASH: miner, account, rank, kind, epoch, offer, slots while it waits; got what it was given
 --   match:<job>      offer/poll/miner of the match, or offer alone: the job was withdrawn
@@ -62,7 +63,7 @@ local POLL_TTL = 60
 local MATCH_TTL = 60
 -- A kind that no poll named for so long is asked for again.
 local KIND_TTL = 3600
-local IDLE_TTL = 3600
+local ROW_TTL = 3600
 -- One more job in hand, in the terms of a poll's rank: the batch spreads over equals instead of filling the first.
 local LOAD_STEP = 0.01
 
@@ -78,13 +79,9 @@ local function list(text)
   if not text or text == '' then return {} end
   return split(text, ',')
 end
-local function numbers(text)
-  local found = {}
-  for at, part in ipairs(list(text)) do found[at] = tonumber(part) end
-  return found
-end
-local MEMORY_CLASSES = numbers(ARGV[2])
-local CUDA_CLASSES = numbers(ARGV[3])
+-- The bounds of the classes; match.ts owns them.
+local MEMORY_CLASSES = { MEMORY_CLASSES_ARE_PUT_HERE }
+local CUDA_CLASSES = { CUDA_CLASSES_ARE_PUT_HERE }
 
 local matches = {}
 local touched = {}
@@ -126,14 +123,15 @@ end
 -- What is known of a kind; nil when nothing is.
 local function kind_of(id)
   if kinds[id] == nil then
-    local found = call('HMGET', key('kind', id), 'types', 'region', 'price', 'cuda', 'words', 'memory')
+    local found = call('HMGET', key('kind', id), 'types', 'region', 'price', 'cuda', 'card_numbers', 'memory')
     if not found[1] then return nil end
     local kind = {
       id = id, types = {}, type_list = list(found[1]), region = found[2], price = tonumber(found[3]),
-      cuda = tonumber(found[4]), words = found[5], memory = tonumber(found[6]), by_card = { [''] = tonumber(found[6]) },
-      models = 'kind:' .. id .. ':models', places = 'kind:' .. id .. ':places',
+      cuda = tonumber(found[4]), card_numbers = found[5], memory = tonumber(found[6]), by_card = { [''] = tonumber(found[6]) },
+      models = key('kind', id) .. ':models', places = key('kind', id) .. ':places',
     }
     for _, type in ipairs(kind.type_list) do kind.types[type] = true end
+    for _, part in ipairs({ '', ':models', ':places' }) do call('EXPIRE', key('kind', id) .. part, KIND_TTL) end
     kinds[id] = kind
   end
   return kinds[id]
@@ -147,13 +145,18 @@ local function memory_of(kind, card)
   return kind.by_card[card]
 end
 
+local FIELDS = '^' .. string.rep('([^|]*)|', 10) .. '([^|]*)$'
 local function unpack_job(text)
-  local part = split(text, '|')
+  local client, tier, type, model, card, region, cell, price, memory, cuda, priority = string.match(text, FIELDS)
   return {
-    client = part[1], tier = tonumber(part[2]), type = part[3], model = part[4], card = part[5], region = part[6],
-    cell = part[7], price = tonumber(part[8]), memory = tonumber(part[9]), cuda = tonumber(part[10]),
-    priority = tonumber(part[11]),
+    client = client, tier = tonumber(tier), type = type, model = model, card = card, region = region, cell = cell,
+    price = tonumber(price), memory = tonumber(memory), cuda = tonumber(cuda), priority = tonumber(priority),
+    branch = tier .. '|' .. type, place = card .. '|' .. region,
   }
+end
+
+local function find_job(job)
+  return call('HGET', prefix .. 'jobs:1', job) or call('HGET', prefix .. 'jobs:0', job)
 end
 
 -- The decision itself, with the numbers that were sent. `kind` stands where the job stands, so the rest is equal.
@@ -167,7 +170,7 @@ local function fits(kind, record)
   if record.region ~= '' and record.region ~= kind.region then return false end
   if not fits_numbers(kind, record) then return false end
   if record.model == '' then return true end
-  local has = call('SMISMEMBER', prefix .. kind.models, record.model, '*')
+  local has = call('SMISMEMBER', kind.models, record.model, '*')
   return has[1] == 1 or has[2] == 1
 end
 
@@ -192,10 +195,7 @@ local function model_keys(record)
   return { record.model, '*' }
 end
 
-local function queue_name(record, model)
-  local group = record.tier .. '|' .. record.type .. '|' .. model .. '|' .. record.card .. '|' .. record.region
-  return group .. '|' .. record.cell, group
-end
+local NO_PLACE = '|'
 
 -- What the order `easy` goes by; nothing where all of a queue are alike.
 local function ease_of(record)
@@ -204,50 +204,47 @@ local function ease_of(record)
 end
 
 local function park(job, record)
-  local tier = record.tier
+  local tier, client = record.tier, record.client
   local ease = ease_of(record)
   for _, model in ipairs(model_keys(record)) do
-    local queue, group = queue_name(record, model)
-    local own = 'own:' .. queue .. '|' .. record.client
-    call('ZADD', prefix .. own, 9 - record.priority, job)
-    if ease then call('ZADD', key('easy', queue), ease, job) end
-    if not call('ZSCORE', key('turns', queue), record.client) then
-      local time = time_of(tier) + ARRIVAL
+    local group = record.branch .. '|' .. model .. '|' .. record.place
+    local queue = group .. '|' .. record.cell
+    call('ZADD', prefix .. 'own:' .. queue .. '|' .. client, 9 - record.priority, job)
+    if ease then call('ZADD', prefix .. 'easy:' .. queue, ease, job) end
+    local time = time_of(tier) + ARRIVAL
+    local start = math.max(time, served_tag(tier, client))
+    if call('ZADD', prefix .. 'turns:' .. queue, 'NX', tag_text(start), client) == 1 then
       times[tier] = time
-      if call('ZADD', key('turns', queue), tag_text(math.max(time, served_tag(tier, record.client))), record.client) == 1
-        and call('SADD', key('cells', group), record.cell) == 1 then
-        local kind_of_job = tier .. '|' .. record.type
-        call('SADD', key('places', kind_of_job .. '|' .. model), record.card .. '|' .. record.region)
-        call('SADD', key('models', kind_of_job), model)
-        call('SADD', key('types', tier), record.type)
+      call('SADD', prefix .. 'cells:' .. group, record.cell)
+      if record.place ~= NO_PLACE then
+        call('SADD', prefix .. 'places:' .. record.branch .. '|' .. model, record.place)
       end
+      call('SADD', prefix .. 'models:' .. record.branch, model)
     end
   end
 end
 
--- Takes a job out of all its queues; what is empty then is forgotten, up to the type.
+-- Takes a job out of all its queues; what is empty then is forgotten.
 local function remove(job, record)
-  call('HDEL', prefix .. 'jobs', job)
-  local tier = record.tier
-  local kind_of_job = tier .. '|' .. record.type
+  local tier, client = record.tier, record.client
+  call('HDEL', prefix .. 'jobs:' .. tier, job)
   local ease = ease_of(record)
   for _, model in ipairs(model_keys(record)) do
-    local queue, group = queue_name(record, model)
-    local own = 'own:' .. queue .. '|' .. record.client
-    call('ZREM', prefix .. own, job)
-    if ease then call('ZREM', key('easy', queue), job) end
-    if call('EXISTS', prefix .. own) == 0 then
-      call('ZREM', key('turns', queue), record.client)
-      if call('EXISTS', key('turns', queue)) == 0 then
-        call('SREM', key('cells', group), record.cell)
-        if call('EXISTS', key('cells', group)) == 0 then
-          call('SREM', key('places', kind_of_job .. '|' .. model), record.card .. '|' .. record.region)
-          if call('EXISTS', key('places', kind_of_job .. '|' .. model)) == 0 then
-            call('SREM', key('models', kind_of_job), model)
-            if call('EXISTS', key('models', kind_of_job)) == 0 then
-              call('SREM', key('types', tier), record.type)
-              if tier == 0 and call('EXISTS', key('types', 0)) == 0 then call('DEL', prefix .. 'row') end
-            end
+    local start = record.branch .. '|' .. model
+    local group = start .. '|' .. record.place
+    local queue = group .. '|' .. record.cell
+    local own, turns = prefix .. 'own:' .. queue .. '|' .. client, prefix .. 'turns:' .. queue
+    call('ZREM', own, job)
+    if ease then call('ZREM', prefix .. 'easy:' .. queue, job) end
+    if call('EXISTS', own) == 0 then
+      call('ZREM', turns, client)
+      if call('EXISTS', turns) == 0 then
+        call('SREM', prefix .. 'cells:' .. group, record.cell)
+        if call('EXISTS', prefix .. 'cells:' .. group) == 0 then
+          local places = prefix .. 'places:' .. start
+          if record.place ~= NO_PLACE then call('SREM', places, record.place) end
+          if call('EXISTS', places, prefix .. 'cells:' .. start .. '|' .. NO_PLACE) == 0 then
+            call('SREM', prefix .. 'models:' .. record.branch, model)
           end
         end
       end
@@ -297,16 +294,16 @@ end
 -- The queues of a tier that this kind may serve, at most QUEUES_MAX of them.
 local function views_of(kind, tier, seed)
   local views = {}
-  local types = call('SMEMBERS', key('types', tier))
-  each_from(types, seed, function(type)
-    if not kind.types[type] then return false end
-    local models = call('SINTER', key('models', tier .. '|' .. type), prefix .. kind.models)
+  each_from(kind.type_list, seed, function(type)
+    local branch = tier .. '|' .. type
+    local models = call('SINTER', prefix .. 'models:' .. branch, kind.models)
     return each_from(models, seed, function(model)
-      local start = tier .. '|' .. type .. '|' .. model
-      local places = call('SINTER', key('places', start), prefix .. kind.places)
+      local start = branch .. '|' .. model
+      local places = call('SINTER', prefix .. 'places:' .. start, kind.places)
+      places[#places + 1] = NO_PLACE
       return each_from(places, seed, function(place)
         local group = start .. '|' .. place
-        local cells = call('SRANDMEMBER', key('cells', group), CELLS_READ_MAX)
+        local cells = call('SRANDMEMBER', prefix .. 'cells:' .. group, CELLS_READ_MAX)
         return each_from(cells, seed, function(cell)
           views[#views + 1] = view_of(kind, tier, group, string.match(place, '^(.-)|'), cell)
           return #views >= QUEUES_MAX
@@ -323,7 +320,7 @@ end
 
 local function suits(view, poll, job)
   if is_avoided(job, poll.account) then return nil end
-  local record = unpack_job(call('HGET', prefix .. 'jobs', job))
+  local record = unpack_job(call('HGET', prefix .. 'jobs:' .. view.tier, job))
   if view.is_exact or fits_numbers(poll.kind, record) then return record end
 end
 
@@ -429,7 +426,7 @@ local function best_of(heads)
   return best
 end
 
-local function take(heads, item, poll, seed)
+local function take(heads, item, poll, seed, is_last)
   local tier, entry = item.view.tier, item.entry
   local client = entry.client
   local time = time_of(tier)
@@ -440,10 +437,9 @@ local function take(heads, item, poll, seed)
   set_avoid(entry.job, '')
   served[tier][client] = tag
   changed[tier][client] = tag
-  if call('ZSCORE', key('turns', item.view.queue), client) then
-    call('ZADD', key('turns', item.view.queue), tag_text(tag), client)
-  end
+  call('ZADD', key('turns', item.view.queue), 'XX', tag_text(tag), client)
   times[tier] = math.max(time + CREEP, start)
+  if is_last then return end
   for at = #heads, 1, -1 do
     local other = heads[at]
     if other.entry.client == client then
@@ -456,11 +452,11 @@ end
 -- Takes up to `slots` jobs for a poll: paid before unpaid, with a turn for the unpaid where they wait behind many.
 local function choose(poll, slots, seed)
   local got = {}
-  local takes_unpaid = poll.kind.price == 0 and call('EXISTS', key('types', 0)) == 1
-  local paid = open_tier(poll, 1, seed)
+  local takes_unpaid = poll.kind.price == 0 and call('EXISTS', prefix .. 'jobs:0') == 1
+  local paid = call('EXISTS', prefix .. 'jobs:1') == 1 and open_tier(poll, 1, seed) or {}
   if #paid == 0 and not takes_unpaid then return got end
   local unpaid
-  local row_before = takes_unpaid and tonumber(call('HGET', prefix .. 'row', poll.miner) or '0') or 0
+  local row_before = takes_unpaid and #paid > 0 and tonumber(call('HGET', prefix .. 'row', poll.miner) or '0') or 0
   local row = row_before
   local function take_unpaid()
     if not takes_unpaid then return nil end
@@ -475,10 +471,11 @@ local function choose(poll, slots, seed)
     if not item then break end
     got[#got + 1] = item.entry.job
     if heads == unpaid then row = 0 elseif takes_unpaid then row = math.min(row + 1, PAID_IN_A_ROW) end
-    take(heads, item, poll, seed)
+    take(heads, item, poll, seed, #got == slots)
   end
-  if row ~= row_before and call('EXISTS', key('types', 0)) == 1 then
+  if row ~= row_before then
     if row == 0 then call('HDEL', prefix .. 'row', poll.miner) else call('HSET', prefix .. 'row', poll.miner, row) end
+    call('EXPIRE', prefix .. 'row', ROW_TTL)
   end
   return got
 end
@@ -487,7 +484,7 @@ end
 
 local function each_facet(kind, rank, visit)
   local any = false
-  for _, model in ipairs(call('SMEMBERS', prefix .. kind.models)) do
+  for _, model in ipairs(call('SMEMBERS', kind.models)) do
     if model == '*' then any = true elseif model ~= '' then visit('m|' .. model, rank) end
   end
   for _, type in ipairs(kind.type_list) do
@@ -495,10 +492,10 @@ local function each_facet(kind, rank, visit)
     if any then visit('a|' .. type, rank) end
   end
   if kind.region ~= '' then visit('r|' .. kind.region, rank) end
-  for _, word in ipairs(list(kind.words)) do visit('c|' .. word, rank) end
+  for _, word in ipairs(list(kind.card_numbers)) do visit('c|' .. word, rank) end
   visit('price', kind.price)
-  visit('memory', kind.memory)
-  visit('cuda', kind.cuda)
+  if kind.memory > 0 then visit('memory', kind.memory) end
+  if kind.cuda >= 0 then visit('cuda', kind.cuda) end
 end
 
 -- Takes a poll out of all its facets; what it was given stays for a redelivered offer.
@@ -511,7 +508,7 @@ local function leave(poll)
 end
 
 -- The idle polls to look at for a job: those of whatever it asks for that fewest have.
-local function idle_terms(record, card_word)
+local function idle_terms(record, card_number)
   local all = { { facets = { 't|' .. record.type } } }
   local count = call('ZCARD', key('idle', 't|' .. record.type))
   if count == 0 then return nil, 0 end
@@ -526,7 +523,7 @@ local function idle_terms(record, card_word)
   end
   if record.model ~= '' then consider({ 'm|' .. record.model, 'a|' .. record.type }) end
   if record.region ~= '' then consider({ 'r|' .. record.region }) end
-  if card_word ~= '' then consider({ 'c|' .. card_word }) end
+  if card_number ~= '' then consider({ 'c|' .. card_number }) end
   consider({ 'price' }, { '-inf', record.price })
   if record.memory > 0 then consider({ 'memory' }, { record.memory, '+inf' }) end
   if record.cuda >= 0 then consider({ 'cuda' }, { record.cuda, '+inf' }) end
@@ -534,9 +531,9 @@ local function idle_terms(record, card_word)
 end
 
 -- The best idle poll for a job among those looked at.
-local function best_poll(record, avoid, card_word, seed)
+local function best_poll(record, avoid, card_number, seed)
   if no_idle[record.type] then return nil end
-  local term, count = idle_terms(record, card_word)
+  local term, count = idle_terms(record, card_number)
   if not term then
     no_idle[record.type] = true
     return nil
@@ -582,7 +579,7 @@ end
 
 -- The offers ---------------------------------------------------------------------------------------------------------
 
-local function queued(job, text, record, offer, avoid, card_word)
+local function queued(job, text, record, offer, avoid, card_number)
   local earlier = call('GET', key('match', job))
   if earlier then
     local at, poll, miner = string.match(earlier, '^(%d+)/?([^/]*)/?(.*)$')
@@ -590,8 +587,8 @@ local function queued(job, text, record, offer, avoid, card_word)
     if tonumber(at) >= tonumber(offer) then return end
     call('DEL', key('match', job))
   end
-  local known = call('HGET', prefix .. 'jobs', job)
-  local poll = best_poll(record, avoid, card_word, tonumber(offer))
+  local known = find_job(job)
+  local poll = best_poll(record, avoid, card_number, tonumber(offer))
   if known and (poll or known ~= text) then
     remove(job, unpack_job(known))
     known = false
@@ -599,7 +596,7 @@ local function queued(job, text, record, offer, avoid, card_word)
   if not poll then
     set_avoid(job, avoid)
     if not known then
-      call('HSET', prefix .. 'jobs', job, text)
+      call('HSET', prefix .. 'jobs:' .. record.tier, job, text)
       park(job, record)
     end
     return
@@ -622,12 +619,12 @@ end
 local function withdrawn(job, offer)
   call('SET', key('match', job), offer, 'EX', MATCH_TTL)
   set_avoid(job, '')
-  local known = call('HGET', prefix .. 'jobs', job)
+  local known = find_job(job)
   if known then remove(job, unpack_job(known)) end
 end
 
-local function described(id, types, models, places, words, memories, region, price, cuda)
-  local fields = { 'types', types, 'region', region, 'price', price, 'cuda', cuda, 'words', words }
+local function described(id, types, models, places, card_numbers, memories, region, price, cuda)
+  local fields = { 'types', types, 'region', region, 'price', price, 'cuda', cuda, 'card_numbers', card_numbers }
   for _, pair in ipairs(list(memories)) do
     local card, memory = string.match(pair, '^(.*)=(.*)$')
     fields[#fields + 1] = card == '' and 'memory' or 'card|' .. card
@@ -654,7 +651,6 @@ local function opened(id, miner, account, slots, rank, offer, poll_epoch, kind_i
   if known[1] and tonumber(known[1]) > tonumber(offer) then return end
   local kind = kind_of(kind_id)
   if not kind then return propose(id, kind_id, '') end
-  for _, part in ipairs({ '', ':models', ':places' }) do call('EXPIRE', key('kind', kind_id) .. part, KIND_TTL) end
 
   local poll = { id = id, miner = miner, account = account, kind = kind }
   local got = choose(poll, tonumber(slots), tonumber(offer) % 4294967296)
@@ -665,10 +661,7 @@ local function opened(id, miner, account, slots, rank, offer, poll_epoch, kind_i
   -- With any, the miner gets these at once and comes back for more.
   if #got == 0 then
     call('HSET', record, 'slots', slots)
-    each_facet(kind, rank, function(facet, score)
-      call('ZADD', key('idle', facet), score, id)
-      call('EXPIRE', key('idle', facet), IDLE_TTL)
-    end)
+    each_facet(kind, rank, function(facet, score) call('ZADD', prefix .. 'idle:' .. facet, score, id) end)
     no_idle = {}
   end
   call('EXPIRE', record, POLL_TTL)
@@ -681,7 +674,7 @@ local function closed(poll)
   call('EXPIRE', key('poll', poll), POLL_TTL)
 end
 
-local at = 4
+local at = 2
 while at <= #ARGV do
   local op = ARGV[at]
   if op == 'Q' then

@@ -4,7 +4,9 @@ import type { Payload, ReceivedBy } from '@aitbc/contracts';
 import { DISPATCH } from './keys.ts';
 import { type Capability, CUDA_CLASSES, kindRecordOf, MEMORY_CLASSES, placeOf } from './match.ts';
 
-const LUA = readFileSync(new URL('./pool.lua', import.meta.url), 'utf8');
+const LUA = readFileSync(new URL('./pool.lua', import.meta.url), 'utf8')
+  .replace('MEMORY_CLASSES_ARE_PUT_HERE', MEMORY_CLASSES.join(', '))
+  .replace('CUDA_CLASSES_ARE_PUT_HERE', CUDA_CLASSES.join(', '));
 
 /** One thing the jobs service says to its dispatchers. */
 export type Hint = {
@@ -22,7 +24,7 @@ const describe = (kind: string, capability: Capability): (string | number)[] => 
     record.types.join(','),
     record.models.join(','),
     record.places.join(','),
-    record.cardWords.join(','),
+    record.cardNumbers.join(','),
     record.memoryByCard.map((pair) => pair.join('=')).join(','),
     record.region,
     record.price,
@@ -51,7 +53,7 @@ const argumentsOf = (hint: Hint): (string | number)[] => {
         priority,
         offer,
         avoid.join(','),
-        place.cardWord,
+        place.cardNumber,
       ];
     }
     case 'jobs.withdrawn':
@@ -98,8 +100,6 @@ const group = (flat: readonly string[]): Outcome => {
   return { matches: all, missing };
 };
 
-const CLASSES = [MEMORY_CLASSES.join(','), CUDA_CLASSES.join(',')];
-
 type WithPool = { dispatchPool(prefix: string, ...rest: (string | number)[]): Promise<string[]> };
 
 /** The index of waiting jobs and idle polls. Any number of processes may use one; each batch is one atomic script. */
@@ -109,7 +109,7 @@ export const createPool = (redis: ReturnType<typeof connectRedis>) => {
   return {
     /** Takes offers in, in order. @returns the matches; those of a redelivered offer again. */
     offer: async (hints: readonly Hint[]): Promise<Outcome> =>
-      group(await client.dispatchPool(DISPATCH.prefix, ...CLASSES, ...hints.flatMap(argumentsOf))),
+      group(await client.dispatchPool(DISPATCH.prefix, ...hints.flatMap(argumentsOf))),
   };
 };
 export type Pool = ReturnType<typeof createPool>;

@@ -9,10 +9,12 @@ import {
   validationProblem,
 } from '@aitbc/contracts';
 import { cancel } from '../commands/end.ts';
-import { type Prepared, prepare, submit } from '../commands/submit.ts';
+import { assertShare, type Prepared, prepare, submit } from '../commands/submit.ts';
 import { readCursor, writeCursor } from '../cursor.ts';
 import { isTerminal } from '../domain.ts';
 import type { EventStreams } from '../event-stream.ts';
+import { requirementOfRow } from '../requirement.ts';
+import { createShare } from '../shares.ts';
 import { listJobsQuery } from '../store/backlog.ts';
 import { findOwnJob, jobTopic, parametersOf } from '../store/jobs.ts';
 import { receiptOf } from '../store/receipts.ts';
@@ -26,6 +28,9 @@ const GROUP = 100;
 const JOBS_PER_RATE_UNIT = 10;
 /** A page ends early rather than grow beyond this: jobs may carry 256 KB of parameters and as much result. */
 const PAGE_BYTES_MAX = 4 * 1024 * 1024;
+
+/** Status requests of an account that wait at once: it may watch the jobs of a whole batch. */
+const WAITS_PER_ACCOUNT_MAX = 1_000;
 
 type ClientRoutes = Pick<
   typeof jobsRoutes,
@@ -48,6 +53,12 @@ export const clientHandlers = (
   stopping: AbortSignal,
 ): Handlers<ClientRoutes> => {
   const { store } = work;
+  const waits = createShare({
+    max: WAITS_PER_ACCOUNT_MAX,
+    code: 'TOO_MANY_POLLS',
+    what: 'requests for a status open',
+    retryAfterSeconds: 5,
+  });
 
   const whole = (job: JobRow): { view: Job; bytes: number } => {
     const parameters = parametersOf(store.read, job.seq);
@@ -67,7 +78,8 @@ export const clientHandlers = (
   const waitingReason = (job: JobRow) => {
     if (job.status !== 'pending') return null;
     if (job.is_funded === 0) return 'awaiting_funds';
-    if (!work.fleet.isCapable(job.lane, Date.now())) return 'no_capable_miner';
+    const capacity = work.fleet.capacity(requirementOfRow(job), Date.now());
+    if (capacity !== 'capable') return capacity === 'none' ? 'no_capable_miner' : 'price_too_low';
     return job.attempt > 0 ? 'retrying' : 'all_busy';
   };
 
@@ -111,6 +123,7 @@ export const clientHandlers = (
         some.map((item): BatchItem => {
           if ('status' in item) return item;
           try {
+            assertShare(trx, caller.account_id, item.requirement);
             return { status: 201, job: trx.savepoint(() => submit(trx, work, caller, item)) };
           } catch (error) {
             return refused(error);
@@ -166,11 +179,12 @@ export const clientHandlers = (
       let job = ownJob(jobId, clientId);
       const waitMs = context.query.wait_seconds * 1_000;
       if (waitMs > 0 && !isTerminal(job.status)) {
-        await change(jobId, waitMs, context.signal);
+        const giveBack = waits.take(clientId);
+        await change(jobId, waitMs, context.signal).finally(giveBack);
         job = ownJob(jobId, clientId);
       }
-      const waits = job.status === 'pending' && job.is_funded === 1;
-      const position = waits ? await work.queuePosition(job) : null;
+      const isQueued = job.status === 'pending' && job.is_funded === 1;
+      const position = isQueued ? await work.queuePosition(job) : null;
       return { status: 200, body: toStatusView(job, waitingReason(job), position) };
     },
 
