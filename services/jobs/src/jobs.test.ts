@@ -350,9 +350,9 @@ describe('money', () => {
     const { client, job, payment_id } = await paid('paid-1');
     const miner = await stack.miner({ ...onlyFor('paid-1'), price_per_job_minor: 200_000_000 });
     const free = await client.submit({ ...workFor('paid-1') });
-    // The one without payment is matched; the paid one, though older, is not.
-    const first = await miner.take();
-    expect(first.id).toBe(free.id);
+    // Neither is for a miner with a price: one pays nothing, of the other nothing is held yet.
+    expect(await miner.poll({ wait_seconds: 1 })).toEqual([]);
+    expect(await client.status(free.id)).toMatchObject({ waiting_reason: 'price_too_low' });
     expect(await client.get(job.id)).toMatchObject({ status: 'pending', payment_status: 'pending' });
     await stack.peers.send(
       'payments.escrowed',

@@ -595,11 +595,9 @@ local function queued(job, text, record, offer, avoid, card_number)
   end
   if not poll then
     set_avoid(job, avoid)
-    if not known then
-      call('HSET', prefix .. 'jobs:' .. record.tier, job, text)
-      park(job, record)
-    end
-    return
+    if not known then call('HSET', prefix .. 'jobs:' .. record.tier, job, text) end
+    -- Again, too: whatever got lost of it is there again.
+    return park(job, record)
   end
   set_avoid(job, '')
   match(poll.id, poll.miner, job, offer)
