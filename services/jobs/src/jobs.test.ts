@@ -459,7 +459,7 @@ describe('money', () => {
       'jobs',
     );
     const dear = await stack.miner({ ...onlyFor('paid-3'), price_per_job_minor: 110_000_000 });
-    await eventually(async () => (await client.status(job.id)).waiting_reason === 'no_capable_miner');
+    await eventually(async () => (await client.status(job.id)).waiting_reason === 'price_too_low');
     expect(await dear.poll({ wait_seconds: 1 })).toEqual([]);
     await dear.change({ price_per_job_minor: 100_000_000 });
     expect((await dear.take()).id).toBe(job.id);

@@ -1,6 +1,6 @@
 import { CALLER_HEADER, deriveKey, signCaller } from '@aitbc/chassis';
 import { jobsRoutes, newId } from '@aitbc/contracts';
-import { eventually, someone, TEST_SECRET } from '@aitbc/testing';
+import { eventually, TEST_SECRET } from '@aitbc/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Stack, startStack } from './stack.fixture.ts';
 
@@ -202,7 +202,7 @@ describe('what one account holds open', () => {
   test('event streams: others open theirs when one account is full', async () => {
     const [greedy, other] = [stack.client(), stack.client()];
     const key = deriveKey(TEST_SECRET, 'caller');
-    const watch = (client: typeof greedy, jobId: string, away: AbortController) => {
+    const watch = (client: typeof greedy, jobId: string) => {
       const path = `/v1/client/jobs/${jobId}/events`;
       const signed = signCaller(
         key,
@@ -210,47 +210,28 @@ describe('what one account holds open', () => {
         'GET',
         path,
       );
-      return fetch(stack.url + path, { headers: { [CALLER_HEADER]: signed }, signal: away.signal });
+      return fetch(stack.url + path, { headers: { [CALLER_HEADER]: signed } });
     };
-    const away = new AbortController();
-    const job = await greedy.submit();
-    const open = await Promise.all(Array.from({ length: 100 }, () => watch(greedy, job.id, away)));
+    const cancel = (client: typeof greedy, jobId: string) =>
+      client.http.call(jobsRoutes.cancel, { params: { job_id: jobId } });
+    const [job, next, theirs] = [await greedy.submit(), await greedy.submit(), await other.submit()];
+    const open = await Promise.all(Array.from({ length: 100 }, () => watch(greedy, job.id)));
     expect(open.every((reply) => reply.status === 200)).toBe(true);
-    const refused = await watch(greedy, job.id, away);
+    const refused = await watch(greedy, next.id);
     expect(refused.status).toBe(429);
     expect(refused.headers.get('retry-after')).not.toBeNull();
     expect(await refused.json()).toMatchObject({
       error: { code: 'TOO_MANY_STREAMS', details: { limit: 100 } },
     });
-    expect((await watch(other, (await other.submit()).id, away)).status).toBe(200);
-    away.abort();
-    const last = new AbortController();
-    await eventually(async () => (await watch(greedy, job.id, last)).status === 200);
-    last.abort();
-  });
-
-  test('long-polls: others wait when one account is full', async () => {
-    const caller = someone(['miner']);
-    const away = new AbortController();
-    const miners = await Promise.all(Array.from({ length: 40 }, () => stack.miner({}, caller)));
-    const open = miners.flatMap((miner) =>
-      Array.from({ length: 50 }, () => miner.poll({ wait_seconds: 25 }, away.signal).catch(() => [])),
-    );
-    const more = () =>
-      stack
-        .call(caller)
-        .call(jobsRoutes.poll, { query: { wait_seconds: 25, miner_id: miners[0]?.id as string } });
-    await eventually(async () => {
-      // One that is not refused waits for work.
-      const waits = new Promise<{ status: 0; body: null }>((resolve) =>
-        setTimeout(() => resolve({ status: 0, body: null }), 50),
-      );
-      const reply = await Promise.race([more(), waits]);
-      return reply.status === 429 && JSON.stringify(reply.body).includes('TOO_MANY_POLLS');
-    });
-    const other = await stack.miner({ capabilities: ['ocr'] });
-    expect(await other.poll({ wait_seconds: 1 })).toEqual([]);
-    away.abort();
-    await Promise.all(open);
+    const elsewhere = await watch(other, theirs.id);
+    expect(elsewhere.status).toBe(200);
+    // Streams end with their job, and give their place back.
+    await cancel(greedy, job.id);
+    await Promise.all(open.map((reply) => reply.text()));
+    const again = await watch(greedy, next.id);
+    expect(again.status).toBe(200);
+    await cancel(greedy, next.id);
+    await cancel(other, theirs.id);
+    await Promise.all([again.text(), elsewhere.text()]);
   });
 });
