@@ -111,6 +111,36 @@ const scriptCost = async (redis: Redis, matches: number, perBatch: number): Prom
   return (((await redisCpuSeconds(redis)) - before) * 1e6) / found;
 };
 
+/** Wildcard polls, polls of twenty models, and how many different things are asked for: what one match costs. */
+const COUNTS = [1, 1_000, 100_000];
+const manyRequirements = async (redis: Redis, count: number, matches: number) => {
+  await redis.flushdb();
+  const pool = createPool(redis);
+  const clients = Array.from({ length: Math.max(20, count / 1_000) }, newId);
+  const asked = (i: number) =>
+    job(clients[i % clients.length] as string, { model: `model-${i % count}`, price_minor: 1 + (i % count) });
+  const depth = Math.max(count, 1_000);
+  for (let at = 0; at < depth; at += 500)
+    await pool.offer(Array.from({ length: 500 }, (_, i) => asked(at + i)));
+  const some = Array.from({ length: 20 }, (_, i) => `model-${i}`);
+  await pool.offer([poll(0, []), poll(0, some)]);
+  const before = await redisCpuSeconds(redis);
+  let found = 0;
+  for (let at = 0; found < matches; at++) {
+    // What is taken comes again, so that as many wait at the end.
+    const made = await pool.offer(
+      Array.from({ length: 25 }, (_, i) => [
+        asked(at * 50 + i * 2),
+        brief(poll(i % 7, [])),
+        asked(i % 20),
+        brief(poll(i % 7, some)),
+      ]).flat(),
+    );
+    found += made.matches.reduce((sum, { job_ids }) => sum + job_ids.length, 0);
+  }
+  return (((await redisCpuSeconds(redis)) - before) * 1e6) / found;
+};
+
 const untilEmpty = async (queue: Queue): Promise<void> => {
   const until = performance.now() + 120_000;
   for (;;) {
@@ -203,6 +233,14 @@ export const dispatchWorkers = async (counts: readonly number[], scale: number):
   const redis = connectRedis(broker.url, createLog('bench', 'warn'), { enableOfflineQueue: true });
   try {
     console.log(`${new Date().toISOString()}  Node ${process.version}  ${availableParallelism()} cores`);
+    let least: number | undefined;
+    for (const count of COUNTS) {
+      const micros = await manyRequirements(redis, count, 4_000 * scale);
+      least ??= micros;
+      console.log(
+        `${count.toLocaleString()} different requirements wait: ${micros.toFixed(0)} µs of Redis a match, ${(micros / least).toFixed(2)}× (at most 2)`,
+      );
+    }
     for (const [what, perBatch, matches] of [
       ['busy: a queue entry holds 50 jobs and 50 polls', 50, 20_000 * scale],
       ['idle: a queue entry holds one job and one poll', 1, 5_000 * scale],

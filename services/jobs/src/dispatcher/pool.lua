@@ -46,8 +46,9 @@ local PRICE_CLASSES = 16
 local CREEP = 0.001
 -- Each client that begins to wait moves it so far: who comes first stands first.
 local ARRIVAL = 0.000001
--- Queues that one poll compares; of more a part is looked at, another one each time.
-local QUEUES_MAX = 24
+-- Queues that one poll compares, and queues it looks into for those; of more a part, another one each time.
+local HEADS_MAX = 16
+local QUEUES_MAX = 64
 local CELLS_READ_MAX = 256
 -- Clients of a queue, and jobs of a client, looked at in their order...
 local CLIENTS_LOOK = 8
@@ -291,37 +292,15 @@ local function each_from(members, seed, visit)
   end
 end
 
--- The queues of a tier that this kind may serve, at most QUEUES_MAX of them.
-local function views_of(kind, tier, seed)
-  local views = {}
-  each_from(kind.type_list, seed, function(type)
-    local branch = tier .. '|' .. type
-    local models = call('SINTER', prefix .. 'models:' .. branch, kind.models)
-    return each_from(models, seed, function(model)
-      local start = branch .. '|' .. model
-      local places = call('SINTER', prefix .. 'places:' .. start, kind.places)
-      places[#places + 1] = NO_PLACE
-      return each_from(places, seed, function(place)
-        local group = start .. '|' .. place
-        local cells = call('SRANDMEMBER', prefix .. 'cells:' .. group, CELLS_READ_MAX)
-        return each_from(cells, seed, function(cell)
-          views[#views + 1] = view_of(kind, tier, group, string.match(place, '^(.-)|'), cell)
-          return #views >= QUEUES_MAX
-        end)
-      end)
-    end)
-  end)
-  return views
+local function entry_of(job, client, start, urgency)
+  return { job = job, client = client, start = start, urgency = urgency }
 end
 
-local function entry_of(job, client, start, record)
-  return { job = job, client = client, start = start, record = record }
-end
+local function read_job(view, job) return unpack_job(call('HGET', prefix .. 'jobs:' .. view.tier, job)) end
 
 local function suits(view, poll, job)
-  if is_avoided(job, poll.account) then return nil end
-  local record = unpack_job(call('HGET', prefix .. 'jobs:' .. view.tier, job))
-  if view.is_exact or fits_numbers(poll.kind, record) then return record end
+  if is_avoided(job, poll.account) then return false end
+  return view.is_exact or fits_numbers(poll.kind, read_job(view, job))
 end
 
 -- The clients of a queue whose turn is next. A tag here is that of the time when the client began to wait; what it was
@@ -357,8 +336,10 @@ local function easiest(view, poll, seed)
   local easy = key('easy', view.queue)
   local function look(from, count)
     for _, job in ipairs(call('ZREVRANGE', easy, from, from + count - 1)) do
-      local record = suits(view, poll, job)
-      if record then return entry_of(job, record.client, time_of(view.tier), record) end
+      if suits(view, poll, job) then
+        local record = read_job(view, job)
+        return entry_of(job, record.client, time_of(view.tier), 9 - record.priority)
+      end
     end
   end
   local found = look(0, EASY_LOOK)
@@ -372,9 +353,9 @@ end
 local function head(view, poll, seed)
   local look = (view.is_exact and not has_avoided) and 0 or JOBS_LOOK - 1
   local function first_of(client, start)
-    for _, job in ipairs(call('ZRANGE', key('own', view.queue .. '|' .. client), 0, look)) do
-      local record = suits(view, poll, job)
-      if record then return entry_of(job, client, start, record) end
+    local own = call('ZRANGE', prefix .. 'own:' .. view.queue .. '|' .. client, 0, look, 'WITHSCORES')
+    for at = 1, #own, 2 do
+      if suits(view, poll, own[at]) then return entry_of(own[at], client, start, tonumber(own[at + 1])) end
     end
   end
   local clients = next_clients(view)
@@ -392,13 +373,31 @@ local function head(view, poll, seed)
   end
 end
 
--- The queues of a tier with the first of each, and the best of those.
+-- The queues of a tier that have a job for this poll, with the first of each.
 local function open_tier(poll, tier, seed)
-  local heads = {}
-  for _, view in ipairs(views_of(poll.kind, tier, seed)) do
+  local kind, heads, looked = poll.kind, {}, 0
+  local function look(group, place, cell)
+    local view = view_of(kind, tier, group, string.match(place, '^(.-)|'), cell)
+    if not view then return false end
+    looked = looked + 1
     local entry = head(view, poll, seed)
     if entry then heads[#heads + 1] = { view = view, entry = entry } end
+    return #heads >= HEADS_MAX or looked >= QUEUES_MAX
   end
+  each_from(kind.type_list, seed, function(type)
+    local branch = tier .. '|' .. type
+    local models = call('SINTER', prefix .. 'models:' .. branch, kind.models)
+    return each_from(models, seed, function(model)
+      local start = branch .. '|' .. model
+      local places = call('SINTER', prefix .. 'places:' .. start, kind.places)
+      places[#places + 1] = NO_PLACE
+      return each_from(places, seed, function(place)
+        local group = start .. '|' .. place
+        local cells = call('SRANDMEMBER', prefix .. 'cells:' .. group, CELLS_READ_MAX)
+        return each_from(cells, seed, function(cell) return look(group, place, cell) end)
+      end)
+    end)
+  end)
   return heads
 end
 
@@ -419,8 +418,8 @@ local function best_of(heads)
   -- Whose turn it is decides which of its own jobs comes first: by its priorities, then by age.
   for _, item in ipairs(heads) do
     if item.entry.client == best.entry.client then
-      local mine, other = item.entry.record.priority, best.entry.record.priority
-      if mine > other or (mine == other and item.entry.job < best.entry.job) then best = item end
+      local mine, other = item.entry.urgency, best.entry.urgency
+      if mine < other or (mine == other and item.entry.job < best.entry.job) then best = item end
     end
   end
   return best
@@ -433,7 +432,7 @@ local function take(heads, item, poll, seed, is_last)
   local start = math.max(entry.start, served_tag(tier, client))
   -- What it waited counts for one job; after that it stands where others are.
   local tag = math.max(start + 1 / item.view.weight, time)
-  remove(entry.job, entry.record)
+  remove(entry.job, read_job(item.view, entry.job))
   set_avoid(entry.job, '')
   served[tier][client] = tag
   changed[tier][client] = tag
