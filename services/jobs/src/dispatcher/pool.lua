@@ -47,7 +47,7 @@ local CREEP = 0.001
 -- Each client that begins to wait moves it so far: who comes first stands first.
 local ARRIVAL = 0.000001
 -- Queues that one poll compares, and queues it looks into for those; of more a part, another one each time.
-local HEADS_MAX = 16
+local HEADS_MAX = 24
 local QUEUES_MAX = 64
 local CELLS_READ_MAX = 256
 -- Clients of a queue, and jobs of a client, looked at in their order...

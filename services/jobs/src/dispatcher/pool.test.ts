@@ -363,7 +363,7 @@ describe('among queues', () => {
     expect(await drain({ models: ['a', 'b'] })).toEqual([urgent.payload.job_id, normal.payload.job_id]);
   });
 
-  test('a client with many lanes gains nothing by it', async () => {
+  test('a client with many queues gains nothing by it', async () => {
     const [many, one] = [newId(), newId()];
     const lanes = Array.from({ length: 20 }, (_, at) => `lane-${at}`);
     for (const lane of lanes)
