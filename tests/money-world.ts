@@ -26,6 +26,7 @@ import { createLoad } from '../services/jobs/src/load.ts';
 import { createJobMetrics } from '../services/jobs/src/metrics.ts';
 import { createPolls, type Leased } from '../services/jobs/src/polls.ts';
 import { claimsOf } from '../services/jobs/src/receipts.ts';
+import { createRests } from '../services/jobs/src/rests.ts';
 import { createSeen } from '../services/jobs/src/seen.ts';
 import { allMiners } from '../services/jobs/src/store/fleet.ts';
 import { findJob } from '../services/jobs/src/store/jobs.ts';
@@ -87,6 +88,7 @@ const startJobs = async (): Promise<void> => {
     polls,
     load,
     keyring,
+    rests: createRests({ onOver: () => {} }),
     leases: createLeases(Buffer.alloc(32, 1)),
     seen: createSeen(),
     metrics: createJobMetrics(createMetrics('model'), polls.size),

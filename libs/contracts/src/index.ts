@@ -11,6 +11,7 @@ export * from './messages/index.ts';
 export * from './model.ts';
 export * from './money.ts';
 export * from './names.ts';
+export * from './normal-names.ts';
 export * from './page.ts';
 export * from './parameters.ts';
 export * from './problem.ts';

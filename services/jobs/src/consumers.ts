@@ -1,11 +1,12 @@
 import type { Consumers } from '@aitbc/chassis';
-import { attemptsAbandoned, minerChanged } from './commands/miners.ts';
+import { attemptsAbandoned, describeAgain, minerChanged } from './commands/miners.ts';
 import { paymentEscrowed, paymentRefused, paymentResolved, refundRequested } from './commands/payments.ts';
 import { startMatched } from './commands/start.ts';
 import type { Work } from './work.ts';
 
 export const createConsumers = (work: Work): Consumers<'jobs'> => ({
   'dispatch.matched': (trx, match) => startMatched(trx, work, match),
+  'dispatch.capability_missing': (trx, missing) => describeAgain(trx, work, missing),
   'miners.changed': (trx, miner) => minerChanged(trx, work, miner),
   'miners.attempts_abandoned': (trx, said) => attemptsAbandoned(trx, work, said),
   'payments.escrowed': (trx, payment) => paymentEscrowed(trx, work, payment),

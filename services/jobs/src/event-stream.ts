@@ -1,6 +1,7 @@
 import type { Context } from '@aitbc/chassis';
 import { type jobsRoutes, notFound, Problem } from '@aitbc/contracts';
 import { isTerminal } from './domain.ts';
+import { createShare } from './shares.ts';
 import { eventsAfter, findOwnJob, jobTopic } from './store/jobs.ts';
 import { toEvent } from './views.ts';
 import type { Work } from './work.ts';
@@ -8,12 +9,20 @@ import type { Work } from './work.ts';
 /** Proxies close what is silent for half a minute. */
 const KEEP_ALIVE_MS = 15_000;
 const EVENTS_PER_READ = 200;
-/** Open at once in this process; each holds a socket. */
+/** Open at once in this process; each holds a socket... */
 const STREAMS_MAX = 5_000;
+/** ...and of one account: what a hundred people who watch a job each need. */
+const STREAMS_PER_ACCOUNT_MAX = 100;
 
 /** Open streams, so that a stopping service ends them. */
 export const createEventStreams = (work: Work) => {
   const ends = new Set<() => void>();
+  const share = createShare({
+    max: STREAMS_PER_ACCOUNT_MAX,
+    code: 'TOO_MANY_STREAMS',
+    what: 'event streams',
+    retryAfterSeconds: 5,
+  });
   let isStopping = false;
 
   const stream = async (
@@ -30,6 +39,7 @@ export const createEventStreams = (work: Work) => {
         retryAfterSeconds: 5,
       });
     }
+    const giveBack = share.take(context.caller.account_id);
     // One that is not here yet is none of ours.
     let lastId = given <= job.events ? given : 0;
 
@@ -43,6 +53,7 @@ export const createEventStreams = (work: Work) => {
 
     const end = () => {
       ends.delete(end);
+      giveBack();
       clearInterval(keepAlive);
       unsubscribe();
       response.end();

@@ -12,10 +12,13 @@ const REBUILD_TURN_MS = 2_000;
 const WALK_BATCH = 200;
 /** ...of those that have waited at least this long: who waits less is on its way. */
 const WALK_AGE_MS = 10_000;
+/** Keys that Redis looks at in one step while those of dead polls are taken out. */
+const SCAN_COUNT = 1_000;
 /** After a restart the offers lost with the old process are among the newest jobs. */
 const NEWEST = 10_000;
 
-const START = { lane: '', id: '' };
+type Position = Parameters<typeof waitingAfter>[1];
+const START = { job_type: '', id: '' } as const;
 
 /**
  * Keeps the dispatchers' index true to the file. The index names the Redis it was built in; when that name is gone
@@ -32,8 +35,8 @@ export const createIndexSync = (options: {
 }) => {
   const { work, redis, keys, epoch, log } = options;
   let runId: string | undefined;
-  let rebuild: { after: { lane: string; id: string }; offered: number } | undefined;
-  let walkAfter = START;
+  let rebuild: { after: Position; offered: number } | undefined;
+  let walkAfter: Position = START;
   let walkAgainAtMs = 0;
   let isFirst = true;
 
@@ -54,10 +57,13 @@ export const createIndexSync = (options: {
     // The polls of an earlier process are nobody's.
     await redis.mset(keys.generation, runId, keys.epoch, epoch);
     if (isFirst) {
+      for await (const found of redis.scanStream({ match: keys.idlePattern, count: SCAN_COUNT }))
+        if ((found as string[]).length > 0) await redis.unlink(...(found as string[]));
       offerAll(newestWaiting(work.store.read, NEWEST));
       await work.hints.drain();
     }
     isFirst = false;
+    work.fleet.forgetTold();
     work.polls.offerAll();
     rebuild = { after: START, offered: 0 };
   };

@@ -351,9 +351,9 @@ describe('money', () => {
     const { client, job, payment_id } = await paid('paid-1');
     const miner = await stack.miner({ ...onlyFor('paid-1'), price_per_job_minor: 200_000_000 });
     const free = await client.submit({ ...workFor('paid-1') });
-    // The one without payment is matched; the paid one, though older, is not.
-    const first = await miner.take();
-    expect(first.id).toBe(free.id);
+    // Neither is for a miner with a price: one pays nothing, of the other nothing is held yet.
+    expect(await miner.poll({ wait_seconds: 1 })).toEqual([]);
+    expect(await client.status(free.id)).toMatchObject({ waiting_reason: 'price_too_low' });
     expect(await client.get(job.id)).toMatchObject({ status: 'pending', payment_status: 'pending' });
     await stack.peers.send(
       'payments.escrowed',
@@ -460,7 +460,7 @@ describe('money', () => {
       'jobs',
     );
     const dear = await stack.miner({ ...onlyFor('paid-3'), price_per_job_minor: 110_000_000 });
-    await eventually(async () => (await client.status(job.id)).waiting_reason === 'no_capable_miner');
+    await eventually(async () => (await client.status(job.id)).waiting_reason === 'price_too_low');
     expect(await dear.poll({ wait_seconds: 1 })).toEqual([]);
     await dear.change({ price_per_job_minor: 100_000_000 });
     expect((await dear.take()).id).toBe(job.id);

@@ -75,9 +75,7 @@ describe('with Redis', () => {
     await stack.peers.redis.flushdb();
     await eventually(async () => (await client.status(job.id)).queue_position === 0);
     const runId = await stack.peers.redis.get(DISPATCH.generation);
-    await stack.peers.redis.del(
-      DISPATCH.lane((await stack.peers.redis.smembers(`${DISPATCH.prefix}waiting`))[0] as string),
-    );
+    await stack.peers.redis.del(...(await stack.peers.redis.keys(`${DISPATCH.prefix}own:*`)));
     await stack.peers.redis.set(DISPATCH.generation, 'another');
     await eventually(async () => (await client.status(job.id)).queue_position === 0);
     await eventually(async () => (await stack.peers.redis.get(DISPATCH.generation)) === runId);

@@ -1,10 +1,17 @@
-import { ConfigError, createParameters, deriveKey, type Fail, standUp } from '@aitbc/chassis';
+import {
+  ConfigError,
+  type connectRedis,
+  createParameters,
+  deriveKey,
+  type Fail,
+  standUp,
+} from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
 import { migrations } from '../migrations/index.ts';
 import { offerRested } from './commands/lifecycle.ts';
 import type { Config } from './config.ts';
 import { createConsumers } from './consumers.ts';
-import { dispatchKeys } from './dispatcher/keys.ts';
+import { type DispatchKeys, dispatchKeys } from './dispatcher/keys.ts';
 import { createEventStreams } from './event-stream.ts';
 import { createFleet } from './fleet.ts';
 import { createHints } from './hints.ts';
@@ -15,13 +22,16 @@ import { createLoad } from './load.ts';
 import { createJobMetrics } from './metrics.ts';
 import { createPolls } from './polls.ts';
 import { createSigner } from './receipts.ts';
+import { paysOf, requirementOfRow } from './requirement.ts';
 import { createRests } from './rests.ts';
 import { createHandlers } from './routes.ts';
 import { createSchedule } from './schedule.ts';
 import { createSeen } from './seen.ts';
-import { countActive, countRunning, lanesInUse } from './store/backlog.ts';
-import { allMiners, findLane } from './store/fleet.ts';
+import { countActive, countRunning, type WaitingJob } from './store/backlog.ts';
+import { allMiners } from './store/fleet.ts';
 import type { Work } from './work.ts';
+
+type Redis = ReturnType<typeof connectRedis>;
 
 export { configShape } from './config.ts';
 export { dispatcherConfigShape } from './dispatcher/config.ts';
@@ -36,6 +46,20 @@ const withinOrNull = <T>(promise: Promise<T>, ms: number): Promise<T | null> => 
     timer = setTimeout(() => resolve(null), ms);
   });
   return Promise.race([promise.catch(() => null), late]).finally(() => clearTimeout(timer));
+};
+
+/**
+ * Jobs that come before this one, as its queue stands now: while each client has its turn, one of each. Those with
+ * fewer jobs than this one has before itself make it less.
+ */
+const findPosition = async (redis: Redis, keys: DispatchKeys, job: WaitingJob): Promise<number | null> => {
+  const { turns, own } = keys.queueOf(requirementOfRow(job), paysOf(job), job.client_id);
+  const [before, turn, clients] = await Promise.all([
+    redis.zrank(own, job.id),
+    redis.zrank(turns, job.client_id),
+    redis.zcard(turns),
+  ]);
+  return before === null ? null : before * clients + (turn ?? 0);
 };
 
 /**
@@ -73,9 +97,7 @@ export const startJobs = async (config: Config, fail: Fail) => {
           metrics: createJobMetrics(metrics, polls.size),
           keyring,
           queuePosition: async (job) =>
-            redis.status === 'ready'
-              ? withinOrNull(redis.zrank(keys.lane(job.lane), keys.member(job)), POSITION_WAIT_MS)
-              : null,
+            redis.status === 'ready' ? withinOrNull(findPosition(redis, keys, job), POSITION_WAIT_MS) : null,
         };
         const streams = createEventStreams(work);
         const sync = createIndexSync({ work, redis, keys, epoch, log });
@@ -90,10 +112,6 @@ export const startJobs = async (config: Config, fail: Fail) => {
           schedule: createSchedule(work, sync),
           start: async () => {
             await keyring.load(store, config.RECEIPT_SIGNING_KEY);
-            for (const id of lanesInUse(store.read)) {
-              const requirement = findLane(store.read, id);
-              if (requirement !== undefined) fleet.setLane(id, requirement, epoch);
-            }
             for (const miner of allMiners(store.read)) fleet.setMiner(miner);
             for (const { miner_id, n } of countRunning(store.read)) load.add(miner_id, n);
             Object.assign(work.metrics.active, countActive(store.read));

@@ -18,8 +18,10 @@ export interface JobRow {
   client_id: string;
   job_type: JobType;
   status: JobStatus;
-  /** Jobs with the same requirement wait in the same lane. */
-  lane: string;
+  /** Names what is asked of a miner beside the price: equal demands give the same name. */
+  requirement: string;
+  /** The model that the parameters name, as they write it. */
+  model: string | null;
   priority: number;
   /** 0 while the escrow of its payment is not held yet. */
   is_funded: 0 | 1;
@@ -103,7 +105,6 @@ export interface Tables {
   job_event: EventRow;
   receipt: ReceiptRow;
   lost_attempt: LostAttempt;
-  lane: { id: string; requirement: string; created_at_ms: number };
   miner: {
     id: string;
     account_id: string;

@@ -7,6 +7,7 @@ import {
   type Receipt,
   toTimestamp,
   toTimestampOrNull,
+  type WaitingReason,
 } from '@aitbc/contracts';
 import type { z } from 'zod';
 import { claimsOf } from './receipts.ts';
@@ -51,7 +52,7 @@ export const toJob = (job: JobRow, parameters: Record<string, unknown>, result: 
 
 export const toStatusView = (
   job: JobRow,
-  waitingReason: 'awaiting_funds' | 'no_capable_miner' | 'all_busy' | 'retrying' | null,
+  waitingReason: z.output<typeof WaitingReason> | null,
   queuePosition: number | null,
 ) => ({
   id: job.id,

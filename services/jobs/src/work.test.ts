@@ -59,7 +59,7 @@ describe('polling', () => {
     expect(seen.seen_at_ms).toBeGreaterThan(0);
   });
 
-  test('a job of a lane that nobody knew reaches polls that were open before it', async () => {
+  test('a job that asks for what nobody asked for before reaches polls that were open before it', async () => {
     const miner = await stack.miner({ capabilities: ['image_generation'] });
     const polling = miner.poll({ wait_seconds: 20 });
     const job = await stack

@@ -14,7 +14,12 @@ export type JobStatus = z.infer<typeof JobStatus>;
 
 export const PaymentStatus = z.enum(['pending', 'escrowed', 'released', 'refunded', 'failed']);
 
-export const WaitingReason = z.enum(['awaiting_funds', 'no_capable_miner', 'all_busy', 'retrying']);
+export const WaitingReason = z
+  .enum(['awaiting_funds', 'price_too_low', 'no_capable_miner', 'all_busy', 'retrying'])
+  .meta({
+    description:
+      '`price_too_low`: miners could run it, and all of them ask for more than it pays (or than its max_price); without a payment it waits for one that asks nothing',
+  });
 
 const ShortText = Text(1, 100);
 const Label = Text(1, 64);
@@ -116,12 +121,9 @@ export const JobStatusView = z
     progress: z.number().min(0).max(1),
     attempt: z.number().int(),
     waiting_reason: WaitingReason.nullable(),
-    queue_position: z
-      .number()
-      .int()
-      .min(0)
-      .nullable()
-      .meta({ description: 'Jobs ahead in the same lane; null when not waiting or not known' }),
+    queue_position: z.number().int().min(0).nullable().meta({
+      description: 'About so many jobs of the same kind come before it; null when not waiting or not known',
+    }),
     error: JobError.nullable(),
     updated_at: Timestamp,
   })
@@ -256,7 +258,7 @@ export const jobsRoutes = {
     idempotent: true,
     body: JobSubmission,
     responses: { 201: Job },
-    errors: ['INVALID_JOB_TYPE', 'IDEMPOTENCY_KEY_REUSED', 'OVERLOADED'],
+    errors: ['INVALID_JOB_TYPE', 'IDEMPOTENCY_KEY_REUSED', 'TOO_MANY_REQUIREMENTS', 'OVERLOADED'],
   }),
   submitBatch: defineRoute({
     ...base,
@@ -320,6 +322,7 @@ export const jobsRoutes = {
     params: JobParams,
     query: z.strictObject({ wait_seconds: WaitSeconds }),
     responses: { 200: JobStatusView },
+    errors: ['TOO_MANY_POLLS'],
   }),
   events: defineRoute({
     ...base,
@@ -331,6 +334,7 @@ export const jobsRoutes = {
       '`Last-Event-ID` resumes. The stream ends after the terminal event; whoever has that one gets 204, which tells a browser not to come back.',
     params: JobParams,
     responses: { 200: JobEvent, 204: z.void() },
+    errors: ['TOO_MANY_STREAMS', 'OVERLOADED'],
     stream: true,
   }),
   cancel: defineRoute({
@@ -438,7 +442,7 @@ export const jobsRoutes = {
         ),
       }),
     },
-    errors: ['MINER_NOT_REGISTERED'],
+    errors: ['MINER_NOT_REGISTERED', 'TOO_MANY_POLLS'],
   }),
   progress: defineRoute({
     service: 'jobs',

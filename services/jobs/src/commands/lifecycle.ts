@@ -2,8 +2,8 @@ import { sendAs, type Trx } from '@aitbc/chassis';
 import type { JobStatus, Payload } from '@aitbc/contracts';
 import type { Requirement } from '../dispatcher/match.ts';
 import { decide, hasAttemptsLeft, isFaultProven, type JobEventName } from '../domain.ts';
+import { paysOf, requirementOfRow } from '../requirement.ts';
 import type { WaitingJob } from '../store/backlog.ts';
-import { addLane, findLane } from '../store/fleet.ts';
 import { addEvent, endJob, findJob, type Report, requeueJob } from '../store/jobs.ts';
 import { accountsThatLost, addLostAttempt } from '../store/lost-attempts.ts';
 import type { JobRow } from '../tables.ts';
@@ -17,39 +17,34 @@ export interface Failure {
   readonly message: string;
 }
 
-/** The lane of a job, also when it ran, or waited for its money, so long that memory forgot it. */
-const laneOf = (work: Work, reader: Pick<Trx, 'all' | 'get'>, id: string, nowMs: number) => {
-  const known = work.fleet.lane(id);
-  if (known !== undefined) return known;
-  const requirement = findLane(reader, id);
-  if (requirement === undefined) return undefined;
-  openLane(work, id, requirement, nowMs);
-  return work.fleet.lane(id);
-};
-
-/** Names of one account that an offer says to avoid, at most; an account with more has lost its way. */
-const AVOID_MAX = 100;
-
-/** Miners of the accounts that lost this job, as long as one of another account could run it. */
-const minersToAvoid = (work: Work, reader: Pick<Trx, 'all' | 'get'>, job: WaitingJob): string[] => {
+/** Accounts whose miners lost this job, as long as another's could run it: one account under many names is one. */
+const accountsToAvoid = (
+  work: Work,
+  reader: Pick<Trx, 'all' | 'get'>,
+  job: WaitingJob,
+  requirement: Requirement,
+): string[] => {
   if (job.attempt === 0) return [];
   const lost = accountsThatLost(reader, job.seq).map(({ account_id }) => account_id);
-  if (lost.length === 0 || !work.fleet.isCapable(job.lane, Date.now(), lost)) return [];
-  return lost.flatMap((account) => work.fleet.minersOf(account)).slice(0, AVOID_MAX);
+  const isElsewhere = () => work.fleet.capacity(requirement, Date.now(), lost) === 'capable';
+  return lost.length > 0 && isElsewhere() ? lost : [];
 };
 
 const withRest = (avoid: string[], resting: string | undefined): string[] =>
   resting === undefined || avoid.includes(resting) ? avoid : [...avoid, resting];
 
 /** Tells the dispatchers that a job may run. Again is harmless. */
-export const offerJob = (work: Work, reader: Pick<Trx, 'all' | 'get'>, job: WaitingJob): void =>
+export const offerJob = (work: Work, reader: Pick<Trx, 'all' | 'get'>, job: WaitingJob): void => {
+  const requirement = requirementOfRow(job);
   work.hints.queued({
     job_id: job.id,
-    lane: job.lane,
     account_id: job.client_id,
+    requirement,
+    pays_minor: paysOf(job),
     priority: job.priority,
-    avoid: withRest(minersToAvoid(work, reader, job), work.rests.of(job.id)),
+    avoid: withRest(accountsToAvoid(work, reader, job, requirement), work.rests.of(job.id)),
   });
+};
 
 /** A miner that could not run this job may be asked again. */
 export const offerRested = (work: Work, jobId: string): void => {
@@ -57,26 +52,9 @@ export const offerRested = (work: Work, jobId: string): void => {
   if (job?.status === 'pending' && job.is_funded === 1) offerJob(work, work.store.read, job);
 };
 
-/** A lane that exists from now on: in memory, and in the offers of polls that are open already. */
-const openLane = (work: Work, id: string, requirement: Requirement, nowMs: number): void => {
-  if (work.fleet.lane(id) !== undefined) return;
-  work.polls.announce(work.fleet.setLane(id, requirement, nowMs));
-};
-
-/** Keeps a lane that is new. */
-export const keepLane = (trx: Trx, work: Work, id: string, requirement: Requirement, nowMs: number): void => {
-  addLane(trx, id, requirement, nowMs);
-  trx.afterCommit(() => openLane(work, id, requirement, nowMs));
-};
-
-/** A job that waits from now on: offered once the commit is on disk. */
-export const offerAfterCommit = (trx: Trx, work: Work, job: JobRow, nowMs: number): void => {
-  trx.afterCommit(() => {
-    const lane = laneOf(work, work.store.read, job.lane, nowMs);
-    if (lane !== undefined) lane.usedAtMs = nowMs;
-    offerJob(work, work.store.read, job);
-  });
-};
+/** A job that waits from now on, or on other terms: offered once the commit is on disk. */
+export const offerAfterCommit = (trx: Trx, work: Work, job: WaitingJob): void =>
+  trx.afterCommit(() => offerJob(work, work.store.read, job));
 
 const leaseEnded = (trx: Trx, work: Work, job: JobRow, outcome: Outcome): void => {
   const minerId = job.miner_id as string;
@@ -140,8 +118,7 @@ export const finish = (
     work.metrics.ended.inc({ status });
     if (job.status === 'running' && job.started_at_ms !== null)
       work.metrics.runTime.observe((nowMs - job.started_at_ms) / 1_000);
-    if (job.status === 'pending' && job.is_funded === 1)
-      work.hints.withdrawn({ job_id: job.id, account_id: job.client_id, lane: job.lane });
+    if (job.status === 'pending' && job.is_funded === 1) work.hints.withdrawn({ job_id: job.id });
   });
   return ended;
 };
@@ -161,8 +138,7 @@ const mayRetry = (
   if (job.status !== 'running' || accountId === null) return { mayRetry: false, isCounted: true };
   const before = accountsThatLost(trx, job.seq);
   const others = [accountId, ...before.map(({ account_id }) => account_id)];
-  laneOf(work, trx, job.lane, lost.nowMs);
-  const canOthersRun = work.fleet.isCapable(job.lane, lost.nowMs, others);
+  const canOthersRun = work.fleet.capacity(requirementOfRow(job), lost.nowMs, others) === 'capable';
   const isCounted = !canOthersRun || before.every(({ account_id }) => account_id !== accountId);
   const faults = before.filter(({ isFault }) => isFault).map(({ account_id }) => account_id);
   const isOver = lost.event === 'fail' && isFaultProven(faults, accountId, canOthersRun);
@@ -212,17 +188,17 @@ export const loseAttempt = (
   });
   addEvent(trx, waiting, 'retrying', lost.error.message, lost.nowMs);
   leaseEnded(trx, work, job, lost.outcome);
-  backToWaiting(trx, work, waiting, lost.nowMs);
+  backToWaiting(trx, work, waiting);
   return waiting;
 };
 
-const backToWaiting = (trx: Trx, work: Work, waiting: JobRow, nowMs: number): void => {
+const backToWaiting = (trx: Trx, work: Work, waiting: JobRow): void => {
   send(trx, 'jobs.requeued', { job_id: waiting.id, attempt: waiting.attempt });
   trx.afterCommit(() => {
     work.metrics.active.running -= 1;
     work.metrics.active.pending += 1;
   });
-  offerAfterCommit(trx, work, waiting, nowMs);
+  offerAfterCommit(trx, work, waiting);
 };
 
 const GONE = { reason: 'request_gone', message: 'the miner went away before it got the job' };
@@ -250,6 +226,6 @@ export const giveBack = (
   work.metrics.matchesRefused.inc({ reason: why.reason });
   addEvent(trx, waiting, 'retrying', why.message, nowMs);
   leaseEnded(trx, work, job, 'returned');
-  backToWaiting(trx, work, waiting, nowMs);
+  backToWaiting(trx, work, waiting);
   return waiting;
 };

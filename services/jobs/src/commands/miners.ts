@@ -50,6 +50,14 @@ export const attemptsAbandoned = (trx: Trx, work: Work, said: Payload<'miners.at
   }
 };
 
+/** The index lost, or never heard, what the miner of a poll can do: it hears it with the poll. */
+export const describeAgain = (trx: Trx, work: Work, missing: Payload<'dispatch.capability_missing'>): void =>
+  trx.afterCommit(() => {
+    work.fleet.forgetTold(missing.kind);
+    const poll = work.polls.find(missing.poll_id);
+    if (poll !== undefined) work.polls.refresh(poll.minerId);
+  });
+
 /** Tells miners who was heard: at once when one that counts as gone polls again, else every few seconds. */
 export const reportSeen = async (work: Work): Promise<void> => {
   const ids = work.seen.take();

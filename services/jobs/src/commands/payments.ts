@@ -17,12 +17,15 @@ export const paymentEscrowed = (trx: Trx, work: Work, payment: Payload<'payments
   const funded = fundJob(trx, values);
   if (funded !== undefined) {
     addEvent(trx, funded, 'pending', 'funds are held', nowMs);
-    offerAfterCommit(trx, work, funded, nowMs);
+    offerAfterCommit(trx, work, funded);
     return;
   }
   // Messages come in any order: what was resolved does not go back to escrow.
-  if (job.payment_status === null || job.payment_status === 'pending')
-    setPayment(trx, { ...values, payment_status: 'escrowed' });
+  if (job.payment_status !== null && job.payment_status !== 'pending') return;
+  const payment_status = 'escrowed';
+  setPayment(trx, { ...values, payment_status });
+  // It waits for miners that ask nothing; from now on for those, too, whose price it meets.
+  if (job.status === 'pending') offerAfterCommit(trx, work, { ...job, payment_amount_minor, payment_status });
 };
 
 /** No money: a job that waited for it fails. */

@@ -13,7 +13,7 @@ import {
   openSender,
   type Running,
 } from '@aitbc/chassis';
-import { messages, newId } from '@aitbc/contracts';
+import { messages, newId, type Payload } from '@aitbc/contracts';
 import { Counter, Histogram } from 'prom-client';
 import type { DispatcherConfig } from './config.ts';
 import { dispatchKeys } from './keys.ts';
@@ -75,18 +75,20 @@ export const startDispatcher = async (config: DispatcherConfig, fail: Fail): Pro
       const hints = readHints(data as Batch | undefined);
       if (hints.length === 0) return;
       const done = duration.startTimer();
-      const matches = await pool.offer(hints);
+      const { matches, missing } = await pool.offer(hints);
       done();
-      if (matches.length === 0) return;
+      if (matches.length + missing.length === 0) return;
       matched.inc(matches.reduce((sum, match) => sum + match.job_ids.length, 0));
+      const say = <N extends 'dispatch.matched' | 'dispatch.capability_missing'>(
+        name: N,
+        payload: Payload<N>,
+      ) => ({ seq: null, name, version: messages[name].version, payload });
       const batch: Batch = {
         stream,
-        messages: matches.map((payload) => ({
-          seq: null,
-          name: 'dispatch.matched',
-          version: messages['dispatch.matched'].version,
-          payload,
-        })),
+        messages: [
+          ...matches.map((match) => say('dispatch.matched', match)),
+          ...missing.map((poll) => say('dispatch.capability_missing', poll)),
+        ],
       };
       await toJobs.send(batch);
     },

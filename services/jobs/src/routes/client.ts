@@ -12,10 +12,12 @@ import {
   validationProblem,
 } from '@aitbc/contracts';
 import { cancel } from '../commands/end.ts';
-import { type Prepared, prepare, submit } from '../commands/submit.ts';
+import { assertShare, type Prepared, prepare, submit } from '../commands/submit.ts';
 import { readCursor, writeCursor } from '../cursor.ts';
 import { isTerminal } from '../domain.ts';
 import type { EventStreams } from '../event-stream.ts';
+import { requirementOfRow } from '../requirement.ts';
+import { createShare } from '../shares.ts';
 import { listJobsQuery } from '../store/backlog.ts';
 import { findOwnJob, jobTopic, parametersOf } from '../store/jobs.ts';
 import { receiptOf } from '../store/receipts.ts';
@@ -25,6 +27,9 @@ import type { Work } from '../work.ts';
 
 /** Jobs of a batch that share a transaction: below 10 ms in which nobody else writes. */
 const GROUP = 100;
+
+/** Status requests of an account that wait at once: it may watch the jobs of a whole batch. */
+const WAITS_PER_ACCOUNT_MAX = 1_000;
 
 type ClientRoutes = Pick<
   typeof jobsRoutes,
@@ -47,6 +52,12 @@ export const clientHandlers = (
   stopping: AbortSignal,
 ): Handlers<ClientRoutes> => {
   const { store } = work;
+  const waits = createShare({
+    max: WAITS_PER_ACCOUNT_MAX,
+    code: 'TOO_MANY_POLLS',
+    what: 'requests for a status open',
+    retryAfterSeconds: 5,
+  });
 
   const whole = (job: JobRow): Job => {
     const result = job.status === 'completed' ? receiptOf(store.read, job.seq)?.result : undefined;
@@ -66,7 +77,8 @@ export const clientHandlers = (
   const waitingReason = (job: JobRow) => {
     if (job.status !== 'pending') return null;
     if (job.is_funded === 0) return 'awaiting_funds';
-    if (!work.fleet.isCapable(job.lane, Date.now())) return 'no_capable_miner';
+    const capacity = work.fleet.capacity(requirementOfRow(job), Date.now());
+    if (capacity !== 'capable') return capacity === 'none' ? 'no_capable_miner' : 'price_too_low';
     return job.attempt > 0 ? 'retrying' : 'all_busy';
   };
 
@@ -113,6 +125,7 @@ export const clientHandlers = (
         some.map((item): BatchItem => {
           if ('status' in item) return item;
           try {
+            assertShare(trx, caller.account_id, item.requirement);
             return { status: 201, job: trx.savepoint(() => submit(trx, work, caller, item)) };
           } catch (error) {
             return refused(error);
@@ -159,11 +172,12 @@ export const clientHandlers = (
       let job = ownJob(jobId, clientId);
       const waitMs = context.query.wait_seconds * 1_000;
       if (waitMs > 0 && !isTerminal(job.status)) {
-        await change(jobId, waitMs, context.signal);
+        const giveBack = waits.take(clientId);
+        await change(jobId, waitMs, context.signal).finally(giveBack);
         job = ownJob(jobId, clientId);
       }
-      const waits = job.status === 'pending' && job.is_funded === 1;
-      const position = waits ? await work.queuePosition(job) : null;
+      const isQueued = job.status === 'pending' && job.is_funded === 1;
+      const position = isQueued ? await work.queuePosition(job) : null;
       return { status: 200, body: toStatusView(job, waitingReason(job), position) };
     },
 

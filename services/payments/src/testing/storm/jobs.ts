@@ -88,6 +88,7 @@ const endJob = (trx: Trx, plan_: PlannedJob, status: Payload<'jobs.ended'>['stat
 
 const consumers: Consumers<'jobs'> = {
   'dispatch.matched': () => {},
+  'dispatch.capability_missing': () => {},
   'miners.changed': () => {},
   'miners.attempts_abandoned': () => {},
   'governance.parameter_changed': () => {},
