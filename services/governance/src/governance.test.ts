@@ -52,7 +52,7 @@ const start = async (env: Record<string, string> = {}) => {
 
 beforeEach(async () => {
   nowMs = Date.now();
-  [alice, bob, carol] = [someone(['user']), someone(['client']), someone(['client'])];
+  [alice, bob, carol] = [someone(['user']), someone(['vote']), someone(['vote'])];
   directory = scratchDirectory();
   redisUrl = await scratchRedis();
   peers = await openPeers(redisUrl);
@@ -353,7 +353,7 @@ describe('a payment out of the treasury', () => {
 
 describe('votes', () => {
   test('weigh what was held at the snapshot, whatever is bought or moved afterwards', async () => {
-    const dave = someone(['client']);
+    const dave = someone(['vote']);
     const { id } = await propose();
     await vote(bob, id);
     await ledger.seal([
@@ -434,7 +434,7 @@ describe('votes', () => {
   });
 
   test('a proposal made before the first block, or by someone with too little, is refused', async () => {
-    const poor = someone(['client']);
+    const poor = someone(['vote']);
     await ledger.seal([[poor, 99.99999999]]);
     await eventually(async () => (await power(poor)) === 99.99999999);
     const body = feeOf(1);

@@ -4,6 +4,7 @@ import {
   type AnyRoute,
   BODY_LIMIT_BYTES,
   type Caller,
+  forbidden,
   mayCall,
   Problem,
   type RateClass,
@@ -145,7 +146,7 @@ export const createFront = (options: FrontDependencies): RequestHandler => {
     if (!mayCall(route, caller)) {
       throw caller === null
         ? new Problem('UNAUTHENTICATED', `Send ${credentialsFor(route)}.`)
-        : new Problem('FORBIDDEN', 'This credential may not do that.');
+        : forbidden(route);
     }
     if (Number(request.headers['content-length'] ?? 0) > (route.bodyLimitBytes ?? BODY_LIMIT_BYTES)) {
       throw new Problem('BODY_TOO_LARGE', 'The body is larger than this route takes.');
