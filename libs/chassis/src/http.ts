@@ -6,6 +6,7 @@ import {
   BODY_LIMIT_BYTES,
   type BodyOf,
   type Caller,
+  forbidden,
   type Issue,
   issuesProblem,
   type JsonIssue,
@@ -162,7 +163,7 @@ const serve = (
     if (!mayCall(route, signed.caller)) {
       throw signed.caller === null
         ? new Problem('UNAUTHENTICATED', 'A credential is required.')
-        : new Problem('FORBIDDEN', 'This credential may not do that.');
+        : forbidden(route);
     }
     response.setHeader('x-request-id', signed.request_id);
 

@@ -1,4 +1,5 @@
 import {
+  inBounds,
   type OwnedBy,
   PARAMETERS,
   type ParameterName,
@@ -13,14 +14,19 @@ import type { Store, Trx } from './store.ts';
 const db = builder<ChassisTables>();
 
 /**
- * The governed parameters that `owner` obeys: the registry's default until a vote changed one.
+ * The governed parameters that `owner` obeys: the registry's default until a vote changed one, and instead of a stored
+ * value that is outside the bounds of this release.
  * Values are read from memory, so a hot path may ask each time.
  */
 export const createParameters = <S extends ServiceName>(store: Store, owner: S) => {
   const current = new Map<string, unknown>();
   const load = () => {
-    for (const row of store.read.all(db.selectFrom('parameter').selectAll()))
-      current.set(row.name, JSON.parse(row.value));
+    for (const row of store.read.all(db.selectFrom('parameter').selectAll())) {
+      // A vote under wider bounds of an older release may have left a value that nothing can work with.
+      const value = inBounds(row.name, JSON.parse(row.value));
+      if (value === undefined) current.delete(row.name);
+      else current.set(row.name, value);
+    }
   };
   load();
   return {
@@ -34,7 +40,8 @@ export const createParameters = <S extends ServiceName>(store: Store, owner: S) 
       const parameter = PARAMETERS[change.name];
       if (parameter.owner !== owner) return;
       const value = JSON.stringify(parameter.schema.parse(change.value));
-      const row = { value, version: change.version, proposal_id: change.proposal_id };
+      // The column is older than resets, which come from no proposal.
+      const row = { value, version: change.version, proposal_id: change.proposal_id ?? '' };
       trx.run(
         db
           .insertInto('parameter')

@@ -2,7 +2,12 @@ import { z } from 'zod';
 import { Id } from './ids.ts';
 import { Minor } from './money.ts';
 
-export const Scope = z.enum(['client', 'miner', 'admin', 'user']);
+/**
+ * What a credential may do. A session is `user` and has all rights of its account. A key has what it was made for:
+ * `vote` (proposals and votes with the account's tokens) and `trade` (transfers, bookings beyond the key's own cap) are
+ * never among it unasked, for both reach everything that the account holds.
+ */
+export const Scope = z.enum(['client', 'miner', 'admin', 'user', 'trade', 'vote']);
 export type Scope = z.infer<typeof Scope>;
 
 /**

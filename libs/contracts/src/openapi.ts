@@ -137,7 +137,7 @@ const security = (route: AnyRoute): Record<string, string[]>[] => {
   const takes = (...who: string[]) => who.some((one) => route.who.includes(one as never));
   return [
     ...(takes('public') ? [{}] : []),
-    ...(takes('client', 'miner', 'admin', 'public') ? [{ apiKey: [] }] : []),
+    ...(takes('client', 'miner', 'admin', 'vote', 'trade', 'public') ? [{ apiKey: [] }] : []),
     ...(takes('user', 'client', 'public') ? [{ session: [] }] : []),
   ];
 };
@@ -145,7 +145,7 @@ const security = (route: AnyRoute): Record<string, string[]>[] => {
 const whoText = (route: AnyRoute): string =>
   route.who.includes('public')
     ? 'Open to anyone.'
-    : `For: ${route.who.map((who) => ({ client: 'clients', miner: 'miners', admin: 'operators', user: 'users', public: '' })[who]).join(', ')}.`;
+    : `For: ${route.who.map((who) => ({ client: 'clients', miner: 'miners', admin: 'operators', user: 'users', trade: 'keys with the scope trade', vote: 'keys with the scope vote', public: '' })[who]).join(', ')}.`;
 
 const operation = (route: AnyRoute, shared: Shared): ZodOpenApiOperationObject => {
   const headers: Record<string, z.ZodType> = {};

@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import type { Caller, Scope } from './caller.ts';
 import type { ServiceName } from './names.ts';
-import type { ProblemCode } from './problem.ts';
+import { Problem, type ProblemCode } from './problem.ts';
 
 /** Who may call a route. `public` needs no credential, but takes one when it is there. */
 export type Who = Scope | 'public';
@@ -123,5 +123,16 @@ export const mayCall = (route: AnyRoute, caller: Caller | null): boolean => {
   if (caller === null) return false;
   return caller.scopes.some(
     (scope) => route.who.includes(scope) || (scope === 'user' && route.who.includes('client')),
+  );
+};
+
+/** The refusal of a credential that is good and may not call the route: says which one may. */
+export const forbidden = (route: AnyRoute): Problem => {
+  const scopes = route.who.filter((who) => who !== 'user' && who !== 'public');
+  const key = scopes.length === 0 ? [] : [`a key with the scope ${scopes.join(' or ')}`];
+  const session = route.who.includes('user') || route.who.includes('client') ? ['a user session'] : [];
+  return new Problem(
+    'FORBIDDEN',
+    `This credential may not do that; it takes ${[...key, ...session].join(' or ')}.`,
   );
 };

@@ -60,7 +60,7 @@ const prepare = async (env: Record<string, string>, peers: Awaited<ReturnType<ty
     (reason) => expect.fail(reason),
     () => nowMs,
   );
-  const holders: Caller[] = [someone(['client']), someone(['client'])];
+  const holders: Caller[] = [someone(['vote']), someone(['vote'])];
   await openLedger(peers).seal(
     holders.map((holder) => [holder, 1_000]),
     1_000,

@@ -7,6 +7,7 @@ import {
   isTerminal,
   next,
   type Outcome,
+  proposalPowerMaxMinor,
   STATES,
   type State,
   shareOf,
@@ -99,7 +100,8 @@ describe('the decision', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: MAX_MINOR }), threshold, (voiced, parts) => {
         const rules = { voting_supply_minor: voiced, quorum_parts: 10_000, approval_parts: parts };
-        const needed = ceilOf(voiced, parts);
+        // More for than against, at any threshold.
+        const needed = Math.max(ceilOf(voiced, parts), Math.floor(voiced / 2) + 1);
         expect(decide(votes(needed, voiced - needed), rules).approvalReached).toBe(true);
         expect(decide(votes(needed - 1, voiced - needed + 1), rules).approvalReached).toBe(false);
       }),
@@ -117,7 +119,10 @@ describe('the decision', () => {
       false,
     ],
     ['a tenth of the largest supply', votes(900_719_925_474_100), MAX_MINOR, 0.1, 0.5, true],
-    ['a tie at one half', votes(50, 50), 100, 0.1, 0.5, true],
+    ['a tie at one half', votes(50, 50), 100, 0.1, 0.5, false],
+    ['a tie at a hundredth', votes(50, 50), 100, 0.1, 0.01, false],
+    ['few for and many against at a hundredth', votes(373, 18_618), 100_000, 0.01, 0.01, false],
+    ['one unit more for than against', votes(51, 50), 200, 0.1, 0.5, true],
     ['one against more', votes(50, 51), 200, 0.1, 0.5, false],
     ['two thirds, given with six decimals', votes(666_667, 333_333), 1_000_000, 0.1, 0.666667, true],
     ['everybody, all for', votes(100), 100, 1, 1, true],
@@ -146,4 +151,10 @@ test('business time is scaled and never nothing', () => {
   expect(timelockMs(86_400, 1)).toBe(86_400_000);
   expect(timelockMs(3_600, 1_000_000)).toBe(4);
   expect(timelockMs(1, 1_000_000)).toBe(1);
+});
+
+test('a proposer never has to hold more than a hundredth of what can vote, and always something', () => {
+  expect(proposalPowerMaxMinor(100_000_000_000)).toBe(1_000_000_000);
+  expect(proposalPowerMaxMinor(199)).toBe(1);
+  expect(proposalPowerMaxMinor(0)).toBe(1);
 });

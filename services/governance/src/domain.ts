@@ -1,4 +1,4 @@
-import { PARTS_PER_WHOLE, type ProposalStatus } from '@aitbc/contracts';
+import { PARTS_PER_WHOLE, PROPOSAL_POWER_SHARE_MAX, type ProposalStatus } from '@aitbc/contracts';
 
 /** `executing` is an allocation that the ledger has been told of and has not answered; callers see it as queued. */
 export const STATES = [
@@ -132,13 +132,13 @@ const reaches = (part: number, whole: number, parts: number): boolean =>
 
 /**
  * Quorum: all votes, abstentions too, reach that share of what can vote. Approval: for reaches that share of for and
- * against. Exactly at the threshold is reached; nothing cast reaches nothing.
+ * against, and is more than against. Exactly at a threshold is reached, a tie is never more; nothing cast reaches nothing.
  */
 export const decide = (tally: TallyMinor, rules: Rules) => {
   const cast = tally.for_minor + tally.against_minor + tally.abstain_minor;
   const quorumReached = cast > 0 && reaches(cast, rules.voting_supply_minor, rules.quorum_parts);
   const approvalReached =
-    tally.for_minor > 0 &&
+    tally.for_minor > tally.against_minor &&
     reaches(tally.for_minor, tally.for_minor + tally.against_minor, rules.approval_parts);
   return { quorumReached, approvalReached, hasPassed: quorumReached && approvalReached };
 };
@@ -146,6 +146,10 @@ export const decide = (tally: TallyMinor, rules: Rules) => {
 /** For people, never for a decision: part / whole as 0–1 with 6 decimals, cut, so that it never shows a threshold as met that is not. */
 export const shareOf = (part: number, whole: number): number | null =>
   whole === 0 ? null : Number((BigInt(part) * BigInt(PARTS_PER_WHOLE)) / BigInt(whole)) / PARTS_PER_WHOLE;
+
+/** The most that a proposer may have to hold, however much was voted: somebody can always propose. One unit at least. */
+export const proposalPowerMaxMinor = (votingSupplyMinor: number): number =>
+  Math.max(1, Math.floor(votingSupplyMinor * PROPOSAL_POWER_SHARE_MAX));
 
 const DAY_MS = 86_400_000;
 

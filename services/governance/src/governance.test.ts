@@ -52,7 +52,7 @@ const start = async (env: Record<string, string> = {}) => {
 
 beforeEach(async () => {
   nowMs = Date.now();
-  [alice, bob, carol] = [someone(['user']), someone(['client']), someone(['client'])];
+  [alice, bob, carol] = [someone(['user']), someone(['vote']), someone(['vote'])];
   directory = scratchDirectory();
   redisUrl = await scratchRedis();
   peers = await openPeers(redisUrl);
@@ -134,7 +134,7 @@ describe('from proposal to effect', () => {
       value: 250,
       version: 0,
       proposal_id: null,
-      bounds: { type: 'integer', minimum: 0, maximum: 3_000 },
+      bounds: { type: 'integer', minimum: 0, maximum: 2_000 },
     });
     const proposal = await propose();
     expect(proposal).toMatchObject({ status: 'active', snapshot_height: 0, tally: { voting_supply: 1_000 } });
@@ -177,6 +177,7 @@ describe('from proposal to effect', () => {
       default: 250,
       version: 1,
       proposal_id: proposal.id,
+      reset_by: null,
     });
     // A second execute gives the first answer.
     expect(await execute(bob, proposal.id)).toMatchObject({ status: 200, body: executed.execution });
@@ -233,10 +234,10 @@ describe('from proposal to effect', () => {
   });
 
   test('bounds that a release narrowed meanwhile stop the execution, with the reason', async () => {
-    const { id } = await queued(feeOf(3_000));
+    const { id } = await queued(feeOf(700));
     const entry = PARAMETERS.platform_fee_basis_points as { schema: z.ZodType };
     const { schema } = entry;
-    entry.schema = z.number().int().max(1_000);
+    entry.schema = z.number().int().max(500);
     try {
       nowMs += DAY_MS;
       const proposal = await reaches(id, 'execution_failed');
@@ -256,9 +257,12 @@ describe('from proposal to effect', () => {
       nowMs += DAY_MS;
       await reaches(id, 'executed');
     };
-    await own({ parameter: 'timelock_seconds', value: 7_200 });
+    await own({ parameter: 'timelock_seconds', value: 43_200 });
     const after = await queued();
-    expect(Date.parse(after.timelock_ends_at ?? '')).toBe(nowMs + 7_200_000);
+    expect(Date.parse(after.timelock_ends_at ?? '')).toBe(nowMs + 43_200_000);
+    // One percent of what can vote is more than what is asked for.
+    await ledger.seal([[alice, 50_000]]);
+    await eventually(async () => (await power(alice)) === 50_000);
     await own({ parameter: 'min_proposal_voting_power', value: 250.5 });
     await propose(feeOf(1), bob);
     expect(code(await as(carol).call(governanceRoutes.propose, { body: feeOf(1) }))).toBe(
@@ -353,7 +357,7 @@ describe('a payment out of the treasury', () => {
 
 describe('votes', () => {
   test('weigh what was held at the snapshot, whatever is bought or moved afterwards', async () => {
-    const dave = someone(['client']);
+    const dave = someone(['vote']);
     const { id } = await propose();
     await vote(bob, id);
     await ledger.seal([
@@ -434,8 +438,11 @@ describe('votes', () => {
   });
 
   test('a proposal made before the first block, or by someone with too little, is refused', async () => {
-    const poor = someone(['client']);
-    await ledger.seal([[poor, 99.99999999]]);
+    const poor = someone(['vote']);
+    await ledger.seal([
+      [alice, 20_000],
+      [poor, 99.99999999],
+    ]);
     await eventually(async () => (await power(poor)) === 99.99999999);
     const body = feeOf(1);
     expect(code(await as(poor).call(governanceRoutes.propose, { body }))).toBe('INSUFFICIENT_VOTING_POWER');
@@ -503,7 +510,8 @@ describe('cancelling', () => {
 
 describe('what is refused', () => {
   test.each<[string, object, string]>([
-    ['above the bounds', feeOf(3_001), 'target.value'],
+    ['above the bounds', feeOf(2_001), 'target.value'],
+    ['further than one step', feeOf(751), 'target.value'],
     ['not of the type', feeOf('300'), 'target.value'],
     ['no value', { ...feeOf(1), target: { parameter: 'platform_fee_basis_points' } }, 'target.value'],
     ['no such parameter', { ...feeOf(1), target: { parameter: 'gravity', value: 1 } }, 'target.parameter'],

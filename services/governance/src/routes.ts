@@ -1,4 +1,4 @@
-import { type Handlers, pageOf, type Store } from '@aitbc/chassis';
+import { type Handlers, type Log, pageOf, type Store } from '@aitbc/chassis';
 import {
   fromMinor,
   type governanceRoutes,
@@ -8,14 +8,15 @@ import {
   toTimestampOrNull,
 } from '@aitbc/contracts';
 import { EXECUTIONS, execute } from './commands/executing.ts';
+import { reset, veto } from './commands/guardian.ts';
 import type { Ruling } from './commands/ruling.ts';
 import { cancel, castVote, propose } from './commands/voting.ts';
 import { statesOf } from './domain.ts';
 import { latestSnapshot, powerAt, snapshotAt } from './store/blocks.ts';
-import { currentChanges } from './store/parameters.ts';
+import { currentChanges, listChanges, newestChange } from './store/parameters.ts';
 import { findExecution, findExecutions, findProposal, listProposals, listVotes } from './store/proposals.ts';
 import type { ExecutionRow } from './tables.ts';
-import { viewExecution, viewParameters, viewProposal, viewVote } from './views.ts';
+import { viewChange, viewExecution, viewParameter, viewParameters, viewProposal, viewVote } from './views.ts';
 
 /** How long an execute request waits for the ledger's answer before it says 202. */
 const SETTLE_WAIT_MS = 5_000;
@@ -28,9 +29,17 @@ const fromCursor = (cursor: string | undefined): string | undefined => {
   return id.data;
 };
 
+const versionFrom = (cursor: string | undefined): number | undefined => {
+  if (cursor === undefined) return undefined;
+  const text = Buffer.from(cursor, 'base64url').toString();
+  if (!/^[1-9][0-9]{0,14}$/.test(text))
+    throw invalidField('query.cursor', 'must be the next_cursor of the page before');
+  return Number(text);
+};
+
 /** One row more than a page shows is read, to know whether there is another page. */
-const toPage = <R extends { id: string }, T>(rows: R[], limit: number, view: (row: R) => T) =>
-  pageOf(rows, limit, view, (last) => toCursor(last.id));
+const toPage = <R, T>(rows: R[], limit: number, view: (row: R) => T, keyOf: (row: R) => string) =>
+  pageOf(rows, limit, view, (last) => toCursor(keyOf(last)));
 
 /** The execution once it ended, or as it stands when the wait is over or the caller went away. */
 const settled = async (store: Store, row: ExecutionRow, signal: AbortSignal): Promise<ExecutionRow> => {
@@ -55,6 +64,7 @@ const settled = async (store: Store, row: ExecutionRow, signal: AbortSignal): Pr
 export const createHandlers = (
   store: Store,
   ruling: Ruling,
+  log: Log,
   now: () => number,
 ): Handlers<typeof governanceRoutes> => ({
   propose: (context) =>
@@ -79,7 +89,12 @@ export const createHandlers = (
     );
     return {
       status: 200,
-      body: toPage(rows, query.limit, (row) => viewProposal(row, executions.get(row.id))),
+      body: toPage(
+        rows,
+        query.limit,
+        (row) => viewProposal(row, executions.get(row.id)),
+        (row) => row.id,
+      ),
     };
   },
 
@@ -92,7 +107,7 @@ export const createHandlers = (
   votes: ({ params, query }) => {
     if (findProposal(store.read, params.proposal_id) === undefined) throw notFound('proposal');
     const rows = listVotes(store.read, params.proposal_id, fromCursor(query.cursor), query.limit + 1);
-    return { status: 200, body: toPage(rows, query.limit, viewVote) };
+    return { status: 200, body: toPage(rows, query.limit, viewVote, (row) => row.id) };
   },
 
   cancel: (context) =>
@@ -100,6 +115,14 @@ export const createHandlers = (
       status: 200,
       body: viewProposal(cancel(trx, context.caller, context.params.proposal_id, now()), undefined),
     })),
+
+  veto: (context) =>
+    context.write((trx) => {
+      const { caller, params, body } = context;
+      const row = veto(trx, caller, params.proposal_id, body.reason, now());
+      log.warn({ proposal_id: row.id, account_id: row.cancelled_by, reason: row.veto_reason }, 'vetoed');
+      return { status: 200, body: viewProposal(row, undefined) };
+    }),
 
   vote: (context) =>
     context.write((trx) => ({
@@ -128,6 +151,19 @@ export const createHandlers = (
   },
 
   parameters: () => ({ status: 200, body: { items: viewParameters(currentChanges(store.read)) } }),
+
+  parameterHistory: ({ params, query }) => {
+    const rows = listChanges(store.read, params.name, versionFrom(query.cursor), query.limit + 1);
+    return { status: 200, body: toPage(rows, query.limit, viewChange, (row) => String(row.version)) };
+  },
+
+  resetParameter: (context) =>
+    context.write((trx) => {
+      const { caller, params, body } = context;
+      reset(trx, ruling, caller, params.name, body.reason, now());
+      log.warn({ parameter: params.name, account_id: caller.account_id, reason: body.reason }, 'reset');
+      return { status: 200, body: viewParameter(params.name, newestChange(trx, params.name)) };
+    }),
 
   execute: async (context) => {
     const id = context.params.proposal_id;

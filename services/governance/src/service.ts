@@ -38,7 +38,7 @@ export const startGovernance = (config: Config, fail: Fail, now: () => number = 
           () => Math.max(0, (highestHeard(store.read) ?? -1) - (latestSnapshot(store.read)?.height ?? -1)),
         );
         return {
-          handlers: createHandlers(store, ruling, now),
+          handlers: createHandlers(store, ruling, log, now),
           consumers: createConsumers(now),
           schedule: createSchedule(store, ruling, log, now),
         };

@@ -21,7 +21,10 @@ export interface Tables {
     name: string;
     version: number;
     value: string;
-    proposal_id: string;
+    /** Null for a reset, which has the other two. */
+    proposal_id: string | null;
+    reset_by: string | null;
+    reset_reason: string | null;
     changed_at_ms: number;
   };
   recorded_text: {
@@ -55,6 +58,8 @@ export interface ProposalRow {
   timelock_ends_at_ms: number | null;
   cancelled_at_ms: number | null;
   cancelled_by: string | null;
+  /** Cancelled by a veto: why. Who is in cancelled_by. */
+  veto_reason: string | null;
   due_at_ms: number | null;
 }
 

@@ -5,6 +5,8 @@ import {
   type GovernedParameter,
   PARAMETER_NAMES,
   PARAMETERS,
+  type ParameterChanged,
+  type ParameterName,
   type Proposal,
   toTimestamp,
   toTimestampOrNull,
@@ -12,7 +14,7 @@ import {
 } from '@aitbc/contracts';
 import { z } from 'zod';
 import { decide, shareOf, toStatus } from './domain.ts';
-import type { ParameterChangeRow } from './store/parameters.ts';
+import { type ParameterChangeRow, valueInForce } from './store/parameters.ts';
 import type { ExecutionRow, ProposalRow, VoteRow } from './tables.ts';
 
 // Rows as callers see them.
@@ -61,6 +63,8 @@ export const viewProposal = (row: ProposalRow, execution: ExecutionRow | undefin
   decided_at: toTimestampOrNull(row.decided_at_ms),
   timelock_ends_at: toTimestampOrNull(row.timelock_ends_at_ms),
   cancelled_at: toTimestampOrNull(row.cancelled_at_ms),
+  vetoed_by: row.veto_reason === null ? null : row.cancelled_by,
+  veto_reason: row.veto_reason,
 });
 
 export const viewVote = (row: VoteRow): z.input<typeof Vote> => ({
@@ -72,23 +76,39 @@ export const viewVote = (row: VoteRow): z.input<typeof Vote> => ({
   cast_at: toTimestamp(row.cast_at_ms),
 });
 
-/** The registry, each entry with the change in force. */
+/** An entry of the registry with the change in force. */
+export const viewParameter = (
+  name: ParameterName,
+  change: ParameterChangeRow | undefined,
+): z.input<typeof GovernedParameter> => {
+  const parameter = PARAMETERS[name];
+  const { $schema: _, ...bounds } = z.toJSONSchema(parameter.schema);
+  return {
+    name,
+    description: parameter.description,
+    service: parameter.owner,
+    value: valueInForce(name, change),
+    default: parameter.default,
+    bounds,
+    largest_step: parameter.step,
+    version: change?.version ?? 0,
+    proposal_id: change?.proposal_id ?? null,
+    reset_by: change?.reset_by ?? null,
+    reset_reason: change?.reset_reason ?? null,
+    changed_at: toTimestampOrNull(change?.changed_at_ms ?? null),
+  };
+};
+
 export const viewParameters = (
   changes: Map<string, ParameterChangeRow>,
 ): z.input<typeof GovernedParameter>[] =>
-  PARAMETER_NAMES.map((name) => {
-    const parameter = PARAMETERS[name];
-    const change = changes.get(name);
-    const { $schema: _, ...bounds } = z.toJSONSchema(parameter.schema);
-    return {
-      name,
-      description: parameter.description,
-      service: parameter.owner,
-      value: change === undefined ? parameter.default : JSON.parse(change.value),
-      default: parameter.default,
-      bounds,
-      version: change?.version ?? 0,
-      proposal_id: change?.proposal_id ?? null,
-      changed_at: toTimestampOrNull(change?.changed_at_ms ?? null),
-    };
-  });
+  PARAMETER_NAMES.map((name) => viewParameter(name, changes.get(name)));
+
+export const viewChange = (row: ParameterChangeRow): z.input<typeof ParameterChanged> => ({
+  version: row.version,
+  value: JSON.parse(row.value),
+  proposal_id: row.proposal_id,
+  reset_by: row.reset_by,
+  reset_reason: row.reset_reason,
+  changed_at: toTimestamp(row.changed_at_ms),
+});

@@ -5,9 +5,9 @@ import { Minor } from '../money.ts';
 import { PARAMETER_NAMES } from '../parameters.ts';
 
 export const governanceMessages = {
-  /** A vote changed a parameter. The owner obeys it; the others ignore it. An older version is ignored. */
+  /** A vote changed a parameter, or an operator reset it. The owner obeys it; the others ignore it. An older version is ignored. */
   'governance.parameter_changed': defineMessage({
-    version: 1,
+    version: 2,
     from: 'governance',
     to: ['gateway', 'jobs', 'miners', 'payments'],
     attempts: 10,
@@ -16,7 +16,8 @@ export const governanceMessages = {
       /** Checked against the parameter's own schema when applied. */
       value: z.unknown(),
       version: z.number().int().min(1),
-      proposal_id: Id,
+      /** Null: no vote but an operator, who reset it. */
+      proposal_id: Id.nullable(),
     }),
   }),
   /**

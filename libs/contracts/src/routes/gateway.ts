@@ -17,15 +17,15 @@ export const WalletAddress = z
   });
 
 /** What an API key may be made for; a user session is no key, and only operators make admin keys. */
-export const KeyScope = z.enum(['client', 'miner', 'admin']);
-const UserKeyScope = z.enum(['client', 'miner']);
+export const KeyScope = z.enum(['client', 'miner', 'admin', 'trade', 'vote']);
+const UserKeyScope = z.enum(['client', 'miner', 'trade', 'vote']);
 
 const Label = Text(1, 100).meta({ example: 'render farm' });
 const scopesOf = <T extends z.ZodType<string>>(scope: T) =>
   z
     .array(scope)
     .min(1)
-    .max(3)
+    .max(KeyScope.options.length)
     .refine((scopes) => new Set(scopes).size === scopes.length, 'must not repeat a scope');
 const ExpiresAt = Timestamp.meta({ description: 'From then on the key is refused' });
 
@@ -140,7 +140,7 @@ export const gatewayRoutes = {
   }),
   me: defineRoute({
     ...identity,
-    who: ['user', 'client', 'miner'],
+    who: ['user', 'client', 'miner', 'trade', 'vote'],
     name: 'gateway.me',
     method: 'GET',
     path: '/v1/users/me',
@@ -179,7 +179,8 @@ export const gatewayRoutes = {
     method: 'POST',
     path: '/v1/users/me/api-keys',
     summary: 'Make an API key',
-    description: 'The key is shown once. It acts for your account.',
+    description:
+      "The key is shown once. It acts for your account, with the scopes that are asked for and no other. `vote` makes proposals and votes with the account's tokens; `trade` transfers, and books beyond `spend_cap`. Without `trade` bookings count against the cap as jobs do.",
     body: z.strictObject({
       scopes: scopesOf(UserKeyScope),
       label: Label,

@@ -66,11 +66,13 @@ const draft = {
   title: Text(10, 200),
   description: Text(50, 5_000),
   voting_period_days: z.number().int().min(1).max(30).default(7),
-  quorum_threshold: Threshold.default(0.1).meta({
-    description: 'Share of the votes that exist which must be cast, abstentions included',
+  quorum_threshold: Threshold.optional().meta({
+    description:
+      'Share of what can vote that must be cast, abstentions included: no less than `quorum_floor`, which it is without. A proposal to raise `quorum_floor` is held to what it asks for',
   }),
-  approval_threshold: Threshold.default(0.5).meta({
-    description: 'Share of for among for and against that must be reached',
+  approval_threshold: Threshold.optional().meta({
+    description:
+      'Share of for among for and against that must be reached: no less than the parameter `approval_threshold`, which it is without. A proposal to raise that is held to what it asks for',
   }),
 };
 
@@ -129,7 +131,8 @@ export const Tally = z
     abstain: AmountOut,
     voters: z.number().int(),
     voting_supply: AmountOut.meta({
-      description: 'All power at the snapshot: what the quorum is a share of',
+      description:
+        'All power at the snapshot: what the quorum is a share of. Treasury, platform, escrow and mint accounts cannot vote and are not in it',
     }),
     participation: z.number().meta({ description: 'Share of it that voted, cut to 6 decimals' }),
     approval: z
@@ -137,7 +140,7 @@ export const Tally = z
       .nullable()
       .meta({ description: 'for / (for + against), cut to 6 decimals; null when there is neither' }),
     quorum_reached: z.boolean(),
-    approval_reached: z.boolean(),
+    approval_reached: z.boolean().meta({ description: 'The threshold, and more for than against' }),
   })
   .meta({ id: 'Tally', description: 'Votes by power in AITBC' });
 
@@ -160,6 +163,8 @@ export const Proposal = z
     decided_at: Timestamp.nullable(),
     timelock_ends_at: Timestamp.nullable(),
     cancelled_at: Timestamp.nullable(),
+    vetoed_by: Id.nullable().meta({ description: 'The operator who vetoed it; it is cancelled then' }),
+    veto_reason: z.string().nullable(),
   })
   .meta({ id: 'Proposal' });
 export type Proposal = z.infer<typeof Proposal>;
@@ -197,15 +202,44 @@ export const GovernedParameter = z
     value: z.unknown(),
     default: z.unknown(),
     bounds: z.record(z.string(), z.unknown()).meta({ description: 'JSON Schema of its values' }),
-    version: z.number().int().meta({ description: '0 until a vote changed it' }),
+    largest_step: z
+      .union([
+        z.strictObject({ by: z.number() }),
+        z.strictObject({ times: z.number() }),
+        z.strictObject({ removes: z.number() }),
+      ])
+      .nullable()
+      .meta({
+        description:
+          'How far one vote may move it: by a difference, by a factor, or by entries taken out of a list; null: any value',
+      }),
+    version: z.number().int().meta({ description: '0 until it was changed' }),
     proposal_id: Id.nullable().meta({ description: 'The proposal that set the value' }),
+    reset_by: Id.nullable().meta({ description: 'The operator who reset it to its default' }),
+    reset_reason: z.string().nullable(),
     changed_at: Timestamp.nullable(),
   })
   .meta({ id: 'GovernedParameter' });
 
+export const ParameterChanged = z
+  .strictObject({
+    version: z.number().int().min(1),
+    value: z.unknown(),
+    proposal_id: Id.nullable().meta({ description: 'The vote that did it; null for a reset' }),
+    reset_by: Id.nullable().meta({ description: 'The operator who did it; null for a vote' }),
+    reset_reason: z.string().nullable(),
+    changed_at: Timestamp,
+  })
+  .meta({ id: 'ParameterChanged' });
+
+/** Whoever overrules a vote says why, and everybody can read it. */
+const Reason = z.string().trim().min(10).max(500);
+
 const ProposalParams = z.strictObject({ proposal_id: Id });
 const base = { service: 'governance', tag: 'Governance' } as const;
-const holder = { ...base, who: ['user', 'client'], rate: 'client' } as const;
+/** A key acts with all that its account holds here, whatever its spending cap: so only one that was made for it. */
+const holder = { ...base, who: ['user', 'vote'], rate: 'client' } as const;
+const guardian = { ...base, who: ['admin'], rate: 'client' } as const;
 const anyone = { ...base, who: ['public'], rate: 'public' } as const;
 
 export const governanceRoutes = {
@@ -252,17 +286,31 @@ export const governanceRoutes = {
   }),
   cancel: defineRoute({
     ...base,
-    who: ['user', 'client', 'admin'],
+    who: ['user', 'vote', 'admin'],
     rate: 'client',
     name: 'governance.cancel',
     method: 'DELETE',
     path: '/v1/governance/proposals/:proposal_id',
     summary: 'Cancel a proposal before it is executed',
     description:
-      'By its proposer or an operator. Cancelling a cancelled one changes nothing and answers the same.',
+      'By its proposer, or by an operator within the rules of a veto: while `guardian_enabled`, and never one about `guardian_enabled`. Cancelling a cancelled one changes nothing and answers the same.',
     params: ProposalParams,
     responses: { 200: Proposal },
-    errors: ['PROPOSAL_CLOSED'],
+    errors: ['PROPOSAL_CLOSED', 'PROPOSAL_NOT_VETOABLE', 'GUARDIAN_DISABLED'],
+  }),
+  veto: defineRoute({
+    ...guardian,
+    name: 'governance.veto',
+    method: 'POST',
+    path: '/v1/governance/proposals/:proposal_id/veto',
+    summary: 'Stop a passed proposal within its timelock',
+    description:
+      'The proposal is cancelled and shows who vetoed it and why. Not possible before it has passed, once its timelock has ended, while `guardian_enabled` is false, or against a proposal about `guardian_enabled`: so a vote can always take this power away.',
+    params: ProposalParams,
+    body: z.strictObject({ reason: Reason }).meta({ id: 'Veto' }),
+    responses: { 200: Proposal },
+    errors: ['PROPOSAL_NOT_VETOABLE', 'GUARDIAN_DISABLED'],
+    idempotent: true,
   }),
   vote: defineRoute({
     ...holder,
@@ -296,9 +344,33 @@ export const governanceRoutes = {
     summary: 'Everything a vote can change, with bounds and who changed it',
     responses: { 200: z.strictObject({ items: z.array(GovernedParameter) }) },
   }),
+  parameterHistory: defineRoute({
+    ...anyone,
+    name: 'governance.parameter_history',
+    method: 'GET',
+    path: '/v1/governance/parameters/:name/history',
+    summary: 'Every value a parameter was given, by whom and why, newest first',
+    params: z.strictObject({ name: GovernedName }),
+    query: PageQuery,
+    responses: { 200: Page(ParameterChanged) },
+  }),
+  resetParameter: defineRoute({
+    ...guardian,
+    name: 'governance.reset_parameter',
+    method: 'POST',
+    path: '/v1/admin/parameters/:name/reset',
+    summary: 'Set a parameter to its default',
+    description:
+      'For a parameter that makes the system hard to use before a vote could bring it back: at once, whatever the largest step. Shown in the history of the parameter with who and why. Nothing happens to one that has its default. Not possible while `guardian_enabled` is false.',
+    params: z.strictObject({ name: GovernedName }),
+    body: z.strictObject({ reason: Reason }).meta({ id: 'ParameterReset' }),
+    responses: { 200: GovernedParameter },
+    errors: ['GUARDIAN_DISABLED'],
+    idempotent: true,
+  }),
   execute: defineRoute({
     ...base,
-    who: ['user', 'client', 'admin'],
+    who: ['user', 'client', 'vote', 'admin'],
     rate: 'client',
     name: 'governance.execute',
     method: 'POST',

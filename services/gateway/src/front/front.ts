@@ -5,6 +5,7 @@ import {
   BODY_LIMIT_BYTES,
   type Caller,
   type Cost,
+  forbidden,
   mayCall,
   Problem,
   type RateClass,
@@ -186,7 +187,7 @@ export const createFront = (options: FrontDependencies): RequestHandler => {
     if (!mayCall(route, caller)) {
       throw caller === null
         ? new Problem('UNAUTHENTICATED', `Send ${credentialsFor(route)}.`)
-        : new Problem('FORBIDDEN', 'This credential may not do that.');
+        : forbidden(route);
     }
     if (isTooLarge(request, route)) {
       throw new Problem('BODY_TOO_LARGE', 'The body is larger than this route takes.');

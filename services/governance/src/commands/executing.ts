@@ -13,6 +13,7 @@ import {
   toTimestamp,
 } from '@aitbc/contracts';
 import { isTerminal } from '../domain.ts';
+import { latestSnapshot } from '../store/blocks.ts';
 import { recordChange, recordText } from '../store/parameters.ts';
 import {
   apply,
@@ -23,6 +24,7 @@ import {
   postpone,
 } from '../store/proposals.ts';
 import type { ExecutionRow, ProposalRow } from '../tables.ts';
+import { changeRefusal } from './changing.ts';
 import type { Ruling } from './ruling.ts';
 
 const send = sendAs<'governance'>();
@@ -128,15 +130,16 @@ const changeParameter = (
   // Weeks and releases lie between the draft and now: the registry may know the name, or its bounds, no longer.
   if (!Object.hasOwn(PARAMETERS, parameter))
     return { reason: `There is no parameter ${parameter} any more.` };
-  const parsed = PARAMETERS[parameter].schema.safeParse(target.value);
-  if (!parsed.success) {
-    return { reason: `The value is out of the bounds of ${parameter}: ${parsed.error.issues[0]?.message}.` };
-  }
-  const value: unknown = parsed.data;
+  const votingSupplyMinor = latestSnapshot(trx)?.voting_supply_minor ?? 0;
+  const refusal = changeRefusal(trx, parameter, target.value, votingSupplyMinor);
+  if (refusal !== null) return { reason: `The value is out of the bounds of ${parameter}: ${refusal}.` };
+  const value: unknown = PARAMETERS[parameter].schema.parse(target.value);
   const version = recordChange(trx, {
     name: parameter,
     value,
     proposal_id: proposal.id,
+    reset_by: null,
+    reset_reason: null,
     changed_at_ms: nowMs,
   });
   const change = { name: parameter, value, version, proposal_id: proposal.id };

@@ -2,6 +2,7 @@ import type { Trx } from '@aitbc/chassis';
 import {
   type Caller,
   fromMinor,
+  fromParts,
   invalidField,
   newId,
   notFound,
@@ -11,14 +12,41 @@ import {
   toParts,
   type VoteChoice,
 } from '@aitbc/contracts';
-import { votingPeriodMs } from '../domain.ts';
+import { proposalPowerMaxMinor, votingPeriodMs } from '../domain.ts';
 import { latestSnapshot, powerAt } from '../store/blocks.ts';
 import { apply, countOpen, findProposal, insertProposal, putVote } from '../store/proposals.ts';
 import type { ProposalRow, VoteRow } from '../tables.ts';
+import { changeRefusal } from './changing.ts';
+import { demandReach } from './guardian.ts';
 import type { Ruling } from './ruling.ts';
 
 /** Open proposals of one account: nobody fills the list alone. */
 export const OPEN_PROPOSALS_MAX = 20;
+
+type ThresholdName = 'quorum_threshold' | 'approval_threshold';
+
+/**
+ * The rules a proposal is judged by, fixed when it is made: what is voted later neither loosens nor tightens a vote that
+ * people already take part in. A proposal may ask for stricter rules, never for looser ones; and one that raises a rule
+ * is held to what it asks for, so no rule comes into force that a vote has not just met.
+ * @throws Problem VALIDATION_ERROR
+ */
+const rulesFor = (ruling: Ruling, draft: ProposalDraft): { quorum_parts: number; approval_parts: number } => {
+  const target = draft.type === 'parameter_change' ? draft.target : undefined;
+  const partsOf = (field: ThresholdName, name: 'quorum_floor' | 'approval_threshold'): number => {
+    const inForce = toParts(ruling.parameters.get(name));
+    const raisedTo = target?.parameter === name ? toParts(target.value as number) : 0;
+    const least = Math.max(inForce, raisedTo);
+    const asked = draft[field];
+    if (asked !== undefined && toParts(asked) < least)
+      throw invalidField(field, `must be at least ${fromParts(least)}: a proposal may only ask for more`);
+    return asked === undefined ? least : toParts(asked);
+  };
+  return {
+    quorum_parts: partsOf('quorum_threshold', 'quorum_floor'),
+    approval_parts: partsOf('approval_threshold', 'approval_threshold'),
+  };
+};
 
 export const propose = (
   trx: Trx,
@@ -27,15 +55,25 @@ export const propose = (
   draft: ProposalDraft,
   nowMs: number,
 ): ProposalRow => {
-  const minimum = ruling.parameters.get('min_proposal_voting_power');
   const snapshot = latestSnapshot(trx);
   const power = snapshot === undefined ? 0 : powerAt(trx, caller.account_id, snapshot.height);
-  if (snapshot === undefined || power < toMinor(minimum)) {
+  const requiredMinor = Math.min(
+    toMinor(ruling.parameters.get('min_proposal_voting_power')),
+    proposalPowerMaxMinor(snapshot?.voting_supply_minor ?? 0),
+  );
+  if (snapshot === undefined || power < requiredMinor) {
+    const required = fromMinor(requiredMinor);
     throw new Problem(
       'INSUFFICIENT_VOTING_POWER',
-      `Making a proposal takes ${minimum} AITBC of voting power; this account has ${fromMinor(power)}.`,
-      { details: { voting_power: fromMinor(power), required: minimum } },
+      `Making a proposal takes ${required} AITBC of voting power; this account has ${fromMinor(power)}.`,
+      { details: { voting_power: fromMinor(power), required } },
     );
+  }
+  const rules = rulesFor(ruling, draft);
+  if (draft.type === 'parameter_change') {
+    const { parameter, value } = draft.target;
+    const refusal = changeRefusal(trx, parameter, value, snapshot.voting_supply_minor);
+    if (refusal !== null) throw invalidField('target.value', refusal);
   }
   if (countOpen(trx, caller.account_id) >= OPEN_PROPOSALS_MAX) {
     throw new Problem(
@@ -58,8 +96,7 @@ export const propose = (
     type: draft.type,
     target: JSON.stringify(draft.target),
     state: 'active',
-    quorum_parts: toParts(draft.quorum_threshold),
-    approval_parts: toParts(draft.approval_threshold),
+    ...rules,
     snapshot_height: snapshot.height,
     voting_supply_minor: snapshot.voting_supply_minor,
     for_minor: 0,
@@ -72,6 +109,7 @@ export const propose = (
     timelock_ends_at_ms: null,
     cancelled_at_ms: null,
     cancelled_by: null,
+    veto_reason: null,
     due_at_ms: votingEndsAtMs,
   };
   insertProposal(trx, row);
@@ -112,8 +150,10 @@ export const castVote = (
 
 export const cancel = (trx: Trx, caller: Caller, id: string, nowMs: number): ProposalRow => {
   const proposal = findProposal(trx, id);
-  const mayCancel = proposal?.proposer_account_id === caller.account_id || caller.scopes.includes('admin');
-  if (proposal === undefined || !mayCancel) throw notFound('proposal of this account');
+  const isOwn = proposal?.proposer_account_id === caller.account_id;
+  if (proposal === undefined || (!isOwn && !caller.scopes.includes('admin')))
+    throw notFound('proposal of this account');
+  if (!isOwn) demandReach(trx, proposal);
   const happened = apply(trx, proposal, 'cancelled', {
     cancelled_at_ms: nowMs,
     cancelled_by: caller.account_id,

@@ -108,7 +108,8 @@ export const book = (
     booker_account_id: order.booker_id,
     owner_account_id: order.owner_id,
     credential_id: caller.credential_id,
-    spend_cap_minor: caller.spend_cap_minor,
+    // A booking counts against the key's cap, unless the key was made to trade with all that the account holds.
+    spend_cap_minor: caller.scopes.includes('trade') ? null : caller.spend_cap_minor,
     amount_minor: amountMinor,
   });
   aroundCommit(trx, 'book');
