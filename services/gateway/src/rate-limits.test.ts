@@ -143,7 +143,7 @@ describe('the limit', () => {
 test('metrics have a limit of their own', async () => {
   const { headers } = await fetch(`${gateway.url}/metrics`);
   expect(headers.get('ratelimit')).toMatch(/r=599;/);
-  const [key = ''] = await redis.keys('rate:/metrics:*');
+  const [key = ''] = await redis.keys('*:rate:/metrics:*');
   for (const field of ['n', (await redis.hget(key, 'o')) as string]) await redis.hincrby(key, field, 590);
   const answers = await statuses(times(12, () => fetch(`${gateway.url}/metrics`)));
   expect(answers).toEqual({ 200: 9, 429: 3 });
