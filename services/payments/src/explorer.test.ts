@@ -19,7 +19,9 @@ beforeAll(async () => {
   for (let i = 0; i < JOBS; i += 1) {
     const job = aJob(payer);
     await stand.peers.send('jobs.submitted', job.submitted(toMinor(1 + i)));
-    await stand.peers.send('jobs.ended', job.ended(i % 3 === 0 ? 'failed' : 'completed'));
+    const held = await eventually(() => stand.paymentOf(payer, job.job_id).catch(() => undefined));
+    const ended = i % 3 === 0 ? job.ended('failed') : job.ended('completed', stand.paidWith(held));
+    await stand.peers.send('jobs.ended', ended);
     // The third part of them each wait for a block of their own.
     if (i % 4 === 3) {
       const payment = await eventually(async () => {

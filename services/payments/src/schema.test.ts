@@ -47,7 +47,8 @@ beforeAll(async () => {
     });
     consumers['jobs.submitted'](trx, held.submitted(100));
     consumers['jobs.submitted'](trx, released.submitted(100));
-    consumers['jobs.ended'](trx, released.ended('completed'));
+    const id = findPaymentOfJob(trx, released.job_id)?.id as string;
+    consumers['jobs.ended'](trx, released.ended('completed', { id, amount_minor: 100 }));
   });
   heldId = findPaymentOfJob(store.read, held.job_id)?.id as string;
   releasedId = findPaymentOfJob(store.read, released.job_id)?.id as string;
