@@ -29,7 +29,11 @@ const words = {
 let payments: Running;
 let governance: Running;
 let peers: Awaited<ReturnType<typeof openPeers>>;
-const holders: Caller[] = [someone(['client']), someone(['client']), someone(['client'])];
+const holders: Caller[] = [
+  someone(['client', 'vote']),
+  someone(['client', 'vote']),
+  someone(['client', 'vote']),
+];
 
 beforeAll(async () => {
   const directory = scratchDirectory();

@@ -32,8 +32,8 @@ afterAll(() => coordinator?.stop());
 
 /** Half a minute of silence is the default; token holders may have less, and this test is shorter for it. */
 const voteForSilence = async (seconds: number) => {
-  const { client, admin, anyone } = coordinator;
-  const account_id = await accountOf(client);
+  const { admin, anyone } = coordinator;
+  const { id: account_id, caller: client } = await coordinator.newAccount(['vote']);
   await eventually(async () =>
     must(
       await admin.call(payments.credit, {
