@@ -3,7 +3,6 @@ import { eventually } from '@aitbc/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { every, nothingPlayed, playMiner, repeated } from './careful.ts';
 import {
-  accountOf,
   type Coordinator,
   must,
   passes,
