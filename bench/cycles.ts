@@ -42,7 +42,7 @@ const registerMiner = async (
 
 const beat = (url: string, key: string, miner: string) => {
   const timer = setInterval(() => {
-    call(url, 'POST', '/v1/miner/heartbeat', key, { miner_id: miner, inflight: [] }).catch(() => {});
+    call(url, 'POST', '/v1/miner/heartbeat', key, { miner_id: miner }).catch(() => {});
   }, 5_000);
   return () => clearInterval(timer);
 };

@@ -1,11 +1,21 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { type Batch, connectRedis, createLog, openQueue, openQueuesToWatch } from '@aitbc/chassis';
+import {
+  type Batch,
+  connectRedis,
+  createLog,
+  createPostal,
+  openQueuesToWatch,
+  openSender,
+  queuePrefix,
+} from '@aitbc/chassis';
 import { inboxQueue, messages, newId } from '@aitbc/contracts';
 import { findBroker } from '../libs/testing/src/broker.ts';
 import { freePort } from '../libs/testing/src/ports.ts';
 import { supervise } from '../scripts/supervisor.ts';
+import { dispatchKeys } from '../services/jobs/src/dispatcher/keys.ts';
+import { kindName, type Requirement } from '../services/jobs/src/dispatcher/match.ts';
 import { createPool, type Hint } from '../services/jobs/src/dispatcher/pool.ts';
 import { readMetrics } from './load.ts';
 
@@ -14,39 +24,72 @@ import { readMetrics } from './load.ts';
 
 const WORKER = resolve(import.meta.dirname, '../services/jobs/src/dispatcher/main.ts');
 const INBOX = inboxQueue('dispatcher');
-const LANES = Array.from({ length: 10 }, (_, i) => `lane-${i}`);
+const SECRET_KEY = 'a key for nothing but this bench';
+const REDIS_PREFIX = 'bench';
+const MODELS = Array.from({ length: 10 }, (_, i) => `model-${i}`);
 const CLIENTS = Array.from({ length: 20 }, newId);
 
 type Redis = ReturnType<typeof connectRedis>;
 type Queue = ReturnType<typeof openQueuesToWatch>[number];
 
 let offer = 0;
+const job = (client: string, wish: Partial<Requirement>): Hint => ({
+  name: 'jobs.queued',
+  payload: {
+    offer: ++offer,
+    job_id: newId(),
+    account_id: client,
+    requirement: {
+      job_type: 'llm_inference',
+      model: null,
+      gpu_model: null,
+      min_vram_gb: null,
+      cuda_version_min: null,
+      region: null,
+      price_minor: 0,
+      ...wish,
+    },
+    pays_minor: wish.price_minor ?? 0,
+    priority: 5,
+    avoid: [],
+  },
+});
+const poll = (rank: number, models: string[], slots = 1): Hint => {
+  const capability = {
+    capabilities: ['llm_inference', 'embedding', 'ocr'],
+    gpus: [{ model: 'NVIDIA GeForce RTX 4090', vram_gb: 24 }],
+    cuda_version: '12.4',
+    models,
+    region: 'eu-west',
+    price_per_job_minor: 0,
+  };
+  return {
+    name: 'jobs.capacity_opened',
+    payload: {
+      offer: ++offer,
+      epoch: 1,
+      poll_id: newId(),
+      miner_id: newId(),
+      account_id: newId(),
+      slots,
+      kind: kindName(capability),
+      capability,
+      rank,
+    },
+  };
+};
+/** Jobs say what a miner can do once, as the jobs service does; after that its polls name it. */
+const brief = (hint: Hint): Hint => {
+  if (hint.name !== 'jobs.capacity_opened') return hint;
+  const { capability: _described, ...payload } = hint.payload;
+  return { name: hint.name, payload };
+};
+
 /** A job and a poll that takes it, and so on: as many matches as there are jobs. */
 const pairs = (count: number): Hint[] =>
   Array.from({ length: count }, (_, i): Hint[] => [
-    {
-      name: 'jobs.queued',
-      payload: {
-        offer: ++offer,
-        job_id: newId(),
-        account_id: CLIENTS[i % CLIENTS.length] as string,
-        lane: LANES[i % LANES.length] as string,
-        priority: 5,
-        avoid: [],
-      },
-    },
-    {
-      name: 'jobs.capacity_opened',
-      payload: {
-        offer: ++offer,
-        epoch: 1,
-        poll_id: newId(),
-        miner_id: newId(),
-        slots: 1,
-        lanes: LANES,
-        rank: i % 7,
-      },
-    },
+    job(CLIENTS[i % CLIENTS.length] as string, { model: MODELS[i % MODELS.length] as string }),
+    brief(poll(i % 7, MODELS)),
   ]).flat();
 
 const readWorkers = (urls: readonly string[]) =>
@@ -68,12 +111,43 @@ const redisCpuSeconds = async (redis: Redis): Promise<number> => {
 
 /** Microseconds of Redis for one match in the dispatch script, with nothing of the queue around it. */
 const scriptCost = async (redis: Redis, matches: number, perBatch: number): Promise<number> => {
-  const pool = createPool(redis);
+  const pool = createPool(redis, dispatchKeys(REDIS_PREFIX));
+  await pool.offer([poll(0, MODELS)]);
   const before = await redisCpuSeconds(redis);
   let found = 0;
   while (found < matches) {
     const made = await pool.offer(pairs(perBatch));
-    found += made.reduce((sum, { job_ids }) => sum + job_ids.length, 0);
+    found += made.matches.reduce((sum, { job_ids }) => sum + job_ids.length, 0);
+  }
+  return (((await redisCpuSeconds(redis)) - before) * 1e6) / found;
+};
+
+/** Wildcard polls, polls of twenty models, and how many different things are asked for: what one match costs. */
+const COUNTS = [1, 1_000, 100_000];
+const manyRequirements = async (redis: Redis, count: number, matches: number) => {
+  await redis.flushdb();
+  const pool = createPool(redis, dispatchKeys(REDIS_PREFIX));
+  const clients = Array.from({ length: Math.max(20, count / 1_000) }, newId);
+  const asked = (i: number) =>
+    job(clients[i % clients.length] as string, { model: `model-${i % count}`, price_minor: 1 + (i % count) });
+  const depth = Math.max(count, 1_000);
+  for (let at = 0; at < depth; at += 500)
+    await pool.offer(Array.from({ length: 500 }, (_, i) => asked(at + i)));
+  const some = Array.from({ length: 20 }, (_, i) => `model-${i}`);
+  await pool.offer([poll(0, []), poll(0, some)]);
+  const before = await redisCpuSeconds(redis);
+  let found = 0;
+  for (let at = 0; found < matches; at++) {
+    // What is taken comes again, so that as many wait at the end.
+    const made = await pool.offer(
+      Array.from({ length: 25 }, (_, i) => [
+        asked(at * 50 + i * 2),
+        brief(poll(i % 7, [])),
+        asked(i % 20),
+        brief(poll(i % 7, some)),
+      ]).flat(),
+    );
+    found += made.matches.reduce((sum, { job_ids }) => sum + job_ids.length, 0);
   }
   return (((await redisCpuSeconds(redis)) - before) * 1e6) / found;
 };
@@ -94,8 +168,14 @@ const drive = async (
   options: { workers: number; matches: number; perBatch: number },
 ) => {
   await redis.flushdb();
-  const inbox = openQueue(INBOX, redis);
-  const [queue] = openQueuesToWatch([INBOX], redis) as [Queue];
+  await createPool(redis, dispatchKeys(REDIS_PREFIX)).offer([poll(0, MODELS)]);
+  const inbox = openSender({
+    from: 'jobs',
+    to: 'dispatcher',
+    redis,
+    postal: createPostal({ SECRET_KEY, REDIS_PREFIX }),
+  });
+  const [queue] = openQueuesToWatch([INBOX], redis, queuePrefix(REDIS_PREFIX)) as [Queue];
   const urls: string[] = [];
   const supervisor = supervise([], { log: (line, from) => /error/i.test(line) && console.error(from, line) });
   try {
@@ -105,7 +185,8 @@ const drive = async (
         ...process.env,
         NODE_ENV: 'development',
         LOG_LEVEL: 'warn',
-        SECRET_KEY: 'a key for nothing but this bench',
+        SECRET_KEY,
+        REDIS_PREFIX,
         REDIS_URL: redisUrl,
         HOST: '127.0.0.1',
         PORT: String(port),
@@ -131,7 +212,7 @@ const drive = async (
           })),
         }),
       );
-      await Promise.all(batches.map((batch: Batch) => inbox.add('batch', batch)));
+      await Promise.all(batches.map((batch: Batch) => inbox.send(batch)));
       given += batches.length * options.perBatch;
     }
     const workersBefore = await readWorkers(urls);
@@ -169,6 +250,14 @@ export const dispatchWorkers = async (counts: readonly number[], scale: number):
   const redis = connectRedis(broker.url, createLog('bench', 'warn'), { enableOfflineQueue: true });
   try {
     console.log(`${new Date().toISOString()}  Node ${process.version}  ${availableParallelism()} cores`);
+    let least: number | undefined;
+    for (const count of COUNTS) {
+      const micros = await manyRequirements(redis, count, 4_000 * scale);
+      least ??= micros;
+      console.log(
+        `${count.toLocaleString()} different requirements wait: ${micros.toFixed(0)} µs of Redis a match, ${(micros / least).toFixed(2)}× (at most 2)`,
+      );
+    }
     for (const [what, perBatch, matches] of [
       ['busy: a queue entry holds 50 jobs and 50 polls', 50, 20_000 * scale],
       ['idle: a queue entry holds one job and one poll', 1, 5_000 * scale],

@@ -5,16 +5,8 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { type Batch, connectRedis, createLog, openQueue } from '@aitbc/chassis';
-import {
-  createClient,
-  inboxQueue,
-  type MessageName,
-  messages,
-  newId,
-  type Payload,
-  routes,
-} from '@aitbc/contracts';
+import { type Batch, connectRedis, createLog, createPostal, openSender } from '@aitbc/chassis';
+import { createClient, type MessageName, messages, newId, type Payload, routes } from '@aitbc/contracts';
 import { findBroker } from '../libs/testing/src/broker.ts';
 import { freePort } from '../libs/testing/src/ports.ts';
 import { headersOf } from '../services/payments/src/testing/headers.ts';
@@ -34,6 +26,8 @@ const { values } = parseArgs({
   },
 });
 const BATCH = 100;
+const SECRET_KEY = 'a-secret-for-tests-only-0123456789abcdef';
+const REDIS_PREFIX = 'bench';
 const MANY = 200;
 
 const main = async (): Promise<void> => {
@@ -50,14 +44,19 @@ const main = async (): Promise<void> => {
       ...process.env,
       NODE_ENV: 'development',
       LOG_LEVEL: 'error',
-      SECRET_KEY: 'a-secret-for-tests-only-0123456789abcdef',
+      SECRET_KEY,
+      REDIS_PREFIX,
       REDIS_URL: broker.url,
       PORT: String(port),
       DATABASE_URL: `sqlite:///${path}`,
     },
   });
   const redis = connectRedis(broker.url, createLog('bench', 'silent'));
-  const queue = openQueue(inboxQueue('payments'), redis);
+  const postal = createPostal({ SECRET_KEY, REDIS_PREFIX });
+  const senders = {
+    jobs: openSender({ from: 'jobs', to: 'payments', redis, postal }),
+    gateway: openSender({ from: 'gateway', to: 'payments', redis, postal }),
+  };
   try {
     while (
       !(await fetch(`${url}/health`).then(
@@ -71,22 +70,23 @@ const main = async (): Promise<void> => {
       Number(db.prepare(`SELECT count(*) AS n FROM payment WHERE status = 'released'`).get()?.n);
 
     const stream = `bench-${newId()}`;
-    let seq = 0;
+    const seqs = { jobs: 0, gateway: 0 };
     type Said = { [N in MessageName]: { name: N; payload: Payload<N> } }[MessageName];
-    const say = async (said: readonly Said[]): Promise<void> => {
+    const say = async (from: keyof typeof senders, said: readonly Said[]): Promise<void> => {
       for (let at = 0; at < said.length; at += BATCH) {
         const batch: Batch = {
-          stream,
+          stream: `${stream}-${from}`,
           messages: said.slice(at, at + BATCH).map(({ name, payload }) => {
-            seq += 1;
-            return { seq, name, version: messages[name].version, payload };
+            seqs[from] += 1;
+            return { seq: seqs[from], name, version: messages[name].version, payload };
           }),
         };
-        await queue.add('batch', batch);
+        await senders[from].send(batch);
       }
     };
     const payers = Array.from({ length: MANY }, () => newId());
     await say(
+      'gateway',
       payers.map((account_id) => ({
         name: 'gateway.account_created' as const,
         payload: { account_id, wallet_address: null },
@@ -145,7 +145,7 @@ const main = async (): Promise<void> => {
       const before = settled();
       const work = said(jobs, from);
       const startedAt = performance.now();
-      await say(work);
+      await say('jobs', work);
       await until(before + jobs);
       return jobs / ((performance.now() - startedAt) / 1_000);
     };
@@ -156,7 +156,7 @@ const main = async (): Promise<void> => {
       const tenth = Math.ceil(rate / 10);
       const startedAt = performance.now();
       for (let turn = 0; turn < seconds * 10; turn += 1) {
-        await say(said(tenth, from));
+        await say('jobs', said(tenth, from));
         await pause(Math.max(0, startedAt + (turn + 1) * 100 - performance.now()));
       }
       const saidAt = performance.now();
@@ -185,7 +185,7 @@ const main = async (): Promise<void> => {
     const exited = new Promise((resolve) => service.once('exit', resolve));
     service.kill('SIGTERM');
     await exited;
-    await queue.close();
+    for (const sender of Object.values(senders)) await sender.close();
     redis.disconnect();
     await broker.stop();
     rmSync(directory, { recursive: true, force: true });

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Broker, findBroker } from '../libs/testing/src/broker.ts';
@@ -69,7 +70,13 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const url = `${scheme}://${reached}:${apiPort}`;
     const urls = [url];
 
-    broker = await findBroker({ dataDir, log: (line) => log(line, 'broker'), env: outer }).catch((error) => {
+    broker = await findBroker({
+      dataDir,
+      log: (line) => log(line, 'broker'),
+      env: outer,
+      // New at each start, and known to nobody but the processes below.
+      password: randomBytes(24).toString('hex'),
+    }).catch((error) => {
       throw new CannotStart(error.message);
     });
     const { banner } = broker;

@@ -49,10 +49,13 @@ const run = (command: string, args: string[], env = process.env) =>
  * every name that the file reads is emptied, which means its default: a development stack, as on a clean clone.
  */
 const environment: Record<string, string> = Object.fromEntries(
-  Array.from(readFileSync(join(root, 'docker-compose.yml'), 'utf8').matchAll(/\$\{(\w+)/g), ([, name]) => [
-    name,
-    '',
-  ]),
+  [
+    'docker-compose.yml',
+    'deploy/compose/development/gateway.env',
+    'deploy/compose/development/miner.env',
+  ].flatMap((file) =>
+    Array.from(readFileSync(join(root, file), 'utf8').matchAll(/\$\{(\w+)/g), ([, name]) => [name, '']),
+  ),
 );
 /** Brings the stack to where it is all healthy; again, with other options, it changes the one that runs. */
 const up = (...options: string[]): Promise<StartedDockerComposeEnvironment> =>

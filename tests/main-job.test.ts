@@ -51,7 +51,11 @@ const canonical = (value: unknown): string => {
   const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
   return `{${members.map(([name, inner]) => `${JSON.stringify(name)}:${canonical(inner)}`).join(',')}}`;
 };
-const sha256 = (value: unknown) => createHash('sha256').update(canonical(value)).digest('hex');
+const salted = (salt: string | null, value: unknown) =>
+  createHash('sha256')
+    .update(Buffer.from(salt as string, 'base64url'))
+    .update(canonical(value))
+    .digest('hex');
 
 describe('a job from submit to receipt', () => {
   test('is handed to an open poll, shows progress, and leaves a receipt that a stranger can check', async () => {
@@ -100,8 +104,8 @@ describe('a job from submit to receipt', () => {
       client_id: job.client_id,
       miner_id: minerId,
       job_type: 'embedding',
-      parameters_sha256: sha256({ model: 'm', input: 'a text to embed' }),
-      result_sha256: sha256(result),
+      parameters_sha256: salted(job.salt, { model: 'm', input: 'a text to embed' }),
+      result_sha256: salted(job.salt, result),
       price: 0,
       currency: 'AITBC',
     });
@@ -127,6 +131,7 @@ describe('a job from submit to receipt', () => {
       expect.objectContaining({ id: items[0]?.id, result_sha256: claims.result_sha256 }),
     ]);
     expect(JSON.stringify(shown)).not.toContain('a text to embed');
+    expect(JSON.stringify([shown, claims])).not.toContain(job.salt);
   });
 
   test('runs on a real miner: the agent that the stack starts detects a language', async () => {

@@ -136,7 +136,7 @@ test('a completed job pays its miner from escrow, less the fee, and the ledger p
     params: { payment_id: payment.id },
     body: { reason: 'no' },
   });
-  expect(refusal(refund)).toBe('409 PAYMENT_ALREADY_RESOLVED');
+  expect(refusal(refund)).toBe('409 JOB_COMPLETED');
 
   // The ledger, as anyone sees it.
   const hash = payment.transaction_hash as string;

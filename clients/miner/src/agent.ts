@@ -1,30 +1,47 @@
+import { randomUUID } from 'node:crypto';
+import { runBeats } from './beats.ts';
 import {
   type Answer,
   type Assignment,
   type Coordinator,
   isKeyRefused,
+  isNameInUse,
   isNotRegistered,
   POLL_JOBS_MAX,
   POLL_WAIT_SECONDS,
   type Refusal,
   type Registration,
 } from './coordinator.ts';
-import type { Executor } from './executors/executor.ts';
+import type { Executor, JobFailure } from './executors/executor.ts';
 import { createJobs } from './jobs.ts';
 import type { Log } from './log.ts';
-import { isSameOffer, logOffer, type Offer, probeAll } from './offer.ts';
+import { createOffers, isSameOffer, logOffer, NOTHING, type Part } from './offer.ts';
 import { type Backoff, createNotice, pause, retryDelayMs, type Timing } from './pacing.ts';
 import { createRegistry } from './registration.ts';
 import { createReports } from './reports.ts';
+import { createTroubles } from './troubles.ts';
 
 /** Everything of a registration that does not change while the agent runs. */
-type Machine = Omit<Registration, 'capabilities' | 'models' | 'concurrency'>;
+type Machine = Omit<Registration, 'capabilities' | 'models' | 'concurrency' | 'instance_id' | 'status_note'>;
 
 /** An empty poll that comes back sooner than this was not held: without a pause the next would make a busy loop. */
 const POLL_HELD_MS = 500;
 
-/** Liveness ends after 30 s of silence, so a longer interval is not believed; nor is a busy loop. */
-const heartbeatPauseMs = (seconds: number): number => Math.min(20, Math.max(1, seconds)) * 1000;
+/** A list may go on naming a model that the server does not run; it is believed again after so long. */
+const MODEL_GONE_MS = 600_000;
+
+/** How long a failure's report waits for the registration that it calls for. */
+const WITHDRAWAL_MAX_MS = 2_000;
+
+/** Failures that tell of this machine rather than of the job. */
+const TROUBLE = /^(BACKEND_(UNAVAILABLE|ERROR|BUSY)|EXECUTOR_ERROR)$/;
+
+/** What a job asks of this machine. */
+const partOf = ({ job_type: type, parameters }: Assignment): Part => ({
+  type,
+  model: typeof parameters.model === 'string' ? parameters.model : undefined,
+});
+const nameOf = ({ type, model }: Part): string => (model === undefined ? type : `${type} with ${model}`);
 
 export interface AgentDeps {
   readonly machine: Machine;
@@ -56,8 +73,11 @@ export const createAgent = (deps: AgentDeps): Agent => {
   const offerChanged = createNotice();
   const probeWanted = createNotice();
   let exitCode = 0;
-  let troubles = 0;
-  let offer: Offer = { capabilities: [], models: [], reasons: new Map() };
+  /** Tells this process from any other under the same name, so that two never share one miner unnoticed. */
+  const instanceId = randomUUID();
+  const offers = createOffers(executors);
+  const troubles = createTroubles(timing.troubleBackoff);
+  let offer = NOTHING;
 
   const stopForGood = (why: string): void => {
     if (living.signal.aborted) return;
@@ -77,9 +97,15 @@ export const createAgent = (deps: AgentDeps): Agent => {
   const registry = createRegistry({
     coordinator,
     describe: () => {
-      const { capabilities, models } = offer;
-      if (capabilities.length === 0) return undefined;
-      return { ...machine, concurrency, capabilities: [...capabilities], models: [...models] };
+      const { capabilities, models, note } = offer;
+      return {
+        ...machine,
+        concurrency,
+        capabilities: [...capabilities],
+        models: [...models],
+        instance_id: instanceId,
+        ...(note === null ? {} : { status_note: note }),
+      };
     },
     backoff: timing.requestBackoff,
     signal: living.signal,
@@ -97,6 +123,37 @@ export const createAgent = (deps: AgentDeps): Agent => {
       : 'ok';
   };
 
+  /** Looks at what is offered by now, and tells the coordinator when it is not what it was. */
+  const publish = async (): Promise<void> => {
+    const before = offer;
+    offer = offers.current();
+    logOffer(log, offer, before);
+    if (isSameOffer(before, offer)) return;
+    if (offer.capabilities.length === 0)
+      log.warn('nothing', 'nothing to offer now: no work is taken until that changes');
+    offerChanged.raise();
+    // The first registration is the polling loop's.
+    if (registry.id() !== undefined) await registry.update();
+  };
+
+  /** A job failed: what it tells of this machine is out of the offer before the job is on its way elsewhere. */
+  const onFailed = async (job: Assignment, { code, message, withdraws }: JobFailure): Promise<void> => {
+    const part = partOf(job);
+    if (withdraws === 'model') offers.withdraw(part, message, MODEL_GONE_MS);
+    else if (withdraws === 'type') offers.withdraw({ type: part.type, model: undefined }, message);
+    else if (TROUBLE.test(code)) {
+      probeWanted.raise();
+      const pauseMs = troubles.failed(nameOf(part), job.id);
+      if (pauseMs === undefined) return;
+      const what = `several jobs in a row failed here (${code})`;
+      const seconds = Math.ceil(pauseMs / 1000);
+      log.warn('trouble', `${nameOf(part)}: ${what}: no more of them for ${seconds} s`, { code });
+      offers.withdraw(part, what, pauseMs);
+    } else return;
+    probeWanted.raise();
+    await Promise.race([publish(), pause(WITHDRAWAL_MAX_MS, living.signal)]);
+  };
+
   const jobs = createJobs({
     executors: new Map(executors.map((executor) => [executor.type, executor])),
     concurrency,
@@ -108,34 +165,20 @@ export const createAgent = (deps: AgentDeps): Agent => {
       onNotRegistered: registry.registerAgain,
     }),
     sendProgress,
-    now: coordinator.now,
     log,
     onSlotFreed: slotFreed.raise,
-    onOutcome: (outcome) => {
-      troubles = outcome === 'done' ? 0 : troubles + 1;
-      if (troubles > 0) probeWanted.raise();
-    },
+    onDone: (job) => troubles.done(nameOf(partOf(job))),
+    onFailed,
   });
 
   const probe = async (): Promise<void> => {
-    const found = await probeAll(executors, accepting.signal);
-    if (accepting.signal.aborted) return;
-    const before = offer;
-    offer = found;
-    logOffer(log, found, before);
-    if (isSameOffer(before, found)) return;
-    if (found.capabilities.length === 0) {
-      log.warn('nothing', 'nothing to offer now: no work is taken until that changes');
-    } else if (registry.id() !== undefined) {
-      // The first registration is the polling loop's.
-      await registry.register();
-    }
-    offerChanged.raise();
+    await offers.probe(accepting.signal);
+    if (!accepting.signal.aborted) await publish();
   };
 
   const probeLoop = async (): Promise<void> => {
     while (!accepting.signal.aborted) {
-      await probeWanted.wait(accepting.signal, timing.probeMs);
+      await probeWanted.wait(accepting.signal, Math.min(timing.probeMs, offers.nextChangeMs()));
       if (!accepting.signal.aborted) await probe();
     }
   };
@@ -159,7 +202,7 @@ export const createAgent = (deps: AgentDeps): Agent => {
       return pause(delay, signal);
     }
     if (isKeyRefused(answer)) return onKeyRefused(answer);
-    if (isNotRegistered(answer)) await registry.registerAgain();
+    if (isNotRegistered(answer) || isNameInUse(answer)) await registry.registerAgain(answer);
     else
       log.warn(
         'refused',
@@ -169,57 +212,13 @@ export const createAgent = (deps: AgentDeps): Agent => {
     if (failures > 0) await pause(retryDelayMs(failures, null, backoff), signal);
   };
 
-  const heartbeatLoop = async (): Promise<void> => {
-    let failures = 0;
-    while (!living.signal.aborted) {
-      const minerId = registry.id();
-      if (minerId === undefined) {
-        await registry.registered(living.signal);
-        continue;
-      }
-      const told = jobs.held();
-      const inflight = [...told.keys()];
-      if (offer.capabilities.length === 0 && inflight.length === 0) {
-        // With nothing to offer and nothing in hand, silence tells the coordinator the truth.
-        await offerChanged.wait(living.signal);
-        continue;
-      }
-      const utilization = Math.min(1, inflight.length / concurrency);
-      const attempts = [...told.values()];
-      const beat = { miner_id: minerId, inflight, attempts, utilization };
-      const answer = await coordinator.heartbeat(beat, living.signal);
-      if (answer.kind === 'ok') {
-        failures = 0;
-        for (const id of answer.body.cancel) jobs.stop(id, 'cancelled');
-        // Not what came meanwhile: the answer is about what was told.
-        for (const id of answer.body.drop) if (jobs.held().get(id) === told.get(id)) jobs.stop(id, 'dropped');
-        await pause(heartbeatPauseMs(answer.body.next_heartbeat_seconds), living.signal);
-      } else {
-        await recover(answer, failures, timing.heartbeatBackoff, living.signal);
-        failures += 1;
-      }
-    }
-  };
-
-  /** Waits before the next job when the last one failed by this machine's fault. */
-  const coolDown = async (): Promise<void> => {
-    const delay = retryDelayMs(troubles - 1, null, timing.troubleBackoff);
-    log.warn('trouble', `${troubles} in a row failed here: no new job for ${Math.ceil(delay / 1000)} s`, {
-      troubles,
-    });
-    await pause(delay, accepting.signal);
-  };
-
   const pollLoop = async (): Promise<void> => {
     let failures = 0;
-    let troublesSeen = 0;
     while (!accepting.signal.aborted) {
-      if (troubles > troublesSeen) await coolDown();
-      troublesSeen = troubles;
       const minerId = registry.id();
       const free = jobs.free();
-      if (offer.capabilities.length === 0) await offerChanged.wait(accepting.signal);
-      else if (minerId === undefined) await registry.register();
+      if (minerId === undefined) await registry.register();
+      else if (offer.capabilities.length === 0) await offerChanged.wait(accepting.signal);
       else if (free === 0) await slotFreed.wait(accepting.signal);
       else {
         const askedAt = performance.now();
@@ -231,7 +230,8 @@ export const createAgent = (deps: AgentDeps): Agent => {
           continue;
         }
         failures = 0;
-        for (const job of answer.body.items) jobs.start(job);
+        const servedAt = Date.parse(answer.body.server_time);
+        for (const job of answer.body.items) jobs.start(job, Date.parse(job.deadline_at) - servedAt);
         const heldMs = performance.now() - askedAt;
         if (answer.body.items.length === 0 && heldMs < POLL_HELD_MS) {
           await pause(POLL_HELD_MS - heldMs, accepting.signal);
@@ -268,7 +268,9 @@ export const createAgent = (deps: AgentDeps): Agent => {
   return {
     async run() {
       await probe();
-      const loops = [pollLoop(), probeLoop(), heartbeatLoop()];
+      const { signal } = living;
+      const beats = { coordinator, registry, jobs, instanceId, concurrency, signal, recover };
+      const loops = [pollLoop(), probeLoop(), runBeats({ ...beats, backoff: timing.heartbeatBackoff })];
       await new Promise<void>((resolve) => {
         if (accepting.signal.aborted) resolve();
         accepting.signal.addEventListener('abort', () => resolve(), { once: true });

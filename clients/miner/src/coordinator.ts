@@ -7,7 +7,8 @@ export type Registration = BodyIn<typeof minersRoutes.register>;
 type RegisteredMiner = BodyOfStatus<ReplyOf<typeof minersRoutes.register>, 200>;
 export type Heartbeat = BodyIn<typeof minersRoutes.heartbeat>;
 type HeartbeatReply = BodyOfStatus<ReplyOf<typeof minersRoutes.heartbeat>, 200>;
-export type Assignment = BodyOfStatus<ReplyOf<typeof jobsRoutes.poll>, 200>['items'][number];
+type PollReply = BodyOfStatus<ReplyOf<typeof jobsRoutes.poll>, 200>;
+export type Assignment = PollReply['items'][number];
 export type ProgressReport = BodyIn<typeof jobsRoutes.progress>;
 export type Report = Exclude<BodyIn<typeof jobsRoutes.result>, { results: unknown[] }>;
 
@@ -33,6 +34,8 @@ export type Refusal = Extract<Answer<never>, { kind: 'refused' }>;
 /** Nothing the agent does again will help against these two: the owner has to act. */
 export const isKeyRefused = (answer: Refusal): boolean => answer.status === 401 || answer.status === 403;
 export const isNotRegistered = (answer: Refusal): boolean => answer.code === 'MINER_NOT_REGISTERED';
+/** Another agent lives under this account and name. */
+export const isNameInUse = (answer: Refusal): boolean => answer.code === 'MINER_NAME_IN_USE';
 
 /** Longest a poll may be held, by the contract. */
 export const POLL_WAIT_SECONDS = 25;
@@ -40,10 +43,10 @@ export const POLL_WAIT_SECONDS = 25;
 export const POLL_JOBS_MAX = 32;
 /** Ten seconds beyond the held wait, for a slow line; after that the connection is taken for dead. */
 const POLL_TIMEOUT_MS = (POLL_WAIT_SECONDS + 10) * 1000;
-/** A heartbeat or report that takes longer is tried again; liveness allows 30 s. */
+/** A report that takes longer is tried again. */
 const CALL_TIMEOUT_MS = 15_000;
-/** A `Date` header has whole seconds; below this the difference says more about the line than about the clocks. */
-const CLOCK_SKEW_MIN_MS = 2_000;
+/** Beyond what a heartbeat may be held. */
+const BEAT_SLACK_MS = 7_000;
 
 export interface Coordinator {
   register(body: Registration, signal: AbortSignal): Promise<Answer<RegisteredMiner>>;
@@ -51,12 +54,10 @@ export interface Coordinator {
   poll(
     ask: { minerId: string; maxJobs: number; waitSeconds: number },
     signal: AbortSignal,
-  ): Promise<Answer<{ items: Assignment[] }>>;
+  ): Promise<Answer<PollReply>>;
   progress(body: ProgressReport, signal: AbortSignal): Promise<Answer<unknown>>;
   /** @param json one report, or `{"results":[…]}`, already encoded: a retry does not encode megabytes again. */
   result(json: string, signal: AbortSignal): Promise<Answer<unknown>>;
-  /** The coordinator's time, as far as its answers tell: deadlines are written by its clock, not by ours. */
-  now(): number;
 }
 
 export interface CoordinatorOptions {
@@ -83,6 +84,8 @@ export const networkReason = (error: unknown): string => {
   if (!(error instanceof Error)) return 'no connection';
   if (error.name === 'TimeoutError') return 'no answer in time';
   const { cause } = error;
+  if ('code' in error && typeof error.code === 'string' && error.code !== 'ABORT_ERR') return error.code;
+  if (error.name === 'AbortError') return 'no answer in time';
   if (isRecord(cause) && typeof cause.code === 'string') return cause.code;
   return cause instanceof Error ? cause.message : error.message;
 };
@@ -101,13 +104,16 @@ const isAssignment = (item: unknown): item is Assignment =>
   typeof item.lease === 'string' &&
   typeof item.deadline_at === 'string' &&
   !Number.isNaN(Date.parse(item.deadline_at));
-const isPollReply = (body: unknown): body is { items: Assignment[] } =>
-  isRecord(body) && Array.isArray(body.items) && body.items.every(isAssignment);
+const isPollReply = (body: unknown): body is PollReply =>
+  isRecord(body) &&
+  typeof body.server_time === 'string' &&
+  !Number.isNaN(Date.parse(body.server_time)) &&
+  Array.isArray(body.items) &&
+  body.items.every(isAssignment);
 const isAnything = (_body: unknown): _body is unknown => true;
 
 export const createCoordinator = (options: CoordinatorOptions): Coordinator => {
   let reachable = true;
-  let skewMs = 0;
   const headers = { 'x-api-key': options.key, 'user-agent': options.agent, accept: 'application/json' };
 
   const setReachable = (value: boolean, reason: string): void => {
@@ -155,9 +161,6 @@ export const createCoordinator = (options: CoordinatorOptions): Coordinator => {
       signal.removeEventListener('abort', onAbort);
     }
     const { status } = response;
-    const now = Date.now();
-    const date = Date.parse(response.headers.get('date') ?? '');
-    if (!Number.isNaN(date)) skewMs = Math.abs(date - now) >= CLOCK_SKEW_MIN_MS ? date - now : 0;
     const parsed = parseJson(text);
 
     if (status >= 300 && status < 400) {
@@ -165,7 +168,7 @@ export const createCoordinator = (options: CoordinatorOptions): Coordinator => {
         `it redirects to ${response.headers.get('location') ?? 'elsewhere'}: pass that as --coordinator`,
       );
     }
-    const retryAfterMs = parseRetryAfter(response.headers.get('retry-after'), now);
+    const retryAfterMs = parseRetryAfter(response.headers.get('retry-after'), Date.now());
     if (status === 429) {
       setReachable(true, '');
       return { kind: 'again', reason: 'rate limit reached', retryAfterMs };
@@ -194,7 +197,14 @@ export const createCoordinator = (options: CoordinatorOptions): Coordinator => {
     register: (body, signal) =>
       call('POST', '/v1/miner/register', JSON.stringify(body), CALL_TIMEOUT_MS, signal, isMiner),
     heartbeat: (body, signal) =>
-      call('POST', '/v1/miner/heartbeat', JSON.stringify(body), CALL_TIMEOUT_MS, signal, isHeartbeatReply),
+      call(
+        'POST',
+        '/v1/miner/heartbeat',
+        JSON.stringify(body),
+        (body.wait_seconds ?? 0) * 1000 + BEAT_SLACK_MS,
+        signal,
+        isHeartbeatReply,
+      ),
     poll: ({ minerId, maxJobs, waitSeconds }, signal) => {
       const query = new URLSearchParams({
         wait_seconds: String(waitSeconds),
@@ -206,6 +216,5 @@ export const createCoordinator = (options: CoordinatorOptions): Coordinator => {
     progress: (body, signal) =>
       call('POST', '/v1/miner/progress', JSON.stringify(body), CALL_TIMEOUT_MS, signal, isAnything),
     result: (json, signal) => call('POST', '/v1/miner/result', json, CALL_TIMEOUT_MS, signal, isAnything),
-    now: () => Date.now() + skewMs,
   };
 };

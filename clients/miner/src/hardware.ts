@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import type { Registration } from './coordinator.ts';
 
-export type Gpu = Registration['gpus'][number];
+export type Gpu = NonNullable<Registration['gpus']>[number];
 
 export interface Hardware {
   readonly gpus: readonly Gpu[];

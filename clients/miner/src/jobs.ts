@@ -16,16 +16,16 @@ export interface JobsDeps {
   readonly reports: Reports;
   /** Resolves once the report was answered; `lost` when the lease is no longer ours. */
   readonly sendProgress: (job: Assignment, fraction: number) => Promise<'ok' | 'lost'>;
-  /** The coordinator's clock. */
-  readonly now: () => number;
   readonly log: Log;
   readonly onSlotFreed: () => void;
-  /** A job came to its end here: `trouble` when the fault lay with this machine and the next job may meet it too. */
-  readonly onOutcome: (outcome: 'done' | 'trouble') => void;
+  readonly onDone: (job: Assignment) => void;
+  /** Before the failure is reported, so that what it takes out of the offer is out when the job goes elsewhere. */
+  readonly onFailed: (job: Assignment, failure: JobFailure) => Promise<void>;
 }
 
 export interface Jobs {
-  start(job: Assignment): void;
+  /** @param remainingMs until its deadline: the clocks of two machines cannot be compared. */
+  start(job: Assignment, remainingMs: number): void;
   stop(id: string, reason: StopReason): void;
   stopAll(reason: StopReason): void;
   /** Which attempt of which job is in hand. */
@@ -45,9 +45,6 @@ const deadlineMargin = (remainingMs: number): number => Math.min(500, remainingM
 /** The contract's bound on an error message. */
 const MESSAGE_MAX = 2_000;
 
-/** Failures that tell of this machine rather than of the job. */
-const TROUBLE = /^(BACKEND_(UNAVAILABLE|ERROR|BUSY)|EXECUTOR_ERROR)$/;
-
 const STOPPED_FAILURES: Readonly<Partial<Record<StopReason, JobFailure>>> = {
   deadline: new JobFailure('DEADLINE_EXCEEDED', 'the job did not end before its deadline', {
     retryable: true,
@@ -62,7 +59,7 @@ const failureOf = (error: unknown): JobFailure =>
     : new JobFailure('EXECUTOR_ERROR', 'the executor failed unexpectedly', { retryable: true });
 
 export const createJobs = (deps: JobsDeps): Jobs => {
-  const { executors, concurrency, reports, sendProgress, now, log, onSlotFreed, onOutcome } = deps;
+  const { executors, concurrency, reports, sendProgress, log, onSlotFreed, onDone, onFailed } = deps;
   const running = new Map<string, { lease: string; attempt: number; stop: (reason: StopReason) => void }>();
 
   const execute = async (
@@ -108,14 +105,15 @@ export const createJobs = (deps: JobsDeps): Jobs => {
     const { code, message, detail, retryable } = failure;
     const told = detail === undefined ? message : `${message}: ${detail}`;
     const what = `job ${job.id}: failed after ${runMs} ms, ${code}: ${message}${retryable ? ' (it may run elsewhere)' : ''}`;
-    if (TROUBLE.test(code)) onOutcome('trouble');
     log.warn('job.failed', what, { job_id: job.id, code, retryable, run_ms: runMs });
+    await onFailed(job, failure);
     const verdict = await reports.deliver({
       job_id: job.id,
       lease: job.lease,
       status: 'failed',
       error: { code, message: told.slice(0, MESSAGE_MAX) },
       retryable,
+      ...(failure.notStarted ? { not_started: true } : {}),
       metrics: { run_ms: runMs },
     });
     if (verdict.kind === 'refused') logRefused(job, verdict.status, verdict.code);
@@ -150,7 +148,7 @@ export const createJobs = (deps: JobsDeps): Jobs => {
     });
     if (Buffer.byteLength(JSON.stringify(report)) > REPORT_MAX_BYTES)
       return deliverFailure(job, tooLarge, runMs);
-    onOutcome('done');
+    onDone(job);
     const verdict = await reports.deliver(report);
     if (verdict.kind === 'accepted') {
       const receipt = verdict.receiptId === null ? '' : `, receipt ${verdict.receiptId}`;
@@ -168,7 +166,7 @@ export const createJobs = (deps: JobsDeps): Jobs => {
     }
   };
 
-  const run = async (job: Assignment): Promise<void> => {
+  const run = async (job: Assignment, remainingMs: number): Promise<void> => {
     const { promise: stopped, resolve: onStop } = Promise.withResolvers<StopReason>();
     const controller = new AbortController();
     const entry = {
@@ -181,7 +179,6 @@ export const createJobs = (deps: JobsDeps): Jobs => {
     };
     const isOver = running.size >= concurrency;
     running.set(job.id, entry);
-    const remainingMs = Date.parse(job.deadline_at) - now();
     const startedAt = performance.now();
     const timer = setTimeout(
       () => entry.stop('deadline'),
@@ -197,11 +194,12 @@ export const createJobs = (deps: JobsDeps): Jobs => {
         const message = `this miner does not run ${job.job_type}`;
         outcome = {
           kind: 'failure',
-          failure: new JobFailure('UNSUPPORTED_JOB_TYPE', message, { retryable: true }),
+          failure: new JobFailure('UNSUPPORTED_JOB_TYPE', message, { retryable: true, notStarted: true }),
         };
       } else if (isOver) {
         const message = `this miner runs ${concurrency} jobs at once already`;
-        outcome = { kind: 'failure', failure: new JobFailure('AT_CAPACITY', message, { retryable: true }) };
+        const failure = new JobFailure('AT_CAPACITY', message, { retryable: true, notStarted: true });
+        outcome = { kind: 'failure', failure };
       } else {
         outcome = await execute(job, executor, stopped, controller.signal);
       }
@@ -229,13 +227,13 @@ export const createJobs = (deps: JobsDeps): Jobs => {
   const stop = (id: string, reason: StopReason): void => running.get(id)?.stop(reason);
 
   return {
-    start(job) {
+    start(job, remainingMs) {
       const held = running.get(job.id);
       // The answer to a poll can arrive twice; the same lease is the same work.
       if (held?.lease === job.lease) return;
       held?.stop('superseded');
       if (held !== undefined) running.delete(job.id);
-      void run(job);
+      void run(job, remainingMs);
     },
     stop,
     stopAll(reason) {

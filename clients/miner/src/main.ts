@@ -22,7 +22,7 @@ import { DEFAULT_TIMING } from './pacing.ts';
 const SECOND_SIGNAL_MS = 500;
 
 const createExecutors = (options: MinerOptions): Executor[] => {
-  const server = createOpenAiServer(options.llmUrl, options.llmKey);
+  const server = createOpenAiServer(options.llmUrl, options.llmKey, options.embeddingModels);
   const makers: Record<ExecutorType, () => Executor> = {
     llm_inference: () => createLlmInference(server),
     embedding: () => createEmbedding(server),

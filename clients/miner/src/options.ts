@@ -19,6 +19,8 @@ export interface MinerOptions {
   readonly region: string | undefined;
   readonly llmUrl: string;
   readonly llmKey: string | undefined;
+  /** Models that embed though they are not called like one. */
+  readonly embeddingModels: readonly string[];
   readonly allowCustom: boolean;
   readonly only: readonly ExecutorType[];
   readonly drainSeconds: number;
@@ -91,6 +93,8 @@ const url = (value: string): string => {
   return parsed.href.replace(/\/+$/, '');
 };
 
+const names = (value: string): string[] => value.split(',').map(text(200));
+
 const types = (value: string): ExecutorType[] =>
   value.split(',').map((name) => {
     const type = EXECUTOR_TYPES.find((known) => known === name.trim());
@@ -151,6 +155,12 @@ export const createProgram = (): Command =>
     )
     .addOption(new Option('--llm-key <key>', 'key of that server, if it wants one').env('AITBC_LLM_KEY'))
     .addOption(
+      new Option(
+        '--embedding-model <names>',
+        'models for embedding that are not called like one, with commas between',
+      ).argParser(names),
+    )
+    .addOption(
       new Option('--only <types>', 'offer only these job types, with commas between').argParser(types),
     )
     .addOption(
@@ -177,7 +187,7 @@ const isKey = (value: string): boolean => /^[\x21-\x7e]{1,500}$/.test(value);
 /** @param argv as in process.argv. Ends the process with a sentence on standard error when they make no sense. */
 export const parseOptions = (argv: readonly string[], program: Command = createProgram()): MinerOptions => {
   program.parse(argv);
-  const given = program.opts<Partial<MinerOptions> & { llmUrl: string }>();
+  const given = program.opts<Partial<MinerOptions> & { llmUrl: string; embeddingModel?: string[] }>();
   if (given.key === undefined) {
     program.error(
       'error: no key. Pass --key ak_… or set AITBC_MINER_KEY; a key with miner scope comes from the operator or from your account.',
@@ -197,6 +207,7 @@ export const parseOptions = (argv: readonly string[], program: Command = createP
     region: given.region,
     llmUrl: given.llmUrl,
     llmKey: given.llmKey,
+    embeddingModels: given.embeddingModel ?? [],
     allowCustom: given.allowCustom ?? false,
     only: given.only ?? EXECUTOR_TYPES,
     drainSeconds: given.drainSeconds ?? 30,

@@ -1,11 +1,17 @@
-import { type Coordinator, isKeyRefused, type Refusal, type Registration } from './coordinator.ts';
+import {
+  type Coordinator,
+  isKeyRefused,
+  isNameInUse,
+  type Refusal,
+  type Registration,
+} from './coordinator.ts';
 import type { Log } from './log.ts';
 import { type Backoff, createNotice, pause, retryDelayMs } from './pacing.ts';
 
 export interface RegistrationDeps {
   readonly coordinator: Pick<Coordinator, 'register'>;
-  /** What to say of this machine now; undefined while it has nothing to offer, which the coordinator refuses. */
-  readonly describe: () => Registration | undefined;
+  /** What to say of this machine now. */
+  readonly describe: () => Registration;
   readonly backoff: Backoff;
   readonly signal: AbortSignal;
   readonly log: Log;
@@ -17,24 +23,31 @@ export interface RegistrationDeps {
 export interface MinerRegistry {
   /** The miner's id, once the coordinator has given one. */
   id(): string | undefined;
-  /** Registers, or tells of a change. Resolves when it is done or cannot be; one at a time, whoever asks. */
+  /** Registers. Resolves when it is done or cannot be; one at a time, whoever asks. */
   register(): Promise<void>;
-  /** After the coordinator said that it does not know this miner. */
-  registerAgain(): Promise<void>;
+  /** Tells of a change: one that came while a registration was under way is told right after it. */
+  update(): Promise<void>;
+  /** After the coordinator said that it does not know this miner, or that another agent has its name. */
+  registerAgain(refusal: Refusal): Promise<void>;
   /** Resolves at the next success, or when the signal fires. */
   registered(signal: AbortSignal): Promise<void>;
 }
+
+/** Quick, since a crashed agent's name is free a few seconds later, and rare enough to be harmless for ever. */
+const NAME_BACKOFF: Backoff = { baseMs: 500, capMs: 2_000 };
 
 export const createRegistry = (deps: RegistrationDeps): MinerRegistry => {
   const { coordinator, describe, backoff, signal, log, onKeyRefused, onRefused } = deps;
   const changed = createNotice();
   let id: string | undefined;
   let underWay: Promise<void> | undefined;
+  let isChanged = false;
+  let conflict = '';
 
   const attempt = async (): Promise<void> => {
     for (let failures = 0; !signal.aborted; failures += 1) {
+      isChanged = false;
       const body = describe();
-      if (body === undefined) return;
       const answer = await coordinator.register(body, signal);
       if (answer.kind === 'ok') {
         const how =
@@ -44,15 +57,24 @@ export const createRegistry = (deps: RegistrationDeps): MinerRegistry => {
               ? 'registered'
               : 'registered again';
         id = answer.body.id;
-        log.info('registered', `${how} as ${id}: ${body.capabilities.join(', ')}`, {
+        conflict = '';
+        log.info('registered', `${how} as ${id}: ${body.capabilities.join(', ') || 'nothing for now'}`, {
           miner_id: id,
           capabilities: body.capabilities,
         });
         changed.raise();
-        return;
+        if (!isChanged) return;
+        continue;
       }
       if (answer.kind === 'aborted') return;
       if (answer.kind === 'refused') {
+        if (isNameInUse(answer)) {
+          const { message } = answer;
+          if (message !== conflict) log.warn('name-in-use', `${message} Trying again until it is free.`);
+          conflict = message;
+          await pause(retryDelayMs(failures, null, NAME_BACKOFF), signal);
+          continue;
+        }
         if (isKeyRefused(answer)) onKeyRefused(answer);
         else onRefused(answer);
         return;
@@ -71,8 +93,13 @@ export const createRegistry = (deps: RegistrationDeps): MinerRegistry => {
   return {
     id: () => id,
     register,
-    registerAgain() {
-      if (underWay === undefined)
+    update() {
+      isChanged = true;
+      return register();
+    },
+    registerAgain(refusal) {
+      if (isNameInUse(refusal)) id = undefined;
+      else if (underWay === undefined)
         log.warn('unknown', 'the coordinator does not know this miner: registering again');
       return register();
     },

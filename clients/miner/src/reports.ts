@@ -27,7 +27,7 @@ export interface ReportsDeps {
   readonly signal: AbortSignal;
   readonly onKeyRefused: (refusal: Refusal) => void;
   /** Registers again; the reports that met the refusal are then sent again. */
-  readonly onNotRegistered: () => Promise<void>;
+  readonly onNotRegistered: (refusal: Refusal) => Promise<void>;
 }
 
 /** The bound of one batch in the contract. */
@@ -122,7 +122,7 @@ export const createReports = ({
       return retryDelayMs(failures, null, backoff);
     }
     if (isNotRegistered(answer)) {
-      await onNotRegistered();
+      await onNotRegistered(answer);
       return retryDelayMs(failures, null, backoff);
     }
     if (batch.length > 1) {

@@ -1,5 +1,6 @@
 import { copyFileSync, existsSync, renameSync, rmSync } from 'node:fs';
 import Database from 'better-sqlite3';
+import { keepPrivate } from './store.ts';
 
 /** What a copy was found to hold, so that an operator can compare it with its neighbours. */
 export interface CopyReport {
@@ -38,6 +39,7 @@ export const backUpFile = async (
   onProgress: (share: number) => void = () => {},
 ): Promise<CopyReport> => {
   const partial = `${target}.partial`;
+  keepPrivate(partial);
   const db = new Database(source, { readonly: true, fileMustExist: true });
   try {
     await db.backup(partial, {
@@ -72,7 +74,9 @@ export const backUpFile = async (
 export const restoreFile = (copy: string, target: string): CopyReport => {
   inspect(copy);
   const partial = `${target}.partial`;
+  keepPrivate(partial);
   copyFileSync(copy, partial);
+  keepPrivate(partial);
   const db = new Database(partial);
   try {
     db.pragma('synchronous = FULL');

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { DEFAULT_PACE } from './body-pace.ts';
 
 /** What a service cannot start without is missing or wrong; `main` prints it and ends with code 2. */
 export class ConfigError extends Error {}
@@ -6,15 +7,31 @@ export class ConfigError extends Error {}
 /** How the secrets of a stack without a .env begin (docker-compose.yml): known to everybody, refused in production. */
 export const DEVELOPMENT_SECRET = 'development-only';
 
+/** How the API keys of that stack end, and how those begin that `npm start` and development itself make. */
+const KNOWN_KEY = /known_to_everybody|(?:^|,)\s*ak_dev_/;
+
+const isKnownToEverybody = (value: string): boolean =>
+  value.includes(DEVELOPMENT_SECRET) || KNOWN_KEY.test(value);
+
 /** Settings that every process of the stack reads. */
 export const commonConfig = {
   NODE_ENV: z.enum(['development', 'test', 'production']).default('development'),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   REDIS_URL: z.url({ protocol: /^rediss?$/ }).default('redis://127.0.0.1:6379'),
+  REDIS_PREFIX: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9_-]{0,39}$/, 'must be 1 to 40 of a-z, 0-9, _ and -')
+    .default('aitbc')
+    .meta({ description: 'Begins every key in Redis: deployments that share one must differ in it' }),
   SECRET_KEY: z
     .string()
     .min(32, 'must have at least 32 characters; make one with: openssl rand -base64 48')
-    .meta({ description: 'Shared by the gateway and the services: signs the caller header and leases' }),
+    .meta({
+      description: 'Shared by the gateway and the services: signs the caller header, messages and leases',
+    }),
+  /** So long may nothing come of a body that is being sent, and so much has to come of it on average. */
+  BODY_SILENCE_SECONDS: z.coerce.number().min(0.1).max(600).default(DEFAULT_PACE.silenceSeconds),
+  BODY_LEAST_BYTES_PER_SECOND: z.coerce.number().int().min(1).default(DEFAULT_PACE.leastBytesPerSecond),
   /** Development only: voting days, timelocks and booking hours run this many times faster. */
   BUSINESS_TIME_SCALE: z.coerce.number().positive().max(1_000_000).default(1),
 };
@@ -28,6 +45,8 @@ export const serviceConfig = {
     .string()
     .regex(/^sqlite:\/\/\/.+/, 'must look like sqlite:///relative.db or sqlite:////absolute.db'),
 };
+
+const passwordOf = (url = ''): string => (URL.canParse(url) ? decodeURIComponent(new URL(url).password) : '');
 
 /**
  * Reads the environment through one schema.
@@ -51,9 +70,17 @@ export const loadConfig = <S extends z.ZodRawShape>(
   ) {
     problems.push('  BUSINESS_TIME_SCALE: is for development only');
   }
-  if (given.NODE_ENV === 'production' && given.SECRET_KEY?.startsWith(DEVELOPMENT_SECRET)) {
+  if (given.NODE_ENV === 'production') {
+    const known = Object.keys(shape).filter((name) => isKnownToEverybody(given[name] ?? ''));
+    for (const name of known) {
+      problems.push(
+        `  ${name}: holds a key or secret of a development stack, which everybody knows; make one with: openssl rand -base64 48`,
+      );
+    }
+  }
+  if (given.NODE_ENV === 'production' && passwordOf(given.REDIS_URL).startsWith(DEVELOPMENT_SECRET)) {
     problems.push(
-      '  SECRET_KEY: is the one of the development stack; make one with: openssl rand -base64 48',
+      '  REDIS_URL: has the password of the development stack; make one with: openssl rand -hex 24',
     );
   }
   if (Number(process.versions.napi) < 10) {

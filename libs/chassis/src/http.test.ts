@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { request } from 'node:http';
 import { type Caller, newId } from '@aitbc/contracts';
 import {
   callerOf,
@@ -52,8 +54,14 @@ test.each([
   ['an empty body', 400, 'INVALID_JSON', 'POST', slow, ''],
   ['no object', 422, 'VALIDATION_ERROR', 'POST', slow, 'null'],
   ['too large', 413, 'BODY_TOO_LARGE', 'POST', slow, json({ ms: 0, value: 'x'.repeat(2_048) })],
-  ['__proto__', 400, 'BAD_REQUEST', 'POST', slow, '{"ms":0,"__proto__":{"admin":true}}'],
-  ['__proto__ deep', 400, 'BAD_REQUEST', 'POST', slow, '{"ms":0,"value":{"a":{"__proto__":1}}}'],
+  [
+    'bytes that are no text',
+    400,
+    'INVALID_JSON',
+    'POST',
+    slow,
+    Buffer.from('7b226d73223a302c2276616c7565223a22ff227d', 'hex'),
+  ],
   ['too deep', 422, 'VALIDATION_ERROR', 'POST', slow, deep(33)],
   ['far too deep', 422, 'VALIDATION_ERROR', 'POST', slow, deep(1_000)],
   ['an unknown route', 404, 'NOT_FOUND', 'GET', '/v1/test/nothing', undefined],
@@ -69,19 +77,64 @@ test.each([
   expect(reply.text).not.toMatch(/ at |node_modules|\.ts|SyntaxError|Unexpected token/);
 });
 
+test("the gateway's word is checked when a request begins, however long its body takes to come", async () => {
+  const body = json({ ms: 0, value: 1 });
+  const post = (at_ms: number) => {
+    const headers = {
+      [CALLER_HEADER]: sign('POST', slow, client, at_ms),
+      'content-length': body.length,
+    };
+    const asked = request(service.url + slow, { method: 'POST', headers });
+    asked.write(body.slice(0, 5));
+    return asked;
+  };
+  // Good for 30 s: half a second of them is left.
+  const at_ms = Date.now() - 29_500;
+  const asked = post(at_ms);
+  const answered = once(asked, 'response');
+  await eventually(() => Date.now() > at_ms + 30_100);
+  asked.end(body.slice(5));
+  const [answer] = await answered;
+  expect(answer.statusCode).toBe(200);
+  answer.resume();
+  // Refused before its body comes.
+  const late = post(at_ms);
+  const [refused] = await once(late, 'response');
+  expect(refused.statusCode).toBe(401);
+  late.destroy();
+});
+
 test.each([
   ['a wrong type', json({ ms: '1' }), 'ms'],
   ['a missing field', json({}), 'ms'],
   ['an unknown field', json({ ms: 0, extra: 1 }), 'extra'],
+  ['a field __proto__', '{"ms":0,"__proto__":{"admin":true}}', '__proto__'],
+  ['a field __proto__ deep', '{"ms":0,"value":{"a":{"__proto__":1}}}', 'value.a.__proto__'],
   ['a hidden __proto__', '{"ms":0,"__pr\\u006fto__":{"admin":true}}', '__proto__'],
-  ['a hidden __proto__ deep', '{"ms":0,"value":[{"__pr\\u006fto__":1}]}', 'value'],
+  ['a hidden __proto__ deep', '{"ms":0,"value":[{"__pr\\u006fto__":1}]}', 'value.0.__proto__'],
+  ['a field that stands twice', '{"ms":0,"value":{"a":1,"\\u0061":2}}', 'value.a'],
   ['no number', '{"ms":1e999}', 'ms'],
+  ['no number deep', '{"ms":0,"value":{"x":[1,-1e999]}}', 'value.x.1'],
+  ['a number that would be rounded', '{"ms":0,"value":{"x":9007199254740993}}', 'value.x'],
 ])('%s is 422 and named', async (_name, body, path) => {
   const reply = await send('POST', slow, { body });
   expect(reply).toMatchObject({
     status: 422,
     body: { error: { code: 'VALIDATION_ERROR', details: { issues: [{ path }] } } },
   });
+});
+
+test('__proto__ as a text is a text, and other names are names', async () => {
+  for (const value of [
+    '__proto__',
+    { a: ['"__proto__":'] },
+    { constructor: { prototype: 1 } },
+    0.1,
+    -0,
+    1e300,
+  ]) {
+    expect(await send('POST', slow, { body: json({ ms: 0, value }) })).toMatchObject({ status: 200 });
+  }
 });
 
 test('a query is as strict as a body', async () => {
@@ -102,9 +155,37 @@ test('a query is as strict as a body', async () => {
   }
 });
 
-test('a body that is compressed is refused, not unpacked', async () => {
-  const reply = await send('POST', slow, { body: Buffer.from('x'), headers: { 'content-encoding': 'gzip' } });
-  expect(reply).toMatchObject({ status: 415, body: { error: { code: 'UNSUPPORTED_MEDIA_TYPE' } } });
+test.each([
+  'application/json',
+  'application/json;charset=utf8',
+  'Application/JSON; Charset="UTF-8"',
+  'application/json ;  charset = utf-8 ; version=1',
+  'application/merge-patch+json',
+])('a body of type %s is read', async (type) => {
+  const reply = await send('POST', slow, { body: json({ ms: 0 }), headers: { 'content-type': type } });
+  expect(reply).toMatchObject({ status: 200 });
+});
+
+test('a body without a type is read', async () => {
+  const reply = await send('POST', slow, {
+    body: Buffer.from(json({ ms: 0 })),
+    headers: { 'content-type': '' },
+  });
+  expect(reply).toMatchObject({ status: 200 });
+});
+
+test.each([
+  ['compressed', { 'content-encoding': 'gzip' }, /compressed/],
+  ['in another charset', { 'content-type': 'application/json; charset=iso-8859-1' }, /charset/],
+  ['in UTF-16', { 'content-type': 'application/json; charset=utf-16' }, /charset/],
+  ['a form', { 'content-type': 'application/x-www-form-urlencoded' }, /something else than JSON/],
+  ['a text', { 'content-type': 'text/plain;charset=UTF-8' }, /something else than JSON/],
+] as const)('a body that is %s is 415 and told why', async (_name, headers, message) => {
+  const reply = await send('POST', slow, { body: json({ ms: 0 }), headers: { ...headers } });
+  expect(reply).toMatchObject({
+    status: 415,
+    body: { error: { code: 'UNSUPPORTED_MEDIA_TYPE', message: expect.stringMatching(message) } },
+  });
 });
 
 test('a fault of ours is 500 and says nothing of it', async () => {
@@ -211,6 +292,53 @@ test('an Idempotency-Key belongs to its account and its body', async () => {
   expect((await sayAs(client, [mine], 'a key')).status).toBe(201);
   const said = effectsOf(service.store, 'said');
   expect([mine, changed, theirs].map((id) => said.get(id))).toEqual([1, undefined, 1]);
+});
+
+test('the same fields in another order, spacing and spelling are the same request', async () => {
+  const id = newId();
+  const headers = { 'idempotency-key': 'reordered' };
+  const first = await send('POST', say, { body: `{"job_ids":["${id}"],"note":"ab"}`, headers });
+  const second = await send('POST', say, {
+    body: `{ "note" : "a\\u0062", "job_ids" : [ "${id}" ] }`,
+    headers,
+  });
+  expect([second.status, second.text]).toEqual([201, first.text]);
+  expect(effectsOf(service.store, 'said').get(id)).toBe(1);
+  const other = await send('POST', say, { body: `{"job_ids":["${id}"],"note":"ba"}`, headers });
+  expect(other).toMatchObject({ status: 422, body: { error: { code: 'IDEMPOTENCY_KEY_REUSED' } } });
+});
+
+test('two Idempotency-Keys are refused, and an empty one', async () => {
+  const body = json({ job_ids: [newId()] });
+  const sendKeys = (keys: string[]) =>
+    new Promise<{ status: number | undefined; body: unknown }>((resolve, reject) => {
+      const outgoing = request(
+        service.url + say,
+        {
+          method: 'POST',
+          headers: {
+            'content-type': 'application/json',
+            [CALLER_HEADER]: sign('POST', say),
+            'idempotency-key': keys,
+          },
+        },
+        (response) => {
+          let text = '';
+          response.on('data', (chunk) => {
+            text += chunk;
+          });
+          response.on('end', () => resolve({ status: response.statusCode, body: JSON.parse(text) }));
+        },
+      );
+      outgoing.on('error', reject);
+      outgoing.end(body);
+    });
+  expect(await sendKeys(['one', 'two'])).toMatchObject({
+    status: 400,
+    body: { error: { code: 'BAD_REQUEST', message: expect.stringContaining('one Idempotency-Key') } },
+  });
+  expect(await sendKeys([''])).toMatchObject({ status: 422 });
+  expect(await sendKeys(['one, two'])).toMatchObject({ status: 201 });
 });
 
 test('a refused request does not use its key up, and a bad key is named', async () => {

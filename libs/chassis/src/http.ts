@@ -1,4 +1,4 @@
-import { createServer, type Server, type ServerOptions } from 'node:http';
+import { createServer, type RequestListener, type Server, type ServerOptions } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import {
@@ -7,6 +7,9 @@ import {
   type BodyOf,
   type Caller,
   forbidden,
+  type Issue,
+  issuesProblem,
+  type JsonIssue,
   mayCall,
   notFound,
   type ParamsOf,
@@ -17,7 +20,10 @@ import {
 } from '@aitbc/contracts';
 import express, { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import type { z } from 'zod';
-import { CALLER_HEADER, verifyCaller } from './caller.ts';
+import { type Received, readBody } from './body.ts';
+import { DEFAULT_PACE, type Pace, watchBodies } from './body-pace.ts';
+import { CALLER_HEADER, type SignedCaller, verifyCaller } from './caller.ts';
+import { guardConnections } from './connections.ts';
 import { withIdempotency } from './idempotency.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
@@ -26,9 +32,12 @@ import type { Store, Trx } from './store.ts';
 /** Longer than any proxy in front keeps an idle connection, so that a request never meets a closing socket. */
 const KEEP_ALIVE_MS = 120_000;
 const HEADERS_TIMEOUT_MS = 15_000;
-const REQUEST_TIMEOUT_MS = 30_000;
+/** The largest body at the slowest pace; the pace itself is watched apart. */
+const REQUEST_TIMEOUT_MS = 20 * 60_000;
 /** How often the two above are looked at; Node's own 30 s would double them. */
 const TIMEOUTS_CHECKED_EVERY_MS = 2_000;
+/** When a server stops, its time-outs watch no more: what is open then ends by itself, or is ended. */
+const CLOSE_MAX_MS = 5_000;
 const QUERY_LENGTH_MAX = 4_096;
 
 /** What a handler gets: the parsed parts of the request, who calls, and the way to write. */
@@ -41,6 +50,11 @@ export interface Context<T extends AnyRoute> {
   readonly anyone: Caller | null;
   readonly requestId: string;
   readonly lastEventId: string | undefined;
+  /**
+   * On a route that answers item by item (`itemsField`): what JSON could not hold of an item, by its index. Each is a
+   * refusal of that item alone.
+   */
+  readonly itemIssues: ReadonlyMap<number, readonly Issue[]>;
   /** Aborts when the caller went away. */
   readonly signal: AbortSignal;
   /**
@@ -59,25 +73,6 @@ export type Handler<T extends AnyRoute> = (
 /** A handler for every contract of a service: a missing one does not compile. */
 export type Handlers<R extends Record<string, AnyRoute>> = { [K in keyof R]: Handler<R[K]> };
 
-export interface Received extends Request {
-  rawBody?: Buffer;
-}
-
-const parseJson = (limit: number): RequestHandler =>
-  express.json({
-    limit,
-    strict: false,
-    inflate: false,
-    type: () => true,
-    // Must not throw a Problem: the parser writes a status into what is thrown here, outside any handler's reach.
-    verify: (request, _response, buffer) => {
-      (request as Received).rawBody = buffer;
-    },
-  });
-
-const hasBody = (request: Request): boolean =>
-  request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
-
 const parsePart = <S extends z.ZodType>(
   schema: S | undefined,
   value: unknown,
@@ -89,16 +84,37 @@ const parsePart = <S extends z.ZodType>(
   return parsed.data;
 };
 
+const NO_ISSUES: ReadonlyMap<number, readonly Issue[]> = new Map();
+
+/**
+ * @returns those of single items, which the handler answers.
+ * @throws Problem VALIDATION_ERROR for all others.
+ */
+const refuseUnkept = (
+  found: readonly JsonIssue[],
+  itemsField: string | undefined,
+): ReadonlyMap<number, readonly Issue[]> => {
+  if (found.length === 0) return NO_ISSUES;
+  const ofItems = new Map<number, Issue[]>();
+  const issues: Issue[] = [];
+  for (const { path, message } of found) {
+    const [field, index, ...rest] = path;
+    if (field === itemsField && typeof index === 'number' && rest.length > 0) {
+      const known = ofItems.get(index) ?? [];
+      ofItems.set(index, known);
+      known.push({ path: rest.join('.'), message });
+    } else issues.push({ path: path.join('.'), message });
+  }
+  if (issues.length > 0) throw issuesProblem(issues);
+  return ofItems;
+};
+
 /** Library errors in front of our code, as ours: never their message. */
 const asProblem = (error: unknown): Problem | null => {
   if (error instanceof Problem) return error;
   const { type, status } = error as { type?: string; status?: number };
-  if (type === 'entity.parse.failed') return new Problem('INVALID_JSON', 'The body is not valid JSON.');
   if (type === 'entity.too.large')
     return new Problem('BODY_TOO_LARGE', 'The body is larger than this route takes.');
-  if (type === 'encoding.unsupported' || type === 'charset.unsupported') {
-    return new Problem('UNSUPPORTED_MEDIA_TYPE', 'Send the body as plain UTF-8 JSON, not compressed.');
-  }
   if (status === 400) return new Problem('BAD_REQUEST', 'The request could not be read.');
   return null;
 };
@@ -131,14 +147,19 @@ const serve = (
   handler: Handler<AnyRoute>,
   options: { callerKey: Buffer; store: Store; checkAnswers: boolean },
 ): RequestHandler[] => {
-  const answer = async (request: Received, response: Response): Promise<void> => {
-    const signed = verifyCaller(
+  // Before the body: it may take longer to arrive than the gateway's word is good for.
+  const verify: RequestHandler = (request, response, next) => {
+    response.locals.signed = verifyCaller(
       options.callerKey,
       request.headers[CALLER_HEADER],
       request.method,
       request.originalUrl,
       Date.now(),
     );
+    next();
+  };
+  const answer = async (request: Received, response: Response): Promise<void> => {
+    const signed = response.locals.signed as SignedCaller;
     if (!mayCall(route, signed.caller)) {
       throw signed.caller === null
         ? new Problem('UNAUTHENTICATED', 'A credential is required.')
@@ -146,28 +167,23 @@ const serve = (
     }
     response.setHeader('x-request-id', signed.request_id);
 
-    if (request.rawBody?.includes('"__proto__"') === true)
-      throw new Problem('BAD_REQUEST', 'The field name __proto__ is not accepted.');
     const params = route.params?.safeParse(request.params);
     // An id that cannot exist is an object that does not exist.
     if (params !== undefined && !params.success) throw notFound('object');
     const query = parsePart(route.query, request.query, 'query');
-    if (route.body !== undefined && request.rawBody === undefined)
+    const { json } = request;
+    if (route.body !== undefined && json === undefined)
       throw new Problem('INVALID_JSON', 'A JSON body is required.');
-    if (
-      route.body === undefined &&
-      request.rawBody !== undefined &&
-      Object.keys(request.body ?? {}).length > 0
-    ) {
-      throw new Problem('VALIDATION_ERROR', 'This route takes no body.', {
-        details: {
-          issues: Object.keys(request.body)
-            .slice(0, 20)
-            .map((path) => ({ path, message: 'unknown field' })),
-        },
-      });
+    const itemIssues = refuseUnkept(json?.issues ?? [], route.itemsField);
+    if (route.body === undefined && Object.keys(json?.value ?? {}).length > 0) {
+      throw issuesProblem(
+        Object.keys(json?.value ?? {})
+          .slice(0, 20)
+          .map((path) => ({ path, message: 'unknown field' })),
+        'This route takes no body.',
+      );
     }
-    const body = parsePart(route.body, request.body, '');
+    const body = parsePart(route.body, json?.value, '');
 
     const gone = new AbortController();
     // Not after a whole answer: an abort makes an error with a stack, 50 µs a request.
@@ -185,10 +201,15 @@ const serve = (
       },
       anyone: caller,
       requestId: signed.request_id,
+      itemIssues,
       lastEventId: request.get('last-event-id'),
       signal: gone.signal,
       response,
-      write: (fn) => options.store.transact(route.name, withIdempotency(route, caller, request, fn)),
+      write: (fn) =>
+        options.store.transact(
+          route.name,
+          withIdempotency(route, caller, { request, params: params?.data, query, body: json?.value }, fn),
+        ),
     });
     if (reply === null) return;
     if (options.checkAnswers) {
@@ -199,9 +220,9 @@ const serve = (
     if (reply.body === undefined) response.status(reply.status).end();
     else response.status(reply.status).json(reply.body);
   };
-  const json = parseJson(route.bodyLimitBytes ?? BODY_LIMIT_BYTES);
   return [
-    (request, response, next) => (hasBody(request) ? json(request, response, next) : next()),
+    verify,
+    readBody(route.bodyLimitBytes ?? BODY_LIMIT_BYTES),
     (request, response, next) => {
       answer(request, response).catch(next);
     },
@@ -272,16 +293,17 @@ export interface Listening {
   readonly options?: ServerOptions;
   /** PEM. With it the server speaks TLS alone. */
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer };
+  readonly pace?: Pace;
   /** Before it listens: what Express does not see (broken requests, CONNECT, Expect). */
   readonly prepare?: (server: Server) => void;
 }
 
 /** Listens, with every time-out set. Port 0 takes a free one. */
 export const listen = async (
-  app: express.Express,
+  app: RequestListener,
   host: string,
   port: number,
-  { options, tls, prepare }: Listening = {},
+  { options, tls, pace = DEFAULT_PACE, prepare }: Listening = {},
 ) => {
   const settings: ServerOptions = {
     keepAliveTimeout: KEEP_ALIVE_MS,
@@ -293,6 +315,8 @@ export const listen = async (
   };
   const server: Server =
     tls === undefined ? createServer(settings, app) : createTlsServer({ ...settings, ...tls }, app);
+  guardConnections(server);
+  watchBodies(server, pace);
   prepare?.(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -303,13 +327,15 @@ export const listen = async (
     server,
     port: address.port,
     url: `${tls === undefined ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${address.port}`,
-    /** Takes no new connection, lets requests in flight end, closes idle connections. */
+    /** Takes no new connection, lets requests in flight end for a while, closes idle connections. */
     stop: async (): Promise<void> => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       const idle = setInterval(() => server.closeIdleConnections(), 100);
       server.closeIdleConnections();
+      const late = setTimeout(() => server.closeAllConnections(), CLOSE_MAX_MS);
       await closed;
       clearInterval(idle);
+      clearTimeout(late);
     },
   };
 };

@@ -1,6 +1,5 @@
 import {
   type Destination,
-  inboxQueue,
   type MessageName,
   messages,
   newId,
@@ -11,10 +10,9 @@ import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { failpoint } from './failpoint.ts';
 import type { Log } from './log.ts';
+import { type Batch, maySendUnnumbered, openReceiver, type Postal } from './mailbox.ts';
 import type { Metrics } from './metrics.ts';
 import type { ChassisTables } from './migrations.ts';
-import { ackKey, type Batch } from './outbox.ts';
-import { openWorker } from './queue.ts';
 import { builder, hot, type Params } from './sql.ts';
 import type { Store, Trx } from './store.ts';
 import type { Scheduled } from './ticker.ts';
@@ -82,12 +80,13 @@ export const startInbox = <D extends Destination>(options: {
   store: Store;
   redis: Redis;
   redisUrl: string;
+  postal: Postal;
   consumers: Consumers<D>;
   log: Log;
   metrics: Metrics;
   onStuck: (reason: string) => void;
 }) => {
-  const { store, log, metrics } = options;
+  const { store, log, metrics, postal, service } = options;
   const consumers = options.consumers as Record<string, (trx: Trx, payload: unknown) => void>;
 
   /** @throws what the consumer throws; `Unreadable` when no retry could help. */
@@ -125,13 +124,17 @@ export const startInbox = <D extends Destination>(options: {
    * Nearly always all of a batch succeeds, and a savepoint costs as much as a small message: so the whole batch runs
    * under one, and only when that fails again with one each, so that a failing message is undone and set aside alone.
    */
-  const receive = (trx: Trx, batch: Batch): void => {
+  const receive = (trx: Trx, batch: Batch, from: Destination): void => {
+    const hear = (message: Incoming): void => {
+      demandSender(message, from, service);
+      handle(trx, message.name, message.payload);
+    };
     try {
-      trx.savepoint(() => receiveEach(trx, batch, ({ name, payload }) => handle(trx, name, payload)));
+      trx.savepoint(() => receiveEach(trx, batch, hear));
     } catch {
       receiveEach(trx, batch, (message) => {
         try {
-          trx.savepoint(() => handle(trx, message.name, message.payload));
+          trx.savepoint(() => hear(message));
         } catch (error) {
           setAside(trx, batch.stream, message, error);
         }
@@ -182,12 +185,14 @@ export const startInbox = <D extends Destination>(options: {
     }
   };
 
-  const worker = openWorker({
-    queue: inboxQueue(options.service),
+  const worker = openReceiver({
+    to: service,
+    postal,
     redisUrl: options.redisUrl,
     log,
+    metrics,
     onStuck: options.onStuck,
-    process: async (data) => {
+    process: async (data, from) => {
       const batch = BatchSchema.safeParse(data);
       if (!batch.success) {
         // No sender of ours writes this; keep it where an operator looks instead of trying it for ever.
@@ -202,7 +207,7 @@ export const startInbox = <D extends Destination>(options: {
         return;
       }
       failpoint('inbox:before-commit');
-      await store.transact('inbox.receive', (trx) => receive(trx, batch.data));
+      await store.transact('inbox.receive', (trx) => receive(trx, batch.data, from));
       failpoint('inbox:after-commit');
     },
   });
@@ -250,8 +255,13 @@ export const startInbox = <D extends Destination>(options: {
     if (streams.length === 0) return;
     // Written again each time, changed or not: a wiped Redis is filled within half a second.
     await options.redis.hset(
-      ackKey(options.service),
-      Object.fromEntries(streams.map((row) => [row.stream, `${row.watermark}:${row.highest}`])),
+      postal.ackKey(service),
+      Object.fromEntries(
+        streams.map(({ stream, watermark, highest }) => [
+          stream,
+          postal.envelopes.sealWatermark(service, stream, watermark, highest),
+        ]),
+      ),
     );
   };
 
@@ -263,6 +273,15 @@ export const startInbox = <D extends Destination>(options: {
 };
 
 class Unreadable extends Error {}
+
+/** @throws Unreadable for what this sender may not say, or not without a number. */
+const demandSender = (message: Incoming, from: Destination, to: Destination): void => {
+  const owner = Object.hasOwn(messages, message.name) ? messages[message.name as MessageName].from : from;
+  if (owner !== from) throw new Unreadable(`${message.name} is not ${from}'s to say`);
+  if (message.seq === null && !maySendUnnumbered(from, to)) {
+    throw new Unreadable(`a message of ${from} must have a number`);
+  }
+};
 
 // A metric's label must come from a closed list, and a poisoned message may bring any name.
 const known = (name: string): string => (Object.hasOwn(messages, name) ? name : 'unknown');

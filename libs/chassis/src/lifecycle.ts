@@ -1,6 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { ConfigError } from './config.ts';
+import { isConnectionFault, unhandledConnectionFaults } from './connections.ts';
 
 /** In-flight requests and batches get so long to finish; a supervisor's own limit is longer. */
 const DRAIN_MAX_MS = 10_000;
@@ -22,6 +23,7 @@ const collectGarbage = (): void => {
 
 /**
  * The whole of a `main.ts`: starts, drains on SIGTERM, SIGINT or a supervisor's death, and ends.
+ * An error that nobody handled ends it loudly, unless it is that of one open connection: that one is told and counted.
  * Exit codes: 0 drained, 1 failed, 2 the configuration is not usable.
  */
 export const runMain = async (start: (fail: Fail) => Promise<Running>): Promise<void> => {
@@ -44,14 +46,14 @@ export const runMain = async (start: (fail: Fail) => Promise<Running>): Promise<
   process.on('SIGINT', () => void stop(0));
   // A supervisor that was killed leaves nobody to restart or stop this process.
   if (process.channel !== undefined) process.on('disconnect', () => void stop(0));
-  process.on('uncaughtException', (error) => {
+  const onUnhandled = (error: unknown) => {
     console.error(error);
-    void stop(1);
-  });
-  process.on('unhandledRejection', (error) => {
-    console.error(error);
-    void stop(1);
-  });
+    // Others are being served: one connection's end is not theirs.
+    if (isConnectionFault(error)) unhandledConnectionFaults.inc();
+    else void stop(1);
+  };
+  process.on('uncaughtException', onUnhandled);
+  process.on('unhandledRejection', onUnhandled);
   try {
     running = await start((reason) => {
       console.error(reason);

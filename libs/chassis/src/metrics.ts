@@ -1,10 +1,12 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { unhandledConnectionFaults } from './connections.ts';
 
 /** One registry a process; every metric carries `service`. */
 export const createMetrics = (service: string) => {
   const registry = new Registry();
   registry.setDefaultLabels({ service });
   collectDefaultMetrics({ register: registry });
+  registry.registerMetric(unhandledConnectionFaults);
   const registers = [registry];
   return {
     registry,
@@ -30,6 +32,12 @@ export const createMetrics = (service: string) => {
     missedMessages: new Counter({
       name: 'inbox_missed_messages_total',
       help: 'Messages that a restored, older file can never receive',
+      registers,
+    }),
+    forgeries: new Counter({
+      name: 'redis_forgeries_total',
+      help: 'Batches and watermarks found in Redis that no process of this deployment sealed',
+      labelNames: ['what'] as const,
       registers,
     }),
     scheduleRuns: new Counter({

@@ -1,16 +1,17 @@
 import {
   type Destination,
-  inboxQueue,
   type MessageName,
   messages,
   type Payload,
   type SentBy,
+  type ServiceName,
 } from '@aitbc/contracts';
 import type { Redis } from 'ioredis';
 import { failpoint } from './failpoint.ts';
 import type { Log } from './log.ts';
+import { openSender, type Postal, type Sender } from './mailbox.ts';
+import type { Metrics } from './metrics.ts';
 import type { ChassisTables } from './migrations.ts';
-import { type BatchQueue, openQueue } from './queue.ts';
 import { builder, hot, type Params } from './sql.ts';
 import type { Store, Trx } from './store.ts';
 import { pause } from './ticker.ts';
@@ -37,17 +38,6 @@ const db = builder<ChassisTables>();
 /** The store's topics that say: a row was added for this destination. */
 const added = (destination: Destination, lingers: boolean): string =>
   `outbox:${destination}${lingers ? ':lingers' : ''}`;
-
-/** What travels in one BullMQ job. `seq` is null from a sender without a file (the dispatcher). */
-export interface Batch {
-  stream: string;
-  /** The lowest seq its sender still has: all below was acknowledged once. A receiver that lacks them was rewound. */
-  floor?: number | undefined;
-  messages: { seq: number | null; name: string; version: number; payload: unknown }[];
-}
-
-/** Where a receiver leaves `watermark:highest` per stream. A hint: the fact is in the receiver's file. */
-export const ackKey = (destination: Destination): string => `ack:${destination}`;
 
 const insert = hot(
   (
@@ -129,7 +119,7 @@ export const sendAs =
 
 interface Mailbox {
   destination: Destination;
-  queue: BatchQueue;
+  sender: Sender;
   sentSeq: number;
   ackedSeq: number;
   lastSentAt: number;
@@ -148,19 +138,22 @@ interface Mailbox {
  * reconciler of jobs is the net.
  */
 export const startRelay = (options: {
+  service: ServiceName;
   store: Store;
   redis: Redis;
+  postal: Postal;
   destinations: readonly Destination[];
   log: Log;
+  metrics: Metrics;
 }) => {
-  const { store, redis, log } = options;
+  const { store, redis, log, postal } = options;
   const stopping = new AbortController();
 
   const mailboxes = options.destinations.map((destination): Mailbox => {
     const start = Number(store.read.get(oldest, { destination })?.seq ?? 1) - 1;
     return {
       destination,
-      queue: openQueue(inboxQueue(destination), redis),
+      sender: openSender({ from: options.service, to: destination, redis, postal }),
       sentSeq: start,
       ackedSeq: start,
       lastSentAt: 0,
@@ -178,25 +171,23 @@ export const startRelay = (options: {
     afterSeq: number,
   ): Promise<{ lastSeq: number; isFull: boolean }> => {
     const rows = store.read.all(selectAfter, { destination: mailbox.destination, seq: afterSeq });
-    const batch: Batch = { stream: store.stream, floor: mailbox.ackedSeq + 1, messages: [] };
+    const texts: string[] = [];
     let bytes = 0;
     for (const row of rows) {
       bytes += row.payload.length;
-      if (batch.messages.length > 0 && bytes > BATCH_MAX_BYTES) break;
-      batch.messages.push({
-        seq: row.seq,
-        name: row.name,
-        version: row.version,
-        payload: JSON.parse(row.payload),
-      });
+      if (texts.length > 0 && bytes > BATCH_MAX_BYTES) break;
+      // The payload is JSON already: a batch is put together from texts, and what it says is sealed as it stands.
+      texts.push(`{"seq":${row.seq},"name":"${row.name}","version":${row.version},"payload":${row.payload}}`);
     }
-    const lastSeq = batch.messages.at(-1)?.seq;
-    if (lastSeq == null) return { lastSeq: afterSeq, isFull: false };
+    const lastSeq = rows[texts.length - 1]?.seq;
+    if (lastSeq === undefined) return { lastSeq: afterSeq, isFull: false };
     failpoint('relay:before-publish');
     mailbox.lastSentAt = performance.now();
-    await mailbox.queue.add('batch', batch);
+    await mailbox.sender.send(
+      `{"stream":${JSON.stringify(store.stream)},"floor":${mailbox.ackedSeq + 1},"messages":[${texts.join(',')}]}`,
+    );
     failpoint('relay:after-publish');
-    return { lastSeq, isFull: rows.length === BATCH_MAX || batch.messages.length < rows.length };
+    return { lastSeq, isFull: rows.length === BATCH_MAX || texts.length < rows.length };
   };
 
   /** Rows were added. The first after a silence leaves at once; what comes right behind it travels together. */
@@ -244,9 +235,14 @@ export const startRelay = (options: {
 
   const acknowledged = async (mailbox: Mailbox): Promise<{ watermark: number; highest: number }> => {
     if (mailbox.destination === 'dispatcher') return { watermark: mailbox.sentSeq, highest: mailbox.sentSeq };
-    const value = await redis.hget(ackKey(mailbox.destination), store.stream);
-    const [watermark = 0, highest = 0] = (value ?? '0:0').split(':').map(Number);
-    return { watermark, highest };
+    const value = await redis.hget(postal.ackKey(mailbox.destination), store.stream);
+    if (value === null) return { watermark: 0, highest: 0 };
+    const heard = postal.envelopes.openWatermark(mailbox.destination, store.stream, value);
+    if (heard === null) {
+      options.metrics.forgeries.inc({ what: 'watermark' });
+      log.error({ destination: mailbox.destination }, 'a watermark was not written by its receiver: ignored');
+    }
+    return heard ?? { watermark: 0, highest: 0 };
   };
 
   const resend = async (mailbox: Mailbox, untilSeq: number): Promise<void> => {
@@ -279,7 +275,7 @@ export const startRelay = (options: {
         mailbox.gapSince = now;
         await resend(mailbox, highest);
       }
-    } else if (now - mailbox.lastSentAt > LOST_AFTER_MS && !(await mailbox.queue.hasWaiting())) {
+    } else if (now - mailbox.lastSentAt > LOST_AFTER_MS && !(await mailbox.sender.hasWaiting())) {
       await resend(mailbox, mailbox.sentSeq);
     }
   };
@@ -314,7 +310,7 @@ export const startRelay = (options: {
       redis.off('ready', expectAll);
       for (const mailbox of mailboxes) mailbox.wake();
       await Promise.all([...runs, settleLoop]);
-      for (const mailbox of mailboxes) await mailbox.queue.close();
+      for (const mailbox of mailboxes) await mailbox.sender.close();
     },
   };
 };

@@ -69,7 +69,7 @@ const connected = async (url: string) => {
 
 test('a producer whose connection breaks at the first thing it sends works when it is mended', async () => {
   const redis = await connected(wire.url);
-  const queue = openQueue(newId(), redis);
+  const queue = openQueue(newId(), redis, 'test');
   wire.hold();
   const first = queue.add('batch', {}).then(
     () => 'added',
@@ -89,7 +89,7 @@ test('a producer without a connection refuses at once', async () => {
   const redis = await connected(wire.url);
   wire.cut();
   await eventually(() => redis.status !== 'ready');
-  const queue = openQueue(newId(), redis);
+  const queue = openQueue(newId(), redis, 'test');
   const before = performance.now();
   await expect(queue.add('batch', {})).rejects.toThrow();
   expect(performance.now() - before).toBeLessThan(500);
@@ -100,11 +100,12 @@ test('a producer without a connection refuses at once', async () => {
 test('a worker whose connection breaks at the first look, and later, takes up its work again', async () => {
   const name = newId();
   const redis = await connected(redisUrl);
-  const queue = openQueue(name, redis);
+  const queue = openQueue(name, redis, 'test');
   const done: unknown[] = [];
   wire.hold();
   const worker = openWorker({
     queue: name,
+    prefix: 'test',
     redisUrl: wire.url,
     log,
     onStuck: (reason) => expect.fail(reason),

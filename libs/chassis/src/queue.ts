@@ -56,6 +56,9 @@ export const brokerProblem = async (redis: Redis, isProduction: boolean): Promis
   }
 };
 
+/** Where BullMQ keeps the queues of a deployment: two of them on one Redis never meet. */
+export const queuePrefix = (prefix: string): string => `${prefix}:bull`;
+
 export interface BatchQueue {
   add(name: string, data: unknown): Promise<void>;
   /** Something waits for a worker: what runs does not count, its worker may be dead. */
@@ -65,13 +68,15 @@ export interface BatchQueue {
 
 /**
  * A producer. Its connection is shared by all queues of the process; without one `add` throws at once.
+ * @param prefix from {@link queuePrefix}
  */
-export const openQueue = (name: string, connection: Redis): BatchQueue => {
+export const openQueue = (name: string, connection: Redis, prefix: string): BatchQueue => {
   let opened: Queue | undefined;
   const ready = (): Queue => {
     if (connection.status !== 'ready') throw new Error(`redis connection is ${connection.status}`);
     opened ??= new Queue(name, {
       connection: connection as unknown as ConnectionOptions,
+      prefix,
       // A first look at the server is never repeated: one that failed would fail every `add` for ever.
       skipVersionCheck: true,
       skipWaitingForReady: true,
@@ -101,10 +106,11 @@ export const openQueue = (name: string, connection: Redis): BatchQueue => {
 };
 
 /** Queues to look at, for a dashboard; they share `connection`. */
-export const openQueuesToWatch = (names: readonly string[], connection: Redis): Queue[] =>
+export const openQueuesToWatch = (names: readonly string[], connection: Redis, prefix: string): Queue[] =>
   names.map((name) => {
     const queue = new Queue(name, {
       connection: connection as unknown as ConnectionOptions,
+      prefix,
       skipVersionCheck: true,
       skipWaitingForReady: true,
     });
@@ -126,6 +132,8 @@ const WATCHDOG_MS = 30_000;
  */
 export const openWorker = (options: {
   queue: string;
+  /** From {@link queuePrefix}. */
+  prefix: string;
   redisUrl: string;
   log: Log;
   process: (data: unknown) => Promise<void>;
@@ -149,6 +157,7 @@ export const openWorker = (options: {
     },
     {
       connection: connection as unknown as ConnectionOptions,
+      prefix: options.prefix,
       concurrency: CONCURRENCY,
       lockDuration: LOCK_DURATION_MS,
       stalledInterval: STALLED_INTERVAL_MS,
@@ -169,7 +178,7 @@ export const openWorker = (options: {
   const watch = connectRedis(options.redisUrl, log);
   const watchdog = setInterval(async () => {
     try {
-      const waiting = await watch.llen(`bull:${options.queue}:wait`);
+      const waiting = await watch.llen(`${options.prefix}:${options.queue}:wait`);
       if (waiting === 0) lastMovedAt = performance.now();
       else if (performance.now() - lastMovedAt > WATCHDOG_MS)
         options.onStuck(`${options.queue}: work waits and nothing moves`);

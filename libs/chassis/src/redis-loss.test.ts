@@ -86,7 +86,7 @@ test('FLUSHDB takes the last that was sent, with nobody there to miss it: it is 
   const redis = new Redis(broker.url);
   await redis.flushdb();
   await say(jobs.url, 20);
-  await eventually(async () => (await redis.llen('bull:payments-inbox:wait')) > 0);
+  await eventually(async () => (await redis.llen('test:bull:payments-inbox:wait')) > 0);
   await redis.flushdb();
   redis.disconnect();
   await settled(jobs, await start('payments'));

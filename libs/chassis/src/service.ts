@@ -14,6 +14,7 @@ import { purgeIdempotency } from './idempotency.ts';
 import { type Consumers, startInbox } from './inbox.ts';
 import type { Fail, Running } from './lifecycle.ts';
 import { createLog, type Log } from './log.ts';
+import { createPostal, type Postal } from './mailbox.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { type ChassisTables, chassisMigrations } from './migrations.ts';
 import { type Dependencies, deadLetterRoutes, healthRoutes } from './operations.ts';
@@ -32,6 +33,8 @@ export interface Standing<C> {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly redis: ReturnType<typeof connectRedis>;
+  /** For a service that leaves something in Redis beside its outbox. */
+  readonly postal: Postal;
 }
 
 /** What a service is, beyond standing up: its answers, its ears, and what it does by itself. */
@@ -53,10 +56,13 @@ interface BaseConfig {
   NODE_ENV: string;
   LOG_LEVEL: string;
   REDIS_URL: string;
+  REDIS_PREFIX: string;
   SECRET_KEY: string;
   HOST: string;
   PORT: number;
   DATABASE_URL: string;
+  BODY_SILENCE_SECONDS: number;
+  BODY_LEAST_BYTES_PER_SECOND: number;
 }
 
 /** Where `service` sends: read off the catalogue, so a new message needs no wiring. */
@@ -107,14 +113,24 @@ export const standUp = async <
   }
   const callerKey = deriveKey(config.SECRET_KEY, 'caller');
 
-  const parts = definition.compose({ config, store, log, metrics, redis });
-  const relay = startRelay({ store, redis, destinations: destinationsOf(name), log });
+  const postal = createPostal(config);
+  const parts = definition.compose({ config, store, log, metrics, redis, postal });
+  const relay = startRelay({
+    service: name,
+    store,
+    redis,
+    postal,
+    destinations: destinationsOf(name),
+    log,
+    metrics,
+  });
   await parts.start?.();
   const inbox = startInbox<S>({
     service: name,
     store,
     redis,
     redisUrl: config.REDIS_URL,
+    postal,
     consumers: parts.consumers,
     log,
     metrics,
@@ -144,7 +160,9 @@ export const standUp = async <
     database: {
       required: true,
       check: () =>
-        store.read.get(db.selectFrom('store_identity').select('id')) === undefined ? 'does not answer' : null,
+        store.read.get(db.selectFrom('store_identity').select('id')) === undefined
+          ? 'does not answer'
+          : store.writeProblem(),
     },
     ...parts.dependencies,
   };
@@ -162,7 +180,11 @@ export const standUp = async <
     metrics,
     checkAnswers: config.NODE_ENV === 'test',
   });
-  const http = await listen(app, config.HOST, config.PORT, parts.listening);
+  const pace = {
+    silenceSeconds: config.BODY_SILENCE_SECONDS,
+    leastBytesPerSecond: config.BODY_LEAST_BYTES_PER_SECOND,
+  };
+  const http = await listen(app, config.HOST, config.PORT, { pace, ...parts.listening });
   log.info({ url: http.url }, 'ready');
 
   return {

@@ -1,5 +1,5 @@
-import { mkdirSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import { Problem } from '@aitbc/contracts';
 import Database from 'better-sqlite3';
 import { type Compilable, Kysely, SqliteDialect } from 'kysely';
@@ -54,6 +54,11 @@ export interface Store {
   backup(path: string): Promise<void>;
   /** @returns the function that ends the subscription. */
   subscribe(topic: string, listener: () => void): () => void;
+  /**
+   * Why the file cannot be written (its disk is full, read-only or broken), or null. Asked while it cannot, it tries:
+   * so it is null again as soon as there is room, with nothing restarted.
+   */
+  writeProblem(): Promise<string | null>;
   /** Functions waiting for their turn. */
   readonly waiting: () => number;
   readonly path: string;
@@ -75,6 +80,32 @@ type Outcome = { ok: true; value: unknown } | { ok: false; error: unknown };
 
 /** `sqlite:///relative/file.db`, `sqlite:////absolute/file.db` or a bare path, to a path. */
 export const databasePath = (url: string): string => url.replace(/^sqlite:\/\/\//, '');
+
+/** Beside the file, and as secret: SQLite makes them with the file's own mode. */
+const COMPANIONS = ['', '-wal', '-shm', '-journal'];
+
+/**
+ * Makes a database file the owner's alone, whatever the umask, and also one that was made before this was so. To be
+ * called before SQLite opens it: what SQLite makes beside it takes its mode.
+ */
+export const keepPrivate = (path: string): void => {
+  // Opened for appending: made when it is missing, and never emptied.
+  closeSync(openSync(path, 'a', 0o600));
+  for (const companion of COMPANIONS) if (existsSync(path + companion)) chmodSync(path + companion, 0o600);
+};
+
+/** @returns what is wrong with the disk, or null when the error is another's. */
+const diskProblem = (error: unknown): string | null => {
+  const code = error instanceof Database.SqliteError ? error.code : '';
+  if (code === 'SQLITE_FULL') return 'the disk is full';
+  if (code.startsWith('SQLITE_IOERR')) return 'the disk answers with errors';
+  if (code.startsWith('SQLITE_READONLY')) return 'the file is read-only';
+  if (code.startsWith('SQLITE_CANTOPEN')) return 'the file cannot be opened';
+  return null;
+};
+/** Room is made by a person: sooner than this, asking again is for nothing. */
+const DISK_RETRY_SECONDS = 10;
+const PROBE = 'store.write_probe';
 
 const assertPragma = (db: Database.Database, name: string, expected: unknown): void => {
   const actual = db.pragma(name, { simple: true });
@@ -159,7 +190,8 @@ export const openStore = async (options: {
   migrations: Migrations;
 }): Promise<Store> => {
   const path = databasePath(options.url);
-  mkdirSync(dirname(path), { recursive: true });
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  keepPrivate(path);
   await migrate(path, options.migrations);
 
   const writer = new Database(path, { timeout: BUSY_TIMEOUT_MS });
@@ -256,6 +288,16 @@ export const openStore = async (options: {
     }
   };
 
+  let problem: string | null = null;
+  const refusalFor = (error: unknown): unknown => {
+    const found = diskProblem(error);
+    if (found === null) return error;
+    problem = `${basename(path)} cannot be written: ${found}`;
+    return new Problem('SERVICE_UNAVAILABLE', 'Nothing can be saved at the moment; try again shortly.', {
+      retryAfterSeconds: DISK_RETRY_SECONDS,
+    });
+  };
+
   const flush = (): void => {
     scheduled = false;
     const group = queue.splice(0, GROUP_MAX);
@@ -272,16 +314,20 @@ export const openStore = async (options: {
         assertRunning();
       }
       statement('COMMIT').run();
+      if (group.some((item) => item.name === PROBE)) problem = null;
     } catch (error) {
       if (writer.inTransaction) statement('ROLLBACK').run();
-      for (const item of group) item.reject(error);
+      // The disk's own word, if one of the group had it: to the others SQLite only says that all was undone.
+      const first = outcomes.find((outcome) => !outcome.ok && diskProblem(outcome.error) !== null);
+      const refusal = refusalFor(first?.ok === false ? first.error : error);
+      for (const item of group) item.reject(refusal);
       schedule();
       return;
     }
     group.forEach((item, index) => {
       const outcome = outcomes[index] as Outcome;
       if (outcome.ok) item.resolve(outcome.value);
-      else item.reject(outcome.error);
+      else item.reject(refusalFor(outcome.error));
     });
     for (const hook of hooks) runHook(hook);
     schedule();
@@ -293,8 +339,33 @@ export const openStore = async (options: {
     setImmediate(flush);
   };
 
+  const transact = <T>(name: string, fn: (trx: Trx) => T): Promise<T> =>
+    new Promise<T>((resolve, reject) => {
+      if (closed) return reject(new Error(`store is closed: ${name}`));
+      if (queue.length >= WAITING_MAX) {
+        return reject(
+          new Problem('OVERLOADED', 'Too much work is waiting; try again shortly.', {
+            retryAfterSeconds: 1,
+          }),
+        );
+      }
+      queue.push({ name, fn, resolve: resolve as (value: unknown) => void, reject });
+      schedule();
+    });
+
   return {
     read: { all: read.all, get: read.get },
+    transact,
+    writeProblem: async () => {
+      if (problem === null) return null;
+      // A page of its own is needed, or a nearly full disk would look well.
+      await transact(PROBE, () => {
+        writer.exec('CREATE TABLE write_probe (filler BLOB) STRICT');
+        writer.exec('INSERT INTO write_probe VALUES (zeroblob(16384))');
+        writer.exec('DROP TABLE write_probe');
+      }).catch(() => {});
+      return problem;
+    },
     path,
     stream,
     waiting: () => queue.length,
@@ -303,19 +374,6 @@ export const openStore = async (options: {
       listeners.set(topic, set.add(listener));
       return () => void set.delete(listener);
     },
-    transact: <T>(name: string, fn: (trx: Trx) => T): Promise<T> =>
-      new Promise<T>((resolve, reject) => {
-        if (closed) return reject(new Error(`store is closed: ${name}`));
-        if (queue.length >= WAITING_MAX) {
-          return reject(
-            new Problem('OVERLOADED', 'Too much work is waiting; try again shortly.', {
-              retryAfterSeconds: 1,
-            }),
-          );
-        }
-        queue.push({ name, fn, resolve: resolve as (value: unknown) => void, reject });
-        schedule();
-      }),
     backup: async (target) => {
       await readConnection.backup(target);
     },

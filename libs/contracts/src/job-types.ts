@@ -1,8 +1,10 @@
 import { z } from 'zod';
+import { Base64 } from './base64.ts';
 import { Json } from './json.ts';
+import { Text } from './text.ts';
 
 const text = (max: number) => z.string().min(1).max(max);
-const Model = text(200).meta({ example: 'llama3.2:1b' });
+const Model = Text(1, 200).meta({ example: 'llama3.2:1b' });
 
 const ChatMessage = z.strictObject({
   role: z.enum(['system', 'user', 'assistant']),
@@ -40,11 +42,7 @@ export const JOB_TYPES = {
     seed: z.number().int().optional(),
   }),
   ocr: z.strictObject({
-    image_base64: z
-      .string()
-      .min(8)
-      .max(250_000)
-      .refine((value) => value.length % 4 === 0 && /^[A-Za-z0-9+/]+={0,2}$/.test(value), 'must be base64'),
+    image_base64: Base64(8, 250_000),
     language: z
       .string()
       .regex(/^[a-z]{3}$/, 'must be a three-letter code such as eng')

@@ -35,7 +35,8 @@ const base32 = (bytes: Buffer): string => {
 const addressOf = (name: string): string =>
   `ait1${base32(sha256(`aitbc-address-v1\n${name}`).subarray(0, 20))}`;
 
-export const ADDRESS_PATTERN = /^ait1[a-z2-7]{32}$/;
+/** In any case: who reads one out loud or from a QR code does not keep it. All here is in lower case. */
+export const ADDRESS_PATTERN = /^[aA][iI][tT]1[a-zA-Z2-7]{32}$/;
 
 /** Where an account stands on the ledger: `ait1` + base32(first 20 bytes of SHA-256("aitbc-address-v1\naccount:" + id)). */
 export const ledgerAddress = (accountId: string): string => addressOf(`account:${accountId}`);

@@ -35,8 +35,16 @@ wallet. A session may do what a client key of its account may do.
 
 **Lists.** \`{"items", "next_cursor"}\`, newest first; pass \`next_cursor\` as \`cursor\` for the next page.
 
-**Repeating a request.** Where \`Idempotency-Key\` is offered, the same key with the same body gives the stored answer
-for 24 hours and has one effect.
+**Repeating a request.** Where \`Idempotency-Key\` is offered, the same key with the same request gives the stored answer
+for 24 hours and has one effect. The order of fields, white space and escapes do not make another request.
+
+**JSON.** What would not mean the same afterwards is refused with its path: a field named \`__proto__\`, a field that stands
+twice, a number too large or too small for a double, and a number in plain digits beyond 2^53 that a double does not hold
+(send it as text). Every other number is read as the nearest double, as JSON readers do; \`-0\` is 0. Bodies are UTF-8.
+
+**Texts and names.** Titles, names, labels, reasons and comments lose the white space around them and must have a character
+that shows. Ids, hashes and addresses are taken in any case and given in lower case. Numbers in paths and queries are plain
+decimal digits. Base64 is taken as a data URI, with line breaks, url-safe or unpadded, and kept in the one padded form.
 
 **Limits.** \`RateLimit\` and \`RateLimit-Policy\` say what is left; 429 says in \`Retry-After\` when to come back.`;
 
@@ -211,8 +219,12 @@ const operations = (shared: Shared) => ({
       operationId: 'gateway.metrics',
       tags: ['Operations'],
       summary: 'Prometheus metrics of the whole coordinator',
-      security: [],
-      responses: { 200: text('Metrics', 'text/plain'), ...errorAnswers(['BAD_REQUEST'], shared) },
+      description: 'In production for admin keys, and for whoever shows the METRICS_TOKEN as a bearer token.',
+      security: [{}, { apiKey: [] }],
+      responses: {
+        200: text('Metrics', 'text/plain'),
+        ...errorAnswers(['BAD_REQUEST', 'UNAUTHENTICATED', 'FORBIDDEN', 'RATE_LIMITED'], shared),
+      },
     },
   },
 });

@@ -25,12 +25,17 @@ export const PROBLEM_STATUS = {
   INVALID_JOB_TYPE: 422,
   IDEMPOTENCY_KEY_REUSED: 422,
   RATE_LIMITED: 429,
+  TOO_MANY_REQUIREMENTS: 429,
+  TOO_MANY_STREAMS: 429,
+  TOO_MANY_POLLS: 429,
   HEADERS_TOO_LARGE: 431,
   // conflicts with an object's state
   IDEMPOTENCY_KEY_IN_USE: 409,
   JOB_ALREADY_ENDED: 409,
-  JOB_NOT_ENDED: 409,
+  JOB_RUNNING: 409,
+  JOB_COMPLETED: 409,
   JOB_NOT_COMPLETED: 409,
+  MINER_NAME_IN_USE: 409,
   STALE_LEASE: 409,
   RESULT_CONFLICT: 409,
   PAYMENT_ALREADY_EXISTS: 409,
@@ -109,23 +114,35 @@ export class Problem extends Error {
 /** The one 404: also for somebody else's object, so that its existence does not show. */
 export const notFound = (what: string): Problem => new Problem('NOT_FOUND', `No such ${what}.`);
 
-/** A refused field that a schema alone cannot see. */
-export const invalidField = (path: string, message: string): Problem =>
-  new Problem('VALIDATION_ERROR', `${path}: ${message}`, { details: { issues: [{ path, message }] } });
+/** One refused field. */
+export interface Issue {
+  readonly path: string;
+  readonly message: string;
+}
 
-/** Turns zod's issues into the contract's 422, at most 20 of them. `prefix` names the part: body fields have none. */
+const ISSUES_MAX = 20;
+
+/** The contract's 422 for these fields, at most 20 of them. Without a sentence of its own, the first field's is told. */
+export const issuesProblem = (issues: readonly Issue[], sentence?: string): Problem => {
+  const [first] = issues;
+  const message =
+    sentence ??
+    (first === undefined ? 'The request is not valid.' : `${first.path || 'body'}: ${first.message}`);
+  return new Problem('VALIDATION_ERROR', message, { details: { issues: issues.slice(0, ISSUES_MAX) } });
+};
+
+/** A refused field that a schema alone cannot see. */
+export const invalidField = (path: string, message: string): Problem => issuesProblem([{ path, message }]);
+
+/** Turns zod's issues into the contract's 422. `prefix` names the part: body fields have none. */
 export const validationProblem = (error: z.ZodError, prefix = ''): Problem => {
   const pathOf = (parts: readonly PropertyKey[]): string =>
     [prefix, ...parts.map(String)].filter((part) => part !== '').join('.');
-  const issues = error.issues
-    .flatMap((issue) =>
+  return issuesProblem(
+    error.issues.flatMap((issue) =>
       issue.code === 'unrecognized_keys'
         ? issue.keys.map((key) => ({ path: pathOf([...issue.path, key]), message: 'unknown field' }))
         : [{ path: pathOf(issue.path), message: issue.message }],
-    )
-    .slice(0, 20);
-  const first = issues[0];
-  const message =
-    first === undefined ? 'The request is not valid.' : `${first.path || 'body'}: ${first.message}`;
-  return new Problem('VALIDATION_ERROR', message, { details: { issues } });
+    ),
+  );
 };

@@ -14,6 +14,22 @@ export const BODY_LIMIT_BYTES = 256 * 1024;
 /** 4 MB: 1,000 jobs of 4 KB in one batch. */
 export const BATCH_BODY_LIMIT_BYTES = 4 * 1024 * 1024;
 
+/** One unit for every `itemsPerUnit`, of which a body holds `itemsMax` at most. */
+export interface Cost {
+  readonly itemsPerUnit: number;
+  readonly itemsMax: number;
+}
+/** The shortest item of a JSON list, with its comma. */
+const ITEM_BYTES_MIN = 2;
+
+/** What `items` cost. */
+export const unitsOf = ({ itemsPerUnit }: Cost, items: number): number =>
+  Math.max(1, Math.ceil(items / itemsPerUnit));
+
+/** What a body of so many bytes costs at most; of unknown length without `bytes`. */
+export const unitsAtMost = (cost: Cost, bytes: number = Number.POSITIVE_INFINITY): number =>
+  unitsOf(cost, Math.min(cost.itemsMax, Math.ceil(bytes / ITEM_BYTES_MIN)));
+
 type Schema = z.ZodType;
 type Responses = { readonly [status: number]: Schema };
 
@@ -42,6 +58,10 @@ export interface Route<
   readonly query?: Q;
   readonly body?: B;
   readonly bodyLimitBytes?: number;
+  /** For a body that holds many: what it costs beyond one rate-limit unit. */
+  readonly cost?: Cost;
+  /** The array of the body whose items are answered one by one: what is wrong with one stops no other. */
+  readonly itemsField?: string;
   /** By status. A schema of `z.void()` stands for an empty body. */
   readonly responses: R;
   /** Codes beyond those every route can give (401, 403, 404, 422, 429, 5xx). */
@@ -50,6 +70,8 @@ export interface Route<
   readonly idempotent?: boolean;
   /** Answers as `text/event-stream`; the response schema is that of one event's data. */
   readonly stream?: boolean;
+  /** A GET that hands out what nobody else gets then, such as a lease: there is no HEAD of it. */
+  readonly takes?: boolean;
   /** Reached only from inside the stack, never through the gateway. */
   readonly internal?: boolean;
 }

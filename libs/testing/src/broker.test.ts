@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, stat, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -24,8 +24,8 @@ afterEach(async () => {
   await rm(dataDir, { recursive: true, force: true });
 });
 
-async function find(env: NodeJS.ProcessEnv): Promise<Broker> {
-  const broker = await findBroker({ dataDir, log, env });
+async function find(env: NodeJS.ProcessEnv, password?: string): Promise<Broker> {
+  const broker = await findBroker({ dataDir, log, env, ...(password === undefined ? {} : { password }) });
   brokers.push(broker);
   return broker;
 }
@@ -77,6 +77,22 @@ describe.skipIf(!hasRedis)('an installed redis-server', () => {
     await broker.stop();
     expect(isAlive(pid)).toBe(false);
     expect(broker.pid).toBeUndefined();
+  });
+
+  test('with a password answers nobody without it, and shows it to nobody', async () => {
+    const password = 'a0b1c2d3e4f5';
+    const broker = await find(await only('redis-server'), password);
+    expect(await ask(broker, (redis) => redis.ping())).toBe('PONG');
+    const stranger = { ...broker, url: broker.url.replace(`:${password}@`, '') };
+    await expect(ask(stranger, (redis) => redis.get('any'))).rejects.toThrow(/NOAUTH/);
+    const config = join(dataDir, 'redis', 'broker.conf');
+    expect((await stat(config)).mode & 0o777).toBe(0o600);
+    const shown = spawnSync('ps', ['-o', 'args=', '-p', String(broker.pid)], { encoding: 'utf8' }).stdout;
+    expect(shown).toContain('redis-server');
+    expect(shown).not.toContain(password);
+    await broker.stop();
+    await broker.start();
+    expect(await ask(broker, (redis) => redis.ping())).toBe('PONG');
   });
 
   test('keeps its data: across stop and start, and for the next one in the same folder', async () => {
@@ -163,6 +179,14 @@ describe('the one written in JavaScript', () => {
       await Promise.all([worker.close(), events.close(), queue.close()]);
     }
   }, 40_000);
+
+  test('asks for a password that it was given', async () => {
+    const broker = await find(await only(), 'a0b1c2d3e4f5');
+    expect(broker.kind).toBe('js-redis-server');
+    expect(await ask(broker, (redis) => redis.set('any', 'thing'))).toBe('OK');
+    const stranger = { ...broker, url: broker.url.replace(':a0b1c2d3e4f5@', '') };
+    await expect(ask(stranger, (redis) => redis.get('any'))).rejects.toThrow(/NOAUTH/);
+  });
 
   test('is refused in production, with a word on what to install', async () => {
     const found = find({ ...(await only()), NODE_ENV: 'production' });

@@ -1,6 +1,15 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, closeSync, constants, mkdirSync, openSync, readFileSync } from 'node:fs';
+import {
+  accessSync,
+  chmodSync,
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { delimiter, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -27,11 +36,19 @@ export type FindBrokerOptions = {
   dataDir: string;
   log: (line: string) => void;
   env?: NodeJS.ProcessEnv;
+  /**
+   * A broker that we start asks everybody for it, and `url` holds it. Everybody on this machine can reach loopback; a
+   * password is what keeps the mailboxes to those who were told. Letters and digits.
+   */
+  password?: string;
 };
 
 type Program = {
   kind: BrokerKind;
-  argv: (port: number) => string[];
+  /** @param config a file that names the password, in its folder: what stands here is shown to everybody by `ps`. */
+  argv: (port: number, config: string | undefined) => string[];
+  /** Where the program sees its folder, if not where we see it. */
+  folder?: string;
   /** Ends the broker when this process died without doing so. */
   farewell: (pid: number) => string[];
   banner?: string;
@@ -44,7 +61,12 @@ const image = 'redis:7-bookworm';
 const durable = ['--appendonly', 'yes', '--appendfsync', 'everysec', '--save', ''];
 const settings = [...durable, '--maxmemory-policy', 'noeviction', '--daemonize', 'no'];
 
-export async function findBroker({ dataDir, log, env = process.env }: FindBrokerOptions): Promise<Broker> {
+export async function findBroker({
+  dataDir,
+  log,
+  env = process.env,
+  password,
+}: FindBrokerOptions): Promise<Broker> {
   if (env.REDIS_URL) return givenBroker(env.REDIS_URL);
   const dir = resolve(dataDir, 'redis');
   mkdirSync(dir, { recursive: true, mode: 0o700 });
@@ -56,7 +78,7 @@ export async function findBroker({ dataDir, log, env = process.env }: FindBroker
       continue;
     }
     try {
-      return await keepRunning(found, dir, env, log);
+      return await keepRunning(found, dir, env, log, password);
     } catch (error) {
       closed.push(`${found.kind} did not start: ${(error as Error).message}`);
     }
@@ -89,10 +111,12 @@ const installed =
     const local = ['--bind', '127.0.0.1', '--protected-mode', 'yes', '--dir', dir];
     return {
       kind: name,
-      argv: (port) => [path, '--port', String(port), ...local, ...settings],
+      argv: (port, config) => [path, ...given(config), '--port', String(port), ...local, ...settings],
       farewell: (pid) => ['kill', '-TERM', String(pid)],
     };
   };
+
+const given = (value: string | undefined): string[] => (value === undefined ? [] : [value]);
 
 function inDocker(dir: string, env: NodeJS.ProcessEnv, log: (line: string) => void): Program | Unavailable {
   const docker = onPath('docker', env);
@@ -110,11 +134,12 @@ function inDocker(dir: string, env: NodeJS.ProcessEnv, log: (line: string) => vo
   const run = ['run', '--rm', '--name', name, '--user', user, '--volume', `${dir}:/data`];
   return {
     kind: 'docker',
-    argv: (port) => {
+    folder: '/data',
+    argv: (port, config) => {
       // A client killed hard leaves its container, and the name with it.
       succeeds(10_000, 'rm', '--force', name);
       const publish = ['--publish', `127.0.0.1:${port}:6379`];
-      return [docker, ...run, ...publish, image, 'redis-server', ...inside, ...settings];
+      return [docker, ...run, ...publish, image, 'redis-server', ...given(config), ...inside, ...settings];
     },
     farewell: () => [docker, 'stop', name],
   };
@@ -157,6 +182,7 @@ async function keepRunning(
   dir: string,
   env: NodeJS.ProcessEnv,
   log: (line: string) => void,
+  password: string | undefined,
 ): Promise<Broker> {
   const logFile = join(dir, 'broker.log');
   let port = await freePort();
@@ -165,10 +191,15 @@ async function keepRunning(
   let deaths = 0;
 
   const launch = (): void => {
-    const [command, ...args] = program.argv(port) as [string, ...string[]];
+    const config = password === undefined ? undefined : writeConfig(dir, password, program.folder);
+    const [command, ...args] = program.argv(port, config) as [string, ...string[]];
     const output = openSync(logFile, 'a', 0o600);
     // A group of its own: Ctrl-C in the terminal must not take the broker away before those who use it.
-    const started = spawn(command, args, { env, detached: true, stdio: ['ignore', output, output] });
+    const started = spawn(command, args, {
+      env: password === undefined ? env : { ...env, BROKER_PASSWORD: password },
+      detached: true,
+      stdio: ['ignore', output, output],
+    });
     closeSync(output);
     const since = Date.now();
     const release = started.pid ? endWithUs(program.farewell(started.pid)) : () => {};
@@ -187,7 +218,7 @@ async function keepRunning(
     started.once('error', ended).once('exit', ended);
   };
 
-  const url = () => `redis://127.0.0.1:${port}`;
+  const url = () => `redis://${password === undefined ? '' : `:${password}@`}127.0.0.1:${port}`;
   const start = async (): Promise<void> => {
     wanted = false; // a first start that fails is reported, not repeated
     launch();
@@ -225,6 +256,15 @@ async function keepRunning(
     start,
     stop,
   };
+}
+
+/** For the owner alone, also where a file of that name was readable before. @returns where the program finds it. */
+function writeConfig(dir: string, password: string, folder = dir): string {
+  const file = join(dir, 'broker.conf');
+  writeFileSync(file, '', { mode: 0o600 });
+  chmodSync(file, 0o600);
+  writeFileSync(file, `requirepass ${password}\n`);
+  return join(folder, 'broker.conf');
 }
 
 /**

@@ -1,12 +1,15 @@
-import { ackKey, type Batch, connectRedis, createLog, openQueue, openWorker } from '@aitbc/chassis';
 import {
-  type Destination,
-  inboxQueue,
-  type MessageName,
-  messages,
-  newId,
-  type Payload,
-} from '@aitbc/contracts';
+  type Batch,
+  connectRedis,
+  createLog,
+  createMetrics,
+  createPostal,
+  openReceiver,
+  openSender,
+  type Sender,
+} from '@aitbc/chassis';
+import { type Destination, type MessageName, messages, newId, type Payload } from '@aitbc/contracts';
+import { TEST_PREFIX, TEST_SECRET } from './scratch.ts';
 
 /** A message as its receiver would get it, once. */
 export type Received = { [N in MessageName]: { name: N; payload: Payload<N> } }[MessageName];
@@ -21,13 +24,15 @@ export const openPeers = async (redisUrl: string) => {
   if (redis.status !== 'ready') await new Promise((resolve) => redis.once('ready', resolve));
   const stream = `test-${newId()}`;
   const seqs = new Map<Destination, number>();
-  const queues = new Map<Destination, ReturnType<typeof openQueue>>();
-  const workers: ReturnType<typeof openWorker>[] = [];
+  const senders = new Map<string, Sender>();
+  const workers: ReturnType<typeof openReceiver>[] = [];
+  const postal = createPostal({ SECRET_KEY: TEST_SECRET, REDIS_PREFIX: TEST_PREFIX });
+  const metrics = createMetrics('peers');
 
-  const queueOf = (destination: Destination) => {
-    const queue = queues.get(destination) ?? openQueue(inboxQueue(destination), redis);
-    queues.set(destination, queue);
-    return queue;
+  const senderOf = (from: Destination, to: Destination) => {
+    const sender = senders.get(`${from} ${to}`) ?? openSender({ from, to, redis, postal });
+    senders.set(`${from} ${to}`, sender);
+    return sender;
   };
 
   return {
@@ -43,7 +48,7 @@ export const openPeers = async (redisUrl: string) => {
           stream,
           messages: [{ seq, name, version: message.version, payload: parsed }],
         };
-        await queueOf(destination).add('batch', batch);
+        await senderOf(message.from, destination).send(batch);
       }
     },
     /** Stands in for `destination`: takes its mail, acknowledges it, and keeps it in the list, each message once. */
@@ -53,10 +58,12 @@ export const openPeers = async (redisUrl: string) => {
       const watermarks = new Map<string, number>();
       const highests = new Map<string, number>();
       workers.push(
-        openWorker({
-          queue: inboxQueue(destination),
+        openReceiver({
+          to: destination,
+          postal,
           redisUrl,
           log,
+          metrics,
           onStuck: () => {},
           process: async (data) => {
             const batch = data as Batch;
@@ -76,7 +83,11 @@ export const openPeers = async (redisUrl: string) => {
               ...batch.messages.map(({ seq }) => seq ?? 0),
             );
             highests.set(batch.stream, highest);
-            await redis.hset(ackKey(destination), batch.stream, `${watermark}:${highest}`);
+            await redis.hset(
+              postal.ackKey(destination),
+              batch.stream,
+              postal.envelopes.sealWatermark(destination, batch.stream, watermark, highest),
+            );
           },
         }),
       );
@@ -84,7 +95,7 @@ export const openPeers = async (redisUrl: string) => {
     },
     close: async (): Promise<void> => {
       for (const worker of workers) await worker.stop();
-      for (const queue of queues.values()) await queue.close();
+      for (const sender of senders.values()) await sender.close();
       redis.disconnect();
     },
   };

@@ -8,6 +8,9 @@ import { inject } from 'vitest';
 /** Known to all tests; never to a deployment. */
 export const TEST_SECRET = 'a-secret-for-tests-only-0123456789abcdef';
 
+/** Where the keys of a service under test begin in Redis. */
+export const TEST_PREFIX = 'test';
+
 /** An empty folder. It is kept until the end of the run, when all that was left anywhere is searched for secrets. */
 export const scratchDirectory = (): string => mkdtempSync(join(tmpdir(), 'aitbc-'));
 
@@ -38,6 +41,7 @@ export const serviceEnv = (name: string, directory: string, redisUrl: string): R
   LOG_LEVEL: process.env.TEST_LOG_LEVEL ?? 'silent',
   SECRET_KEY: rememberSecret(TEST_SECRET),
   REDIS_URL: redisUrl,
+  REDIS_PREFIX: TEST_PREFIX,
   HOST: '127.0.0.1',
   PORT: '0',
   DATABASE_URL: `sqlite:///${join(directory, `${name}.db`)}`,

@@ -1,4 +1,4 @@
-import { type connectRedis, openQueuesToWatch } from '@aitbc/chassis';
+import { type connectRedis, openQueuesToWatch, queuePrefix } from '@aitbc/chassis';
 import { inboxQueue, Problem, SERVICES } from '@aitbc/contracts';
 import express, { type RequestHandler } from 'express';
 import type { Page } from './front/index.ts';
@@ -21,7 +21,7 @@ const POLICY = [
  * The mailboxes, for operators to look at. Nothing can be changed there: what the queues hold are hints, and a
  * browser that keeps a password must not be made to act by another page. Dead letters are acted on through the API.
  */
-export const createBoard = (redis: ReturnType<typeof connectRedis>) => {
+export const createBoard = (redis: ReturnType<typeof connectRedis>, redisPrefix: string) => {
   let closing: (() => Promise<void>) | undefined;
   let board: Promise<RequestHandler> | undefined;
 
@@ -35,6 +35,7 @@ export const createBoard = (redis: ReturnType<typeof connectRedis>) => {
     const queues = openQueuesToWatch(
       [...SERVICES, 'dispatcher' as const].map((destination) => inboxQueue(destination)),
       redis,
+      queuePrefix(redisPrefix),
     );
     closing = async () => {
       for (const queue of queues) await queue.close();

@@ -44,6 +44,11 @@ export const configShape = {
   TRUST_PROXY: z.coerce.number().int().min(0).max(10).default(0),
   TLS_CERT: z.string().optional(),
   TLS_KEY: z.string().optional(),
+  /** Opens /metrics in production, as a bearer token: for Prometheus on another host. */
+  METRICS_TOKEN: z
+    .string()
+    .regex(/^[\x21-\x7e]{16,200}$/, 'must have 16 to 200 printable ASCII characters without spaces')
+    .optional(),
   /** Where people reach this API. Wallets compare its host with the page they are on. */
   PUBLIC_URL: z.url({ protocol: /^https?$/ }).optional(),
   /** Pages of other origins that may call: a comma list, or * (credentials are headers, never cookies). */

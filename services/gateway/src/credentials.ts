@@ -6,7 +6,6 @@ import * as rows from './store.ts';
 /** What is revoked elsewhere works here for so long at most, if the broadcast is lost. */
 const CACHED_MS = 4_000;
 const CACHE_MAX = 50_000;
-const REVOKED_CHANNEL = 'gateway:revoked';
 /** Longer than any key or token, so that nobody makes us hash a book. */
 const SECRET_LENGTH_MAX = 256;
 
@@ -27,8 +26,14 @@ interface Cached {
 export type Credential = { readonly kind: 'key' | 'session'; readonly secret: string };
 
 /** Finds out who a credential stands for; remembers for a moment, forgets at once what was revoked anywhere. */
-export const createCredentials = (options: { store: Store; redisUrl: string; log: Log }) => {
+export const createCredentials = (options: {
+  store: Store;
+  redisUrl: string;
+  redisPrefix: string;
+  log: Log;
+}) => {
   const { store, log } = options;
+  const revokedChannel = `${options.redisPrefix}:gateway:revoked`;
   const cache = new Map<string, Cached>();
   /** When each was last used, on its way to the file. */
   const used = new Map<string, { isKey: boolean; atMs: number }>();
@@ -40,12 +45,12 @@ export const createCredentials = (options: { store: Store; redisUrl: string; log
   });
   subscriber.on('message', (_channel, hash: string) => cache.delete(hash));
   // Also after a reconnect, which does it again by itself. What was missed meanwhile, the short cache time covers.
-  subscriber.subscribe(REVOKED_CHANNEL).catch((error) => log.debug({ err: error }, 'subscribe'));
+  subscriber.subscribe(revokedChannel).catch((error) => log.debug({ err: error }, 'subscribe'));
 
   const forget = (hash: string): void => {
     cache.delete(hash);
     publisher
-      .publish(REVOKED_CHANNEL, hash)
+      .publish(revokedChannel, hash)
       .catch((error) => log.warn({ err: error.message }, 'revocation could not be broadcast'));
   };
 

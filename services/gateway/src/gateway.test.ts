@@ -74,6 +74,32 @@ describe('a request that goes through', () => {
     expect(lastHeard().body).toBe(body);
   });
 
+  test('HEAD is answered for every GET, without a body, but where it would take work or never end', async () => {
+    gateway.upstream.control.answer = (_heard, response) => void response.end('{"a":1}');
+    const refused = ['/v1/miner/jobs', '/v1/client/jobs/:job_id/events'];
+    const paths = allRoutes.filter((route) => route.method === 'GET' && route.internal !== true);
+    for (const { path, who } of paths) {
+      const filled = path.replace(/:[a-z_]+/g, newId());
+      const keys = {
+        client: KEYS.client,
+        user: KEYS.client,
+        miner: KEYS.miner,
+        admin: KEYS.admin,
+        public: '',
+      };
+      const key = keys[who[0] as keyof typeof keys];
+      const headers: Record<string, string> = key === '' ? {} : { 'x-api-key': key };
+      gateway.upstream.heard.length = 0;
+      const response = await get(filled, headers, { method: 'HEAD' });
+      expect([path, await response.text()]).toEqual([path, '']);
+      if (refused.includes(path)) {
+        expect([path, response.status, response.headers.get('allow')]).toEqual([path, 405, 'GET']);
+        expect(gateway.upstream.heard).toEqual([]);
+      } else expect([path, response.status]).not.toEqual([path, 405]);
+    }
+    expect(paths.map(({ path }) => path)).toEqual(expect.arrayContaining(refused));
+  });
+
   test('HEAD is answered where GET is', async () => {
     const response = await get('/v1/miners', {}, { method: 'HEAD' });
     expect(response.status).toBe(200);

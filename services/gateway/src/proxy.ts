@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type AnyRoute, Problem, type ServiceName } from '@aitbc/contracts';
 import type { Request, Response } from 'express';
 import { createProxyMiddleware } from 'http-proxy-middleware';
+import { onceGone } from './gone.ts';
 
 /** The longest long-poll is 25 s, and event streams say something each 15 s: more silence is a fault. */
 const SILENCE_MAX_MS = 35_000;
@@ -43,11 +44,11 @@ const asProblem = (error: NodeJS.ErrnoException, waitedMs: number): Problem => {
 
 /**
  * Passes requests on, bodies and answers unbuffered. A caller that goes away takes its upstream request along.
- * @param onCost told what a request cost in rate-limit units, when the service says so.
+ * @param onCost told what an answered request cost in rate-limit units: one, unless the service says more.
  */
 export const createProxy = (
   urls: Record<Upstream, string>,
-  onCost: (request: Request, response: Response, units: number) => void,
+  onCost: (response: Response, units: number) => void,
 ) => {
   // No limit on connections: each open long-poll holds one.
   const settings = { keepAlive: true, maxFreeSockets: 1_024, noDelay: true } as const;
@@ -69,6 +70,12 @@ export const createProxy = (
           server.on('error', (error, _request, response) => {
             (response as Response).locals.failed(error);
           });
+          // The proxy hears of callers that go away from now on only, and of pipelined ones not at all.
+          server.on('proxyReq', (asked, request) => {
+            const end = () => asked.destroy();
+            if (request.socket.destroyed) end();
+            else asked.once('close', onceGone(request.socket, end));
+          });
           server.on('proxyRes', (answer, request, response) => {
             const { headers } = answer;
             const cost = Number(headers['x-rate-cost'] ?? 1);
@@ -76,7 +83,7 @@ export const createProxy = (
             delete headers['keep-alive'];
             // Two connections, two lives: the caller's ends only if the caller said so.
             headers.connection = response.shouldKeepAlive ? 'keep-alive' : 'close';
-            if (cost > 1) onCost(request, response, cost);
+            onCost(response, cost);
             if (answer.statusCode === 413) drain(request);
             // The stream is open now, not when its first event comes.
             if (headers['content-type']?.startsWith('text/event-stream') === true) {
@@ -97,6 +104,8 @@ export const createProxy = (
         next(isStopping());
         return;
       }
+      // It left while it was counted: whoever is asked now would work, or lease a job, for nobody.
+      if (request.socket.destroyed) return;
       const startedAt = performance.now();
       const refuse = (problem: Problem): void => {
         if (!response.headersSent) next(problem);
@@ -104,9 +113,18 @@ export const createProxy = (
         else if (!response.writableEnded) response.destroy();
       };
       open.set(response, refuse);
-      response.once('close', () => open.delete(response));
-      const failed = (error: unknown): void =>
-        refuse(asProblem(error as NodeJS.ErrnoException, performance.now() - startedAt));
+      const forget = () => open.delete(response);
+      const hearNoMore = onceGone(request.socket, forget);
+      response.once('close', () => {
+        forget();
+        hearNoMore();
+      });
+      const failed = (error: unknown): void => {
+        const problem = asProblem(error as NodeJS.ErrnoException, performance.now() - startedAt);
+        // It was never reached.
+        if (problem.code === 'SERVICE_UNAVAILABLE') onCost(response, 1);
+        refuse(problem);
+      };
       response.locals.failed = failed;
       void middleware[route.service as Upstream](request, response, (error) => {
         if (error !== undefined) failed(error);

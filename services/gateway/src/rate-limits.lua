@@ -1,8 +1,10 @@
 -- A sliding minute in 60 buckets of one second: what was used comes back second by second. Refused requests are not
 -- counted, so asking again does not prolong the wait. The clock is Redis's own, so gateways need not agree on theirs.
 -- KEYS[1] hash: second -> units, 'n' -> units in the window, 'o' -> oldest second that holds units
--- ARGV[1] limit   ARGV[2] units asked for   ARGV[3] '1': take them even beyond the limit
--- Answers {units used afterwards, 1 if taken, seconds until units come back}.
+-- ARGV[1] limit   ARGV[2] units asked for: so many are taken, or what is left, if that is one at least
+-- ARGV[3] instead of taking: add so many units, even beyond the limit, or give so many back if below zero
+-- ARGV[4] the second to add to or to give back to, as it was answered when they were taken
+-- Answers {units used afterwards, units taken, seconds until units come back, the second now}.
 local key = KEYS[1]
 local now = tonumber(redis.call('TIME')[1])
 local limit = tonumber(ARGV[1])
@@ -24,11 +26,23 @@ end
 if used == 0 then oldest = now end
 
 local taken = 0
-if ARGV[3] == '1' or used + units <= limit then
-  taken = 1
-  used = used + units
-  redis.call('HINCRBY', key, now, units)
+local second = now
+if ARGV[3] then
+  taken = tonumber(ARGV[3])
+  if taken < 0 then
+    -- What has left the window by itself cannot be given back.
+    second = tonumber(ARGV[4])
+    local held = 0
+    if second > now - 60 then held = tonumber(redis.call('HGET', key, second)) or 0 end
+    taken = -math.min(held, -taken)
+  end
+else
+  taken = math.max(0, math.min(units, limit - used))
+end
+if taken ~= 0 then
+  used = used + taken
+  redis.call('HINCRBY', key, second, taken)
   redis.call('HSET', key, 'n', used, 'o', oldest)
   redis.call('EXPIRE', key, 61)
 end
-return { used, taken, oldest + 60 - now }
+return { used, taken, oldest + 60 - now, now }

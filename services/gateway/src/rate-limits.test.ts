@@ -4,6 +4,7 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { principalOfAddress } from './rate-limits.ts';
 import { KEYS, startTestGateway, type TestGateway } from './testing/gateway.ts';
+import { rawRequest, sendRaw } from './testing/raw.ts';
 
 // Real minutes are too long for a test: time passes by moving the buckets of a budget back.
 let gateway: TestGateway;
@@ -17,7 +18,7 @@ afterAll(async () => {
   await gateway.stop();
 });
 beforeEach(async () => {
-  for (const key of await redis.keys('rate:*')) await redis.del(key);
+  for (const key of await redis.keys('*:rate:*')) await redis.del(key);
 });
 
 const submit = (to: { url: string }, key?: string) =>
@@ -36,7 +37,7 @@ const times = <T>(count: number, make: (index: number) => T): T[] =>
 
 /** Lets `seconds` go by for every budget. */
 const age = async (seconds: number) => {
-  for (const key of await redis.keys('rate:*')) {
+  for (const key of await redis.keys('*:rate:*')) {
     const held = await redis.hgetall(key);
     await redis.del(key);
     for (const [field, value] of Object.entries(held)) {
@@ -129,28 +130,131 @@ describe('the limit', () => {
     expect(await statuses(times(5, () => submit(gateway, own)))).toEqual({ 200: 3, 429: 2 });
   });
 
-  test('takes what a batch really cost, and does not tell the outside about it', async () => {
-    gateway.upstream.control.answer = (_heard, response) => {
-      response.setHeader('x-rate-cost', '90');
-      response.end('{}');
-    };
-    const batch = await submit(gateway, KEYS.client);
-    expect(batch.headers.get('x-rate-cost')).toBeNull();
-    expect(batch.headers.get('ratelimit')).toMatch(/r=10;/);
-    gateway.upstream.control.answer = (_heard, response) => void response.end('{}');
-    await eventually(
-      async () => (await redis.hget((await redis.keys('rate:client:*'))[0] as string, 'n')) === '90',
-    );
-    expect(await statuses(times(20, () => submit(gateway, KEYS.client)))).toEqual({ 200: 10, 429: 10 });
-  });
-
   test('is not spent by health and docs', async () => {
-    const paths = ['/health', '/health/ready', '/metrics', '/docs', '/redoc', '/openapi.json'];
+    const paths = ['/health', '/health/ready', '/docs', '/redoc', '/openapi.json'];
     for (const path of paths) {
       const response = await fetch(gateway.url + path);
       expect([path, response.status, response.headers.get('ratelimit')]).toEqual([path, 200, null]);
     }
-    expect(await redis.keys('rate:*')).toEqual([]);
+    expect(await redis.keys('*:rate:*')).toEqual([]);
+  });
+});
+
+test('metrics have a limit of their own', async () => {
+  const { headers } = await fetch(`${gateway.url}/metrics`);
+  expect(headers.get('ratelimit')).toMatch(/r=599;/);
+  const [key = ''] = await redis.keys('*:rate:/metrics:*');
+  for (const field of ['n', (await redis.hget(key, 'o')) as string]) await redis.hincrby(key, field, 590);
+  const answers = await statuses(times(12, () => fetch(`${gateway.url}/metrics`)));
+  expect(answers).toEqual({ 200: 9, 429: 3 });
+  expect((await fetch(`${gateway.url}/v1/miners`)).status).toBe(200);
+});
+
+describe('a batch', () => {
+  /** Answers as jobs does: a unit for ten. */
+  const answerWithCost = (pauseMs = 0) => {
+    gateway.upstream.control.answer = ({ body }, response) => {
+      const items = (JSON.parse(body) as { jobs?: unknown[]; results?: unknown[] }).jobs?.length ?? 0;
+      response.setHeader('x-rate-cost', String(Math.ceil(items / 10)));
+      setTimeout(() => response.end('{}'), pauseMs);
+    };
+  };
+  const jobs = (count: number, bytes = 300) =>
+    JSON.stringify({ jobs: times(count, () => ({ text: 'x'.repeat(bytes) })) });
+  const batch = (to: { url: string }, body: string, init: RequestInit = {}) =>
+    fetch(`${to.url}/v1/client/jobs/batch`, {
+      method: 'POST',
+      headers: { 'x-api-key': KEYS.client },
+      body,
+      ...init,
+    });
+  const used = async () => Number(await redis.hget((await redis.keys('*:rate:client:*'))[0] as string, 'n'));
+  beforeEach(() => {
+    gateway.upstream.heard.length = 0;
+    answerWithCost();
+  });
+  afterAll(() => {
+    gateway.upstream.control.answer = (_heard, response) => void response.end('{}');
+  });
+
+  test('costs what it held, and the outside is not told how that is said', async () => {
+    const response = await batch(gateway, jobs(900));
+    expect([response.status, response.headers.get('x-rate-cost')]).toEqual([200, null]);
+    expect(response.headers.get('ratelimit')).toMatch(/r=10;/);
+    await eventually(async () => (await used()) === 90);
+    expect(await statuses(times(20, () => submit(gateway, KEYS.client)))).toEqual({ 200: 10, 429: 10 });
+  });
+
+  test('is paid for before it is passed on: of thirty side by side the limit lets one through', async () => {
+    answerWithCost(100);
+    // A thousand of the shortest, of ordinary ones, and of unknown length.
+    const sent = times(30, (index) => {
+      const body = index % 3 === 0 ? JSON.stringify({ jobs: Array(1_000).fill(0) }) : jobs(1_000, 50);
+      if (index % 3 !== 1) return batch(gateway, body);
+      return batch(gateway, body, { body: new Blob([body]).stream(), duplex: 'half' } as RequestInit);
+    });
+    expect(await statuses(sent)).toEqual({ 200: 1, 429: 29 });
+    expect(gateway.upstream.heard).toHaveLength(1);
+    expect(await used()).toBe(100);
+  });
+
+  test('of two gateways is paid for once', async () => {
+    const second = await startTestGateway({}, gateway);
+    answerWithCost(100);
+    const sent = times(20, (index) => batch(index % 2 === 0 ? gateway : second, jobs(1_000)));
+    expect(await statuses(sent)).toEqual({ 200: 1, 429: 19 });
+    await second.stop();
+  });
+
+  test('waits its turn when what others of its account hold may come back', async () => {
+    answerWithCost(50);
+    const sent = times(8, () => batch(gateway, jobs(100)));
+    expect(await statuses(sent)).toEqual({ 200: 8 });
+    await eventually(async () => (await used()) === 80);
+  });
+
+  test('that goes beyond the limit by itself is the last for now', async () => {
+    expect((await submit(gateway, KEYS.client)).status).toBe(200);
+    expect((await batch(gateway, jobs(1_000))).status).toBe(200);
+    await eventually(async () => (await used()) === 101);
+    expect((await submit(gateway, KEYS.client)).status).toBe(429);
+  });
+
+  test('of results is counted too', async () => {
+    const results = JSON.stringify({ jobs: times(100, () => ({ job_id: newId() })) });
+    const headers = { 'x-api-key': KEYS.miner };
+    const response = await fetch(`${gateway.url}/v1/miner/result`, {
+      method: 'POST',
+      headers,
+      body: results,
+    });
+    expect(response.headers.get('ratelimit')).toMatch(/^"miner";r=990;/);
+  });
+
+  test('that was refused costs one, and so does one that reached nobody', async () => {
+    gateway.upstream.control.answer = (_heard, response) => response.writeHead(422).end('{}');
+    expect((await batch(gateway, jobs(1_000))).headers.get('ratelimit')).toMatch(/r=99;/);
+    const alone = await startTestGateway({ JOBS_URL: 'http://127.0.0.1:1' }, gateway);
+    const away = await batch(alone, jobs(1_000));
+    expect([away.status, away.headers.get('ratelimit')]).toEqual([503, expect.stringMatching(/r=98;/)]);
+    await eventually(async () => (await used()) === 2);
+    await alone.stop();
+  });
+
+  test('whose caller does not wait for the answer is paid for whole', async () => {
+    const leaving = new AbortController();
+    gateway.upstream.control.answer = () => leaving.abort();
+    await expect(batch(gateway, jobs(1_000), { signal: leaving.signal })).rejects.toThrow();
+    expect(await used()).toBe(100);
+    expect((await batch(gateway, jobs(10))).status).toBe(429);
+  });
+
+  test('is counted without Redis as well', async () => {
+    const alone = await startTestGateway({ REDIS_URL: 'redis://127.0.0.1:1' }, gateway);
+    answerWithCost(50);
+    expect(await statuses(times(5, () => batch(alone, jobs(100))))).toEqual({ 200: 5 });
+    expect(await statuses(times(5, () => batch(alone, jobs(1_000))))).toEqual({ 200: 1, 429: 4 });
+    await alone.stop();
   });
 });
 
@@ -172,6 +276,26 @@ describe('a caller without credential', () => {
     ['203.0.113.7', 'ip:203.0.113.7'],
     ['::ffff:203.0.113.7', 'ip:203.0.113.7'],
   ])('%s is %s', (address, principal) => expect(principalOfAddress(address)).toBe(principal));
+
+  test('behind an appending proxy is stopped, whatever it makes up before', async () => {
+    const one = await startTestGateway({ TRUST_PROXY: '1' }, gateway);
+    const ask = async (index: number) => {
+      const forged = times(32, (entry) => `192.0.${index}.${entry}`).join(', ');
+      const [answer] = await sendRaw(
+        one.url,
+        rawRequest('GET /v1/miners', [
+          'Host: a',
+          `X-Forwarded-For: ${forged}, 203.0.113.77`,
+          'Connection: close',
+        ]),
+      );
+      return answer?.status;
+    };
+    const answers = await Promise.all(times(70, ask));
+    expect(answers.filter((status) => status === 200)).toHaveLength(60);
+    expect(answers.filter((status) => status === 429)).toHaveLength(10);
+    await one.stop();
+  });
 
   test('of IPv6 is counted by its /56', () => {
     const of = principalOfAddress;
@@ -196,6 +320,10 @@ describe('a caller without credential', () => {
     expect(await budget(two, '203.0.113.9, 10.0.0.1')).toBe(seen);
     expect(await budget(two, '198.51.100.1, 203.0.113.9, 10.0.0.1')).toBe(seen);
     expect(await budget(one, 'not an address')).toBe(local);
+    // An appending proxy keeps what the caller wrote: it is cut from the left, however much that is.
+    const madeUp = times(40, (index) => `192.0.2.${index}`).join(', ');
+    expect(await budget(one, `${madeUp}, 203.0.113.9`)).toBe(seen);
+    expect(await budget(two, `${madeUp}, 203.0.113.9, 10.0.0.1`)).toBe(seen);
     await one.stop();
     await two.stop();
   });

@@ -26,13 +26,24 @@ export interface Budget {
 
 export interface Taken {
   readonly budget: Budget;
+  /** As many as were asked for, or what was left of them. */
+  readonly units: number;
+  /** When they were taken, by Redis's clock; null when this process counted them alone. */
+  readonly second: number | null;
   readonly remaining: number;
   readonly resetSeconds: number;
   /** The window was full: the request must not go on. */
   readonly refused: boolean;
 }
 
-type Script = (key: string, limit: number, units: number, force: 0 | 1) => Promise<[number, number, number]>;
+/** Used afterwards, taken, seconds until some come back, the second now: see rate-limits.lua. */
+type Counted = [used: number, taken: number, resetSeconds: number, second: number];
+type Script = (...args: (string | number)[]) => Promise<Counted>;
+
+/** A batch that finds its budget held by another one of its own account waits so long at most for that to be settled. */
+const TURN_MAX_MS = 5_000;
+/** Batches of one account that wait; more are refused at once. */
+const WAITING_MAX = 32;
 
 /** One principal for what one household or server can choose addresses from: an IPv6 /56, an IPv4 address. */
 export const principalOfAddress = (address: string): string => `ip:${ipKeyGenerator(address, 56)}`;
@@ -41,7 +52,8 @@ export const principalOfAddress = (address: string): string => `ip:${ipKeyGenera
  * Counts requests in Redis, for all gateways together and across restarts: one round trip a request, many in one
  * pipeline under load. Without Redis each process counts for itself, so that requests are still answered.
  */
-export const createRateLimits = (options: { redisUrl: string; log: Log }) => {
+export const createRateLimits = (options: { redisUrl: string; redisPrefix: string; log: Log }) => {
+  const keyOf = (budget: Budget): string => `${options.redisPrefix}:rate:${budget.name}:${budget.principal}`;
   const redis = connectRedis(options.redisUrl, options.log, {
     enableAutoPipelining: true,
     commandTimeout: REDIS_TIMEOUT_MS,
@@ -55,12 +67,7 @@ export const createRateLimits = (options: { redisUrl: string; log: Log }) => {
 
   let leftAloneUntil = 0;
   const local = new Map<string, { used: number; endsAt: number }>();
-  const takeLocally = (
-    key: string,
-    limit: number,
-    units: number,
-    force: boolean,
-  ): [number, number, number] => {
+  const windowOf = (key: string) => {
     const now = performance.now();
     let window = local.get(key);
     if (window === undefined || window.endsAt <= now) {
@@ -69,23 +76,62 @@ export const createRateLimits = (options: { redisUrl: string; log: Log }) => {
       local.delete(key);
       local.set(key, window);
     }
-    const taken = force || window.used + units <= limit;
-    if (taken) window.used += units;
-    return [window.used, taken ? 1 : 0, Math.ceil((window.endsAt - now) / 1_000)];
+    return window;
   };
 
-  const take = async (budget: Budget, units: number, force: boolean): Promise<Taken> => {
-    const key = `rate:${budget.name}:${budget.principal}`;
-    let answer: [number, number, number] | undefined;
-    if (redis.status === 'ready' && performance.now() >= leftAloneUntil) {
-      answer = await script(key, budget.limit, units, force ? 1 : 0).catch((error: Error) => {
-        leftAloneUntil = performance.now() + LEFT_ALONE_MS;
-        options.log.debug({ err: error.message }, 'rate limits count locally');
-        return undefined;
-      });
+  /** @returns undefined while Redis does not answer. */
+  const ask = async (...args: Parameters<Script>): Promise<Counted | undefined> => {
+    if (redis.status !== 'ready' || performance.now() < leftAloneUntil) return undefined;
+    return script(...args).catch((error: Error) => {
+      leftAloneUntil = performance.now() + LEFT_ALONE_MS;
+      options.log.debug({ err: error.message }, 'rate limits count locally');
+      return undefined;
+    });
+  };
+
+  const takeOnce = async (budget: Budget, units: number): Promise<Taken> => {
+    const key = keyOf(budget);
+    const answer = await ask(key, budget.limit, units);
+    if (answer !== undefined) {
+      const [used, taken, resetSeconds, second] = answer;
+      const remaining = Math.max(0, budget.limit - used);
+      return { budget, units: taken, second, remaining, resetSeconds, refused: taken === 0 };
     }
-    const [used, taken, resetSeconds] = answer ?? takeLocally(key, budget.limit, units, force);
-    return { budget, remaining: Math.max(0, budget.limit - used), resetSeconds, refused: taken === 0 };
+    const window = windowOf(key);
+    const taken = Math.max(0, Math.min(units, budget.limit - window.used));
+    window.used += taken;
+    return {
+      budget,
+      units: taken,
+      second: null,
+      remaining: Math.max(0, budget.limit - window.used),
+      resetSeconds: Math.ceil((window.endsAt - performance.now()) / 1_000),
+      refused: taken === 0,
+    };
+  };
+
+  /** Adds units, or gives some back when below zero. */
+  const correct = async ({ budget, second }: Taken, units: number): Promise<void> => {
+    const key = keyOf(budget);
+    if (second !== null && (await ask(key, budget.limit, 0, units, second)) !== undefined) return;
+    // Taken in Redis and corrected here while that is away: the minute ends before it matters.
+    const window = windowOf(key);
+    window.used = Math.max(0, window.used + units);
+  };
+
+  /** What requests of unknown cost hold, by budget, and who waits for some of them to be settled. */
+  const holding = new Map<string, { open: number; readonly waiting: Set<() => void> }>();
+
+  const turn = async (waiting: Set<() => void>, untilMs: number): Promise<void> => {
+    await new Promise<void>((resolve) => {
+      const go = () => {
+        clearTimeout(timer);
+        waiting.delete(go);
+        resolve();
+      };
+      const timer = setTimeout(go, Math.max(0, untilMs - performance.now()));
+      waiting.add(go);
+    });
   };
 
   return {
@@ -96,9 +142,44 @@ export const createRateLimits = (options: { redisUrl: string; log: Log }) => {
       await Promise.race([ready, sleep(CONNECT_MAX_MS)]);
       waiting.abort();
     },
-    take: (budget: Budget): Promise<Taken> => take(budget, 1, false),
-    /** For work already done: also beyond the limit. Never throws. */
-    charge: (budget: Budget, units: number): void => void take(budget, units, true),
+    take: (budget: Budget): Promise<Taken> => takeOnce(budget, 1),
+    /**
+     * Takes what a request may cost at most, or all that is left of it, before anything is done for it. Whoever gets
+     * it must {@link settle} it, once. Others of this account wait a moment for that, as they may fit then.
+     */
+    hold: async (budget: Budget, units: number): Promise<Taken> => {
+      const key = keyOf(budget);
+      const untilMs = performance.now() + TURN_MAX_MS;
+      for (;;) {
+        const taken = await takeOnce(budget, units);
+        const held = holding.get(key);
+        if (!taken.refused) {
+          if (held === undefined) holding.set(key, { open: 1, waiting: new Set() });
+          else held.open += 1;
+          return taken;
+        }
+        if (held === undefined || held.waiting.size >= WAITING_MAX || performance.now() >= untilMs)
+          return taken;
+        await turn(held.waiting, untilMs);
+      }
+    },
+    /**
+     * Once it is known what a request cost: gives back what it did not use, or adds what it used beyond. Never throws.
+     * @returns what is left then.
+     */
+    settle: (taken: Taken, units: number): number => {
+      const key = keyOf(taken.budget);
+      const done = (): void => {
+        const held = holding.get(key);
+        if (held === undefined) return;
+        held.open -= 1;
+        if (held.open === 0) holding.delete(key);
+        for (const go of [...held.waiting]) go();
+      };
+      if (units === taken.units) done();
+      else void correct(taken, units - taken.units).finally(done);
+      return Math.min(taken.budget.limit, Math.max(0, taken.remaining + taken.units - units));
+    },
     stop: (): void => redis.disconnect(),
   };
 };

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { CALLER_HEADER, deriveKey, signCaller } from '@aitbc/chassis';
 import { newId, type Scope } from '@aitbc/contracts';
-import { eventually } from '@aitbc/testing';
+import { eventually, rememberSecret } from '@aitbc/testing';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { KEYS, startTestGateway, type TestGateway } from './testing/gateway.ts';
 import { rawRequest, sendRaw } from './testing/raw.ts';
@@ -134,6 +134,17 @@ describe('what is not one well-formed request for one host is refused in the one
   test.each<[string, string, number, string]>([
     ['no Host', rawRequest('GET /v1/miners', []), 400, 'BAD_REQUEST'],
     ['two Hosts', rawRequest('GET /v1/miners', [HOST, 'Host: evil']), 400, 'BAD_REQUEST'],
+    [
+      'two Idempotency-Keys',
+      rawRequest('POST /v1/client/jobs', [
+        HOST,
+        'Idempotency-Key: a',
+        'idempotency-key: b',
+        'Content-Length: 0',
+      ]),
+      400,
+      'BAD_REQUEST',
+    ],
     ['absolute form', rawRequest('GET http://evil/v1/miners', [HOST]), 400, 'BAD_REQUEST'],
     ['asterisk form', rawRequest('OPTIONS *', [HOST]), 400, 'BAD_REQUEST'],
     ['dots', rawRequest('GET /v1/../internal/dead-letters', [HOST]), 400, 'BAD_REQUEST'],
@@ -332,10 +343,11 @@ describe('a caller who is slow or sends without end', () => {
 });
 
 describe('in production', () => {
+  const METRICS_TOKEN = rememberSecret('the-token-of-these-metrics');
   let production: TestGateway;
   beforeAll(async () => {
     production = await startTestGateway(
-      { NODE_ENV: 'production', TRUST_PROXY: '1', PUBLIC_URL: 'https://api.example.org' },
+      { NODE_ENV: 'production', TRUST_PROXY: '1', PUBLIC_URL: 'https://api.example.org', METRICS_TOKEN },
       gateway,
     );
   });
@@ -365,6 +377,22 @@ describe('in production', () => {
     });
     expect(response.status).toBe(200);
     expect(response.headers.get('strict-transport-security')).toContain('max-age=31536000');
+  });
+
+  test('metrics are for operators, for who shows the token, and for the machine itself', async () => {
+    const outside = { 'x-forwarded-for': '203.0.113.9', 'x-forwarded-proto': 'https' };
+    const status = async (headers: Record<string, string>) => (await scrape(headers)).status;
+    const scrape = (headers: Record<string, string>) => fetch(`${production.url}/metrics`, { headers });
+    const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
+    expect(await status(outside)).toBe(401);
+    expect(await status({ ...outside, ...bearer('not-the-token-of-this-test') })).toBe(401);
+    expect(await status({ ...outside, 'x-api-key': KEYS.client })).toBe(403);
+    expect(await status({ ...outside, 'x-api-key': KEYS.admin })).toBe(200);
+    // Prometheus asks inside, without TLS; a key sent so is told off.
+    const plain = { ...outside, 'x-forwarded-proto': 'http' };
+    expect(await status({ ...plain, ...bearer(METRICS_TOKEN) })).toBe(200);
+    expect(await status({ ...plain, 'x-api-key': KEYS.admin })).toBe(403);
+    expect(await status({})).toBe(200);
   });
 
   test('the machine itself may ask plainly', async () => {

@@ -1,5 +1,4 @@
-import type { Handlers, Store } from '@aitbc/chassis';
-import { actOnDeadLetter, listDeadLetters } from '@aitbc/chassis';
+import { actOnDeadLetter, type Handlers, listDeadLetters, pageOf, type Store } from '@aitbc/chassis';
 import {
   type ApiKeyView,
   type Caller,
@@ -61,13 +60,8 @@ const readCursor = (cursor: string | undefined): string | undefined => {
 const cursorAfter = (id: string): string => Buffer.from(id).toString('base64url');
 
 /** A page of rows that were asked for with one more than the page holds. */
-const pageOf = <R extends { id: string }, T>(found: R[], limit: number, view: (row: R) => T) => {
-  const last = found.length > limit ? found[limit - 1] : undefined;
-  return {
-    items: found.slice(0, limit).map(view),
-    next_cursor: last === undefined ? null : cursorAfter(last.id),
-  };
-};
+const pageById = <R extends { id: string }, T>(found: R[], limit: number, view: (row: R) => T) =>
+  pageOf(found, limit, view, (last) => cursorAfter(last.id));
 
 const readExpiry = (expires_at: string | undefined, nowMs: number): number | null => {
   if (expires_at === undefined) return null;
@@ -99,7 +93,7 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
     query: { active?: 'true' | 'false' | undefined; cursor?: string | undefined; limit: number },
     account_id: string | undefined,
   ) =>
-    pageOf(
+    pageById(
       rows.listKeys(store.read, {
         account_id,
         active: query.active === undefined ? undefined : query.active === 'true',
@@ -322,7 +316,7 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
       return {
         status: 200,
         body: {
-          ...pageOf(items, query.limit, (item) => item),
+          ...pageById(items, query.limit, (item) => item),
           unavailable: answers.filter((answer) => answer.items === null).map((answer) => answer.service),
         },
       };

@@ -1,6 +1,8 @@
+import { timingSafeEqual } from 'node:crypto';
 import { createParameters, deriveKey, type Fail, standUp } from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
 import cors from 'cors';
+import type { Request } from 'express';
 import helmet from 'helmet';
 import { migrations } from '../migrations/index.ts';
 import { createBoard } from './board.ts';
@@ -9,25 +11,35 @@ import { type Config, readTls, withAddress } from './config.ts';
 import { createConsumers } from './consumers.ts';
 import { createCredentials } from './credentials.ts';
 import { docsPage } from './docs.ts';
-import { bootstrapKeys } from './domain.ts';
+import { bootstrapKeys, secretHash } from './domain.ts';
 import {
   type CountedClass,
-  chargeCost,
   createFront,
   createRouting,
   type Page,
   prepareServer,
   SERVER_OPTIONS,
+  settleCost,
 } from './front/index.ts';
 import { mergeMetrics } from './metrics.ts';
 import { createProxy } from './proxy.ts';
 import { createRateLimits } from './rate-limits.ts';
 import { createHandlers } from './routes.ts';
 import { createSchedule } from './schedule.ts';
-import { createServices, upstreamUrls } from './services.ts';
+import { createServices, remembered, upstreamUrls } from './services.ts';
 
 const HSTS_SECONDS = 365 * 86_400;
 const PREFLIGHT_SECONDS = 86_400;
+/** Of one address. Several Prometheus behind one, each every 5 s, need a tenth of it. */
+const METRICS_PER_MINUTE = 600;
+/** Writing the page takes 30 ms on a busy machine. */
+const METRICS_WRITTEN_EVERY_MS = 1_000;
+
+const hasToken = (request: Request, token: string | undefined): boolean => {
+  const [scheme, given] = (request.headers.authorization ?? '').split(' ', 2);
+  if (token === undefined || scheme?.toLowerCase() !== 'bearer' || given === undefined) return false;
+  return timingSafeEqual(Buffer.from(secretHash(given)), Buffer.from(secretHash(token)));
+};
 
 /** The composition root: every part with its plain dependencies, and nothing else. */
 export const startGateway = (config: Config, fail: Fail) => {
@@ -38,16 +50,17 @@ export const startGateway = (config: Config, fail: Fail) => {
       name: 'gateway',
       routes: routes.gateway,
       migrations,
-      compose: ({ store, log, metrics, redis }) => {
+      compose: ({ store, log, metrics, redis, postal }) => {
         const callerKey = deriveKey(config.SECRET_KEY, 'caller');
         const urls = upstreamUrls(config);
         const redisUrl = config.REDIS_URL;
+        const redisPrefix = postal.prefix;
         const parameters = createParameters(store, 'gateway');
-        const credentials = createCredentials({ store, redisUrl, log });
-        const rateLimits = createRateLimits({ redisUrl, log });
-        const proxy = createProxy(urls, chargeCost(rateLimits));
+        const credentials = createCredentials({ store, redisUrl, redisPrefix, log });
+        const rateLimits = createRateLimits({ redisUrl, redisPrefix, log });
+        const proxy = createProxy(urls, settleCost);
         const services = createServices(urls, callerKey);
-        const board = createBoard(redis);
+        const board = createBoard(redis, redisPrefix);
 
         const userLimit = () =>
           parameters.get('rate_limit_user_per_minute', config.RATE_LIMIT_USER_PER_MINUTE);
@@ -58,12 +71,18 @@ export const startGateway = (config: Config, fail: Fail) => {
           public: userLimit,
         };
 
+        const metricsText = remembered(METRICS_WRITTEN_EVERY_MS, async () =>
+          mergeMetrics(await metrics.registry.metrics(), await services.metrics()),
+        );
         const metricsPage: Page = {
           matches: (path) => path === '/metrics',
           label: '/metrics',
+          // It tells how much is done here, and takes work to write: in production not to everybody.
+          operatorsOnly: isProduction,
+          admits: (request, origin) => origin.isLocal || hasToken(request, config.METRICS_TOKEN),
+          perMinute: METRICS_PER_MINUTE,
           serve: async (_request, response) => {
-            const own = await metrics.registry.metrics();
-            response.type('text/plain; version=0.0.4').send(mergeMetrics(own, await services.metrics()));
+            response.type('text/plain; version=0.0.4').send(await metricsText());
           },
         };
 

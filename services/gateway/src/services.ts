@@ -18,7 +18,7 @@ export const upstreamUrls = (config: Config): Record<Upstream, string> => ({
 });
 
 /** The last answer for a while, and one question at a time. */
-const remembered = <T>(ms: number, ask: () => Promise<T>): (() => Promise<T>) => {
+export const remembered = <T>(ms: number, ask: () => Promise<T>): (() => Promise<T>) => {
   let answer: Promise<T> | undefined;
   let until = 0;
   return () => {

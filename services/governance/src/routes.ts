@@ -1,4 +1,4 @@
-import type { Handlers, Log, Store } from '@aitbc/chassis';
+import { type Handlers, type Log, pageOf, type Store } from '@aitbc/chassis';
 import {
   fromMinor,
   type governanceRoutes,
@@ -38,14 +38,8 @@ const versionFrom = (cursor: string | undefined): number | undefined => {
 };
 
 /** One row more than a page shows is read, to know whether there is another page. */
-const toPage = <R, T>(rows: R[], limit: number, view: (row: R) => T, keyOf: (row: R) => string) => {
-  const shown = rows.slice(0, limit);
-  const last = shown.at(-1);
-  return {
-    items: shown.map(view),
-    next_cursor: rows.length > limit && last !== undefined ? toCursor(keyOf(last)) : null,
-  };
-};
+const toPage = <R, T>(rows: R[], limit: number, view: (row: R) => T, keyOf: (row: R) => string) =>
+  pageOf(rows, limit, view, (last) => toCursor(keyOf(last)));
 
 /** The execution once it ended, or as it stands when the wait is over or the caller went away. */
 const settled = async (store: Store, row: ExecutionRow, signal: AbortSignal): Promise<ExecutionRow> => {

@@ -1,15 +1,24 @@
 import type { JobStatus } from '@aitbc/contracts';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { decide, hasAttemptsLeft, isTerminal, JOB_EVENTS, type JobEventName, judgeReport } from './domain.ts';
+import {
+  decide,
+  hasAttemptsLeft,
+  isFaultProven,
+  isTerminal,
+  JOB_EVENTS,
+  type JobEventName,
+  judgeRefund,
+  judgeReport,
+} from './domain.ts';
 
 const STATES: JobStatus[] = ['pending', 'running', 'completed', 'failed', 'cancelled', 'expired'];
 
-/** Written out, cell by cell, so that a change of the table is a change of this test. `a/b`: with attempts left/none. */
+/** Written out, cell by cell, so that a change of the table is a change of this test. `a/b`: when it may be tried again/may not. */
 const EXPECTED: Record<JobEventName, [pending: string, running: string, ended: string]> = {
   start: ['running', 'ignore', 'ignore'],
   complete: ['STALE_LEASE', 'completed', 'JOB_ALREADY_ENDED'],
-  fail: ['STALE_LEASE', 'failed', 'JOB_ALREADY_ENDED'],
+  fail: ['STALE_LEASE', 'pending/failed', 'JOB_ALREADY_ENDED'],
   fail_retryable: ['STALE_LEASE', 'pending/failed', 'JOB_ALREADY_ENDED'],
   lose_miner: ['ignore', 'pending/failed', 'ignore'],
   time_out: ['ignore', 'pending/expired', 'ignore'],
@@ -105,4 +114,64 @@ describe('what a report is worth', () => {
       }),
     );
   });
+});
+
+describe('a wish to have the money of a job back', () => {
+  const job = (changes: object = {}) => ({
+    status: 'pending' as JobStatus,
+    attempt: 0,
+    undelivered: 0,
+    lease_payment_id: null as string | null,
+    miner_account_id: null as string | null,
+    ...changes,
+  });
+  const running = job({ status: 'running', attempt: 1, lease_payment_id: 'pay', miner_account_id: 'miner' });
+  const verdict = (
+    of: ReturnType<typeof job>,
+    actor: 'payer' | 'payee' | 'operator' | 'deadline',
+    account_id = 'miner',
+  ): string => {
+    const said = judgeRefund(of, { payment_id: 'pay', actor, account_id });
+    return said.kind === 'end' ? said.status : said.kind === 'ended' ? 'ended' : said.code;
+  };
+  const columns = ['payer', 'payee', 'operator', 'deadline'] as const;
+
+  test.each([
+    ['waits', job(), ['cancelled', 'STALE_LEASE', 'cancelled', 'expired']],
+    [
+      'waits, its first lease never reached its miner',
+      job({ attempt: 1, undelivered: 1 }),
+      ['cancelled', 'STALE_LEASE', 'cancelled', 'expired'],
+    ],
+    ['waits again', job({ attempt: 1 }), ['cancelled', 'STALE_LEASE', 'cancelled', 'JOB_RUNNING']],
+    ['runs', running, ['JOB_RUNNING', 'failed', 'cancelled', 'JOB_RUNNING']],
+    [
+      'runs in other hands',
+      { ...running, miner_account_id: 'other' },
+      ['JOB_RUNNING', 'STALE_LEASE', 'cancelled', 'JOB_RUNNING'],
+    ],
+    [
+      'runs unpaid',
+      { ...running, lease_payment_id: null },
+      ['JOB_RUNNING', 'STALE_LEASE', 'cancelled', 'JOB_RUNNING'],
+    ],
+    ['has completed', { ...running, status: 'completed' as const }, Array(4).fill('JOB_COMPLETED')],
+    [
+      'has completed unpaid',
+      { ...running, status: 'completed' as const, lease_payment_id: null },
+      Array(4).fill('ended'),
+    ],
+    ['has failed', { ...running, status: 'failed' as const }, Array(4).fill('ended')],
+    ['is cancelled', job({ status: 'cancelled' }), Array(4).fill('ended')],
+    ['has expired', job({ status: 'expired' }), Array(4).fill('ended')],
+  ])('that %s', (_, of, expected) => {
+    expect(columns.map((actor) => verdict(of, actor))).toEqual(expected);
+  });
+});
+
+test('a failure is the job\u2019s own by a second account\u2019s word, or when nobody else is there', () => {
+  expect(isFaultProven([], 'a', true)).toBe(false);
+  expect(isFaultProven(['a', 'a'], 'a', true)).toBe(false);
+  expect(isFaultProven(['b'], 'a', true)).toBe(true);
+  expect(isFaultProven([], 'a', false)).toBe(true);
 });

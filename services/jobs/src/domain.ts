@@ -1,4 +1,5 @@
-import type { JobStatus, ProblemCode } from '@aitbc/contracts';
+import type { JobStatus, Payload, ProblemCode } from '@aitbc/contracts';
+import type { JobRow } from './tables.ts';
 
 /** What can happen to a job. */
 export const JOB_EVENTS = [
@@ -62,7 +63,8 @@ const TRANSITIONS: Record<JobStatus, Record<JobEventName, Entry>> = {
   running: {
     start: ignore,
     complete: apply('completed'),
-    fail: apply('failed'),
+    // While another account could prove it wrong: see isFaultProven.
+    fail: retryElse('failed'),
     fail_retryable: retryElse('failed'),
     lose_miner: retryElse('failed'),
     // Out of time for good: that is what expired means.
@@ -88,11 +90,60 @@ export const hasAttemptsLeft = (job: {
   max_attempts: number;
 }): boolean => job.attempt - job.undelivered < job.max_attempts;
 
-/** The whole life of a job in one function: every state, every event. */
-export const decide = (status: JobStatus, event: JobEventName, attemptsLeft: boolean): Decision => {
+/**
+ * Whether a failure that a miner calls the job's own fault ends the job: a stranger's word alone does not, a second
+ * account's does, and so does the first when nobody else is there to ask.
+ * @param faults the accounts that said so before
+ */
+export const isFaultProven = (faults: readonly string[], accountId: string, canOthersRun: boolean): boolean =>
+  !canOthersRun || faults.some((other) => other !== accountId);
+
+/**
+ * The whole life of a job in one function: every state, every event.
+ * @param mayRetry whether a lost attempt may be followed by another
+ */
+export const decide = (status: JobStatus, event: JobEventName, mayRetry: boolean): Decision => {
   const entry = TRANSITIONS[status][event];
   if (entry.kind !== 'retry') return entry;
-  return { kind: 'apply', to: attemptsLeft ? 'pending' : entry.else };
+  return { kind: 'apply', to: mayRetry ? 'pending' : entry.else };
+};
+
+export type RefundWish = Pick<Payload<'payments.refund_requested'>, 'payment_id' | 'actor' | 'account_id'>;
+export type RefundVerdict =
+  | { kind: 'end'; status: 'cancelled' | 'failed' | 'expired' }
+  /** It ended without being paid: the money is on its way back. */
+  | { kind: 'ended' }
+  | { kind: 'refuse'; code: Payload<'jobs.refund_refused'>['code'] };
+
+const end = (status: 'cancelled' | 'failed' | 'expired'): RefundVerdict => ({ kind: 'end', status });
+const refuse = (code: Payload<'jobs.refund_refused'>['code']): RefundVerdict => ({ kind: 'refuse', code });
+
+/**
+ * What a wish to have a job's money back does to the job. Money that goes back before the end ends the job, so that no
+ * receipt can be made of it; money that was earned stays earned. This is the only place where either is decided.
+ */
+export const judgeRefund = (
+  job: Pick<JobRow, 'status' | 'attempt' | 'undelivered' | 'lease_payment_id' | 'miner_account_id'>,
+  wish: RefundWish,
+): RefundVerdict => {
+  const isPaidByIt = job.lease_payment_id === wish.payment_id;
+  if (isTerminal(job.status))
+    return job.status === 'completed' && isPaidByIt ? refuse('JOB_COMPLETED') : { kind: 'ended' };
+  const isRunning = job.status === 'running';
+  switch (wish.actor) {
+    case 'operator':
+      return end('cancelled');
+    case 'payer':
+      return isRunning ? refuse('JOB_RUNNING') : end('cancelled');
+    case 'payee':
+      // It gives back what it would have earned: only while it may earn it.
+      return isRunning && isPaidByIt && job.miner_account_id === wish.account_id
+        ? end('failed')
+        : refuse('STALE_LEASE');
+    case 'deadline':
+      // What was begun is not stopped by it: the job's own times end it.
+      return isRunning || job.attempt > job.undelivered ? refuse('JOB_RUNNING') : end('expired');
+  }
 };
 
 export const isTerminal = (status: JobStatus): boolean => status !== 'pending' && status !== 'running';

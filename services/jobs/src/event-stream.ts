@@ -1,6 +1,7 @@
 import type { Context } from '@aitbc/chassis';
 import { type jobsRoutes, notFound, Problem } from '@aitbc/contracts';
 import { isTerminal } from './domain.ts';
+import { createShare } from './shares.ts';
 import { eventsAfter, findOwnJob, jobTopic } from './store/jobs.ts';
 import { toEvent } from './views.ts';
 import type { Work } from './work.ts';
@@ -8,25 +9,39 @@ import type { Work } from './work.ts';
 /** Proxies close what is silent for half a minute. */
 const KEEP_ALIVE_MS = 15_000;
 const EVENTS_PER_READ = 200;
-/** Open at once in this process; each holds a socket. */
+/** Open at once in this process; each holds a socket... */
 const STREAMS_MAX = 5_000;
+/** ...and of one account: what a hundred people who watch a job each need. */
+const STREAMS_PER_ACCOUNT_MAX = 100;
 
 /** Open streams, so that a stopping service ends them. */
 export const createEventStreams = (work: Work) => {
   const ends = new Set<() => void>();
+  const share = createShare({
+    max: STREAMS_PER_ACCOUNT_MAX,
+    code: 'TOO_MANY_STREAMS',
+    what: 'event streams',
+    retryAfterSeconds: 5,
+  });
   let isStopping = false;
 
-  const stream = async (context: Context<typeof jobsRoutes.events>): Promise<null> => {
+  const stream = async (
+    context: Context<typeof jobsRoutes.events>,
+  ): Promise<null | { status: 204; body: undefined }> => {
     const { store } = work;
     const { response } = context;
     const job = findOwnJob(store.read, context.params.job_id, context.caller.account_id);
     if (job === undefined) throw notFound('job');
+    const given = /^\d{1,9}$/.test(context.lastEventId ?? '') ? Number(context.lastEventId) : 0;
+    if (isTerminal(job.status) && given === job.events) return { status: 204, body: undefined };
     if (isStopping || ends.size >= STREAMS_MAX) {
       throw new Problem('OVERLOADED', 'Too many event streams are open; ask for the status instead.', {
         retryAfterSeconds: 5,
       });
     }
-    let lastId = /^\d{1,9}$/.test(context.lastEventId ?? '') ? Number(context.lastEventId) : 0;
+    const giveBack = share.take(context.caller.account_id);
+    // One that is not here yet is none of ours.
+    let lastId = given <= job.events ? given : 0;
 
     response.status(200).set({
       'content-type': 'text/event-stream; charset=utf-8',
@@ -38,6 +53,7 @@ export const createEventStreams = (work: Work) => {
 
     const end = () => {
       ends.delete(end);
+      giveBack();
       clearInterval(keepAlive);
       unsubscribe();
       response.end();

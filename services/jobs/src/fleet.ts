@@ -1,137 +1,118 @@
-import { createHash } from 'node:crypto';
-import { type Requirement, rankOf, requirementText, satisfies } from './dispatcher/match.ts';
+import {
+  type Ability,
+  abilityOf,
+  type Capability,
+  canRun,
+  kindName,
+  type Requirement,
+} from './dispatcher/match.ts';
 import type { MinerOffer } from './tables.ts';
 
-export interface Lane {
-  readonly id: string;
-  readonly requirement: Requirement;
-  usedAtMs: number;
-}
+/** What the fleet can do about a requirement. */
+export type Capacity = 'capable' | 'price_too_low' | 'none';
 
 interface Member {
-  offer: MinerOffer;
-  /** Lanes it satisfies, of the first `looked` in the list. */
-  lanes: Lane[];
-  looked: number;
-  generation: number;
+  readonly offer: MinerOffer;
+  /** Made when it is first needed: thousands of miners are loaded at the start. */
+  ability: Ability | undefined;
+  kind: string | undefined;
 }
 
-/** A poll's message names at most so many lanes: the ones used last. */
-const LANES_PER_POLL_MAX = 500;
-/** Each new lane is compared with every open poll's miner; constraints nobody shares must not stop the rest. */
-const LANES_MAX = 20_000;
 /** `waiting_reason` may be so old. */
-const CAPABLE_KEPT_MS = 1_000;
+const CAPACITY_KEPT_MS = 1_000;
+const CAPACITIES_KEPT = 2_000;
+/** Kinds remembered as described to the dispatchers; a forgotten one is described again. */
+const TOLD_MAX = 10_000;
 
-/**
- * The miners as last heard of and the lanes that exist, in memory: who satisfies what is computed once when a miner
- * changes or a lane first appears, never per job. The facts are in the file; this is loaded from them.
- */
+/** What of a miner decides which jobs it may run. */
+const capabilityOf = (offer: MinerOffer): Capability => ({
+  capabilities: offer.capabilities,
+  gpus: offer.gpus.map(({ model, vram_gb }) => ({ model, vram_gb })),
+  cuda_version: offer.cuda_version,
+  models: offer.models,
+  region: offer.region,
+  price_per_job_minor: offer.price_per_job_minor,
+});
+
+/** The miners as last heard of, in memory. The facts are in the file; this is loaded from them. */
 export const createFleet = () => {
   const members = new Map<string, Member>();
   const byAccount = new Map<string, Set<string>>();
-  let lanes: Lane[] = [];
-  const laneById = new Map<string, Lane>();
-  const laneByText = new Map<string, Lane>();
-  /** Rises when a lane is forgotten: then every member looks again from the start. */
-  let generation = 0;
-  const capable = new Map<string, { value: boolean; atMs: number }>();
+  const capacities = new Map<string, { value: Capacity; atMs: number }>();
   const registered = new Set<() => void>();
+  const told = new Set<string>();
 
   const setMiner = (offer: MinerOffer): void => {
     const known = members.get(offer.miner_id);
     if (known !== undefined && known.offer.revision >= offer.revision) return;
-    members.set(offer.miner_id, { offer, lanes: [], looked: 0, generation });
+    const isSame =
+      known !== undefined &&
+      JSON.stringify(capabilityOf(known.offer)) === JSON.stringify(capabilityOf(offer));
+    members.set(offer.miner_id, {
+      offer,
+      ability: isSame ? known.ability : undefined,
+      kind: isSame ? known.kind : undefined,
+    });
     const ids = byAccount.get(offer.account_id) ?? new Set();
     byAccount.set(offer.account_id, ids.add(offer.miner_id));
-    capable.clear();
+    capacities.clear();
     if (known === undefined) for (const listener of registered) listener();
   };
 
-  const setLane = (id: string, requirement: Requirement, nowMs: number): Lane => {
-    const known = laneById.get(id);
-    if (known !== undefined) return known;
-    const lane: Lane = { id, requirement, usedAtMs: nowMs };
-    lanes.push(lane);
-    laneById.set(id, lane);
-    laneByText.set(requirementText(requirement), lane);
-    return lane;
+  const abilityOfMember = (member: Member): Ability => {
+    member.ability ??= abilityOf(capabilityOf(member.offer));
+    return member.ability;
   };
 
-  const lanesOf = (minerId: string): readonly Lane[] => {
-    const member = members.get(minerId);
-    if (member === undefined) return [];
-    if (member.generation !== generation) {
-      member.lanes = [];
-      member.looked = 0;
-      member.generation = generation;
+  const look = (requirement: Requirement, exceptAccounts: readonly string[]): Capacity => {
+    let value: Capacity = 'none';
+    for (const member of members.values()) {
+      const { offer } = member;
+      if (offer.status !== 'active' || exceptAccounts.includes(offer.account_id)) continue;
+      if (!canRun(abilityOfMember(member), requirement)) continue;
+      if (offer.price_per_job_minor <= requirement.price_minor) return 'capable';
+      value = 'price_too_low';
     }
-    for (; member.looked < lanes.length; member.looked++) {
-      const lane = lanes[member.looked] as Lane;
-      if (satisfies(member.offer, lane.requirement)) member.lanes.push(lane);
-    }
-    return member.lanes;
+    return value;
   };
 
   return {
     setMiner,
-    setLane,
     miner: (id: string): MinerOffer | undefined => members.get(id)?.offer,
     minersOf: (accountId: string): readonly string[] => [...(byAccount.get(accountId) ?? [])],
-    lane: (id: string): Lane | undefined => laneById.get(id),
-    isFull: (): boolean => lanes.length >= LANES_MAX,
-    lanesOf,
 
-    /** The lane of a requirement, and whether it is new: then it must be kept and announced by the caller. */
-    laneFor: (requirement: Requirement, nowMs: number): { id: string; isNew: boolean } => {
-      const text = requirementText(requirement);
-      const known = laneByText.get(text);
-      if (known !== undefined) {
-        known.usedAtMs = nowMs;
-        return { id: known.id, isNew: false };
-      }
-      return { id: createHash('sha256').update(text).digest('base64url').slice(0, 22), isNew: true };
+    /** What a miner of this revision can do, as a copy here has it; undefined when the copy is of another. */
+    ability: (id: string, revision: number): Ability | undefined => {
+      const member = members.get(id);
+      return member?.offer.revision === revision ? abilityOfMember(member) : undefined;
     },
 
-    /** What a poll of this miner offers to. */
-    lanesToOffer: (minerId: string): string[] => {
-      const all = lanesOf(minerId);
-      const chosen =
-        all.length <= LANES_PER_POLL_MAX
-          ? all
-          : [...all].sort((a, b) => b.usedAtMs - a.usedAtMs).slice(0, LANES_PER_POLL_MAX);
-      return chosen.map((lane) => lane.id);
+    /** The name of what a miner can do, and what it stands for unless the dispatchers were told. */
+    describe: (offer: MinerOffer): { kind: string; capability?: Capability } => {
+      const capability = capabilityOf(offer);
+      const member = members.get(offer.miner_id);
+      const kind = member?.kind ?? kindName(capability);
+      if (member?.offer === offer) member.kind = kind;
+      if (told.has(kind)) return { kind };
+      if (told.size >= TOLD_MAX) told.clear();
+      told.add(kind);
+      return { kind, capability };
+    },
+    /** The dispatchers do not know it, or, without one, nothing. */
+    forgetTold: (kind?: string): void => {
+      if (kind === undefined) told.clear();
+      else told.delete(kind);
     },
 
-    rank: (minerId: string, running: number): number => {
-      const offer = members.get(minerId)?.offer;
-      return offer === undefined ? 0 : rankOf(offer, running / offer.concurrency);
-    },
-
-    /** Whether an active miner, beside `except`, can run this lane's jobs. */
-    isCapable: (laneId: string, nowMs: number, except: readonly string[] = []): boolean => {
-      const lane = laneById.get(laneId);
-      if (lane === undefined) return false;
-      const kept = except.length === 0 ? capable.get(laneId) : undefined;
-      if (kept !== undefined && nowMs - kept.atMs < CAPABLE_KEPT_MS) return kept.value;
-      let value = false;
-      for (const { offer } of members.values()) {
-        if (offer.status !== 'active' || except.includes(offer.miner_id)) continue;
-        value = satisfies(offer, lane.requirement);
-        if (value) break;
-      }
-      if (except.length === 0) capable.set(laneId, { value, atMs: nowMs });
+    /** Whether an active miner, of another account than these, may run jobs of this requirement. */
+    capacity: (requirement: Requirement, nowMs: number, exceptAccounts: readonly string[] = []): Capacity => {
+      const key = JSON.stringify([requirement, exceptAccounts]);
+      const kept = capacities.get(key);
+      if (kept !== undefined && nowMs - kept.atMs < CAPACITY_KEPT_MS) return kept.value;
+      if (capacities.size >= CAPACITIES_KEPT) capacities.clear();
+      const value = look(requirement, exceptAccounts);
+      capacities.set(key, { value, atMs: nowMs });
       return value;
-    },
-
-    /** Lanes that nothing was queued in since. */
-    lanesUnusedSince: (ms: number): Lane[] => lanes.filter((lane) => lane.usedAtMs < ms),
-    forgetLane: (lane: Lane): void => {
-      lanes = lanes.filter((other) => other !== lane);
-      laneById.delete(lane.id);
-      laneByText.delete(requirementText(lane.requirement));
-      capable.delete(lane.id);
-      generation += 1;
     },
 
     /** Calls `listener` when a miner is heard of for the first time. @returns what ends it. */

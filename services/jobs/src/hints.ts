@@ -1,5 +1,5 @@
-import { type Batch, type connectRedis, type Log, openQueue } from '@aitbc/chassis';
-import { inboxQueue, messages, type Payload } from '@aitbc/contracts';
+import { type Batch, type connectRedis, type Log, openSender, type Postal } from '@aitbc/chassis';
+import { messages, type Payload } from '@aitbc/contracts';
 
 /** One queue entry carries so many at most; the dispatcher runs it as one script of about a millisecond. */
 const BATCH_MAX = 100;
@@ -24,10 +24,11 @@ type HintName = 'jobs.queued' | 'jobs.withdrawn' | 'jobs.capacity_opened' | 'job
  */
 export const createHints = (options: {
   redis: ReturnType<typeof connectRedis>;
+  postal: Postal;
   stream: string;
   log: Log;
 }) => {
-  const queue = openQueue(inboxQueue('dispatcher'), options.redis);
+  const sender = openSender({ from: 'jobs', to: 'dispatcher', ...options });
   let waiting: Batch['messages'] = [];
   let isSending = false;
   let isLost = false;
@@ -39,7 +40,7 @@ export const createHints = (options: {
       while (waiting.length > 0) {
         const batch: Batch = { stream: options.stream, messages: waiting.slice(0, BATCH_MAX) };
         waiting = waiting.slice(BATCH_MAX);
-        await queue.add('batch', batch);
+        await sender.send(batch);
         // The first after a silence leaves at once; what comes right behind it travels together.
         const gatherMs = Math.min(Math.max(1, batch.messages.length / 2) * GATHER_MS, GATHER_MAX_MS);
         if (batch.messages.length < BATCH_MAX) await new Promise((resolve) => setTimeout(resolve, gatherMs));
@@ -91,8 +92,8 @@ export const createHints = (options: {
       if (isSending) await new Promise<void>((resolve) => drained.push(resolve));
     },
     /** The dispatchers have not taken all of it yet. */
-    isBehind: (): Promise<boolean> => queue.hasWaiting(),
-    close: () => queue.close(),
+    isBehind: (): Promise<boolean> => sender.hasWaiting(),
+    close: () => sender.close(),
   };
 };
 export type Hints = ReturnType<typeof createHints>;

@@ -1,6 +1,6 @@
 import type { connectRedis, Log } from '@aitbc/chassis';
 import { offerJob } from './commands/lifecycle.ts';
-import { DISPATCH } from './dispatcher/keys.ts';
+import type { DispatchKeys } from './dispatcher/keys.ts';
 import { newestWaiting, type WaitingJob, waitingAfter } from './store/backlog.ts';
 import type { Work } from './work.ts';
 
@@ -12,10 +12,13 @@ const REBUILD_TURN_MS = 2_000;
 const WALK_BATCH = 200;
 /** ...of those that have waited at least this long: who waits less is on its way. */
 const WALK_AGE_MS = 10_000;
+/** Keys that Redis looks at in one step while those of dead polls are taken out. */
+const SCAN_COUNT = 1_000;
 /** After a restart the offers lost with the old process are among the newest jobs. */
 const NEWEST = 10_000;
 
-const START = { lane: '', id: '' };
+type Position = Parameters<typeof waitingAfter>[1];
+const START = { job_type: '', id: '' } as const;
 
 /**
  * Keeps the dispatchers' index true to the file. The index names the Redis it was built in; when that name is gone
@@ -26,13 +29,14 @@ const START = { lane: '', id: '' };
 export const createIndexSync = (options: {
   work: Work;
   redis: ReturnType<typeof connectRedis>;
+  keys: DispatchKeys;
   epoch: number;
   log: Log;
 }) => {
-  const { work, redis, epoch, log } = options;
+  const { work, redis, keys, epoch, log } = options;
   let runId: string | undefined;
-  let rebuild: { after: { lane: string; id: string }; offered: number } | undefined;
-  let walkAfter = START;
+  let rebuild: { after: Position; offered: number } | undefined;
+  let walkAfter: Position = START;
   let walkAgainAtMs = 0;
   let isFirst = true;
 
@@ -46,17 +50,20 @@ export const createIndexSync = (options: {
 
   const look = async (): Promise<void> => {
     runId ??= /run_id:(\w+)/.exec(await redis.info('server'))?.[1] ?? 'unknown';
-    const builtIn = await redis.get(DISPATCH.generation);
+    const builtIn = await redis.get(keys.generation);
     const isLost = work.hints.takeLost();
     if (builtIn === runId && !isLost && !isFirst) return;
     if (builtIn !== runId) log.info('the dispatch index is gone or may be stale: offering all that waits');
     // The polls of an earlier process are nobody's.
-    await redis.mset(DISPATCH.generation, runId, DISPATCH.epoch, epoch);
+    await redis.mset(keys.generation, runId, keys.epoch, epoch);
     if (isFirst) {
+      for await (const found of redis.scanStream({ match: keys.idlePattern, count: SCAN_COUNT }))
+        if ((found as string[]).length > 0) await redis.unlink(...(found as string[]));
       offerAll(newestWaiting(work.store.read, NEWEST));
       await work.hints.drain();
     }
     isFirst = false;
+    work.fleet.forgetTold();
     work.polls.offerAll();
     rebuild = { after: START, offered: 0 };
   };

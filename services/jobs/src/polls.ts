@@ -1,5 +1,6 @@
 import { newId } from '@aitbc/contracts';
-import type { Fleet, Lane } from './fleet.ts';
+import { rankOf } from './dispatcher/match.ts';
+import type { Fleet } from './fleet.ts';
 import type { Hints } from './hints.ts';
 import type { JobRow } from './tables.ts';
 
@@ -49,9 +50,9 @@ export const createPolls = (options: {
   const offer = (poll: Poll, nowMs: number): void => {
     const running = runningOf(poll.minerId);
     const slots = slotsOf(poll, running);
-    const lanes = slots > 0 ? fleet.lanesToOffer(poll.minerId) : [];
+    const miner = fleet.miner(poll.minerId);
     poll.offeredAtMs = nowMs;
-    if (lanes.length === 0) {
+    if (miner === undefined || slots === 0) {
       if (poll.offered > 0) hints.closed(poll.id);
       poll.offered = 0;
       return;
@@ -61,9 +62,10 @@ export const createPolls = (options: {
       epoch,
       poll_id: poll.id,
       miner_id: poll.minerId,
+      account_id: miner.account_id,
       slots,
-      lanes,
-      rank: fleet.rank(poll.minerId, running),
+      ...fleet.describe(miner),
+      rank: rankOf(miner.reputation, running / miner.concurrency),
     });
   };
 
@@ -146,15 +148,6 @@ export const createPolls = (options: {
       if (!byMiner.has(minerId)) return;
       if (freed.size === 0) queueMicrotask(offerFreed);
       freed.add(minerId);
-    },
-
-    /** A lane that did not exist when these polls were offered. */
-    announce: (lane: Lane): void => {
-      const nowMs = Date.now();
-      for (const [minerId, polls] of byMiner) {
-        // New lanes are at the end of the list.
-        if (fleet.lanesOf(minerId).includes(lane)) for (const poll of polls) offer(poll, nowMs);
-      }
     },
 
     /** Offers again what was offered long ago, oldest first. Called twice a second. */

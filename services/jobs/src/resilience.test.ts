@@ -1,10 +1,12 @@
 import { loadConfig } from '@aitbc/chassis';
 import { jobsRoutes } from '@aitbc/contracts';
-import { callerOf, eventually, scratchDirectory, serviceEnv, someone } from '@aitbc/testing';
+import { callerOf, eventually, scratchDirectory, serviceEnv, someone, TEST_PREFIX } from '@aitbc/testing';
 import { afterEach, describe, expect, test } from 'vitest';
-import { DISPATCH } from './dispatcher/keys.ts';
+import { dispatchKeys } from './dispatcher/keys.ts';
 import { configShape, startJobs } from './service.ts';
 import { onlyFor, type Stack, startStack, workFor } from './stack.fixture.ts';
+
+const DISPATCH = dispatchKeys(TEST_PREFIX);
 
 const fail = (reason: string): void => {
   throw new Error(reason);
@@ -73,9 +75,7 @@ describe('with Redis', () => {
     await stack.peers.redis.flushdb();
     await eventually(async () => (await client.status(job.id)).queue_position === 0);
     const runId = await stack.peers.redis.get(DISPATCH.generation);
-    await stack.peers.redis.del(
-      DISPATCH.lane((await stack.peers.redis.smembers(`${DISPATCH.prefix}waiting`))[0] as string),
-    );
+    await stack.peers.redis.del(...(await stack.peers.redis.keys(`${DISPATCH.prefix}own:*`)));
     await stack.peers.redis.set(DISPATCH.generation, 'another');
     await eventually(async () => (await client.status(job.id)).queue_position === 0);
     await eventually(async () => (await stack.peers.redis.get(DISPATCH.generation)) === runId);

@@ -2,7 +2,7 @@ import type { Scheduled } from '@aitbc/chassis';
 import { expire, timeOut } from './commands/end.ts';
 import { reportSeen } from './commands/miners.ts';
 import type { IndexSync } from './index-sync.ts';
-import { expiredJobs, hasWaiting, timedOutJobs } from './store/backlog.ts';
+import { expiredJobs, timedOutJobs } from './store/backlog.ts';
 import type { Work } from './work.ts';
 
 /** One transaction ends so many: some 10 ms in which nobody else writes. */
@@ -11,8 +11,6 @@ const TIMER_BATCH = 100;
 const TIMER_BATCHES = 20;
 const TIMER_EVERY_MS = 250;
 const SEEN_EVERY_MS = 5_000;
-const LANE_UNUSED_MS = 24 * 3_600_000;
-const LANES_LOOKED_AT = 200;
 
 const timer = (
   work: Work,
@@ -43,13 +41,4 @@ export const createSchedule = (work: Work, sync: IndexSync): Scheduled[] => [
   { name: 'jobs.miners_seen', everyMs: SEEN_EVERY_MS, run: () => reportSeen(work) },
   { name: 'jobs.polls', everyMs: 500, run: () => work.polls.reofferOld(Date.now()) },
   { name: 'jobs.index', everyMs: 1_000, run: sync.tick },
-  {
-    name: 'jobs.lanes',
-    everyMs: 600_000,
-    // From memory alone: the table keeps it, for a job that comes back to it later.
-    run: () => {
-      const unused = work.fleet.lanesUnusedSince(Date.now() - LANE_UNUSED_MS).slice(0, LANES_LOOKED_AT);
-      for (const lane of unused) if (!hasWaiting(work.store.read, lane.id)) work.fleet.forgetLane(lane);
-    },
-  },
 ];

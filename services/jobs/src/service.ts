@@ -1,9 +1,17 @@
-import { ConfigError, createParameters, deriveKey, type Fail, standUp } from '@aitbc/chassis';
+import {
+  ConfigError,
+  type connectRedis,
+  createParameters,
+  deriveKey,
+  type Fail,
+  standUp,
+} from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
 import { migrations } from '../migrations/index.ts';
+import { offerRested } from './commands/lifecycle.ts';
 import type { Config } from './config.ts';
 import { createConsumers } from './consumers.ts';
-import { DISPATCH } from './dispatcher/keys.ts';
+import { type DispatchKeys, dispatchKeys } from './dispatcher/keys.ts';
 import { createEventStreams } from './event-stream.ts';
 import { createFleet } from './fleet.ts';
 import { createHints } from './hints.ts';
@@ -14,12 +22,16 @@ import { createLoad } from './load.ts';
 import { createJobMetrics } from './metrics.ts';
 import { createPolls } from './polls.ts';
 import { createSigner } from './receipts.ts';
+import { paysOf, requirementOfRow } from './requirement.ts';
+import { createRests } from './rests.ts';
 import { createHandlers } from './routes.ts';
 import { createSchedule } from './schedule.ts';
 import { createSeen } from './seen.ts';
-import { countActive, countRunning, lanesInUse } from './store/backlog.ts';
-import { allMiners, findLane } from './store/fleet.ts';
+import { countActive, countRunning, type WaitingJob } from './store/backlog.ts';
+import { allMiners } from './store/fleet.ts';
 import type { Work } from './work.ts';
+
+type Redis = ReturnType<typeof connectRedis>;
 
 export { configShape } from './config.ts';
 export { dispatcherConfigShape } from './dispatcher/config.ts';
@@ -37,6 +49,20 @@ const withinOrNull = <T>(promise: Promise<T>, ms: number): Promise<T | null> => 
 };
 
 /**
+ * Jobs that come before this one, as its queue stands now: while each client has its turn, one of each. Those with
+ * fewer jobs than this one has before itself make it less.
+ */
+const findPosition = async (redis: Redis, keys: DispatchKeys, job: WaitingJob): Promise<number | null> => {
+  const { turns, own } = keys.queueOf(requirementOfRow(job), paysOf(job), job.client_id);
+  const [before, turn, clients] = await Promise.all([
+    redis.zrank(own, job.id),
+    redis.zrank(turns, job.client_id),
+    redis.zcard(turns),
+  ]);
+  return before === null ? null : before * clients + (turn ?? 0);
+};
+
+/**
  * The composition root: every part with its plain dependencies, and nothing else.
  * @throws ConfigError without a signing key in production
  */
@@ -49,10 +75,11 @@ export const startJobs = async (config: Config, fail: Fail) => {
       name: 'jobs',
       routes: routes.jobs,
       migrations,
-      compose: ({ store, redis, log, metrics }) => {
+      compose: ({ store, redis, log, metrics, postal }) => {
+        const keys = dispatchKeys(postal.prefix);
         const epoch = Date.now();
         const fleet = createFleet();
-        const hints = createHints({ redis, stream: `${store.stream}-hints`, log });
+        const hints = createHints({ redis, postal, stream: `${store.stream}-hints`, log });
         const load = createLoad();
         const polls = createPolls({ hints, fleet, runningOf: load.of, epoch });
         const stopping = new AbortController();
@@ -66,15 +93,14 @@ export const startJobs = async (config: Config, fail: Fail) => {
           load,
           leases: createLeases(deriveKey(config.SECRET_KEY, 'lease')),
           seen: createSeen(),
+          rests: createRests({ onOver: (jobId) => offerRested(work, jobId) }),
           metrics: createJobMetrics(metrics, polls.size),
           keyring,
           queuePosition: async (job) =>
-            redis.status === 'ready'
-              ? withinOrNull(redis.zrank(DISPATCH.lane(job.lane), DISPATCH.member(job)), POSITION_WAIT_MS)
-              : null,
+            redis.status === 'ready' ? withinOrNull(findPosition(redis, keys, job), POSITION_WAIT_MS) : null,
         };
         const streams = createEventStreams(work);
-        const sync = createIndexSync({ work, redis, epoch, log });
+        const sync = createIndexSync({ work, redis, keys, epoch, log });
         metrics.gauge(
           'dispatch_index_rebuilding',
           '1 while all that waits is offered to the dispatchers again',
@@ -86,10 +112,6 @@ export const startJobs = async (config: Config, fail: Fail) => {
           schedule: createSchedule(work, sync),
           start: async () => {
             await keyring.load(store, config.RECEIPT_SIGNING_KEY);
-            for (const id of lanesInUse(store.read)) {
-              const requirement = findLane(store.read, id);
-              if (requirement !== undefined) fleet.setLane(id, requirement, epoch);
-            }
             for (const miner of allMiners(store.read)) fleet.setMiner(miner);
             for (const { miner_id, n } of countRunning(store.read)) load.add(miner_id, n);
             Object.assign(work.metrics.active, countActive(store.read));
@@ -98,6 +120,7 @@ export const startJobs = async (config: Config, fail: Fail) => {
             stopping.abort();
             polls.endAll();
             streams.endAll();
+            work.rests.end();
             await hints.drain();
             await hints.close();
           },

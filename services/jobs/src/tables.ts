@@ -18,13 +18,18 @@ export interface JobRow {
   client_id: string;
   job_type: JobType;
   status: JobStatus;
-  /** Jobs with the same requirement wait in the same lane. */
-  lane: string;
+  /** Names what is asked of a miner beside the price: equal demands give the same name. */
+  requirement: string;
+  /** The model that the parameters name, as they write it. */
+  model: string | null;
   priority: number;
   /** 0 while the escrow of its payment is not held yet. */
   is_funded: 0 | 1;
   constraints: string;
   labels: string;
+  /** What hides short parameters and results behind their public hashes; null for jobs older than it. */
+  salt: string | null;
+  /** Salted. */
   parameters_sha256: string;
   timeout_ms: number;
   ttl_ms: number;
@@ -41,6 +46,10 @@ export interface JobRow {
   payment_amount_minor: number | null;
   payment_id: string | null;
   payment_status: z.infer<typeof PaymentStatus> | null;
+  /** The payment that stood in escrow when the current or last attempt was leased; null when it was leased unpaid. */
+  lease_payment_id: string | null;
+  /** What that attempt was leased for: the price in its receipt. */
+  lease_price_minor: number;
   /** The attempt whose report was accepted last, and what it said. */
   report_attempt: number | null;
   report_sha256: string | null;
@@ -69,6 +78,15 @@ export interface EventRow {
   at_ms: number;
 }
 
+export interface LostAttempt {
+  job_seq: number;
+  miner_id: string;
+  /** Null for a loss of an earlier release by a miner that is unknown now. */
+  account_id: string | null;
+  /** 1: it said that the job itself is wrong. */
+  is_fault: 0 | 1;
+}
+
 export interface ReceiptRow {
   job_seq: number;
   id: string;
@@ -86,8 +104,7 @@ export interface Tables {
   job_label: { client_id: string; label: string; job_id: string };
   job_event: EventRow;
   receipt: ReceiptRow;
-  lost_attempt: { job_seq: number; miner_id: string };
-  lane: { id: string; requirement: string; created_at_ms: number };
+  lost_attempt: LostAttempt;
   miner: {
     id: string;
     account_id: string;

@@ -7,6 +7,7 @@ import {
   type Receipt,
   toTimestamp,
   toTimestampOrNull,
+  type WaitingReason,
 } from '@aitbc/contracts';
 import type { z } from 'zod';
 import { claimsOf } from './receipts.ts';
@@ -21,6 +22,7 @@ export const toJob = (job: JobRow, parameters: Record<string, unknown>, result: 
   client_id: job.client_id,
   job_type: job.job_type,
   parameters,
+  salt: job.salt,
   status: job.status,
   constraints: JSON.parse(job.constraints) as Constraints,
   priority: job.priority,
@@ -50,7 +52,7 @@ export const toJob = (job: JobRow, parameters: Record<string, unknown>, result: 
 
 export const toStatusView = (
   job: JobRow,
-  waitingReason: 'awaiting_funds' | 'no_capable_miner' | 'all_busy' | 'retrying' | null,
+  waitingReason: z.output<typeof WaitingReason> | null,
   queuePosition: number | null,
 ) => ({
   id: job.id,
@@ -75,7 +77,7 @@ export const toEvent = (job: JobRow, event: EventRow): z.output<typeof JobEvent>
 });
 
 export const toReceipt = (
-  job: Pick<JobRow, 'id' | 'miner_id'>,
+  job: Pick<JobRow, 'id' | 'miner_id' | 'salt'>,
   receipt: Omit<ReceiptRow, 'result' | 'job_seq'>,
   result: unknown,
 ): z.output<typeof Receipt> => ({
@@ -83,6 +85,7 @@ export const toReceipt = (
   job_id: job.id,
   miner_id: job.miner_id as string,
   result,
+  salt: job.salt,
   proof: receipt.proof,
   created_at: toTimestamp(receipt.created_at_ms),
 });

@@ -1,8 +1,7 @@
-import { jobsRoutes, newId } from '@aitbc/contracts';
+import { canonicalJson, jobsRoutes, newId, saltedSha256 } from '@aitbc/contracts';
 import { eventually, someone } from '@aitbc/testing';
 import { compactVerify, createLocalJWKSet } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { canonicalJson, sha256 } from './canonical-json.ts';
 import { onlyFor, type Stack, startStack, workFor } from './stack.fixture.ts';
 
 let stack: Stack;
@@ -60,7 +59,7 @@ describe('polling', () => {
     expect(seen.seen_at_ms).toBeGreaterThan(0);
   });
 
-  test('a job of a lane that nobody knew reaches polls that were open before it', async () => {
+  test('a job that asks for what nobody asked for before reaches polls that were open before it', async () => {
     const miner = await stack.miner({ capabilities: ['image_generation'] });
     const polling = miner.poll({ wait_seconds: 20 });
     const job = await stack
@@ -155,7 +154,7 @@ describe('a result', () => {
     const reply = await miner.report({ ...held, status: 'completed', result, metrics: { tokens: 12 } });
     if (!reply.ok || !('receipt' in reply.body) || reply.body.receipt === null) throw new Error('refused');
     const { receipt } = reply.body;
-    expect(receipt).toMatchObject({ job_id: job.id, miner_id: miner.id, result });
+    expect(receipt).toMatchObject({ job_id: job.id, miner_id: miner.id, result, salt: job.salt });
     expect(await client.get(job.id)).toMatchObject({ status: 'completed', result, progress: 1, error: null });
 
     const jwks = await miner.http.call(jobsRoutes.jwks, {});
@@ -169,8 +168,8 @@ describe('a result', () => {
       client_id: client.caller.account_id,
       miner_id: miner.id,
       job_type: 'llm_inference',
-      parameters_sha256: sha256(canonicalJson(job.parameters)),
-      result_sha256: sha256(canonicalJson(result)),
+      parameters_sha256: saltedSha256(job.salt, canonicalJson(job.parameters)),
+      result_sha256: saltedSha256(job.salt, canonicalJson(result)),
       price: 0,
       currency: 'AITBC',
       started_at: now.started_at,
@@ -195,6 +194,7 @@ describe('a result', () => {
       miner_id: miner.id,
       attempt: 1,
       outcome: 'completed',
+      client_account_id: client.caller.account_id,
     });
     expect(taken.attempt).toBe(1);
   });
@@ -394,6 +394,32 @@ describe('a lost attempt', () => {
     expect((await client.get(job.id)).miner_id).toBe(other.id);
   });
 
+  test('the miner has it no more: it waits again, once, and a word about another attempt or miner changes nothing', async () => {
+    const { client, miner, job, held } = await running('abandoned');
+    const other = await stack.miner(onlyFor('abandoned'));
+    const say = (miner_id: string, ...attempts: number[]) =>
+      stack.peers.send('miners.attempts_abandoned', {
+        miner_id,
+        attempts: attempts.map((attempt) => ({ job_id: job.id, attempt })),
+      });
+    await say(other.id, 1);
+    await say(miner.id, 2);
+    await say(miner.id, 3, 1);
+    const [again] = await other.poll({ wait_seconds: 20 });
+    expect(again).toMatchObject({ id: job.id, attempt: 2 });
+    // Late and twice: of the lease before.
+    await say(miner.id, 1, 1);
+    expect(codeOf(await miner.report({ ...held, status: 'completed', result: 1 }))).toEqual([
+      409,
+      'STALE_LEASE',
+    ]);
+    expect((await other.complete(again as NonNullable<typeof again>)).status).toBe(200);
+    await say(other.id, 2);
+    const lost = await stack.heard(stack.toMiners, 'jobs.attempt_ended', (m) => m.job_id === job.id);
+    expect(lost).toMatchObject({ miner_id: miner.id, attempt: 1, outcome: 'lost' });
+    expect(await client.get(job.id)).toMatchObject({ status: 'completed', miner_id: other.id, attempt: 2 });
+  });
+
   test('the miner fell silent for the last time: the job failed', async () => {
     const { client, miner, job } = await running('silent-last', { max_attempts: 1 });
     await miner.change({ status: 'inactive' });
@@ -459,5 +485,91 @@ describe('a restart', () => {
     expect((await miner.complete(taken)).status).toBe(200);
     expect((await client.get(job.id)).status).toBe('completed');
     expect((await miner.take()).id).toBe(waiting.id);
+  });
+});
+
+describe('a miner that could not run a job', () => {
+  test('is not asked again at once, though no other could: the next job has its turn', async () => {
+    const client = stack.client();
+    const miner = await stack.miner({ ...onlyFor('troubled'), concurrency: 1 });
+    const bad = [
+      await client.submit({ ...workFor('troubled'), max_attempts: 10 }),
+      await client.submit({ ...workFor('troubled'), max_attempts: 10 }),
+    ];
+    const good = await client.submit(workFor('troubled'));
+    const taken: string[] = [];
+    while (!taken.includes(good.id)) {
+      const held = await miner.take();
+      taken.push(held.id);
+      if (held.id !== good.id)
+        await miner.report({ job_id: held.id, lease: held.lease, status: 'failed', retryable: true });
+    }
+    expect(taken).toEqual([...bad.map(({ id }) => id), good.id]);
+  });
+
+  test('gets it again after a while', async () => {
+    const client = stack.client();
+    const miner = await stack.miner(onlyFor('rested'));
+    const job = await client.submit(workFor('rested'));
+    const first = await miner.take();
+    await miner.report({ job_id: first.id, lease: first.lease, status: 'failed', retryable: true });
+    expect(await miner.poll({ wait_seconds: 0 })).toEqual([]);
+    expect(await miner.take()).toMatchObject({ id: job.id, attempt: 2 });
+  });
+
+  test('gives it back unstarted at no cost to the job, but not for ever', async () => {
+    const client = stack.client();
+    const miners: Awaited<ReturnType<Stack['miner']>>[] = [];
+    for (let n = 0; n < 7; n += 1) miners.push(await stack.miner(onlyFor('model-gone')));
+    const job = await client.submit({ ...workFor('model-gone'), max_attempts: 1 });
+    const error = { code: 'MODEL_NOT_AVAILABLE', message: 'the model server does not have this model' };
+    const giveBack = async () => {
+      const { miner, held } = await eventually(async () => {
+        for (const miner of miners) {
+          const [held] = await miner.poll({ wait_seconds: 0 });
+          if (held !== undefined) return { miner, held };
+        }
+        return undefined;
+      });
+      const lease = { job_id: held.id, lease: held.lease };
+      const report = { ...lease, status: 'failed' as const, error, retryable: true, not_started: true };
+      const reply = await miner.report(report);
+      // The same report again gets the same answer.
+      expect(await miner.report(report)).toMatchObject({ status: 200 });
+      return { miner, reply };
+    };
+    const { miner, reply } = await giveBack();
+    expect(reply).toMatchObject({ status: 200, body: { status: 'pending', receipt: null } });
+    const isEnd = ({ job_id }: { job_id: string }) => job_id === job.id;
+    expect(await stack.heard(stack.toMiners, 'jobs.attempt_ended', isEnd)).toMatchObject({
+      miner_id: miner.id,
+      outcome: 'returned',
+    });
+    for (let n = 2; n <= 5; n += 1)
+      expect((await giveBack()).reply).toMatchObject({ body: { status: 'pending' } });
+    expect((await giveBack()).reply).toMatchObject({ body: { status: 'failed' } });
+    expect(await client.get(job.id)).toMatchObject({ status: 'failed', error });
+  });
+
+  test('cannot call a final failure unstarted', async () => {
+    const client = stack.client();
+    const miner = await stack.miner(onlyFor('final'));
+    await client.submit(workFor('final'));
+    const held = await miner.take();
+    const reply = await miner.report({
+      job_id: held.id,
+      lease: held.lease,
+      status: 'failed',
+      not_started: true,
+    });
+    expect(codeOf(reply)).toEqual([422, 'VALIDATION_ERROR']);
+  });
+
+  test('is told the time by which deadlines are read', async () => {
+    const miner = await stack.miner(onlyFor('clock'));
+    const reply = await miner.http.call(jobsRoutes.poll, { query: { miner_id: miner.id } });
+    expect(
+      Math.abs(Date.parse((reply.body as { server_time: string }).server_time) - Date.now()),
+    ).toBeLessThan(60_000);
   });
 });

@@ -6,7 +6,9 @@ import type { Leases } from './lease.ts';
 import type { Load } from './load.ts';
 import type { JobMetrics } from './metrics.ts';
 import type { Polls } from './polls.ts';
+import type { Rests } from './rests.ts';
 import type { Seen } from './seen.ts';
+import type { WaitingJob } from './store/backlog.ts';
 
 /** What commands, consumers, routes and schedule share. Built once, in service. */
 export interface Work {
@@ -18,8 +20,9 @@ export interface Work {
   readonly load: Load;
   readonly leases: Leases;
   readonly seen: Seen;
+  readonly rests: Rests;
   readonly metrics: JobMetrics;
   readonly keyring: Keyring;
-  /** Jobs ahead of one in its lane; null when the index does not know or does not answer. */
-  readonly queuePosition: (job: { id: string; client_id: string; lane: string }) => Promise<number | null>;
+  /** About so many jobs come before one; null when the index does not know or does not answer. */
+  readonly queuePosition: (job: WaitingJob) => Promise<number | null>;
 }

@@ -1,6 +1,6 @@
 import type { Consumers } from '@aitbc/chassis';
 import { minerChanged } from './commands/offer.ts';
-import { held, refused, settled } from './commands/saga.ts';
+import { calledOff, held, refused, settled } from './commands/saga.ts';
 import type { Holds } from './holds.ts';
 import type { Clock } from './store/stats.ts';
 
@@ -12,6 +12,10 @@ export const createConsumers = (holds: Holds, clock: () => Clock): Consumers<'ma
   },
   'payments.booking_refused': (trx, message) => {
     refused(trx, message, clock());
+    holds.answered(trx, message.order_id);
+  },
+  'payments.booking_refund_requested': (trx, message) => {
+    calledOff(trx, message, clock());
     holds.answered(trx, message.order_id);
   },
   'payments.booking_settled': (trx, message) => settled(trx, message, clock()),

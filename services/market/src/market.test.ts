@@ -143,6 +143,28 @@ describe('offers', () => {
   });
 });
 
+describe('the name of a card', () => {
+  it('finds and prices the same offers however it is written', async () => {
+    const region = 'Case-West';
+    const written = ['GX 7700', 'gx 7700', 'GX-7700'];
+    const offers = [];
+    for (const [index, model] of written.entries())
+      offers.push(await scene.offer(owner, { model, region, price_per_hour: index + 1 }));
+    expect(offers.map(({ model }) => model)).toEqual(written);
+    const other = await scene.offer(owner, { model: 'GX 7700 SUPER', region });
+    for (const model of [...written, 'gX7700']) {
+      for (const wanted of [region, 'case-west']) {
+        const reply = await scene.call(null).call(market.list, { query: { model, region: wanted } });
+        if (!reply.ok) throw new Error(JSON.stringify(reply.body));
+        expect(reply.body.items.map(({ id }) => id).sort()).toEqual(offers.map(({ id }) => id).sort());
+      }
+      const pricing = await scene.call(null).call(market.pricing, { params: { model } });
+      expect(pricing.body).toMatchObject({ model, total: 3, min_price: 1, median_price: 2, max_price: 3 });
+    }
+    expect(other.model).toBe('GX 7700 SUPER');
+  });
+});
+
 describe('a dynamic price', () => {
   it('is stepped by itself, keeps its history and shows what it came from', async () => {
     const gpu = await scene.offer(owner, { model: 'B200', pricing: 'dynamic', price_per_hour: 10 });
@@ -235,6 +257,21 @@ describe('a booking', () => {
     expect(codeOf(await release(client, gpu.id))).toEqual([409, 'ORDER_ALREADY_ENDED']);
     expect(codeOf(await release(client, gpu.id, order.id))).toEqual([409, 'ORDER_ALREADY_ENDED']);
     expect((await getGpu(gpu.id)).owner_interruptions).toBe(0);
+  });
+
+  it('given up by the booker before it begins costs nothing', async () => {
+    const gpu = await scene.offer(owner);
+    const client = await scene.client(100);
+    const tomorrow = new Date(Date.now() + 86_400_000).toISOString();
+    const order = await booked(client, gpu.id, { duration_hours: 10, start_time: tomorrow });
+    expect((await release(client, gpu.id)).body).toMatchObject({
+      reason: 'RELEASED_BY_BOOKER',
+      used_minutes: 0,
+      paid: 0,
+      refunded: 6,
+    });
+    await settled(client, order.id);
+    expect(scene.payments.balance(client)).toBe(100);
   });
 
   it('released by the owner pays whole minutes only and marks the owner', async () => {
@@ -544,7 +581,14 @@ describe('reviews', () => {
       'ALREADY_REVIEWED',
     ]);
     expect((await review(client, gpu.id, { rating: 2, order_id: second.id })).status).toBe(201);
-    expect(await getGpu(gpu.id)).toMatchObject({ rating: 3.5, rating_count: 2 });
+    // One account, one opinion: its latest (2 stars), with the few minutes that both bookings paid.
+    const shown = await eventually(async () => {
+      const found = await getGpu(gpu.id);
+      return found.rating_weight > 0.02 && found;
+    });
+    expect(shown.rating_count).toBe(1);
+    expect(shown.rating).toBeLessThan(3);
+    expect(shown.rating).toBeGreaterThan(2.9);
 
     const list = await scene
       .call(null)
@@ -556,6 +600,18 @@ describe('reviews', () => {
       query: { cursor: list.body.next_cursor as string },
     });
     expect(rest.body).toMatchObject({ items: [{ rating: 5, comment: 'Schnell.' }], next_cursor: null });
+  });
+
+  it('that cost nothing move nothing, however many accounts write them', async () => {
+    const gpu = await scene.offer(someone(['miner']), { price_per_hour: 0.00000001 });
+    for (let turn = 0; turn < 20; turn += 1) {
+      const friend = await scene.client(1);
+      const order = await booked(friend, gpu.id, { duration_hours: 1 });
+      await release(friend, gpu.id);
+      await settled(friend, order.id);
+      expect((await review(friend, gpu.id, { rating: 5 })).status).toBe(201);
+    }
+    expect(await getGpu(gpu.id)).toMatchObject({ rating: null, rating_count: 0, rating_weight: 0 });
   });
 
   it('are not earned by a booking given back before it began, nor by one that was never paid', async () => {
@@ -570,6 +626,28 @@ describe('reviews', () => {
     const poor = await scene.client(0.1);
     await book(poor, gpu.id);
     expect(codeOf(await review(poor, gpu.id))).toEqual([403, 'REVIEW_NOT_ALLOWED']);
+  });
+});
+
+describe('lists', () => {
+  it('end a page at 256 KB, and go on', async () => {
+    const landlord = someone(['miner']);
+    const capabilities = Array.from({ length: 64 }, (_, index) => `${index}`.padEnd(64, '語'));
+    const ids: string[] = [];
+    for (let index = 0; index < 30; index += 1)
+      ids.push((await scene.offer(landlord, { model: 'Wordy', capabilities })).id);
+    const seen: string[] = [];
+    let cursor: string | undefined;
+    do {
+      const reply = await scene.call(null).call(market.list, {
+        query: { model: 'Wordy', sort: 'price', limit: 500, ...(cursor === undefined ? {} : { cursor }) },
+      });
+      if (!reply.ok) throw new Error(JSON.stringify(reply.body));
+      expect(Buffer.byteLength(JSON.stringify(reply.body))).toBeLessThan(257 * 1_024);
+      seen.push(...reply.body.items.map(({ id }) => id));
+      cursor = reply.body.next_cursor ?? undefined;
+    } while (cursor !== undefined);
+    expect(seen).toEqual(ids);
   });
 });
 

@@ -1,5 +1,12 @@
 import type { Reader } from '@aitbc/chassis';
-import { CURRENCY, fromMinor, MINOR_PER_AITBC, type marketRoutes, type ReplyOf } from '@aitbc/contracts';
+import {
+  CURRENCY,
+  cardKey,
+  fromMinor,
+  MINOR_PER_AITBC,
+  type marketRoutes,
+  type ReplyOf,
+} from '@aitbc/contracts';
 import { priceStep } from './domain/price.ts';
 import { type Clock, dearest, findStats, pricesFrom, utilizationOf } from './store/stats.ts';
 import { viewFactors } from './views.ts';
@@ -10,9 +17,10 @@ import { viewFactors } from './views.ts';
  */
 export const modelPricing = (
   reader: Reader,
-  model: string,
+  name: string,
   clock: Clock,
 ): ReplyOf<typeof marketRoutes.pricing>['body'] | null => {
+  const model = cardKey(name);
   const stats = findStats(reader, model);
   if (stats === undefined || stats.total === 0) return null;
   const { total, available } = stats;
@@ -32,7 +40,7 @@ export const modelPricing = (
     competingAvailable: available,
   });
   return {
-    model,
+    model: name,
     currency: CURRENCY,
     min_price: fromMinor(priceAt(0)),
     max_price: fromMinor(reader.get(dearest, { model })?.price_minor ?? 0),

@@ -1,4 +1,4 @@
-import type { Handlers, Store } from '@aitbc/chassis';
+import { type Handlers, pageOf, type Store } from '@aitbc/chassis';
 import { type Caller, type marketRoutes, notFound, Problem } from '@aitbc/contracts';
 import { book } from './commands/book.ts';
 import { change, register, withdraw } from './commands/offer.ts';
@@ -34,14 +34,8 @@ const offerOr404 = (reader: Reader, id: string): Offer => {
 };
 
 /** `limit + 1` rows to one page. */
-const page = <T extends { id: string }, V>(rows: T[], limit: number, view: (row: T) => V) => {
-  const shown = rows.slice(0, limit);
-  const last = shown.at(-1);
-  return {
-    items: shown.map(view),
-    next_cursor: rows.length > limit && last !== undefined ? idCursor(last.id) : null,
-  };
-};
+const page = <T extends { id: string }, V>(rows: T[], limit: number, view: (row: T) => V) =>
+  pageOf(rows, limit, view, (last) => idCursor(last.id));
 
 /**
  * What the booking request came to. An order that went on since then (a repeated request finds it so) is answered as it
@@ -108,8 +102,8 @@ export const createHandlers = (options: {
         return { status: 201, body: viewOffer(offerOr404(trx, id)) };
       }),
     list: ({ query }) => {
-      const { offers, next_cursor } = listOffers(read, query);
-      return { status: 200, body: { items: offers.map(viewOffer), next_cursor } };
+      const { offers, cursorOf } = listOffers(read, query);
+      return { status: 200, body: pageOf(offers, query.limit, viewOffer, cursorOf) };
     },
     get: ({ params }) => {
       const offer = offerOr404(read, params.gpu_id);

@@ -34,21 +34,22 @@ const seed = async (url: string): Promise<void> => {
     await run(sql`
       WITH RECURSIVE n (i) AS (SELECT CAST(${from} AS INTEGER) UNION ALL SELECT i + 1 FROM n WHERE i < ${from + SEED_BATCH - 1}),
       spread AS (SELECT i, (i * 7919) % 100003 AS h FROM n)
-      INSERT INTO gpu (id, owner_id, model, memory_gb, region, capabilities, pricing, base_minor, price_minor,
-                       is_offered, is_available, rating_sum, rating_count, rating,
+      INSERT INTO gpu (id, owner_id, model, model_key, memory_gb, region, capabilities, pricing, base_minor, price_minor,
+                       is_offered, is_available, rating_weighted, rating_weight, rating,
                        created_at_ms, updated_at_ms)
       SELECT printf('%08x-0000-7000-8000-%012x', i, i), ${OWNER},
              CASE WHEN i % 2 = 0 THEN 'H100' ELSE 'Model ' || (h % 99) END,
+             CASE WHEN i % 2 = 0 THEN 'h 100' ELSE 'model ' || (h % 99) END,
              8 * (1 + h % 10), 'region ' || (h % 20), '[]', 'fixed',
              1000000 + h * 1000, 1000000 + h * 1000, h % 10 = 0, h % 10 = 0,
-             (1 + h % 5) * (1 + h % 4), 1 + h % 4, 1 + h % 5, 1, 1
+             (1 + h % 5) * (6 + h % 4) * 1000000, (6 + h % 4) * 1000000, 1 + h % 5, 1, 1
         FROM spread`);
   }
   await run(sql`
     INSERT INTO model_stats (model, total, available, rented, price_sum_whole, price_sum_minor,
                              rented_gpu_ms, offered_gpu_ms, accrued_at_ms)
-    SELECT model, count(*), sum(is_available), 0, sum(price_minor / 100000000), sum(price_minor % 100000000), 0, 0, 1
-      FROM gpu GROUP BY model`);
+    SELECT model_key, count(*), sum(is_available), 0, sum(price_minor / 100000000), sum(price_minor % 100000000), 0, 0, 1
+      FROM gpu GROUP BY model_key`);
   await store.close();
 };
 

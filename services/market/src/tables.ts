@@ -4,7 +4,10 @@ interface GpuTable {
   id: string;
   owner_id: string;
   miner_id: string | null;
+  /** As its owner wrote it. */
   model: string;
+  /** In the form in which names of cards are compared. */
+  model_key: string;
   memory_gb: number;
   cuda_version: string | null;
   region: string;
@@ -24,10 +27,13 @@ interface GpuTable {
   booked_order_id: string | null;
   /** 1 while a paid booking by somebody else than the owner runs. */
   is_rented: number;
-  rating_sum: number;
-  rating_count: number;
-  /** Mean; 0 without a review. */
+  /** Sums of weights, those that everybody begins with included: see domain/rating. */
+  rating_weighted: number;
+  rating_weight: number;
+  /** Their quotient. */
   rating: number;
+  /** Accounts whose paid bookings the rating comes from. */
+  reviewer_count: number;
   /** Offered, present, not booked and not withdrawn; held to it by a CHECK. */
   is_available: number;
   created_at_ms: number;
@@ -98,6 +104,13 @@ interface ModelStatsTable {
 }
 
 export interface Tables {
+  opinion: {
+    gpu_id: string;
+    reviewer_id: string;
+    rating: number;
+    paid_minor: number;
+    weight: number;
+  };
   owner: { account_id: string; offers: number; interruptions: number };
   miner: { id: string; account_id: string; revision: number; is_active: number };
   gpu: GpuTable;

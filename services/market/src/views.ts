@@ -10,6 +10,7 @@ import {
 } from '@aitbc/contracts';
 import { toHours } from './domain/order.ts';
 import { type PriceStep, priceStep } from './domain/price.ts';
+import { evidenceOf, shownRating } from './domain/rating.ts';
 import type { Offer } from './store/gpu.ts';
 import type { Order, PriceEntry, Review } from './tables.ts';
 
@@ -29,8 +30,9 @@ export const viewOffer = (offer: Offer): Body<'register'> => ({
   price_per_hour: fromMinor(offer.price_minor),
   base_price_per_hour: fromMinor(offer.base_minor),
   currency: CURRENCY,
-  rating: offer.rating_count === 0 ? null : offer.rating,
-  rating_count: offer.rating_count,
+  rating: shownRating(offer),
+  rating_count: offer.reviewer_count,
+  rating_weight: evidenceOf(offer),
   owner_interruptions: offer.interruptions,
   created_at: toTimestamp(offer.created_at_ms),
   updated_at: toTimestamp(offer.updated_at_ms),

@@ -2,16 +2,25 @@ import { sendAs, type Trx } from '@aitbc/chassis';
 import { type Caller, type MinerRegistration, newId, type Payload, Problem, toMinor } from '@aitbc/contracts';
 import {
   ATTEMPT,
+  type AttemptId,
   COUNTER,
+  faded,
   isNoticeable,
   isSilent,
+  keptOutcome,
+  NO_WORDS,
+  type Outcome,
   PRESENCE,
   type PresenceEvent,
   reputation,
-  scoreAfter,
+  type Words,
+  wordAgainst,
+  wordFor,
 } from './domain.ts';
+import { claim, FIRST_BEAT_MS } from './instances.ts';
 import type { Roster } from './roster.ts';
 import {
+  activeMinersAfter,
   addEarning,
   attemptsOf,
   changeStatus,
@@ -19,14 +28,17 @@ import {
   deleteMiner,
   findMiner,
   findMinerByName,
-  findScore,
+  findReputation,
+  findWordsOf,
   inflightOf,
   insertMiner,
   type Miner,
   markOvertaken,
   minersOf,
-  saveAnnounced,
   saveAttempt,
+  saveReputation,
+  saveRevision,
+  saveWordsOf,
   updateMiner,
 } from './store.ts';
 
@@ -34,6 +46,8 @@ const send = sendAs<'miners'>();
 
 /** Of one account. At the limit, the longest silent one makes room once it was away for a day. */
 const MINERS_PER_ACCOUNT_MAX = 1_000;
+/** As many as one message holds. */
+const ABANDONED_MAX = 64;
 const DAY_MS = 24 * 3_600_000;
 /** A message may be late by its retries (about two minutes) and an outage; then its order no longer matters. */
 const FORGET_REPORTED_MS = 15 * 60_000;
@@ -53,6 +67,9 @@ const columnsOf = (body: MinerRegistration) => ({
   concurrency: body.concurrency,
 });
 
+const announcedOf = (trx: Trx, accountId: string): number =>
+  findReputation(trx, accountId)?.announced ?? reputation(NO_WORDS);
+
 /** Tells the others of a miner, as it stands in this transaction. */
 const tell = (trx: Trx, miner: Miner): void => {
   send(trx, 'miners.changed', {
@@ -67,7 +84,7 @@ const tell = (trx: Trx, miner: Miner): void => {
     region: miner.region,
     price_per_job_minor: miner.price_per_job_minor,
     concurrency: miner.concurrency,
-    reputation: miner.announced_reputation,
+    reputation: announcedOf(trx, miner.account_id),
   });
 };
 
@@ -102,10 +119,10 @@ export const register = (
   nowMs: number,
 ): { miner: Miner; isNew: boolean } => {
   const name = body.name ?? 'default';
+  const said = { instance_id: body.instance_id ?? null, status_note: body.status_note ?? null };
   const known = findMinerByName(trx, caller.account_id, name);
   if (known === undefined) {
     makeRoom(trx, roster, caller.account_id, nowMs);
-    const score = { good: 0, bad: 0 };
     const miner: Miner = {
       id: newId(),
       account_id: caller.account_id,
@@ -117,22 +134,24 @@ export const register = (
       jobs_completed: 0,
       jobs_failed: 0,
       jobs_lost: 0,
-      ...score,
-      announced_reputation: reputation(score),
       earned_minor: 0,
       created_at_ms: nowMs,
+      ...said,
     };
     insertMiner(trx, miner);
     tell(trx, miner);
-    trx.afterCommit(() => roster.set(miner));
+    trx.afterCommit(() => roster.set(miner, nowMs + FIRST_BEAT_MS));
     return { miner, isNew: true };
   }
+  const present = roster.get(known.id);
+  if (present !== undefined) claim(present, name, body.instance_id, nowMs);
   const columns = columnsOf(body);
   const isChanged = Object.entries(columns).some(([column, value]) => known[column as keyof Miner] !== value);
   const isReturning = known.status === 'inactive';
   const miner: Miner = {
     ...known,
     ...columns,
+    ...said,
     status: 'active',
     seen_at_ms: nowMs,
     revision: known.revision + (isChanged || isReturning ? 1 : 0),
@@ -140,13 +159,16 @@ export const register = (
   if (isChanged || isReturning) {
     updateMiner(trx, known.id, {
       ...columns,
+      ...said,
       status: miner.status,
       seen_at_ms: nowMs,
       revision: miner.revision,
     });
     tell(trx, miner);
+  } else if (said.instance_id !== known.instance_id || said.status_note !== known.status_note) {
+    // Nobody else has to know.
+    updateMiner(trx, known.id, said);
   }
-  const present = roster.get(known.id);
   if (present !== undefined) {
     // At once: the judge of silence may stand in the same group of transactions.
     roster.seen(present, nowMs);
@@ -191,6 +213,14 @@ export const markSilent = (
       isSilent(silence.nowMs, present.seenAtMs, silence.hearingSinceMs, silence.timeoutMs)
     )
       changePresence(trx, roster, id, 'silent', silence.nowMs);
+  }
+};
+
+/** Tells jobs what a miner, by its own words, does not have any more. */
+export const tellAbandoned = (trx: Trx, minerId: string, attempts: readonly AttemptId[]): void => {
+  for (let at = 0; at < attempts.length; at += ABANDONED_MAX) {
+    const some = attempts.slice(at, at + ABANDONED_MAX);
+    send(trx, 'miners.attempts_abandoned', { miner_id: minerId, attempts: some });
   }
 };
 
@@ -239,25 +269,100 @@ export const endAttempt = (
     attempt,
     miner_id,
     state,
-    outcome,
+    outcome: keptOutcome(outcome),
     forget_at_ms: nowMs + (isReported ? FORGET_REPORTED_MS : FORGET_TAKEN_MS),
   });
   if (known.length > 1 || mine === undefined) overtakeEarlier(trx, job_id);
   if (!isReported) trx.afterCommit(() => roster.remember(miner_id, job_id));
 
-  const before = findScore(trx, miner_id);
-  if (before === undefined) return;
-  const after = scoreAfter(before, outcome);
-  countOutcome(trx, miner_id, after, COUNTER[outcome]);
-  const now = reputation(after);
-  if (!isNoticeable(before.announced_reputation, now)) return;
-  saveAnnounced(trx, miner_id, now);
-  tell(trx, findMiner(trx, miner_id) as Miner);
+  countOutcome(trx, miner_id, COUNTER[outcome]);
+  const miner = findMiner(trx, miner_id);
+  // From the release before this one comes no client: then it is one of the strangers.
+  if (miner !== undefined)
+    hearAgainst(trx, miner.account_id, ended.client_account_id ?? STRANGERS, outcome, nowMs);
 };
 
-/** A payment reached its end: what the miner got counts as earned, once a payment. */
+/** The client that stands for all who never paid an account. */
+const STRANGERS = '';
+
+/** Takes in what was said of an account, and lets the others know when that moved it noticeably. */
+const hear = (
+  trx: Trx,
+  accountId: string,
+  clientId: string,
+  said: { client: Words; good: number; bad: number },
+  nowMs: number,
+): void => {
+  const { client, good, bad } = said;
+  saveWordsOf(trx, {
+    account_id: accountId,
+    client_id: clientId,
+    good: client.good + good,
+    bad: client.bad + bad,
+    at_ms: nowMs,
+  });
+  const before = findReputation(trx, accountId);
+  const words = faded(before ?? NO_WORDS, nowMs);
+  const after = { good: words.good + good, bad: words.bad + bad };
+  const now = reputation(after);
+  const announced = before?.announced ?? reputation(NO_WORDS);
+  const isNews = isNoticeable(announced, now);
+  saveReputation(trx, {
+    account_id: accountId,
+    ...after,
+    at_ms: nowMs,
+    announced: isNews ? now : announced,
+    telling_after: isNews ? '' : (before?.telling_after ?? null),
+  });
+  if (isNews) tellReputation(trx, accountId);
+};
+
+const hearAgainst = (
+  trx: Trx,
+  accountId: string,
+  clientId: string,
+  outcome: Outcome,
+  nowMs: number,
+): void => {
+  // Of its own jobs nobody speaks.
+  if (clientId === accountId) return;
+  const client = faded(findWordsOf(trx, accountId, clientId), nowMs);
+  const strangers = faded(findWordsOf(trx, accountId, STRANGERS), nowMs);
+  const { bad, asStranger } = wordAgainst(client, strangers, outcome);
+  if (bad === 0) return;
+  if (asStranger > 0 && clientId !== STRANGERS)
+    saveWordsOf(trx, {
+      ...strangers,
+      account_id: accountId,
+      client_id: STRANGERS,
+      bad: strangers.bad + asStranger,
+    });
+  hear(trx, accountId, clientId, { client, good: 0, bad }, nowMs);
+};
+
+/** Miners told of in one transaction: a message holds up to 500 names of models. The schedule goes on with the others. */
+const TOLD_AT_ONCE = 20;
+
+/** Tells of the reputation of an account's miners, some at a time. */
+export const tellReputation = (trx: Trx, accountId: string): void => {
+  const row = findReputation(trx, accountId);
+  if (row === undefined || row.telling_after === null) return;
+  const ids = activeMinersAfter(trx, accountId, row.telling_after, TOLD_AT_ONCE);
+  for (const id of ids) {
+    saveRevision(trx, id);
+    tell(trx, findMiner(trx, id) as Miner);
+  }
+  saveReputation(trx, { ...row, telling_after: ids.length < TOLD_AT_ONCE ? null : (ids.at(-1) as string) });
+};
+
+/** A payment reached its end: what the miner got counts as earned, and as its client's good word, once a payment. */
 export const creditPayment = (trx: Trx, resolved: Payload<'payments.resolved'>, nowMs: number): void => {
-  const { payment_id, kind, miner_id, earned_minor } = resolved;
+  const { payment_id, kind, miner_id, earned_minor, payee_account_id, payer_account_id } = resolved;
   if (kind !== 'released' || miner_id === null || earned_minor === 0) return;
-  addEarning(trx, { payment_id, miner_id, earned_minor, forget_at_ms: nowMs + DAY_MS });
+  if (!addEarning(trx, { payment_id, miner_id, earned_minor, forget_at_ms: nowMs + DAY_MS })) return;
+  if (payee_account_id === null || payer_account_id === undefined || payer_account_id === payee_account_id)
+    return;
+  const client = faded(findWordsOf(trx, payee_account_id, payer_account_id), nowMs);
+  const good = wordFor(client, earned_minor);
+  if (good > 0) hear(trx, payee_account_id, payer_account_id, { client, good, bad: 0 }, nowMs);
 };

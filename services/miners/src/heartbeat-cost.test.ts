@@ -54,11 +54,10 @@ const seed = async (url: string): Promise<{ id: string; account_id: string }[]> 
         jobs_completed: 0,
         jobs_failed: 0,
         jobs_lost: 0,
-        good: 0,
-        bad: 0,
-        announced_reputation: 0.8,
         earned_minor: 0,
         created_at_ms: Date.now(),
+        instance_id: null,
+        status_note: null,
       });
     }
   });

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadConfig, type Running } from '@aitbc/chassis';
-import { type MinerRegistration, minersRoutes, newId } from '@aitbc/contracts';
+import { type BodyIn, type MinerRegistration, minersRoutes, newId } from '@aitbc/contracts';
 import {
   callerOf,
   eventually,
@@ -55,8 +55,12 @@ const register = async (changes: Partial<MinerRegistration> = {}, who = miner) =
   if (!reply.ok) throw new Error(JSON.stringify(reply.body));
   return reply;
 };
-const beat = (body: { miner_id?: string; inflight?: string[]; attempts?: number[] } = {}, who = miner) =>
-  callerOf(service.url, who).call(minersRoutes.heartbeat, { body: { inflight: [], ...body } });
+type Beat = Partial<BodyIn<typeof minersRoutes.heartbeat>>;
+const beat = (body: Beat = {}, who = miner, signal?: AbortSignal) =>
+  callerOf(service.url, who).call(minersRoutes.heartbeat, {
+    body: { inflight: [], ...body },
+    ...(signal === undefined ? {} : { signal }),
+  });
 const me = async (who = miner) => {
   const reply = await callerOf(service.url, who).call(minersRoutes.me, {});
   if (!reply.ok) throw new Error(JSON.stringify(reply.body));
@@ -74,7 +78,7 @@ const started = (job_id: string, miner_id: string, attempt = 1) =>
     },
     'miners',
   );
-type Outcome = 'completed' | 'failed' | 'timed_out' | 'lost' | 'cancelled' | 'expired';
+type Outcome = 'completed' | 'failed' | 'timed_out' | 'lost' | 'cancelled' | 'expired' | 'returned';
 const ended = (job_id: string, miner_id: string, outcome: Outcome, attempt = 1) =>
   peers.send('jobs.attempt_ended', { job_id, miner_id, attempt, outcome });
 
@@ -92,7 +96,7 @@ test('register, beat, be found: the main flow', async () => {
     status: 'active',
     price_per_job: 1.5,
     inflight: 0,
-    reputation: 0.8,
+    reputation: 0.5,
   });
 
   const reply = await beat({ miner_id: body.id });
@@ -374,4 +378,173 @@ test('the public list pages without gaps while miners register', async () => {
     status: 422,
     body: { error: { details: { issues: [{ path: 'query.cursor' }] } } },
   });
+});
+
+test('the largest miners that there can be come in answers of 256 KB, all of them in the end', async () => {
+  const unit = { vram_gb: 9_999.5, count: 64 };
+  const largest = {
+    capabilities: Array.from({ length: 64 }, (_, index) => `${index}`.padEnd(64, '語')),
+    gpus: Array.from({ length: 64 }, (_, index) => ({ model: `${index}`.padEnd(100, '語'), ...unit })),
+  };
+  const count = 25;
+  for (let index = 0; index < count; index += 1) {
+    // A body holds 256 KB: of the longest names of models, a part of 500.
+    const models = Array.from({ length: 300 }, (_, model) =>
+      `${index}-${model}`.padEnd(200, '語').slice(0, 190),
+    );
+    await register({ name: `m${index}`, ...largest, models });
+  }
+  const walk = async (ask: (cursor: string | undefined) => Promise<Reply>) => {
+    const ids: string[] = [];
+    let cursor: string | undefined;
+    do {
+      const reply = await ask(cursor);
+      if (!reply.ok) throw new Error(JSON.stringify(reply.body));
+      const bytes = Buffer.byteLength(JSON.stringify(reply.body));
+      if (reply.body.items.length > 1) expect(bytes).toBeLessThan(257 * 1_024);
+      expect(bytes).toBeLessThan(300 * 1_024);
+      ids.push(...reply.body.items.map(({ id }) => id));
+      cursor = reply.body.next_cursor ?? undefined;
+    } while (cursor !== undefined);
+    return ids;
+  };
+  type Reply = { ok: boolean; body: { items: { id: string }[]; next_cursor: string | null } };
+  const mine = await walk(
+    (cursor) =>
+      callerOf(service.url, miner).call(minersRoutes.me, { query: { limit: 500, cursor } }) as never,
+  );
+  expect(new Set(mine).size).toBe(count);
+  const everybody = await walk(
+    (cursor) =>
+      callerOf(service.url, null).call(minersRoutes.list, { query: { limit: 500, cursor } }) as never,
+  );
+  expect(everybody).toEqual(mine);
+});
+
+test('what three statements in a row do not name is told to jobs; what is no statement says nothing', async () => {
+  const toJobs = peers.listen('jobs');
+  const { body } = await register({ concurrency: 8 });
+  const abandoned = () =>
+    toJobs.flatMap((message) => (message.name === 'miners.attempts_abandoned' ? [message.payload] : []));
+  const [held, lost] = [newId(), newId()];
+  await started(held, body.id);
+  await started(lost, body.id);
+  await eventually(async () => (await me())[0]?.inflight === 2);
+
+  const silent = () =>
+    callerOf(service.url, miner).call(minersRoutes.heartbeat, { body: { miner_id: body.id } });
+  const turns = async (send: () => Promise<unknown>, count: number) => {
+    for (let turn = 0; turn < count; turn += 1) {
+      await send();
+      skewMs += 5_000;
+    }
+  };
+  // Alive, and nothing of its jobs: as long as it likes.
+  await turns(silent, 6);
+  // Named in each, or in the last of three.
+  await turns(() => beat({ inflight: [held, lost], attempts: [1, 1] }), 4);
+  await turns(() => beat({ inflight: [held] }), 2);
+  await beat({ inflight: [held, lost] });
+  // Three, but all within a moment: they may be older than the poll's answer.
+  for (let turn = 0; turn < 5; turn += 1) await beat({ inflight: [held] });
+  expect((await beat({ inflight: [held, lost] })).body).toMatchObject({ next_heartbeat_seconds: 5 });
+  expect(abandoned()).toEqual([]);
+
+  await turns(() => beat({ inflight: [held], attempts: [1] }), 3);
+  await eventually(() => abandoned().length === 1);
+  // The list, and an earlier attempt in it: the one that counts as running is not named.
+  await turns(() => beat({ inflight: [held, lost], attempts: [2, 1] }), 3);
+  await eventually(() => abandoned().length === 2);
+  expect(abandoned()).toEqual([
+    { miner_id: body.id, attempts: [{ job_id: lost, attempt: 1 }] },
+    { miner_id: body.id, attempts: [{ job_id: held, attempt: 1 }] },
+  ]);
+});
+
+const registerAs = (instance_id: string, name = 'box') =>
+  callerOf(service.url, miner).call(minersRoutes.register, { body: registration({ instance_id, name }) });
+const FIRST = 'instance-one';
+const SECOND = 'instance-two';
+const inUse = { ok: false, status: 409, body: { error: { code: 'MINER_NAME_IN_USE' } } };
+
+test('a second living agent under one name is refused, and neither disturbs the other', async () => {
+  expect(await registerAs(FIRST)).toMatchObject({ status: 201 });
+  expect(await registerAs(SECOND)).toMatchObject(inUse);
+  const [box] = await me();
+  const miner_id = box?.id as string;
+  expect(await beat({ miner_id, instance_id: FIRST })).toMatchObject({ status: 200 });
+  expect(await beat({ miner_id, instance_id: SECOND })).toMatchObject(inUse);
+  // Who lives is still known after a restart of ours, until it had the time to beat.
+  await service.stop();
+  service = await start();
+  expect(await registerAs(SECOND)).toMatchObject(inUse);
+  expect(await registerAs(FIRST)).toMatchObject({ status: 200 });
+  // Another name is another miner, and an agent that names no instance is not looked at.
+  expect(await registerAs(SECOND, 'other')).toMatchObject({ status: 201 });
+  expect(await register({ name: 'box' })).toMatchObject({ status: 200 });
+});
+
+test('an agent that was killed leaves its name within seconds; one that was cut off learns that it lost it', async () => {
+  const { body } = (await registerAs(FIRST)) as { body: { id: string } };
+  const process = new AbortController();
+  const held = beat({ miner_id: body.id, instance_id: FIRST, wait_seconds: 25 }, miner, process.signal);
+  held.catch(() => {});
+  skewMs += 12_000;
+  await eventually(async () => expect(await registerAs(SECOND)).toMatchObject(inUse));
+  process.abort();
+  await eventually(async () => {
+    skewMs += 200;
+    return expect(await registerAs(SECOND)).toMatchObject({ status: 200 });
+  });
+  expect(skewMs).toBeLessThan(12_000 + 10_000);
+  expect(await beat({ miner_id: body.id, instance_id: FIRST })).toMatchObject(inUse);
+  expect(await beat({ miner_id: body.id, instance_id: SECOND })).toMatchObject({ status: 200 });
+});
+
+test('a held beat is answered the moment that a job of the miner is cancelled, whether it names it or not', async () => {
+  const { body } = await register();
+  const jobId = newId();
+  const at = performance.now();
+  const held = beat({ miner_id: body.id, wait_seconds: 25 });
+  await started(jobId, body.id);
+  await ended(jobId, body.id, 'cancelled');
+  expect(await held).toMatchObject({ body: { cancel: [jobId], drop: [] } });
+  expect(performance.now() - at).toBeLessThan(5_000);
+  // And when we stop, at once too.
+  const last = beat({ miner_id: body.id, wait_seconds: 25 });
+  const stopping = performance.now();
+  await eventually(async () => expect(await me()).toHaveLength(1));
+  await service.stop();
+  expect(await last).toMatchObject({ status: 200 });
+  expect(performance.now() - stopping).toBeLessThan(5_000);
+  service = await start();
+});
+
+test('what an agent says of itself stands on its owner’s page, and is news to nobody else', async () => {
+  const heard = peers.listen('jobs');
+  const { body } = await register({ status_note: 'llm_inference is not offered: the key was refused' });
+  await eventually(() => expect(heard).toHaveLength(1));
+  expect(await me()).toMatchObject([{ status_note: expect.stringContaining('the key was refused') }]);
+  await register();
+  expect(await me()).toMatchObject([{ status_note: null, idle_reason: 'no_matching_jobs' }]);
+  await register({ capabilities: [] });
+  expect(await me()).toMatchObject([{ capabilities: [], idle_reason: 'nothing_offered' }]);
+  await eventually(() => expect(heard).toHaveLength(2));
+  expect(heard.at(-1)?.payload).toMatchObject({ miner_id: body.id, revision: 2, capabilities: [] });
+});
+
+test('a lease that was given back is dropped by who still has it, and counts for nothing', async () => {
+  const { body } = await register();
+  const jobId = newId();
+  await started(jobId, body.id);
+  await ended(jobId, body.id, 'returned');
+  await eventually(async () =>
+    expect((await beat({ inflight: [jobId], attempts: [1] })).body).toMatchObject({
+      drop: [jobId],
+      cancel: [],
+    }),
+  );
+  // It came back: the same job again, and no reason to stop.
+  expect((await beat({ inflight: [jobId], attempts: [2] })).body).toMatchObject({ drop: [], cancel: [] });
+  expect(await me()).toMatchObject([{ jobs_failed: 0, jobs_lost: 0, reputation: 0.5 }]);
 });

@@ -11,11 +11,11 @@ import { type MinerRegistration, newId, type Payload } from '@aitbc/contracts';
 import { scratchDirectory, someone } from '@aitbc/testing';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { migrations } from '../migrations/index.ts';
-import { register } from './commands.ts';
+import { register, tellReputation } from './commands.ts';
 import { createConsumers } from './consumers.ts';
 import { createRoster, type Roster } from './roster.ts';
 import { createFlush, createJudge } from './schedule.ts';
-import { allPresences, attemptsOf, findMiner, forgetOld, inflightOf } from './store.ts';
+import { allPresences, attemptsOf, findMiner, findReputation, forgetOld, inflightOf } from './store.ts';
 
 const TIMEOUT_MS = 30_000;
 const db = builder<ChassisTables>();
@@ -33,7 +33,7 @@ let isHearing: boolean;
 const begin = async () => {
   store = await openStore({ url, service: 'miners', migrations: { ...chassisMigrations, ...migrations } });
   roster = createRoster();
-  for (const known of allPresences(store.read)) roster.set(known);
+  for (const known of allPresences(store.read)) roster.set(known, 0);
   const parameters = createParameters(store, 'miners');
   consumers = createConsumers({ roster, parameters, now: () => nowMs });
   judge = createJudge({ store, roster, parameters, hears: () => isHearing, now: () => nowMs });
@@ -64,11 +64,11 @@ const pass = async (ms: number) => {
     await judge();
   }
 };
-const told = () =>
+const toldWhole = () =>
   store.read
     .all(db.selectFrom('outbox').select('payload').where('destination', '=', 'jobs').orderBy('seq'))
-    .map((row) => JSON.parse(row.payload) as Payload<'miners.changed'>)
-    .map(({ miner_id, revision, status }) => ({ miner_id, revision, status }));
+    .map((row) => JSON.parse(row.payload) as Payload<'miners.changed'>);
+const told = () => toldWhole().map(({ miner_id, revision, status }) => ({ miner_id, revision, status }));
 const seen = (miner_ids: string[], seen_at_ms: number) =>
   store.transact('test', (trx) => consumers['jobs.miners_seen'](trx, { miner_ids, seen_at_ms }));
 
@@ -214,27 +214,85 @@ const ended = (
   miner_id: string,
   outcome: Payload<'jobs.attempt_ended'>['outcome'],
   attempt = 1,
+  client_account_id: string = newId(),
 ) =>
   store.transact('test', (trx) =>
-    consumers['jobs.attempt_ended'](trx, { job_id, miner_id, attempt, outcome }),
+    consumers['jobs.attempt_ended'](trx, { job_id, miner_id, attempt, outcome, client_account_id }),
   );
+
+const paid = (miner_id: string, payer_account_id: string, earned_minor: number, payee = miner.account_id) =>
+  store.transact('test', (trx) =>
+    consumers['payments.resolved'](trx, {
+      payment_id: newId(),
+      job_id: newId(),
+      kind: 'released',
+      payer_account_id,
+      payee_account_id: payee,
+      miner_id,
+      earned_minor,
+    }),
+  );
+const announced = (accountId = miner.account_id) => findReputation(store.read, accountId)?.announced ?? 0.5;
 
 test('others are told of a reputation that moved noticeably, not of each job', async () => {
   const { id } = (await enrol('a')).miner;
-  for (let turn = 0; turn < 20; turn += 1) await ended(newId(), id, 'completed');
-  const risen = findMiner(store.read, id)?.announced_reputation;
-  expect(risen).toBeGreaterThan(0.8);
+  const client = newId();
+  for (let turn = 0; turn < 20; turn += 1) await paid(id, client, 10_000_000);
+  for (let turn = 0; turn < 20; turn += 1) await ended(newId(), id, 'completed', 1, client);
+  expect(announced()).toBeGreaterThan(0.6);
+  expect(toldWhole().at(-1)?.reputation).toBe(announced());
   expect(told().length).toBeGreaterThan(1);
-  expect(told().length).toBeLessThan(5);
+  expect(told().length).toBeLessThan(10);
   const before = told().length;
-  await ended(newId(), id, 'cancelled');
-  await ended(newId(), id, 'completed');
+  await ended(newId(), id, 'cancelled', 1, client);
   expect(told()).toHaveLength(before);
-  await ended(newId(), id, 'lost');
-  await ended(newId(), id, 'lost');
+  await ended(newId(), id, 'lost', 1, client);
   expect(told().length).toBeGreaterThan(before);
   expect(told().map(({ revision }) => revision)).toEqual(told().map((_, index) => index + 1));
-  expect(findMiner(store.read, id)).toMatchObject({ jobs_completed: 21, jobs_lost: 2, jobs_failed: 0 });
+  expect(findMiner(store.read, id)).toMatchObject({ jobs_completed: 20, jobs_lost: 1, jobs_failed: 0 });
+});
+
+test('own jobs and unpaid jobs make no reputation', async () => {
+  const { id } = (await enrol('a')).miner;
+  for (let turn = 0; turn < 224; turn += 1) await ended(newId(), id, 'completed', 1, miner.account_id);
+  for (let turn = 0; turn < 50; turn += 1) await ended(newId(), id, 'completed', 1, newId());
+  for (let turn = 0; turn < 50; turn += 1) await paid(id, miner.account_id, 1_000_000_000);
+  for (let turn = 0; turn < 50; turn += 1) await ended(newId(), id, 'lost', 1, miner.account_id);
+  expect(findReputation(store.read, miner.account_id)).toBeUndefined();
+});
+
+test('a new name begins where the account stands, and all names of it move together', async () => {
+  const first = (await enrol('a')).miner;
+  for (let turn = 0; turn < 20; turn += 1) await ended(newId(), first.id, 'lost', 1, newId());
+  const low = announced();
+  expect(low).toBeLessThan(0.36);
+  const second = (await enrol('b')).miner;
+  expect(toldWhole().at(-1)).toMatchObject({ miner_id: second.id, reputation: low });
+  for (const client of [newId(), newId()])
+    for (let turn = 0; turn < 10; turn += 1) await paid(second.id, client, 100_000_000);
+  expect(announced()).toBeGreaterThan(low + 0.2);
+  const lastOf = (id: string) => toldWhole().findLast(({ miner_id }) => miner_id === id)?.reputation;
+  expect(lastOf(first.id)).toBe(announced());
+  expect(lastOf(second.id)).toBe(announced());
+});
+
+test('an account of many miners is told of a part at a time', async () => {
+  const ids: string[] = [];
+  for (let index = 0; index < 45; index += 1) ids.push((await enrol(`m${index}`)).miner.id);
+  const before = told().length;
+  await ended(newId(), ids[0] as string, 'lost', 1, newId());
+  expect(told().length - before).toBe(20);
+  await store.transact('test', (trx) => tellReputation(trx, miner.account_id));
+  await store.transact('test', (trx) => tellReputation(trx, miner.account_id));
+  await store.transact('test', (trx) => tellReputation(trx, miner.account_id));
+  expect(told().length - before).toBe(45);
+  expect(
+    new Set(
+      told()
+        .slice(before)
+        .map(({ miner_id }) => miner_id),
+    ).size,
+  ).toBe(45);
 });
 
 test('of a miner or job that nobody knows here, nothing breaks and nothing is told', async () => {

@@ -1,15 +1,23 @@
-import type { Status } from './domain.ts';
+import type { Missing, Status } from './domain.ts';
+import type { Instance } from './instances.ts';
 
 /** A miner as heartbeats need it: a few numbers in memory, so that a beat costs no row. */
 export interface Present {
   readonly id: string;
   readonly account_id: string;
+  readonly name: string;
+  /** The process behind it, where its agent names one. */
+  instance: Instance | null;
+  /** Ends each beat that is held. */
+  readonly held: Set<() => void>;
   status: Status;
   seenAtMs: number;
   /** Seen since the last flush to the file. */
   isUnsaved: boolean;
   /** Jobs whose attempt ended since the last beat: told once even to an agent that does not name them. */
   readonly toTell: Set<string>;
+  /** Attempts that its last statements did not name. Only here: after a restart the count begins anew. */
+  missing: ReadonlyMap<string, Missing>;
 }
 
 /** Told at the next beat at most; an agent that stays away longer asks by naming its jobs. */
@@ -23,9 +31,33 @@ export const createRoster = () => {
     get: (id: string): Present | undefined => byId.get(id),
     all: (): IterableIterator<Present> => byId.values(),
     idsOf: (accountId: string): ReadonlySet<string> => byAccount.get(accountId) ?? new Set(),
-    set: (miner: { id: string; account_id: string; status: Status; seen_at_ms: number }): void => {
-      const { id, account_id, status, seen_at_ms: seenAtMs } = miner;
-      byId.set(id, { id, account_id, status, seenAtMs, isUnsaved: false, toTell: new Set() });
+    /** @param livesUntilMs until when the process that registered it is taken for living without a beat. */
+    set: (
+      miner: {
+        id: string;
+        account_id: string;
+        name: string;
+        status: Status;
+        seen_at_ms: number;
+        instance_id: string | null;
+      },
+      livesUntilMs: number,
+    ): void => {
+      const { id, account_id, name, status, seen_at_ms: seenAtMs, instance_id } = miner;
+      const instance = instance_id === null ? null : { id: instance_id, open: 0, livesUntilMs };
+      const present: Present = {
+        id,
+        account_id,
+        name,
+        instance,
+        held: new Set(),
+        status,
+        seenAtMs,
+        isUnsaved: false,
+        toTell: new Set(),
+        missing: new Map(),
+      };
+      byId.set(id, present);
       byAccount.set(account_id, (byAccount.get(account_id) ?? new Set()).add(id));
     },
     remove: (id: string): void => {
@@ -40,8 +72,14 @@ export const createRoster = () => {
       miner.isUnsaved = true;
     },
     remember: (minerId: string, jobId: string): void => {
-      const toTell = byId.get(minerId)?.toTell;
-      if (toTell !== undefined && toTell.size < TO_TELL_MAX) toTell.add(jobId);
+      const miner = byId.get(minerId);
+      if (miner === undefined) return;
+      if (miner.toTell.size < TO_TELL_MAX) miner.toTell.add(jobId);
+      for (const end of [...miner.held]) end();
+    },
+    /** Answers all held beats: the service stops. */
+    endHeld: (): void => {
+      for (const { held } of byId.values()) for (const end of [...held]) end();
     },
     count: (status?: Status): number => {
       if (status === undefined) return byId.size;

@@ -1,4 +1,4 @@
-import type { Handlers, Parameters, Reader, Store } from '@aitbc/chassis';
+import { type Handlers, type Parameters, pageOf, type Reader, type Store } from '@aitbc/chassis';
 import {
   type Caller,
   fromMinor,
@@ -7,10 +7,20 @@ import {
   Problem,
   toTimestamp,
 } from '@aitbc/contracts';
-import { changePresence, register } from './commands.ts';
-import { directiveFor, idleReason, nextHeartbeatSeconds, reputation } from './domain.ts';
+import { changePresence, register, tellAbandoned } from './commands.ts';
+import {
+  directiveFor,
+  faded,
+  idleReason,
+  judgeStatement,
+  missingSpanMs,
+  NO_WORDS,
+  nextHeartbeatSeconds,
+  reputation,
+} from './domain.ts';
+import { beat, hold } from './instances.ts';
 import type { Present, Roster } from './roster.ts';
-import { attemptsOf, inflightOf, type Miner, minersOf, pageOfMiners } from './store.ts';
+import { attemptsOf, findReputation, inflightOf, type Miner, minersBefore, runningOf } from './store.ts';
 
 /** The cursor of a list is the id it ended with: ids rise with time and are made by one writer. */
 const cursorOf = (id: string): string => Buffer.from(id).toString('base64url');
@@ -20,7 +30,10 @@ const idOfCursor = (cursor: string): string => {
   return id;
 };
 
-const shownMiner = (miner: Miner, seenAtMs: number, inflight: number) => ({
+const reputationNow = (reader: Reader, accountId: string, nowMs: number): number =>
+  reputation(faded(findReputation(reader, accountId) ?? NO_WORDS, nowMs));
+
+const shownMiner = (miner: Miner, seenAtMs: number, inflight: number, reputation: number) => ({
   id: miner.id,
   address: miner.address,
   endpoint: miner.endpoint,
@@ -35,7 +48,7 @@ const shownMiner = (miner: Miner, seenAtMs: number, inflight: number) => ({
   price_per_job: fromMinor(miner.price_per_job_minor),
   concurrency: miner.concurrency,
   inflight,
-  reputation: reputation(miner),
+  reputation,
   jobs_completed: miner.jobs_completed,
   jobs_failed: miner.jobs_failed,
 });
@@ -59,11 +72,10 @@ const directives = (
   reader: Reader,
   present: Present,
   inflight: readonly string[],
-  attempts: readonly number[],
+  held: ReadonlyMap<string, number | undefined>,
 ) => {
   const stop = { cancel: [] as string[], drop: [] as string[] };
   if (inflight.length === 0 && present.toTell.size === 0) return stop;
-  const held = new Map(inflight.map((jobId, index) => [jobId, attempts[index]]));
   for (const jobId of new Set([...inflight, ...present.toTell])) {
     const directive = directiveFor(attemptsOf(reader, jobId), present.id, held.get(jobId));
     if (directive !== null) stop[directive].push(jobId);
@@ -83,63 +95,105 @@ export const createHandlers = (options: {
     register: (context) =>
       context.write((trx) => {
         const { miner, isNew } = register(trx, roster, context.caller, context.body, now());
-        const body = shownMiner(miner, miner.seen_at_ms, inflightOf(trx, miner.id));
+        const body = shownMiner(
+          miner,
+          miner.seen_at_ms,
+          inflightOf(trx, miner.id),
+          reputationNow(trx, miner.account_id, now()),
+        );
         return { status: isNew ? 201 : 200, body };
       }),
 
-    heartbeat: async ({ caller, body }) => {
+    heartbeat: async ({ caller, body, signal }) => {
       const present = beatingMiner(roster, caller, body.miner_id);
+      const inflight = body.inflight ?? [];
+      const held = new Map(inflight.map((jobId, index) => [jobId, body.attempts?.[index]]));
+      const running = runningOf(store.read, present.id);
+      const timeoutSeconds = parameters.get('heartbeat_timeout_seconds');
+      const fleet = roster.idsOf(caller.account_id).size;
+      const nextSeconds = nextHeartbeatSeconds(timeoutSeconds, {
+        inflight: running.length,
+        isMissing: present.missing.size > 0,
+        fleet,
+      });
+      beat(present, body.instance_id, nextSeconds * 1_000, now());
       roster.seen(present, now());
       if (present.status === 'inactive') {
         await store.transact('miners.return', (trx) =>
           changePresence(trx, roster, present.id, 'seen', now()),
         );
       }
+      // Without a list it is alive, and that is all it says.
+      if (body.inflight !== undefined) {
+        const { missing, lost } = judgeStatement(
+          present.missing,
+          running,
+          ({ job_id, attempt }) => held.has(job_id) && (held.get(job_id) ?? attempt) === attempt,
+          now(),
+          missingSpanMs(timeoutSeconds, fleet),
+        );
+        present.missing = missing;
+        if (lost.length > 0) {
+          await store.transact('miners.tell_abandoned', (trx) => tellAbandoned(trx, present.id, lost));
+        }
+      }
+      const look = () => directives(store.read, present, inflight, held);
+      let stop = look();
+      const waitMs = Math.min(body.wait_seconds ?? 0, nextSeconds) * 1_000;
+      if (waitMs > 0 && stop.cancel.length + stop.drop.length === 0) {
+        await hold(present, waitMs, signal, now);
+        // For a caller that went away, nothing is told: its next beat asks.
+        if (!signal.aborted) stop = look();
+      }
       return {
         status: 200,
         body: {
           status: present.status,
           server_time: toTimestamp(Date.now()),
-          ...directives(store.read, present, body.inflight, body.attempts ?? []),
-          next_heartbeat_seconds: nextHeartbeatSeconds(parameters.get('heartbeat_timeout_seconds')),
+          ...stop,
+          next_heartbeat_seconds: nextSeconds,
         },
       };
     },
 
-    me: ({ caller }) => ({
-      status: 200,
-      body: {
-        items: minersOf(store.read, caller.account_id).map((miner) => {
-          const inflight = inflightOf(store.read, miner.id);
-          return {
-            ...shownMiner(miner, roster.get(miner.id)?.seenAtMs ?? miner.seen_at_ms, inflight),
-            jobs_lost: miner.jobs_lost,
-            earnings: fromMinor(miner.earned_minor),
-            idle_reason: idleReason({ status: miner.status, inflight, concurrency: miner.concurrency }),
-          };
-        }),
-      },
-    }),
+    me: ({ caller, query }) => {
+      const mine = minersBefore(store.read, {
+        account_id: caller.account_id,
+        beforeId: query.cursor === undefined ? undefined : idOfCursor(query.cursor),
+      });
+      const view = (miner: Miner) => {
+        const inflight = inflightOf(store.read, miner.id);
+        const seenAtMs = roster.get(miner.id)?.seenAtMs ?? miner.seen_at_ms;
+        return {
+          ...shownMiner(miner, seenAtMs, inflight, reputationNow(store.read, caller.account_id, now())),
+          jobs_lost: miner.jobs_lost,
+          earnings: fromMinor(miner.earned_minor),
+          status_note: miner.status_note,
+          idle_reason: idleReason({
+            status: miner.status,
+            inflight,
+            concurrency: miner.concurrency,
+            isOffering: miner.capabilities !== '[]',
+          }),
+        };
+      };
+      return { status: 200, body: pageOf(mine, query.limit, view, (last) => cursorOf(last.id)) };
+    },
 
     list: ({ query }) => {
-      const beforeId = query.cursor === undefined ? undefined : idOfCursor(query.cursor);
-      const miners = pageOfMiners(store.read, { status: query.status, beforeId, limit: query.limit + 1 });
-      const items = miners.slice(0, query.limit);
-      const last = miners.length > query.limit ? items.at(-1) : undefined;
-      return {
-        status: 200,
-        body: {
-          items: items.map((miner) => ({
-            id: miner.id,
-            status: miner.status,
-            capabilities: JSON.parse(miner.capabilities),
-            gpus: JSON.parse(miner.gpus),
-            region: miner.region,
-            reputation: reputation(miner),
-          })),
-          next_cursor: last === undefined ? null : cursorOf(last.id),
-        },
-      };
+      const miners = minersBefore(store.read, {
+        status: query.status,
+        beforeId: query.cursor === undefined ? undefined : idOfCursor(query.cursor),
+      });
+      const view = (miner: Miner) => ({
+        id: miner.id,
+        status: miner.status,
+        capabilities: JSON.parse(miner.capabilities),
+        gpus: JSON.parse(miner.gpus),
+        region: miner.region,
+        reputation: reputationNow(store.read, miner.account_id, now()),
+      });
+      return { status: 200, body: pageOf(miners, query.limit, view, (last) => cursorOf(last.id)) };
     },
   };
 };

@@ -1,8 +1,8 @@
 import type { Parameters, Scheduled, Store } from '@aitbc/chassis';
-import { markSilent } from './commands.ts';
+import { markSilent, tellReputation } from './commands.ts';
 import { isSilent } from './domain.ts';
 import type { Roster } from './roster.ts';
-import { forgetOld, saveSeenAt } from './store.ts';
+import { accountsToTell, forgetOld, saveSeenAt } from './store.ts';
 
 const JUDGE_EVERY_MS = 1_000;
 /** The judge was not called for so long: the process slept, or the clock jumped, and heard nobody meanwhile. */
@@ -10,6 +10,9 @@ const SLEPT_MS = 10_000;
 /** How old "last seen" in the file may become. It is read after a restart only, when all have grace anyway. */
 const FLUSH_EVERY_MS = 60_000;
 const FORGET_EVERY_MS = 1_000;
+/** An account of 1,000 miners has its new reputation told in half a minute. */
+const TELL_EVERY_MS = 500;
+const ACCOUNTS_TOLD_AT_ONCE = 10;
 /** Rows a transaction: a few milliseconds, so that a request never waits long behind it. */
 const BATCH = 500;
 
@@ -71,6 +74,14 @@ export const createSchedule = (options: {
   return [
     { name: 'miners.judge', everyMs: JUDGE_EVERY_MS, run: judge },
     { name: 'miners.flush', everyMs: FLUSH_EVERY_MS, run: flush },
+    {
+      name: 'miners.tell',
+      everyMs: TELL_EVERY_MS,
+      run: async () => {
+        for (const accountId of accountsToTell(store.read, ACCOUNTS_TOLD_AT_ONCE))
+          await store.transact('miners.tell', (trx) => tellReputation(trx, accountId));
+      },
+    },
     {
       name: 'miners.forget',
       everyMs: FORGET_EVERY_MS,

@@ -35,9 +35,14 @@ export const startMiners = (config: Config, fail: Fail, now: () => number = Date
             now,
           }),
           start: () => {
-            for (const miner of allPresences(store.read)) roster.set(miner);
+            // Those that live beat within one interval.
+            const livesUntilMs = now() + parameters.get('heartbeat_timeout_seconds') * 500;
+            for (const miner of allPresences(store.read)) roster.set(miner, livesUntilMs);
           },
-          stop: flush,
+          stop: async () => {
+            roster.endHeld();
+            await flush();
+          },
         };
       },
     },

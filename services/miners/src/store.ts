@@ -1,5 +1,14 @@
 import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
-import type { AttemptState, KnownAttempt, Outcome, Score, Status } from './domain.ts';
+import {
+  type AttemptId,
+  type AttemptState,
+  type KnownAttempt,
+  NO_WORDS,
+  type Outcome,
+  type Status,
+  WORDS_FORGOTTEN_MS,
+  type Words,
+} from './domain.ts';
 import type { MinerTable, Tables } from './tables.ts';
 
 const db = builder<Tables>();
@@ -29,26 +38,20 @@ const setStatus = hot((p: Params<{ id: string; status: Status; seen_at_ms: numbe
     .where('id', '=', p('id'))
     .where('status', '<>', p('status')),
 );
-const score = hot((p: Params<{ id: string }>) =>
-  db.selectFrom('miner').select(['good', 'bad', 'announced_reputation']).where('id', '=', p('id')),
-);
-const saveOutcome = hot(
-  (p: Params<{ id: string; good: number; bad: number; completed: number; failed: number; lost: number }>) =>
-    db
-      .updateTable('miner')
-      .set((eb) => ({
-        good: p('good'),
-        bad: p('bad'),
-        jobs_completed: eb('jobs_completed', '+', p('completed')),
-        jobs_failed: eb('jobs_failed', '+', p('failed')),
-        jobs_lost: eb('jobs_lost', '+', p('lost')),
-      }))
-      .where('id', '=', p('id')),
-);
-const announce = hot((p: Params<{ id: string; reputation: number }>) =>
+const saveOutcome = hot((p: Params<{ id: string; completed: number; failed: number; lost: number }>) =>
   db
     .updateTable('miner')
-    .set((eb) => ({ announced_reputation: p('reputation'), revision: eb('revision', '+', 1) }))
+    .set((eb) => ({
+      jobs_completed: eb('jobs_completed', '+', p('completed')),
+      jobs_failed: eb('jobs_failed', '+', p('failed')),
+      jobs_lost: eb('jobs_lost', '+', p('lost')),
+    }))
+    .where('id', '=', p('id')),
+);
+const raiseRevision = hot((p: Params<{ id: string }>) =>
+  db
+    .updateTable('miner')
+    .set((eb) => ({ revision: eb('revision', '+', 1) }))
     .where('id', '=', p('id')),
 );
 const earn = hot((p: Params<{ id: string; earned_minor: number }>) =>
@@ -82,45 +85,143 @@ export const changeStatus = (trx: Trx, id: string, status: Status, seenAtMs: num
 export const saveSeenAt = (trx: Trx, id: string, seenAtMs: number): number =>
   trx.run(saveSeen, { id, seen_at_ms: seenAtMs });
 
-export const findScore = (trx: Trx, id: string): (Score & { announced_reputation: number }) | undefined =>
-  trx.get(score, { id });
-
 export const countOutcome = (
   trx: Trx,
   id: string,
-  next: Score,
   counter: 'jobs_completed' | 'jobs_failed' | 'jobs_lost' | null,
 ): void => {
   trx.run(saveOutcome, {
     id,
-    good: next.good,
-    bad: next.bad,
     completed: counter === 'jobs_completed' ? 1 : 0,
     failed: counter === 'jobs_failed' ? 1 : 0,
     lost: counter === 'jobs_lost' ? 1 : 0,
   });
 };
 
-export const saveAnnounced = (trx: Trx, id: string, reputation: number): void => {
-  trx.run(announce, { id, reputation });
+// ── Reputation ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+const reputationRow = hot((p: Params<{ account_id: string }>) =>
+  db.selectFrom('reputation').selectAll().where('account_id', '=', p('account_id')),
+);
+const counterpartyRow = hot((p: Params<{ account_id: string; client_id: string }>) =>
+  db
+    .selectFrom('counterparty')
+    .select(['good', 'bad', 'at_ms'])
+    .where('account_id', '=', p('account_id'))
+    .where('client_id', '=', p('client_id')),
+);
+const putCounterparty = hot((p: Params<Tables['counterparty']>) =>
+  db
+    .insertInto('counterparty')
+    .values({
+      account_id: p('account_id'),
+      client_id: p('client_id'),
+      good: p('good'),
+      bad: p('bad'),
+      at_ms: p('at_ms'),
+    })
+    .onConflict((conflict) =>
+      conflict
+        .columns(['account_id', 'client_id'])
+        .doUpdateSet({ good: p('good'), bad: p('bad'), at_ms: p('at_ms') }),
+    ),
+);
+const putReputation = hot((p: Params<Tables['reputation']>) =>
+  db
+    .insertInto('reputation')
+    .values({
+      account_id: p('account_id'),
+      good: p('good'),
+      bad: p('bad'),
+      at_ms: p('at_ms'),
+      announced: p('announced'),
+      telling_after: p('telling_after'),
+    })
+    .onConflict((conflict) =>
+      conflict.column('account_id').doUpdateSet({
+        good: p('good'),
+        bad: p('bad'),
+        at_ms: p('at_ms'),
+        announced: p('announced'),
+        telling_after: p('telling_after'),
+      }),
+    ),
+);
+const nextToTell = hot((p: Params<{ account_id: string; after: string; limit: number }>) =>
+  db
+    .selectFrom('miner')
+    .select('id')
+    .where('account_id', '=', p('account_id'))
+    .where('status', '=', 'active')
+    .where('id', '>', p('after'))
+    .orderBy('id')
+    .limit(p('limit')),
+);
+
+export const findReputation = (reader: Reader, accountId: string) =>
+  reader.get(reputationRow, { account_id: accountId });
+
+/** What one client has said of an account; `''` is all strangers together. */
+export const findWordsOf = (reader: Reader, accountId: string, clientId: string): Words =>
+  reader.get(counterpartyRow, { account_id: accountId, client_id: clientId }) ?? NO_WORDS;
+
+export const saveWordsOf = (trx: Trx, row: Tables['counterparty']): void => {
+  trx.run(putCounterparty, row);
 };
+
+export const saveReputation = (trx: Trx, row: Tables['reputation']): void => {
+  trx.run(putReputation, row);
+};
+
+/** Active miners of an account beyond one, in order: those whose reputation others work with. */
+export const activeMinersAfter = (
+  reader: Reader,
+  accountId: string,
+  after: string,
+  limit: number,
+): string[] => reader.all(nextToTell, { account_id: accountId, after, limit }).map(({ id }) => id);
+
+export const saveRevision = (trx: Trx, id: string): void => {
+  trx.run(raiseRevision, { id });
+};
+
+/** Accounts of which not all miners have been told of yet. */
+export const accountsToTell = (reader: Reader, limit: number): string[] =>
+  reader
+    .all(db.selectFrom('reputation').select('account_id').where('telling_after', 'is not', null).limit(limit))
+    .map(({ account_id }) => account_id);
+
+// ── Lists ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** All registered miners, for the roster: read once, at start. */
 export const allPresences = (reader: Reader) =>
-  reader.all(db.selectFrom('miner').select(['id', 'account_id', 'status', 'seen_at_ms']));
+  reader.all(
+    db.selectFrom('miner').select(['id', 'account_id', 'name', 'status', 'seen_at_ms', 'instance_id']),
+  );
 
 export const minersOf = (reader: Reader, accountId: string): Miner[] =>
   reader.all(db.selectFrom('miner').selectAll().where('account_id', '=', accountId).orderBy('id', 'desc'));
 
-export const pageOfMiners = (
+/** A miner may hold 500 names of models: some 100 KB. Rows are read a few at a time, as the page is filled. */
+const ROWS_AT_ONCE = 20;
+
+/** Miners, the newest first, of one account or of all: read as they are walked. */
+export function* minersBefore(
   reader: Reader,
-  filter: { status: Status | undefined; beforeId: string | undefined; limit: number },
-): Miner[] => {
-  let query = db.selectFrom('miner').selectAll().orderBy('id', 'desc').limit(filter.limit);
-  if (filter.status !== undefined) query = query.where('status', '=', filter.status);
-  if (filter.beforeId !== undefined) query = query.where('id', '<', filter.beforeId);
-  return reader.all(query);
-};
+  filter: { account_id?: string; status?: Status | undefined; beforeId: string | undefined },
+): Generator<Miner> {
+  let { beforeId } = filter;
+  for (;;) {
+    let query = db.selectFrom('miner').selectAll().orderBy('id', 'desc').limit(ROWS_AT_ONCE);
+    if (filter.account_id !== undefined) query = query.where('account_id', '=', filter.account_id);
+    if (filter.status !== undefined) query = query.where('status', '=', filter.status);
+    if (beforeId !== undefined) query = query.where('id', '<', beforeId);
+    const rows = reader.all(query);
+    yield* rows;
+    if (rows.length < ROWS_AT_ONCE) return;
+    beforeId = rows.at(-1)?.id;
+  }
+}
 
 // ── Attempts ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -172,6 +273,16 @@ const countRunning = hot((p: Params<{ miner_id: string }>) =>
     .where('state', '=', 'running'),
 );
 
+const runningOfMiner = hot((p: Params<{ miner_id: string }>) =>
+  db
+    .selectFrom('attempt')
+    .select(['job_id', 'attempt'])
+    .where('miner_id', '=', p('miner_id'))
+    .where('state', '=', 'running'),
+);
+export const runningOf = (reader: Reader, minerId: string): AttemptId[] =>
+  reader.all(runningOfMiner, { miner_id: minerId });
+
 export const attemptsOf = (reader: Reader, jobId: string): (KnownAttempt & { state: AttemptState })[] =>
   reader.all(attemptsOfJob, { job_id: jobId });
 
@@ -211,10 +322,11 @@ const insertEarning = hot(
       .onConflict((conflict) => conflict.doNothing()),
 );
 
-/** Adds a payment to what its miner earned, once. */
-export const addEarning = (trx: Trx, earning: Tables['earning']): void => {
-  if (trx.run(insertEarning, earning) === 1)
-    trx.run(earn, { id: earning.miner_id, earned_minor: earning.earned_minor });
+/** Adds a payment to what its miner earned, once. @returns false when it was added before. */
+export const addEarning = (trx: Trx, earning: Tables['earning']): boolean => {
+  if (trx.run(insertEarning, earning) !== 1) return false;
+  trx.run(earn, { id: earning.miner_id, earned_minor: earning.earned_minor });
+  return true;
 };
 
 /** Deletes rows that no message can ask for any more. @returns how many, `limit` of each kind at most. */
@@ -242,5 +354,19 @@ export const forgetOld = (trx: Trx, nowMs: number, limit: number): number => {
         eb.selectFrom('earning').select('payment_id').where('forget_at_ms', '<', nowMs).limit(limit),
       ),
   );
-  return attempts + earnings;
+  const words = trx.run(
+    db.deleteFrom('counterparty').where((eb) =>
+      eb(
+        eb.refTuple('account_id', 'client_id'),
+        'in',
+        eb
+          .selectFrom('counterparty')
+          .select(['account_id', 'client_id'])
+          .where('at_ms', '<', nowMs - WORDS_FORGOTTEN_MS)
+          .limit(limit)
+          .$asTuple('account_id', 'client_id'),
+      ),
+    ),
+  );
+  return attempts + earnings + words;
 };

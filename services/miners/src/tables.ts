@@ -24,17 +24,32 @@ export interface MinerTable {
   jobs_completed: number;
   jobs_failed: number;
   jobs_lost: number;
-  /** Faded sums of what went well and badly: see `reputation` in domain. */
-  good: number;
-  bad: number;
-  /** The reputation that the last `miners.changed` told. */
-  announced_reputation: number;
   earned_minor: number;
   created_at_ms: number;
+  /** The process of the agent that registered last; null for agents that name none. */
+  instance_id: string | null;
+  /** What the agent says is not offered, and why. */
+  status_note: string | null;
+}
+
+/** Words for and against, as they stood at `at_ms`: see `faded` in domain. */
+interface WordsTable {
+  account_id: string;
+  good: number;
+  bad: number;
+  at_ms: number;
 }
 
 export interface Tables {
   miner: MinerTable;
+  reputation: WordsTable & {
+    /** What the last `miners.changed` told. */
+    announced: number;
+    /** The last miner that was told, while not all have been. */
+    telling_after: string | null;
+  };
+  /** One row for each client that said something; `''` is all strangers together. */
+  counterparty: WordsTable & { client_id: string };
   /** What is known of who held which job. Kept while it runs, and a while longer: messages come in any order. */
   attempt: {
     job_id: string;

@@ -2,7 +2,8 @@ import { type Consumers, sendAs, type Trx } from '@aitbc/chassis';
 import type { Payload } from '@aitbc/contracts';
 import { announceHeld, hold } from './commands/hold.ts';
 import { allocate } from './commands/mint.ts';
-import { type Deps, resolveByJob, resolveByOrder } from './commands/resolve.ts';
+import { type Deps, deadlineRefused, resolveByJob, resolveByOrder } from './commands/resolve.ts';
+import { saySettled } from './commands/settle.ts';
 import { announceAgain } from './seal.ts';
 import { openUser } from './store/accounts.ts';
 import {
@@ -12,8 +13,10 @@ import {
   noteBookingOwner,
   noteJobEnded,
   noteJobOwner,
+  noteJobRequeued,
   noteJobStarted,
 } from './store/payments.ts';
+import { refuseRequest } from './store/refund-requests.ts';
 
 const send = sendAs<'payments'>();
 
@@ -53,10 +56,25 @@ export const createConsumers = (deps: Deps): Consumers<'payments'> => ({
     trx.notify(`job:${job.job_id}`);
   },
   'jobs.started': (trx, { job_id, ...facts }) => noteJobStarted(trx, { id: job_id, ...facts }),
-  'jobs.ended': (trx, { job_id, started, ...facts }) => {
-    noteJobEnded(trx, { id: job_id, started: started ? 1 : 0, ...facts });
+  'jobs.requeued': (trx, { job_id, attempt }) => noteJobRequeued(trx, job_id, attempt),
+  'jobs.ended': (trx, { job_id, started, price_minor, payment_id, ...facts }) => {
+    const payment = findPaymentOfJob(trx, job_id);
+    // What the release before this one said has no name in it: then the job was paid by whatever was held.
+    const paidWith = payment_id === undefined ? (payment?.id ?? null) : payment_id;
+    if (
+      paidWith !== null &&
+      payment?.id === paidWith &&
+      payment.amount_minor !== (price_minor ?? payment.amount_minor)
+    )
+      throw new Error(`job ${job_id} ended at another price than its payment`);
+    noteJobEnded(trx, { id: job_id, started: started ? 1 : 0, payment_id: paidWith, ...facts });
     trx.notify(`job:${job_id}`);
     resolveByJob(trx, deps, job_id);
+  },
+  'jobs.refund_refused': (trx, { request_id, payment_id, code, until_ms }) => {
+    if (request_id === null) return deadlineRefused(trx, deps, payment_id, until_ms);
+    refuseRequest(trx, request_id, code);
+    trx.notify(`payment:${payment_id}`);
   },
   'market.booking_requested': (trx, booking) => {
     const { order_id, amount_minor } = booking;
@@ -83,6 +101,7 @@ export const createConsumers = (deps: Deps): Consumers<'payments'> => ({
   'market.booking_ended': (trx, { order_id, pay_minor, reason }) => {
     noteBookingEnd(trx, order_id, pay_minor, reason);
     resolveByOrder(trx, deps, order_id);
+    saySettled(trx, findPaymentOfOrder(trx, order_id));
   },
   'governance.allocation_approved': (trx, approved) => allocate(trx, deps, approved),
   'governance.blocks_missed': (trx, { from_height }) => announceAgain(trx, from_height),

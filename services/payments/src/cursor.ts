@@ -1,3 +1,4 @@
+import { pageOf } from '@aitbc/chassis';
 import { invalidField } from '@aitbc/contracts';
 
 /** A page ends at a place in an order of integers; outside it is opaque. */
@@ -10,17 +11,10 @@ export const fromCursor = (cursor: string): number => {
   return place;
 };
 
-/** Cuts a page out of one row more than was asked for. */
+/** Cuts a page out of one row more than was asked for: see `pageOf`. */
 export const toPage = <R, T>(
   rows: readonly R[],
   limit: number,
   place: (row: R) => number,
-  view: (row: R) => T,
-) => {
-  const items = rows.slice(0, limit);
-  const last = items.at(-1);
-  return {
-    items: items.map(view),
-    next_cursor: rows.length > limit && last !== undefined ? toCursor(place(last)) : null,
-  };
-};
+  view: (row: R) => T | null,
+) => pageOf(rows, limit, view, (last) => toCursor(place(last)));

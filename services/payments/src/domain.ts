@@ -68,10 +68,13 @@ export const stateOf = (status: PaymentRowStatus, decision: ResolutionKind | nul
   return decision === 'release' ? 'releasing' : 'refunding';
 };
 
-/** The payee gets whole minor units, rounded down; the platform gets what is left. Exact: through BigInt. */
+/**
+ * The fee is rounded down to the minor unit and the payee gets the rest, so that rounding favours who did the work: of
+ * one minor unit the payee gets all. Exact: through BigInt.
+ */
 export const splitFee = (amountMinor: number, feeBasisPoints: number): { earned: number; fee: number } => {
-  const earned = Number((BigInt(amountMinor) * BigInt(10_000 - feeBasisPoints)) / 10_000n);
-  return { earned, fee: amountMinor - earned };
+  const fee = Number((BigInt(amountMinor) * BigInt(feeBasisPoints)) / 10_000n);
+  return { earned: amountMinor - fee, fee };
 };
 
 export type Refusal = { code: 'INSUFFICIENT_FUNDS' | 'SPEND_CAP_EXCEEDED'; message: string };
@@ -99,37 +102,23 @@ export const refuseHold = (hold: {
   return null;
 };
 
-/** What payments knows of a job. */
-export interface JobFacts {
-  started_attempt: number;
-  deadline_at_ms: number | null;
+/** What jobs said of the end of a job. */
+export interface JobEnd {
   ended_status: EndedStatus | null;
-  miner_account_id: string | null;
+  /** The payment that the job was paid with, by its receipt. */
+  ended_payment_id: string | null;
 }
 
-/** What an ended job means for its payment. A job that completed without a known miner cannot be paid out. */
-export const decisionOfJob = (job: JobFacts): ResolutionKind | null => {
+/**
+ * What an ended job means for a payment of it: exactly the payment that its receipt names is released. One that came
+ * after the attempt that completed was leased goes back, as does the payment of a job that ended otherwise.
+ */
+export const decisionOfJob = (job: JobEnd, paymentId: string): ResolutionKind | null => {
   if (job.ended_status === null) return null;
-  return job.ended_status === 'completed' && job.miner_account_id !== null ? 'release' : 'refund';
+  return job.ended_status === 'completed' && job.ended_payment_id === paymentId ? 'release' : 'refund';
 };
 
-/** A job that runs past its payment's deadline gets so long before it is looked at again. */
-const RUNNING_GRACE_MS = 60_000;
-
-/** At a payment's deadline: what started runs on and the deadline moves with it; what never started is refunded. */
-export const atDeadline = (
-  job: JobFacts,
-  nowMs: number,
-): { kind: ResolutionKind } | { expires_at_ms: number } => {
-  const decision = decisionOfJob(job);
-  if (decision !== null) return { kind: decision };
-  if (job.started_attempt === 0) return { kind: 'refund' };
-  return { expires_at_ms: Math.max(job.deadline_at_ms ?? 0, nowMs) + RUNNING_GRACE_MS };
-};
-
-export type Actor = 'payer' | 'payee' | 'admin';
-
-/** Who may ask for a refund when: the payee and operators always, the payer of a job that did not and will not complete. */
-export const mayRefund = (actor: Actor, job: JobFacts): boolean =>
-  actor !== 'payer' ||
-  (job.ended_status === null ? job.started_attempt === 0 : job.ended_status !== 'completed');
+/** A payment past its deadline is looked at again so long after jobs was asked, or after its attempt must be over. */
+const DEADLINE_GRACE_MS = 60_000;
+export const nextDeadline = (nowMs: number, untilMs: number | null): number =>
+  Math.max(nowMs, untilMs ?? 0) + DEADLINE_GRACE_MS;

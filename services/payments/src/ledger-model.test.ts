@@ -8,7 +8,7 @@ import { beforeAll, expect, it } from 'vitest';
 import { migrations } from '../migrations/index.ts';
 import { auditAccounts } from './audit.ts';
 import { createPayment } from './commands/hold.ts';
-import { resolveByHand } from './commands/manual.ts';
+import { askForRefund, releaseByHand } from './commands/manual.ts';
 import { creditByAdmin } from './commands/mint.ts';
 import type { Deps } from './commands/resolve.ts';
 import { settle } from './commands/settle.ts';
@@ -27,8 +27,10 @@ interface ModelJob {
   payee: number;
   isKnown: boolean;
   isStarted: boolean;
-  deadlineMs: number;
+  wentBack: boolean;
   ended: 'completed' | 'failed' | 'cancelled' | 'expired' | null;
+  /** Its receipt names the payment. */
+  isPriced: boolean;
   payment: {
     amount: number;
     status: 'escrowed' | 'released' | 'refunded' | 'failed';
@@ -148,7 +150,7 @@ const hold = (model: Model, job: ModelJob, amount: number): ProblemCode | null =
 
 const decideByJob = (job: ModelJob): void => {
   if (job.ended === null || job.payment?.status !== 'escrowed') return;
-  job.payment.decided ??= job.ended === 'completed' ? 'release' : 'refund';
+  job.payment.decided ??= job.isPriced ? 'release' : 'refund';
 };
 
 type Command = fc.AsyncCommand<Model, Real>;
@@ -191,8 +193,9 @@ const submit = (payer: number, payee: number, amount: number | null, isLate: boo
         payee,
         isKnown: false,
         isStarted: false,
-        deadlineMs: 0,
+        wentBack: false,
         ended: null,
+        isPriced: false,
         payment: null,
       };
       model.jobs.push(job);
@@ -227,7 +230,9 @@ const pay = (at: number, amount: number) =>
       ),
     );
     if (job.payment !== null) expect(refusal).toBe('PAYMENT_ALREADY_EXISTS');
-    else if (job.ended !== null && job.ended !== 'completed') expect(refusal).toBe('JOB_ALREADY_ENDED');
+    else if (job.ended !== null)
+      expect(refusal).toBe(job.ended === 'completed' ? 'JOB_COMPLETED' : 'JOB_ALREADY_ENDED');
+    else if (job.isStarted) expect(refusal).toBe('JOB_RUNNING');
     else expect(refusal).toBe(hold(model, job, amount));
   });
 
@@ -238,18 +243,22 @@ const start = (at: number, runsForMs: number) =>
     await real.store.transact('started', (trx) =>
       real.consumers['jobs.started'](trx, job.facts.started(deadlineMs)),
     );
-    if (job.ended !== null || job.isStarted) return;
+    if (job.ended !== null || job.isStarted || job.wentBack) return;
     job.isStarted = true;
-    job.deadlineMs = deadlineMs;
   });
 
 const end = (at: number, status: NonNullable<ModelJob['ended']>) =>
   command(`end(${at}, ${status})`, hasJobs, async (model, real) => {
     const job = pick(model, at);
-    await real.store.transact('ended', (trx) => {
-      real.consumers['jobs.ended'](trx, job.facts.ended(status, status === 'completed' || job.isStarted));
-    });
-    job.ended ??= status;
+    const payment = findPaymentOfJob(real.store.read, job.facts.job_id);
+    const isPriced = status === 'completed' && payment?.status === 'escrowed';
+    const paidWith = isPriced ? payment : null;
+    const ended = job.facts.ended(status, paidWith, status === 'completed' || job.isStarted);
+    await real.store.transact('ended', (trx) => real.consumers['jobs.ended'](trx, ended));
+    if (job.ended === null) {
+      job.ended = status;
+      job.isPriced = isPriced;
+    }
     if (job.ended === 'completed') job.isStarted = true;
     decideByJob(job);
   });
@@ -267,7 +276,9 @@ const byHand = (kind: 'release' | 'refund', at: number, who: 'payer' | 'payee' |
     };
     const refusal = await refusalOf(
       real.store.transact(kind, (trx) =>
-        resolveByHand(trx, real.deps, callers[who] as Caller, payment.id, kind, 'model'),
+        kind === 'release'
+          ? releaseByHand(trx, callers[who] as Caller, payment.id)
+          : askForRefund(trx, real.deps, callers[who] as Caller, payment.id, 'model'),
       ),
     );
     const isPayer = who === 'payer' || (who === 'payee' && job.payer === job.payee);
@@ -284,17 +295,40 @@ const byHand = (kind: 'release' | 'refund', at: number, who: 'payer' | 'payee' |
       expect(refusal).toBe('PAYMENT_NOT_ESCROWED');
       return;
     }
-    if (job.payment.decided !== null) {
-      expect(refusal).toBe(job.payment.decided === kind ? null : 'PAYMENT_ALREADY_RESOLVED');
-      return;
-    }
-    // Undecided: so the job has not ended.
-    if (kind === 'release') expect(refusal).toBe('JOB_NOT_COMPLETED');
-    else if (isPayer && job.isStarted) expect(refusal).toBe('JOB_NOT_ENDED');
-    else {
-      expect(refusal).toBeNull();
-      job.payment.decided = 'refund';
-    }
+    if (job.payment.decided === kind) expect(refusal).toBeNull();
+    else if (kind === 'release')
+      expect(refusal).toBe(job.payment.decided === null ? 'JOB_NOT_COMPLETED' : 'PAYMENT_ALREADY_RESOLVED');
+    // Asked for, and decided elsewhere: by itself it changes nothing.
+    else expect(refusal).toBe(job.payment.decided === null ? null : 'JOB_COMPLETED');
+  });
+
+const requeue = (at: number) =>
+  command(`requeue(${at})`, hasJobs, async (model, real) => {
+    const job = pick(model, at);
+    // Its next attempt has the same number here: a job starts once in this model, and goes back once.
+    if (job.ended !== null || !job.isStarted) return;
+    await real.store.transact('requeued', (trx) =>
+      real.consumers['jobs.requeued'](trx, job.facts.requeued()),
+    );
+    job.isStarted = false;
+    job.wentBack = true;
+  });
+
+const refuseDeadline = (at: number, runsForMs: number) =>
+  command(`refuseDeadline(${at}, ${runsForMs})`, hasJobs, async (model, real) => {
+    const job = pick(model, at);
+    const payment = findPaymentOfJob(real.store.read, job.facts.job_id);
+    if (payment === undefined || job.payment === null) return;
+    await real.store.transact('refused', (trx) =>
+      real.consumers['jobs.refund_refused'](trx, {
+        payment_id: payment.id,
+        job_id: job.facts.job_id,
+        request_id: null,
+        code: 'JOB_RUNNING',
+        until_ms: model.nowMs + runsForMs,
+      }),
+    );
+    job.payment.expiresMs = model.nowMs + runsForMs + GRACE_MS;
   });
 
 const passTime = (byMs: number) =>
@@ -309,8 +343,8 @@ const passTime = (byMs: number) =>
         const { payment } = job;
         if (payment?.status !== 'escrowed' || payment.decided !== null || payment.expiresMs > model.nowMs)
           continue;
-        if (job.isStarted) payment.expiresMs = Math.max(job.deadlineMs, model.nowMs) + GRACE_MS;
-        else payment.decided = 'refund';
+        // A question to jobs, once a minute: nothing is decided here.
+        payment.expiresMs = model.nowMs + GRACE_MS;
       }
     },
   );
@@ -394,6 +428,8 @@ const commands = [
   fc.tuple(user, fc.integer({ min: 1, max: 10_000 })).map(([u, a]) => credit(u, a)),
   fc.tuple(at, amount).map(([i, a]) => pay(i, a)),
   fc.tuple(at, fc.integer({ min: 1_000, max: 7_200_000 })).map(([i, ms]) => start(i, ms)),
+  fc.tuple(at, fc.integer({ min: 1_000, max: 7_200_000 })).map(([i, ms]) => refuseDeadline(i, ms)),
+  at.map(requeue),
   fc
     .tuple(
       fc.constantFrom('release' as const, 'refund' as const),

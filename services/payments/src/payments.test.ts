@@ -42,7 +42,7 @@ describe('a paid job', () => {
     await eventually(() => saidOf(job.job_id).some((message) => message.name === 'payments.escrowed'));
 
     await stand.peers.send('jobs.started', job.started());
-    await stand.peers.send('jobs.ended', job.ended('completed'));
+    await stand.peers.send('jobs.ended', job.ended('completed', stand.paidWith(held)));
     const released = await stand.untilPayment(payer, job.job_id, 'released');
     expect(released).toMatchObject({ payee_id: job.miner.account_id, fee: 0.05, refunded_amount: 0 });
     expect(await stand.balanceOf(payer)).toMatchObject({ balance: 8, available: 8, held: 0 });
@@ -82,12 +82,17 @@ describe('a paid job', () => {
   it.each(cases)('ends right when it is heard as %s (%o), job %s', async (_, order, end) => {
     const payer = await stand.funded(1);
     const job = aJob(payer);
+    // A job is leased for what is held by then: one that ended before its payment was heard of has a receipt without it.
+    const isPaid = end === 'completed' && order.indexOf('submitted') < order.indexOf('ended');
+    let paidWith: ReturnType<Stand['paidWith']> | null = null;
     for (const step of [...order, ...order]) {
       if (step === 'submitted') await stand.peers.send('jobs.submitted', job.submitted(toMinor(1)));
       else if (step === 'started') await stand.peers.send('jobs.started', job.started());
-      else await stand.peers.send('jobs.ended', job.ended(end));
+      else {
+        if (isPaid) paidWith ??= stand.paidWith(await stand.untilPayment(payer, job.job_id, 'escrowed'));
+        await stand.peers.send('jobs.ended', job.ended(end, paidWith));
+      }
     }
-    const isPaid = end === 'completed';
     await stand.untilPayment(payer, job.job_id, isPaid ? 'released' : 'refunded');
     expect(await stand.balanceOf(payer)).toMatchObject({ available: isPaid ? 0 : 1, held: 0 });
     expect(await stand.balanceOf(job.miner)).toMatchObject({ available: isPaid ? 0.975 : 0 });
@@ -110,7 +115,7 @@ describe('a paid job', () => {
     });
     const said = await eventually(() => saidOf(job.job_id)[0]);
     expect(said).toMatchObject({ name: 'payments.refused', payload: { code: 'INSUFFICIENT_FUNDS' } });
-    await stand.peers.send('jobs.ended', job.ended('failed', false));
+    await stand.peers.send('jobs.ended', job.ended('failed', null, false));
     expect(await stand.balanceOf(payer)).toMatchObject({ available: 1, held: 0 });
     expect((await refund(payer, failed.id)).body).toMatchObject({
       error: { code: 'PAYMENT_NOT_ESCROWED' },
@@ -125,7 +130,7 @@ describe('a paid job', () => {
     await stand.peers.send('jobs.submitted', second.submitted(toMinor(2)));
     const refused = await stand.untilPayment(payer, second.job_id, 'failed');
     expect(refused.failure?.code).toBe('SPEND_CAP_EXCEEDED');
-    await stand.peers.send('jobs.ended', first.ended('cancelled', false));
+    await stand.peers.send('jobs.ended', first.ended('cancelled', null, false));
     await stand.untilPayment(payer, first.job_id, 'refunded');
     await stand.peers.send('jobs.submitted', third.submitted(toMinor(3)));
     await stand.untilPayment(payer, third.job_id, 'escrowed');
@@ -143,7 +148,8 @@ describe('POST /v1/payments', () => {
     const paid = await paying;
     expect(paid).toMatchObject({ status: 201, body: { status: 'escrowed', amount: 1.5 } });
     await eventually(() => saidOf(job.job_id)[0]?.name === 'payments.escrowed');
-    await stand.peers.send('jobs.ended', job.ended('completed'));
+    if (!paid.ok) throw new Error('not paid');
+    await stand.peers.send('jobs.ended', job.ended('completed', stand.paidWith(paid.body)));
     await stand.untilPayment(payer, job.job_id, 'released');
   });
 
@@ -170,17 +176,36 @@ describe('POST /v1/payments', () => {
     expect((await create(payer, newId(), 1)).status).toBe(404);
   });
 
-  it('pays a job that has completed, and refuses one that ended otherwise', async () => {
+  it('takes no money for what was leased or ended without it', async () => {
     const payer = await stand.funded(5);
-    const [done, failed] = [aJob(payer), aJob(payer)];
+    const [done, failed, running] = [aJob(payer), aJob(payer), aJob(payer)];
     await stand.peers.send('jobs.ended', done.ended('completed'));
     await stand.peers.send('jobs.ended', failed.ended('failed'));
-    expect((await create(payer, done.job_id, 1)).status).toBe(201);
-    await stand.untilPayment(payer, done.job_id, 'released');
-    expect(await create(payer, failed.job_id, 1)).toMatchObject({
-      status: 409,
-      body: { error: { code: 'JOB_ALREADY_ENDED' } },
-    });
+    await stand.peers.send('jobs.submitted', running.submitted(null));
+    await stand.peers.send('jobs.started', running.started());
+    const codeOf = async (job: ReturnType<typeof aJob>) => {
+      const reply = await create(payer, job.job_id, 1);
+      return reply.ok ? reply.status : reply.body.error.code;
+    };
+    expect(await codeOf(done)).toBe('JOB_COMPLETED');
+    expect(await codeOf(failed)).toBe('JOB_ALREADY_ENDED');
+    await eventually(async () => (await codeOf(running)) === 'JOB_RUNNING');
+    expect(await stand.balanceOf(payer)).toMatchObject({ available: 5, held: 0 });
+    // Nobody holds it any more: its next attempt may be paid for.
+    await stand.peers.send('jobs.requeued', running.requeued());
+    await eventually(async () => (await codeOf(running)) === 201);
+  });
+
+  it('that crosses with the lease of an unpaid attempt goes back when that one completes', async () => {
+    const payer = await stand.funded(5);
+    const job = aJob(payer);
+    await stand.peers.send('jobs.submitted', job.submitted(null));
+    expect((await create(payer, job.job_id, 2)).status).toBe(201);
+    await stand.peers.send('jobs.started', job.started());
+    await stand.peers.send('jobs.ended', job.ended('completed', null));
+    await stand.untilPayment(payer, job.job_id, 'refunded');
+    expect(await stand.balanceOf(payer)).toMatchObject({ available: 5, held: 0 });
+    expect(await stand.balanceOf(job.miner)).toMatchObject({ available: 0 });
   });
 
   it('with one key holds once', async () => {
@@ -209,6 +234,9 @@ describe('POST /v1/payments', () => {
 });
 
 describe('release and refund by hand', () => {
+  type Verdict =
+    | { ends: 'cancelled' | 'failed' }
+    | { refuses: 'JOB_RUNNING' | 'STALE_LEASE' | 'JOB_COMPLETED' };
   const escrowed = async () => {
     const payer = await stand.funded(2);
     const job = aJob(payer, await stand.funded(0));
@@ -220,23 +248,42 @@ describe('release and refund by hand', () => {
         async () => (await stand.paymentOf(payer, job.job_id)).payee_id === job.miner.account_id,
       );
     };
-    return { payer, job, payment, start };
+    const asked = () =>
+      saidOf(job.job_id).flatMap((message) =>
+        message.name === 'payments.refund_requested' ? [message.payload] : [],
+      );
+    /** Plays jobs: answers the wish that comes next. */
+    const answer = async (verdict: Verdict, before = asked().length) => {
+      const wish = await eventually(() => asked()[before]);
+      if ('ends' in verdict) await stand.peers.send('jobs.ended', job.ended(verdict.ends));
+      else
+        await stand.peers.send('jobs.refund_refused', {
+          payment_id: payment.id,
+          job_id: job.job_id,
+          request_id: wish.request_id,
+          code: verdict.refuses,
+          until_ms: null,
+        });
+      return wish;
+    };
+    return { payer, job, payment, start, asked, answer };
   };
 
-  it('obey the state of the job', async () => {
-    const { payer, job, payment, start } = await escrowed();
+  it('obey what jobs says of the job', async () => {
+    const { payer, job, payment, start, answer } = await escrowed();
     expect(await release(payer, payment.id)).toMatchObject({
       status: 409,
       body: { error: { code: 'JOB_NOT_COMPLETED' } },
     });
     expect(await release(stand.admin, payment.id)).toMatchObject({ status: 409 });
     await start();
-    expect(await refund(payer, payment.id)).toMatchObject({
-      status: 409,
-      body: { error: { code: 'JOB_NOT_ENDED' } },
-    });
+    for (const code of ['JOB_RUNNING', 'JOB_COMPLETED'] as const) {
+      const [reply, wish] = await Promise.all([refund(payer, payment.id), answer({ refuses: code })]);
+      expect(reply).toMatchObject({ status: 409, body: { error: { code } } });
+      expect(wish).toMatchObject({ actor: 'payer', account_id: payer.account_id });
+    }
     expect(await release(job.miner, payment.id)).toMatchObject({ status: 403 });
-    await stand.peers.send('jobs.ended', job.ended('completed'));
+    await stand.peers.send('jobs.ended', job.ended('completed', stand.paidWith(payment)));
     const done = await stand.untilPayment(payer, job.job_id, 'released');
     // Done already; asked for again it is the first answer, and the other thing is a conflict.
     for (let i = 0; i < 2; i += 1)
@@ -244,16 +291,29 @@ describe('release and refund by hand', () => {
     for (const caller of [payer, job.miner, stand.admin])
       expect(await refund(caller, payment.id)).toMatchObject({
         status: 409,
-        body: { error: { code: 'PAYMENT_ALREADY_RESOLVED' } },
+        body: { error: { code: 'JOB_COMPLETED' } },
       });
   });
 
-  it('the payer gets back what never started, and a late end changes nothing', async () => {
-    const { payer, job, payment } = await escrowed();
-    const first = await refund(payer, payment.id);
+  it('move nothing while jobs has not spoken, whatever was heard of the job before', async () => {
+    const { payer, job, payment, asked } = await escrowed();
+    const reply = await refund(payer, payment.id);
+    expect(reply).toMatchObject({ status: 503, body: { error: { code: 'SERVICE_UNAVAILABLE' } } });
+    expect((await stand.paymentOf(payer, job.job_id)).status).toBe('escrowed');
+    // The wish stands: asked again it is the same one, and jobs' late word carries it out.
+    const again = refund(payer, payment.id);
+    await eventually(() => asked().length >= 2);
+    expect(new Set(asked().map((wish) => wish.request_id)).size).toBe(1);
+    await stand.peers.send('jobs.ended', job.ended('cancelled', null, false));
+    expect(await again).toMatchObject({ status: 200, body: { status: 'refunded' } });
+  });
+
+  it('the payer gets back what jobs could still stop, and a late end changes nothing', async () => {
+    const { payer, job, payment, answer } = await escrowed();
+    const [first] = await Promise.all([refund(payer, payment.id), answer({ ends: 'cancelled' })]);
     expect(first).toMatchObject({ status: 200, body: { status: 'refunded', refunded_amount: 1, fee: 0 } });
     expect(await refund(payer, payment.id)).toMatchObject({ status: 200, body: first.body });
-    await stand.peers.send('jobs.ended', job.ended('completed'));
+    await stand.peers.send('jobs.ended', job.ended('completed', stand.paidWith(payment)));
     // Messages are heard in order: once this one's payment stands, the end before it was heard.
     await escrowed();
     expect(await release(payer, payment.id)).toMatchObject({
@@ -263,12 +323,43 @@ describe('release and refund by hand', () => {
     expect(await stand.balanceOf(job.miner)).toMatchObject({ available: 0 });
   });
 
-  it.each(['payee', 'admin'] as const)('the %s may give back while the job runs', async (who) => {
-    const { payer, job, payment, start } = await escrowed();
+  it.each(['payee', 'operator'] as const)('the %s may give back while the job runs', async (who) => {
+    const { payer, job, payment, start, answer } = await escrowed();
     await start();
-    const reply = await refund(who === 'admin' ? stand.admin : job.miner, payment.id);
+    const caller = who === 'operator' ? stand.admin : job.miner;
+    const [reply, wish] = await Promise.all([
+      refund(caller, payment.id),
+      answer({ ends: who === 'operator' ? 'cancelled' : 'failed' }),
+    ]);
+    expect(wish).toMatchObject({ actor: who, account_id: caller.account_id, reason: 'for a test' });
     expect(reply).toMatchObject({ status: 200, body: { status: 'refunded' } });
     expect(await stand.balanceOf(payer)).toMatchObject({ available: 2, held: 0 });
+  });
+
+  it('a miner that gave the job back is a stranger to its payment', async () => {
+    const { payer, job, payment, start } = await escrowed();
+    await start();
+    await stand.peers.send('jobs.requeued', job.requeued());
+    await eventually(async () => (await stand.paymentOf(payer, job.job_id)).payee_id === null);
+    expect((await refund(job.miner, payment.id)).status).toBe(404);
+    // Heard late, the lease that is over makes nobody a party again.
+    await stand.peers.send('jobs.started', job.started());
+    await escrowed();
+    expect((await stand.paymentOf(payer, job.job_id)).payee_id).toBeNull();
+  });
+
+  it('with one key ask once and answer the same', async () => {
+    const { payer, payment, answer, asked } = await escrowed();
+    const ask = () =>
+      stand.as(payer).call(routes.payments.refund, {
+        params: { payment_id: payment.id },
+        body: { reason: 'for a test' },
+        idempotencyKey: `refund-${payment.id}`,
+      });
+    const [first] = await Promise.all([ask(), answer({ refuses: 'JOB_RUNNING' })]);
+    expect(first).toMatchObject({ status: 409, body: { error: { code: 'JOB_RUNNING' } } });
+    expect(await ask()).toMatchObject({ status: 409, body: { error: { code: 'JOB_RUNNING' } } });
+    expect(asked()).toHaveLength(1);
   });
 
   it('of a stranger do not exist', async () => {
@@ -289,10 +380,10 @@ describe('release and refund by hand', () => {
     expect(miner.status).toBe(403);
   });
 
-  it('fired together resolve once', async () => {
+  it('fired together resolve once, as jobs says', async () => {
     const { payer, job, payment, start } = await escrowed();
     await start();
-    const ended = stand.peers.send('jobs.ended', job.ended('completed'));
+    const ended = stand.peers.send('jobs.ended', job.ended('completed', stand.paidWith(payment)));
     const replies = await Promise.all(
       Array.from({ length: 10 }, (_, i) =>
         i % 2 === 0 ? release(payer, payment.id) : refund(job.miner, payment.id),
@@ -300,13 +391,9 @@ describe('release and refund by hand', () => {
     );
     await ended;
     for (const reply of replies) expect([200, 409]).toContain(reply.status);
-    const final = await eventually(async () => {
-      const now = await stand.paymentOf(payer, job.job_id);
-      return now.status === 'escrowed' ? undefined : now;
-    });
-    const isPaid = final.status === 'released';
-    expect(await stand.balanceOf(payer)).toMatchObject({ available: isPaid ? 1 : 2, held: 0 });
-    expect(await stand.balanceOf(job.miner)).toMatchObject({ available: isPaid ? 0.975 : 0 });
+    await stand.untilPayment(payer, job.job_id, 'released');
+    expect(await stand.balanceOf(payer)).toMatchObject({ available: 1, held: 0 });
+    expect(await stand.balanceOf(job.miner)).toMatchObject({ available: 0.975 });
   });
 });
 
@@ -339,15 +426,44 @@ describe('a booking', () => {
     if (order === 'ended first') say.reverse();
     for (const one of [...say, ...say]) await one();
     await eventually(() => saidOfOrder(request.order_id).length >= 2);
-    expect(saidOfOrder(request.order_id)).toMatchObject([
-      { name: 'payments.booking_held' },
-      {
+    const [held, ...settled] = saidOfOrder(request.order_id);
+    expect(held?.name).toBe('payments.booking_held');
+    // Said again as often as market says again how it ended.
+    for (const message of settled)
+      expect(message).toMatchObject({
         name: 'payments.booking_settled',
         payload: { paid_minor: toMinor(pay), refunded_minor: toMinor(10 - pay) },
-      },
-    ]);
+      });
     expect(await stand.balanceOf(booker)).toMatchObject({ available: 10 - pay, held: 0 });
     expect(await stand.balanceOf(owner)).toMatchObject({ available: pay * 0.975 });
+  });
+
+  it('that runs goes back to its booker when market ends it for the operator, and no sooner', async () => {
+    const [booker, owner] = [await stand.funded(10), await stand.funded(0)];
+    const request = booked(booker, owner, 10);
+    await stand.peers.send('market.booking_requested', request);
+    const held = await eventually(() => {
+      const said = saidOfOrder(request.order_id)[0];
+      return said?.name === 'payments.booking_held' ? said.payload : undefined;
+    });
+    for (const party of [booker, owner])
+      expect(await refund(party, held.payment_id)).toMatchObject({
+        status: 409,
+        body: { error: { code: 'ORDER_NOT_ENDED' } },
+      });
+    const asking = refund(stand.admin, held.payment_id);
+    const wish = await eventually(() =>
+      saidOfOrder(request.order_id).find((said) => said.name === 'payments.booking_refund_requested'),
+    );
+    expect(wish.payload).toMatchObject({ payment_id: held.payment_id, reason: 'for a test' });
+    expect(await stand.balanceOf(booker)).toMatchObject({ available: 0, held: 10 });
+    await stand.peers.send('market.booking_ended', {
+      order_id: request.order_id,
+      pay_minor: 0,
+      reason: 'REFUNDED_BY_OPERATOR',
+    });
+    expect(await asking).toMatchObject({ status: 200, body: { status: 'refunded', refunded_amount: 10 } });
+    expect(await stand.balanceOf(booker)).toMatchObject({ available: 10, held: 0 });
   });
 
   it('without money is refused', async () => {
@@ -450,8 +566,12 @@ describe('governance', () => {
     for (const status of ['failed', 'completed', 'failed'] as const) {
       const job = aJob(payer);
       await stand.peers.send('jobs.submitted', job.submitted(toMinor(2)));
+      const held = await stand.untilPayment(payer, job.job_id, 'escrowed');
       await stand.peers.send('jobs.started', job.started());
-      await stand.peers.send('jobs.ended', job.ended(status));
+      await stand.peers.send(
+        'jobs.ended',
+        job.ended(status, status === 'completed' ? stand.paidWith(held) : null),
+      );
       await stand.untilPayment(payer, job.job_id, status === 'failed' ? 'refunded' : 'released');
     }
     const before = await eventually(() => {
@@ -528,9 +648,10 @@ describe('governance', () => {
     };
     const before = aJob(payer);
     await stand.peers.send('jobs.submitted', before.submitted(toMinor(1)));
-    expect(await stand.untilPayment(payer, before.job_id, 'escrowed')).toMatchObject({ fee: 0.025 });
+    const held = await stand.untilPayment(payer, before.job_id, 'escrowed');
+    expect(held.fee).toBe(0.025);
     await change(1_000, 1, 0.1);
-    await stand.peers.send('jobs.ended', before.ended('completed'));
+    await stand.peers.send('jobs.ended', before.ended('completed', stand.paidWith(held)));
     expect(await stand.untilPayment(payer, before.job_id, 'released')).toMatchObject({ fee: 0.025 });
     await change(250, 2, 0.025);
   });
@@ -541,7 +662,8 @@ describe('the statement', () => {
     const payer = await stand.funded(2);
     const job = aJob(payer);
     await stand.peers.send('jobs.submitted', job.submitted(toMinor(1)));
-    await stand.peers.send('jobs.ended', job.ended('completed'));
+    const held = await stand.untilPayment(payer, job.job_id, 'escrowed');
+    await stand.peers.send('jobs.ended', job.ended('completed', stand.paidWith(held)));
     const payment = await stand.untilPayment(payer, job.job_id, 'released');
     const statement = await eventually(async () => {
       const reply = await stand

@@ -1,4 +1,4 @@
-import type { AccountKind, TransferKind } from '@aitbc/contracts';
+import type { AccountKind, Payload, TransferKind } from '@aitbc/contracts';
 import type { Generated } from 'kysely';
 
 export interface Tables {
@@ -34,7 +34,12 @@ export interface Tables {
     deadline_at_ms: number | null;
     ended_status: EndedStatus | null;
     ended_at_ms: number | null;
+    /** The last attempt that ended without a result; the job waits while none started after it. */
+    requeued_attempt: Generated<number>;
+    /** The payment that stood when the attempt that completed was leased. */
+    ended_payment_id: string | null;
   };
+  refund_request: RefundRequest;
   booking: {
     order_id: string;
     owner_account_id: string | null;
@@ -103,6 +108,18 @@ export interface Tables {
   signing_key: { kid: string; x: string; private_pkcs8: string | null; created_at_ms: number };
 }
 
+export interface RefundRequest {
+  payment_id: string;
+  account_id: string;
+  id: string;
+  actor: Exclude<Actor, 'deadline'>;
+  reason: string;
+  asked_at_ms: number;
+  refused_code: Payload<'jobs.refund_refused'>['code'] | null;
+}
+
+/** Who may want a refund. */
+export type Actor = Payload<'payments.refund_requested'>['actor'];
 export type EndedStatus = 'completed' | 'failed' | 'cancelled' | 'expired';
 export type PaymentRowStatus = 'escrowed' | 'released' | 'refunded' | 'failed';
 export type ResolutionKind = 'release' | 'refund';

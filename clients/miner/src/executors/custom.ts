@@ -138,11 +138,15 @@ export const createCustom = (isAllowed: boolean): Executor => ({
   type: 'custom',
   async probe() {
     if (isAllowed) return { offered: true, detail: 'clients’ commands run as this user', models: [] };
-    return { offered: false, reason: 'off; --allow-custom would run clients’ commands on this machine' };
+    const reason = 'off; --allow-custom would run clients’ commands on this machine';
+    return { offered: false, reason, isChoice: true };
   },
   async run(parameters, { signal }) {
     if (!isAllowed)
-      throw new JobFailure('NOT_ALLOWED', 'this miner does not run commands', { retryable: true });
+      throw new JobFailure('NOT_ALLOWED', 'this miner does not run commands', {
+        retryable: true,
+        notStarted: true,
+      });
     const command = readCommand(parameters);
     const folder = await mkdtemp(join(tmpdir(), 'aitbc-custom-'));
     try {

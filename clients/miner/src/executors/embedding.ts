@@ -6,7 +6,8 @@ import {
   type Parameters,
   requiredText,
 } from './executor.ts';
-import { isRecord, looksLikeEmbeddingModel, type OpenAiServer } from './openai-server.ts';
+import { readText } from './http-request.ts';
+import { isRecord, type OpenAiServer } from './openai-server.ts';
 
 /** The bounds on `input` in the contract's registry of job types. */
 const TEXT_MAX = 200_000;
@@ -15,9 +16,11 @@ const LIST_MAX = 512;
 /** An embedding request may make the server load the model; a large one from a slow disk takes this long. */
 const PROBE_TIMEOUT_MS = 20_000;
 /** Each try may load a model into the card's memory, so only a few are tried. */
-const PROBE_MODELS_MAX = 3;
-/** A server that had no embedding model is tried again this often while its model list stays the same. */
+const PROBE_MODELS_MAX = 8;
+/** A model that did not answer is tried again this often while the server lists it. */
 const PROBE_AGAIN_MS = 600_000;
+/** 512 vectors of 4,096 numbers, as servers write them. */
+const ANSWER_MAX_BYTES = 64 * 1024 * 1024;
 
 const readInput = (parameters: Parameters): string[] => {
   const { input } = parameters;
@@ -49,10 +52,11 @@ const readVectors = (body: unknown, expected: number): number[][] => {
 };
 
 const embed = async (server: OpenAiServer, model: string, input: readonly string[], signal: AbortSignal) => {
-  const response = await server.post('/embeddings', { model, input, encoding_format: 'float' }, signal);
+  const request = { model, input, encoding_format: 'float' };
+  const reply = await server.post('/embeddings', request, signal);
   let body: unknown;
   try {
-    body = await response.json();
+    body = JSON.parse(await readText(reply, ANSWER_MAX_BYTES));
   } catch (error) {
     if (signal.aborted) throw error;
     throw backendUnavailable('the model server broke off');
@@ -65,51 +69,46 @@ const embed = async (server: OpenAiServer, model: string, input: readonly string
 };
 
 export const createEmbedding = (server: OpenAiServer): Executor => {
-  // The last trial, kept while the model list is the same: a trial each minute would keep a model in memory for nothing.
-  let last: { models: string; at: number; answered: string | undefined; reason: string } | undefined;
+  // What each trial found, kept while the model is listed: one each minute would keep a model in memory for nothing.
+  let trials = new Map<string, { at: number; failure: string | undefined }>();
 
-  const trial = async (
-    models: readonly string[],
-    signal: AbortSignal,
-  ): Promise<{ answered: string | undefined; reason: string }> => {
-    // Those named like one first, then the server's order.
-    const candidates = [...models].sort(
-      (a, b) => Number(looksLikeEmbeddingModel(b)) - Number(looksLikeEmbeddingModel(a)),
-    );
-    let reason = `the server at ${server.url} lists no model`;
-    for (const model of candidates.slice(0, PROBE_MODELS_MAX)) {
-      try {
-        await embed(
-          server,
-          model,
-          ['ready'],
-          AbortSignal.any([signal, AbortSignal.timeout(PROBE_TIMEOUT_MS)]),
-        );
-        return { answered: model, reason: '' };
-      } catch (error) {
-        const said = error instanceof JobFailure ? error.message : 'no answer in time';
-        reason = `no embedding from ${model} at ${server.url}: ${said}`;
-      }
+  const trial = async (model: string, signal: AbortSignal): Promise<string | undefined> => {
+    try {
+      const within = AbortSignal.any([signal, AbortSignal.timeout(PROBE_TIMEOUT_MS)]);
+      await embed(server, model, ['ready'], within);
+      return undefined;
+    } catch (error) {
+      const said = error instanceof JobFailure ? error.message : 'no answer in time';
+      return `no embedding from ${model} at ${server.url}: ${said}`;
     }
-    return { answered: undefined, reason: `${reason} (for instance: ollama pull nomic-embed-text)` };
+  };
+
+  const isFresh = (model: string): boolean => {
+    const last = trials.get(model);
+    return last !== undefined && (last.failure === undefined || performance.now() - last.at < PROBE_AGAIN_MS);
   };
 
   return {
     type: 'embedding',
     async probe(signal) {
-      const list = await server.listModels();
+      const list = await server.listModels('/embeddings', signal);
       if (!list.ok) {
-        last = undefined;
+        trials = new Map();
         return { offered: false, reason: `${list.reason} (start Ollama or pass --llm-url)` };
       }
-      const models = list.models.join('\n');
-      const isFresh =
-        last !== undefined &&
-        last.models === models &&
-        (last.answered !== undefined || Date.now() - last.at < PROBE_AGAIN_MS);
-      if (!isFresh) last = { models, at: Date.now(), ...(await trial(list.models, signal)) };
-      if (last?.answered === undefined) return { offered: false, reason: last?.reason ?? 'not tried' };
-      return { offered: true, detail: `${server.url}, ${last.answered} answers`, models: [last.answered] };
+      // Others would be loaded for nothing, each time.
+      const candidates = list.models.filter(server.isEmbeddingModel).slice(0, PROBE_MODELS_MAX);
+      trials = new Map([...trials].filter(([model]) => candidates.includes(model)));
+      for (const model of candidates) {
+        if (!isFresh(model))
+          trials.set(model, { failure: await trial(model, signal), at: performance.now() });
+      }
+      const models = candidates.filter((model) => trials.get(model)?.failure === undefined);
+      if (models.length > 0) return { offered: true, detail: `${server.url}, ${models.join(', ')}`, models };
+      const reason =
+        candidates.map((model) => trials.get(model)?.failure).find((failure) => failure !== undefined) ??
+        `the server at ${server.url} has no embedding model (for instance: ollama pull nomic-embed-text, or name one with --embedding-model)`;
+      return { offered: false, reason };
     },
     async run(parameters, { signal }) {
       const model = requiredText(parameters, 'model', 200);
@@ -117,8 +116,8 @@ export const createEmbedding = (server: OpenAiServer): Executor => {
       try {
         return await embed(server, model, input, signal);
       } catch (error) {
-        // The trial no longer stands: the next probe tries again.
-        if (error instanceof JobFailure && error.code === 'BACKEND_UNAVAILABLE') last = undefined;
+        // The trials no longer stand: the next probe tries again.
+        if (error instanceof JobFailure && error.code === 'BACKEND_UNAVAILABLE') trials = new Map();
         throw error;
       }
     },

@@ -1,7 +1,12 @@
 /** What a probe found: an executor is advertised only while it is `offered`. */
-type Availability =
+export type Availability =
   | { readonly offered: true; readonly detail: string; readonly models: readonly string[] }
-  | { readonly offered: false; readonly reason: string };
+  | {
+      readonly offered: false;
+      readonly reason: string;
+      /** The owner wants it so: nothing to tell of. */
+      readonly isChoice?: boolean;
+    };
 
 export interface RunContext {
   /** Fires at the deadline, on cancel and on shutdown. An executor stops its work then and may simply reject. */
@@ -31,13 +36,28 @@ export class JobFailure extends Error {
   /** True when the same job may succeed elsewhere or later: a backend that is down, not an input that is wrong. */
   readonly retryable: boolean;
   readonly detail: string | undefined;
+  /** True when no work was begun: the coordinator then does not count the attempt against the job. */
+  readonly notStarted: boolean;
+  /** What is not to be offered any more from now on: the model that the job names, or its whole type. */
+  readonly withdraws: 'model' | 'type' | undefined;
 
-  constructor(code: string, message: string, options: { retryable: boolean; detail?: string | undefined }) {
+  constructor(
+    code: string,
+    message: string,
+    options: {
+      retryable: boolean;
+      detail?: string | undefined;
+      notStarted?: boolean;
+      withdraws?: 'model' | 'type';
+    },
+  ) {
     super(message);
     this.name = 'JobFailure';
     this.code = code;
     this.retryable = options.retryable;
     this.detail = options.detail;
+    this.notStarted = options.notStarted ?? false;
+    this.withdraws = options.withdraws;
   }
 }
 

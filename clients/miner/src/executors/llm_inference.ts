@@ -9,7 +9,8 @@ import {
   type RunContext,
   requiredText,
 } from './executor.ts';
-import { eventData, isRecord, looksLikeEmbeddingModel, type OpenAiServer } from './openai-server.ts';
+import { type Reply, readText } from './http-request.ts';
+import { cleanWords, eventData, isRecord, type OpenAiServer } from './openai-server.ts';
 
 /** The bound on a prompt in the contract's registry of job types. */
 const PROMPT_MAX = 200_000;
@@ -19,10 +20,17 @@ const MAX_TOKENS_DEFAULT = 2_048;
 const MAX_TOKENS_MAX = 131_072;
 /** Far above 131,072 tokens of text, below the 4 MB of a result: a server that never stops is cut off here. */
 const TEXT_MAX = 2_000_000;
+/** A whole answer in one piece: the text as JSON may write it, and what stands around it. */
+const ANSWER_MAX_BYTES = 16 * 1024 * 1024;
+/** How an event stream begins, whatever its content type says. */
+const STREAM_START_LENGTH = 8;
+const STREAM_START = /^\s*(data|event|id|retry|):/;
 
 export interface LlmResult {
   readonly model: string;
   readonly text: string;
+  /** What the model thought before its answer; all there is when it got no further. */
+  readonly reasoning?: string;
   readonly finish_reason: string | null;
   /** As the server counted; null when it did not say. */
   readonly usage: Record<string, unknown> | null;
@@ -45,16 +53,13 @@ const readMessages = (parameters: Parameters): { role: string; content: string }
 /** @returns what one `choices[0]` adds, whether of a stream's chunk (`delta`) or of a whole answer (`message`). */
 const readChoice = (body: Record<string, unknown>) => {
   const choice: unknown = Array.isArray(body.choices) ? body.choices[0] : undefined;
-  if (!isRecord(choice)) return { text: '', finishReason: null, tokens: 0 };
+  if (!isRecord(choice)) return { text: '', reasoning: '', finishReason: null };
   const part = isRecord(choice.delta) ? choice.delta : isRecord(choice.message) ? choice.message : {};
-  const text = typeof part.content === 'string' ? part.content : '';
-  // Models that think aloud spend tokens before the first word of the answer: progress counts them, the text does not.
-  const thinking = part.reasoning_content ?? part.reasoning;
-  const finishReason = typeof choice.finish_reason === 'string' ? choice.finish_reason : null;
+  const thought = part.reasoning_content ?? part.reasoning;
   return {
-    text,
-    finishReason,
-    tokens: text !== '' || (typeof thinking === 'string' && thinking !== '') ? 1 : 0,
+    text: typeof part.content === 'string' ? part.content : '',
+    reasoning: typeof thought === 'string' ? thought : '',
+    finishReason: typeof choice.finish_reason === 'string' ? choice.finish_reason : null,
   };
 };
 
@@ -68,14 +73,21 @@ const parseChunk = (data: string): Record<string, unknown> => {
   throw new JobFailure('BACKEND_ERROR', 'the model server sent something unreadable', { retryable: true });
 };
 
+/** A piece put back in front of the rest that it was read from. */
+async function* joined(first: Buffer, rest: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
+  yield first;
+  for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value;
+}
+
 const readAnswer = async (
-  response: Response,
+  reply: Reply,
   requestedModel: string,
   maxTokens: number,
   { signal, progress }: RunContext,
 ): Promise<LlmResult> => {
   let model = requestedModel;
   let text = '';
+  let reasoning = '';
   let tokens = 0;
   let finishReason: string | null = null;
   let usage: Record<string, unknown> | null = null;
@@ -86,19 +98,21 @@ const readAnswer = async (
       const detail = isRecord(body.error) ? body.error.message : body.error;
       throw new JobFailure('BACKEND_ERROR', 'the model server failed while writing', {
         retryable: true,
-        detail: typeof detail === 'string' ? detail.slice(0, 500) : undefined,
+        detail: typeof detail === 'string' ? cleanWords(detail) : undefined,
       });
     }
     if (typeof body.model === 'string' && body.model !== '') model = body.model;
     if (isRecord(body.usage)) usage = body.usage;
     const choice = readChoice(body);
     text += choice.text;
-    tokens += choice.tokens;
+    reasoning += choice.reasoning;
+    // Thinking spends tokens before the first word of the answer: progress counts it.
+    if (choice.text !== '' || choice.reasoning !== '') tokens += 1;
     if (choice.finishReason !== null) {
       finishReason = choice.finishReason;
       ended = true;
     }
-    if (text.length > TEXT_MAX) {
+    if (text.length + reasoning.length > TEXT_MAX) {
       throw new JobFailure('RESULT_TOO_LARGE', `the answer is longer than ${TEXT_MAX} characters`, {
         retryable: false,
       });
@@ -107,29 +121,43 @@ const readAnswer = async (
   };
 
   try {
-    if (response.headers.get('content-type')?.includes('text/event-stream') !== true) {
-      take(parseChunk(await response.text()));
-    } else if (response.body !== null) {
-      for await (const data of eventData(response.body)) {
+    const pieces = reply.body[Symbol.asyncIterator]();
+    // By what it says and not by its content type: some servers stream as text/plain.
+    let start = Buffer.alloc(0);
+    for (let next = await pieces.next(); next.done !== true; next = await pieces.next()) {
+      start = Buffer.concat([start, next.value]);
+      if (start.toString('utf8').trim().length >= STREAM_START_LENGTH) break;
+    }
+    const body = joined(start, pieces);
+    if (STREAM_START.test(start.toString('utf8', 0, 64))) {
+      for await (const data of eventData(body)) {
         if (data === '[DONE]') ended = true;
         else if (data !== '') take(parseChunk(data));
       }
+    } else {
+      take(parseChunk(await readText({ ...reply, body }, ANSWER_MAX_BYTES)));
     }
   } catch (error) {
     if (error instanceof JobFailure || signal.aborted) throw error;
     throw backendUnavailable(`the model server broke off (${networkReason(error)})`);
+  } finally {
+    reply.drop();
   }
   // Half an answer is not an answer: the stream has to have said that it is over.
   if (!ended) throw backendUnavailable('the model server broke off before the end of the answer');
-  return { model, text, finish_reason: finishReason, usage };
+  if (text.trim() === '' && reasoning.trim() === '') {
+    const message = `the model wrote nothing (finish reason ${finishReason ?? 'not said'})`;
+    throw new JobFailure('EMPTY_ANSWER', message, { retryable: true });
+  }
+  return { model, text, ...(reasoning === '' ? {} : { reasoning }), finish_reason: finishReason, usage };
 };
 
 export const createLlmInference = (server: OpenAiServer): Executor => ({
   type: 'llm_inference',
-  async probe() {
-    const list = await server.listModels();
+  async probe(signal) {
+    const list = await server.listModels('/chat/completions', signal);
     if (!list.ok) return { offered: false, reason: `${list.reason} (start Ollama or pass --llm-url)` };
-    const models = list.models.filter((model) => !looksLikeEmbeddingModel(model));
+    const models = list.models.filter((model) => !server.isEmbeddingModel(model));
     if (models.length === 0) {
       const reason = `the server at ${server.url} has no language model yet (for instance: ollama pull llama3.2:1b)`;
       return { offered: false, reason };
@@ -155,7 +183,7 @@ export const createLlmInference = (server: OpenAiServer): Executor => ({
       stream: true,
       stream_options: { include_usage: true },
     };
-    const response = await server.post('/chat/completions', request, context.signal);
-    return readAnswer(response, model, maxTokens, context);
+    const reply = await server.post('/chat/completions', request, context.signal);
+    return readAnswer(reply, model, maxTokens, context);
   },
 });

@@ -1,69 +1,106 @@
 import { networkReason } from '../coordinator.ts';
+import { foldedName } from '../model-name.ts';
 import { backendUnavailable, JobFailure } from './executor.ts';
+import { type Reply, readText, sendRequest } from './http-request.ts';
 
-/** A probe asks a local server for a short list; one that needs longer is not ready for work. */
-const LIST_TIMEOUT_MS = 5_000;
+/** A server that works on one request at a time answers late; one that is dead is known by the next job too. */
+const LIST_TIMEOUT_MS = 15_000;
 /** The contract takes at most 500 models of at most 200 characters. */
 const MODELS_MAX = 500;
 const MODEL_NAME_MAX = 200;
 /** How much of the server's own words about an error goes to the client. */
 const DETAIL_MAX = 500;
+const LIST_MAX_BYTES = 4 * 1024 * 1024;
+const ERROR_MAX_BYTES = 64 * 1024;
+/** The smallest work there is may still make the server load its model. */
+const TRIAL_TIMEOUT_MS = 20_000;
 
 type ModelList =
   | { readonly ok: true; readonly models: readonly string[] }
   | { readonly ok: false; readonly reason: string };
 
+/** Where work is asked for. */
+export type WorkPath = '/chat/completions' | '/embeddings';
+
 /** Any server that speaks the OpenAI HTTP API: Ollama, vLLM, llama.cpp, LM Studio and others. */
 export interface OpenAiServer {
   readonly url: string;
-  listModels(): Promise<ModelList>;
-  /** @returns the 2xx response, its body still to be read. Throws a JobFailure for any other. */
-  post(path: string, body: unknown, signal: AbortSignal): Promise<Response>;
+  /** @returns what can be asked for at `path`; nothing while the server refuses work there. */
+  listModels(path: WorkPath, signal: AbortSignal): Promise<ModelList>;
+  /** By its name, which is the only sign that every server gives, or because the owner says so. */
+  isEmbeddingModel(model: string): boolean;
+  /** @returns the 2xx reply, its body still to be read. Throws a JobFailure for any other. */
+  post(path: WorkPath, body: { model: string }, signal: AbortSignal): Promise<Reply>;
 }
 
 export const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** Embedding models answer no chat. Their names are the only sign that every server gives. */
-export const looksLikeEmbeddingModel = (model: string): boolean =>
-  /embed|\bbge\b|\bgte\b|\be5\b|minilm|sentence-transformers|arctic-embed/i.test(model);
+const looksLikeEmbeddingModel = (model: string): boolean =>
+  /embed|\bbge\b|\bgte\b|\be5\b|minilm|sentence-transformers/i.test(model);
 
-/** A pooled connection may have been closed by the server while it was idle: that says nothing about the server. */
-const fetchTwice = async (url: string, init: RequestInit): Promise<Response> => {
+const parseJson = (text: string): unknown => {
   try {
-    return await fetch(url, init);
-  } catch (error) {
-    const reason = networkReason(error);
-    if (reason !== 'UND_ERR_SOCKET' && reason !== 'ECONNRESET') throw error;
-    return fetch(url, init);
-  }
-};
-
-const readError = async (response: Response): Promise<string | undefined> => {
-  const text = await response.text().catch(() => '');
-  try {
-    const body: unknown = JSON.parse(text);
-    const error = isRecord(body) ? (body.error ?? body.detail ?? body.message) : undefined;
-    if (typeof error === 'string') return error.slice(0, DETAIL_MAX);
-    if (isRecord(error) && typeof error.message === 'string') return error.message.slice(0, DETAIL_MAX);
+    return JSON.parse(text);
   } catch {
-    // Not JSON: a proxy's page helps nobody.
+    return undefined;
   }
-  return undefined;
 };
 
-const failureOf = async (response: Response): Promise<JobFailure> => {
-  const { status } = response;
-  const detail = await readError(response);
-  if (status === 404) {
+/** A server's words as a client may read them: one line, no control characters, not endless. */
+export const cleanWords = (words: string): string =>
+  words
+    .replace(/[\p{Cc}\p{Cf}\s]+/gu, ' ')
+    .trim()
+    .slice(0, DETAIL_MAX);
+
+interface SaidError {
+  /** Undefined where nobody would be helped by it: a page, or nothing. */
+  readonly words: string | undefined;
+  readonly isAboutModel: boolean;
+}
+
+const readError = async (reply: Reply): Promise<SaidError> => {
+  const text = await readText(reply, ERROR_MAX_BYTES).catch(() => '');
+  const body = parseJson(text);
+  if (isRecord(body)) {
+    const error = body.error ?? body.detail ?? body.message;
+    const said = isRecord(error) ? error.message : error;
+    const code = isRecord(error) ? error.code : undefined;
+    const words = typeof said === 'string' && said !== '' ? cleanWords(said) : undefined;
+    return { words, isAboutModel: code === 'model_not_found' || /model/i.test(words ?? '') };
+  }
+  const isPage = reply.contentType.includes('html') || /^\s*</.test(text);
+  const words = isPage ? '' : cleanWords(text);
+  return { words: words === '' ? undefined : words, isAboutModel: !isPage && /model/i.test(words) };
+};
+
+const failureOf = async (reply: Reply, url: string): Promise<JobFailure> => {
+  const { status } = reply;
+  const { words: detail, isAboutModel } = await readError(reply);
+  if (status === 404 && isAboutModel) {
     return new JobFailure('MODEL_NOT_AVAILABLE', 'the model server does not have this model', {
       retryable: true,
+      notStarted: true,
+      withdraws: 'model',
       detail,
     });
   }
-  if (status === 401 || status === 403) {
-    return new JobFailure('BACKEND_UNAVAILABLE', 'the model server refused the miner’s key', {
+  if (status === 404 || status === 405 || (status >= 300 && status < 400)) {
+    const where = reply.location === undefined ? '' : `, it points to ${cleanWords(reply.location)}`;
+    const message = `nothing at ${url} takes this work (${status}${where}): is the address right?`;
+    return new JobFailure('BACKEND_UNAVAILABLE', message, {
       retryable: true,
+      notStarted: true,
+      withdraws: 'type',
+    });
+  }
+  if (status === 401 || status === 403) {
+    const message = 'the model server refused the miner’s key for work (pass --llm-key)';
+    return new JobFailure('BACKEND_UNAVAILABLE', message, {
+      retryable: true,
+      notStarted: true,
+      withdraws: 'type',
     });
   }
   if (status === 429 || status === 408) {
@@ -81,71 +118,144 @@ const failureOf = async (response: Response): Promise<JobFailure> => {
   });
 };
 
-export const createOpenAiServer = (url: string, key: string | undefined): OpenAiServer => {
+/** The smallest work at each path. */
+const TRIALS: Record<WorkPath, object> = {
+  '/chat/completions': { messages: [{ role: 'user', content: 'ready' }], max_tokens: 1 },
+  '/embeddings': { input: ['ready'] },
+};
+
+/**
+ * @param embeddingModels those that the owner names, beside those that are called like one.
+ * @param listTimeoutMs for tests.
+ */
+export const createOpenAiServer = (
+  url: string,
+  key: string | undefined,
+  embeddingModels: readonly string[] = [],
+  listTimeoutMs: number = LIST_TIMEOUT_MS,
+): OpenAiServer => {
   const headers = {
     accept: 'application/json, text/event-stream',
     ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
   };
+  const embedding = new Set(embeddingModels.map(foldedName));
+  /** By folded name, how the server spells it. */
+  let spelling = new Map<string, string>();
+  let known: ModelList | undefined;
   let listing: Promise<ModelList> | undefined;
+  /** What the server refuses as such, and with which model that was seen. */
+  const refused = new Map<WorkPath, { model: string; reason: string }>();
+  let working = 0;
+  let answers = 0;
 
   const fetchModels = async (): Promise<ModelList> => {
-    let response: Response;
+    const answersBefore = answers;
+    let wasWorking = working > 0;
+    let reply: Reply;
     let body: unknown;
     try {
-      response = await fetchTwice(`${url}/models`, { headers, signal: AbortSignal.timeout(LIST_TIMEOUT_MS) });
-      body = await response.json().catch(() => undefined);
+      const signal = AbortSignal.timeout(listTimeoutMs);
+      reply = await sendRequest(`${url}/models`, { method: 'GET', headers, signal });
+      body = parseJson(await readText(reply, LIST_MAX_BYTES));
     } catch (error) {
       const reason = networkReason(error);
+      wasWorking ||= working > 0 || answers > answersBefore;
+      // Busy is not dead: many servers do one thing at a time, and a job that it answers proves that it lives.
+      if (reason !== 'ECONNREFUSED' && wasWorking && known?.ok === true) return known;
       return {
         ok: false,
         reason: reason === 'ECONNREFUSED' ? `no server at ${url}` : `${url} does not answer: ${reason}`,
       };
     }
-    if (response.status === 401 || response.status === 403) {
+    if (reply.status === 401 || reply.status === 403) {
       return { ok: false, reason: `the server at ${url} wants a key (pass --llm-key)` };
     }
-    if (!response.ok || !isRecord(body) || !Array.isArray(body.data)) {
+    if (reply.status !== 200 || !isRecord(body) || !Array.isArray(body.data)) {
       return {
         ok: false,
-        reason: `${url}/models answered ${response.status}, but not a model list: is the URL right?`,
+        reason: `${url}/models answered ${reply.status}, but not a model list: is the URL right?`,
       };
     }
-    const models = body.data
+    const names = body.data
       .map((entry: unknown) => (isRecord(entry) ? entry.id : undefined))
       .filter((id): id is string => typeof id === 'string' && id !== '' && id.length <= MODEL_NAME_MAX);
-    return { ok: true, models: [...new Set(models)].sort().slice(0, MODELS_MAX) };
+    const models = [...new Set(names)].sort().slice(0, MODELS_MAX);
+    spelling = new Map(models.map((model) => [foldedName(model), model]));
+    return { ok: true, models };
+  };
+
+  const post = async (path: WorkPath, body: { model: string }, signal: AbortSignal): Promise<Reply> => {
+    const model = spelling.get(foldedName(body.model)) ?? body.model;
+    let reply: Reply;
+    working += 1;
+    try {
+      reply = await sendRequest(url + path, {
+        method: 'POST',
+        headers: { ...headers, 'content-type': 'application/json' },
+        body: JSON.stringify({ ...body, model }),
+        signal,
+      });
+      answers += 1;
+    } catch (error) {
+      if (signal.aborted) throw error;
+      const reason = networkReason(error);
+      const message = `the model server cannot be reached (${reason})`;
+      if (reason !== 'ECONNREFUSED') throw backendUnavailable(message);
+      throw new JobFailure('BACKEND_UNAVAILABLE', message, {
+        retryable: true,
+        notStarted: true,
+        withdraws: 'type',
+      });
+    } finally {
+      working -= 1;
+    }
+    if (reply.status >= 200 && reply.status < 300) {
+      refused.delete(path);
+      return reply;
+    }
+    const failure = await failureOf(reply, url);
+    if (failure.withdraws === 'type') refused.set(path, { model, reason: failure.message });
+    return Promise.reject(failure);
+  };
+
+  /** Whether work is still refused at `path`: asked with the smallest work there is, since a list says nothing of it. */
+  const stillRefused = async (path: WorkPath, signal: AbortSignal): Promise<string | undefined> => {
+    const seen = refused.get(path);
+    if (seen === undefined) return undefined;
+    refused.delete(path);
+    try {
+      const within = AbortSignal.any([signal, AbortSignal.timeout(TRIAL_TIMEOUT_MS)]);
+      const trial = { model: seen.model, ...TRIALS[path] };
+      (await post(path, trial, within)).drop();
+    } catch {
+      // Any other failure is for the jobs to meet: what was refused is refused no more.
+    }
+    return refused.get(path)?.reason;
   };
 
   return {
     url,
-    // Two executors probe at the same moment; one request serves both.
-    listModels() {
-      listing ??= fetchModels().finally(() => {
-        listing = undefined;
-      });
-      return listing;
-    },
-    async post(path, body, signal) {
-      let response: Response;
-      try {
-        response = await fetchTwice(url + path, {
-          method: 'POST',
-          headers: { ...headers, 'content-type': 'application/json' },
-          body: JSON.stringify(body),
-          signal,
+    isEmbeddingModel: (model) => looksLikeEmbeddingModel(model) || embedding.has(foldedName(model)),
+    async listModels(path, signal) {
+      // Two executors probe at the same moment; one request serves both.
+      listing ??= fetchModels()
+        .then((list) => {
+          known = list;
+          return list;
+        })
+        .finally(() => {
+          listing = undefined;
         });
-      } catch (error) {
-        if (signal.aborted) throw error;
-        throw backendUnavailable(`the model server cannot be reached (${networkReason(error)})`);
-      }
-      if (!response.ok) throw await failureOf(response);
-      return response;
+      const list = await listing;
+      const reason = list.ok ? await stillRefused(path, signal) : undefined;
+      return reason === undefined ? list : { ok: false, reason };
     },
+    post,
   };
 };
 
 /** The `data:` payloads of a server-sent event stream, in order. A connection that breaks rejects. */
-export async function* eventData(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+export async function* eventData(body: AsyncIterable<Buffer>): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   let rest = '';
   for await (const chunk of body) {

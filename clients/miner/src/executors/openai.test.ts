@@ -112,6 +112,118 @@ describe('llm_inference', () => {
     await eventually(() => expect(api.seen.closedEarly).toBe(1));
   });
 
+  it('returns the thoughts of a model that got no further', async () => {
+    Object.assign(api.script, { reasoning: ['Let me', ' see'], pieces: [], finish: 'length' });
+    expect(await ask({})).toMatchObject({ text: '', reasoning: 'Let me see', finish_reason: 'length' });
+    api.script.whole = true;
+    expect(await ask({})).toMatchObject({ text: '', reasoning: 'Let me see', finish_reason: 'length' });
+  });
+
+  it('does not take silence for an answer', async () => {
+    api.script.pieces = [];
+    expect(await failureOf(ask({}))).toMatchObject({ code: 'EMPTY_ANSWER', retryable: true });
+    api.script.pieces = ['\n'];
+    expect(await failureOf(ask({}))).toMatchObject({ code: 'EMPTY_ANSWER', retryable: true });
+  });
+
+  it('reads a stream, whatever it calls itself', async () => {
+    api.script.contentType = 'text/plain; charset=utf-8';
+    expect(await ask({})).toMatchObject({ text: 'Hello, world', usage: { completion_tokens: 3 } });
+    api.script.contentType = 'application/json';
+    expect(await ask({})).toMatchObject({ text: 'Hello, world' });
+  });
+
+  it('waits for the first byte as long as the job may run', async () => {
+    const fetched = Symbol.for('undici.globalDispatcher.1');
+    await fetch(`${api.url}/models`);
+    const dispatchers = globalThis as unknown as Record<symbol, object>;
+    const usual = dispatchers[fetched] as object;
+    const Impatient = usual.constructor as new (limits: object) => object;
+    // Node’s fetch gives up after five minutes without a header; here after half a second.
+    dispatchers[fetched] = new Impatient({ headersTimeout: 500, bodyTimeout: 500 });
+    try {
+      api.script.firstByteMs = 3_000;
+      expect(await ask({})).toMatchObject({ text: 'Hello, world' });
+    } finally {
+      dispatchers[fetched] = usual;
+    }
+  });
+
+  it('knows a model by its other spellings', async () => {
+    api.models.push('Llama3.2:latest');
+    const executor = llm();
+    await executor.probe(signal);
+    for (const [asked, listed] of [
+      ['llama3.2', 'Llama3.2:latest'],
+      ['TINY:latest', 'tiny'],
+    ]) {
+      await executor.run({ model: asked, prompt: 'Hi' }, { signal, progress: () => {} });
+      expect(api.seen.chats.at(-1)).toMatchObject({ model: listed });
+    }
+  });
+
+  it.each([
+    [
+      'plain text',
+      { text: 'prompt is too long: 9,000 tokens\u001b[31m\n' },
+      'prompt is too long: 9,000 tokens [31m',
+    ],
+    ['much of it', { text: 'x'.repeat(5_000) }, 'x'.repeat(500)],
+    ['a page', { text: '<html><h1>Bad request</h1></html>', contentType: 'text/html' }, undefined],
+  ])('its words about a bad request reach the client: %s', async (_, body, detail) => {
+    api.script.error = { status: 400, ...body };
+    const failure = await failureOf(ask({}));
+    expect(failure).toMatchObject({ code: 'BACKEND_REFUSED', retryable: false });
+    expect(failure.detail).toBe(detail);
+  });
+
+  it('takes a page or an unknown path for a wrong address, not for a missing model', async () => {
+    for (const body of [
+      { text: '<html>404</html>', contentType: 'text/html' },
+      { text: '{"detail":"Not Found"}' },
+    ]) {
+      api.script.error = { status: 404, ...body };
+      const failure = await failureOf(ask({}));
+      expect(failure).toMatchObject({ code: 'BACKEND_UNAVAILABLE', notStarted: true, withdraws: 'type' });
+      expect(failure.message).toContain('is the address right?');
+    }
+  });
+
+  it('is not offered once the server refused the key for work, until it takes it again', async () => {
+    const executor = llm();
+    expect(await executor.probe(signal)).toMatchObject({ offered: true });
+    api.script.error = { status: 401, message: 'no' };
+    const context = { signal, progress: () => {} };
+    const failure = await failureOf(executor.run({ model: 'tiny', prompt: 'Hi' }, context));
+    expect(failure).toMatchObject({ notStarted: true, withdraws: 'type' });
+    const refused = { offered: false, reason: expect.stringContaining('--llm-key') };
+    expect(await executor.probe(signal)).toMatchObject(refused);
+    expect(await executor.probe(signal)).toMatchObject(refused);
+    api.script.error = undefined;
+    expect(await executor.probe(signal)).toMatchObject({ offered: true });
+    expect(api.seen.chats.at(-1)).toMatchObject({ model: 'tiny', max_tokens: 1 });
+  });
+
+  it('believes a slow list, and a server that works instead of listing', async () => {
+    const server = createOpenAiServer(api.url, undefined, [], 300);
+    const executor = createLlmInference(server);
+    api.script.oneThread = true;
+    expect(await executor.probe(signal)).toMatchObject({ offered: true });
+    api.script.firstByteMs = 900;
+    const run = executor.run({ model: 'tiny', prompt: 'Hi' }, { signal, progress: () => {} });
+    await eventually(() => expect(api.seen.chats).toHaveLength(1));
+    expect(await executor.probe(signal)).toMatchObject({ offered: true });
+    await run;
+    // Nothing runs any more, and it says nothing: now it is dead.
+    api.script.listMs = 5_000;
+    expect(await executor.probe(signal)).toMatchObject({ offered: false });
+  });
+
+  it('gives the list fifteen seconds', async () => {
+    api.script.listMs = 6_000;
+    expect(await llm().probe(signal)).toMatchObject({ offered: true });
+  });
+
   it.each([
     [400, 'BACKEND_REFUSED', false],
     [401, 'BACKEND_UNAVAILABLE', true],
@@ -154,18 +266,36 @@ describe('embedding', () => {
     const executor = embedding();
     expect(await executor.probe(signal)).toMatchObject({ offered: true, models: ['nomic-embed-text'] });
     await executor.probe(signal);
-    expect(api.seen.embeddings).toBe(1);
-    api.models.push('another');
+    expect(api.seen.embedded).toEqual(['nomic-embed-text']);
+    api.models.push('bge-small');
     await executor.probe(signal);
-    expect(api.seen.embeddings).toBe(2);
+    expect(api.seen.embedded).toEqual(['nomic-embed-text', 'bge-small']);
   });
 
-  it('is not offered by a server whose models do not embed', async () => {
+  it('is offered with every model that answered', async () => {
+    api.embeddingModels.push('bge-m3:latest', 'all-minilm');
+    api.models.push('snowflake-arctic-embed');
+    expect(await embedding().probe(signal)).toMatchObject({
+      offered: true,
+      models: ['all-minilm', 'bge-m3:latest', 'nomic-embed-text'],
+    });
+  });
+
+  it('asks no model to embed that does not look like one, which would load it for nothing', async () => {
     const other = await startOpenAiApi(['tiny', 'large', 'huge', 'vast']);
     const found = await createEmbedding(createOpenAiServer(other.url, undefined)).probe(signal);
-    expect(found).toMatchObject({ offered: false, reason: expect.stringContaining('no embedding from') });
-    expect(other.seen.embeddings).toBe(3);
+    expect(found).toMatchObject({ offered: false, reason: expect.stringContaining('no embedding model') });
+    expect(other.seen.embedded).toEqual([]);
     await other.close();
+  });
+
+  it('tries what the owner names, whatever it is called', async () => {
+    api.embeddingModels.push('house-vectors');
+    const server = createOpenAiServer(api.url, undefined, ['house-vectors']);
+    expect(await createEmbedding(server).probe(signal)).toMatchObject({
+      models: ['house-vectors', 'nomic-embed-text'],
+    });
+    expect(await createLlmInference(server).probe(signal)).toMatchObject({ models: ['large', 'tiny'] });
   });
 
   it('returns a vector for each text, in their order', async () => {

@@ -27,6 +27,8 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
   const faults = new Map<Place, Fault[]>();
   const cancel = new Set<string>();
   const drop = new Set<string>();
+  const registrationsAt = new Map<string, number>();
+  const beatsTold = new Set<string>();
   const seen = {
     registrations: [] as Registration[],
     heartbeats: [] as Heartbeat[],
@@ -41,12 +43,20 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
   let clockAheadMs = 0;
   let openPolls = 0;
   let beatsHeld: Promise<void> | undefined;
+  let beatWaiting: (() => void)[] = [];
+  /** The instance that lives under each name, where one does that the agent under test has to give way to. */
+  const living = new Map<string, string>();
+  const wakeBeats = (): void => {
+    for (const wake of beatWaiting) wake();
+    beatWaiting = [];
+  };
   const serverTime = (): string => new Date(Date.now() + clockAheadMs).toISOString();
 
   const answer = (response: ServerResponse, status: number, body: unknown, headers = {}): void => {
+    // Some proxies take it off; deadlines are read by `server_time`.
+    response.sendDate = false;
     response.writeHead(status, {
       'content-type': 'application/json',
-      date: new Date(Date.now() + clockAheadMs).toUTCString(),
       ...headers,
     });
     response.end(JSON.stringify(body));
@@ -58,13 +68,15 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
     const parsed = minersRoutes.register.body?.safeParse(body);
     if (parsed?.success !== true) return refuse(response, 422, 'VALIDATION_ERROR');
     const registration = parsed.data;
-    seen.registrations.push(registration);
     const name = registration.name ?? '';
+    if (living.has(name)) return refuse(response, 409, 'MINER_NAME_IN_USE');
+    seen.registrations.push(registration);
     const isNew = !miners.has(name);
     const id = miners.get(name) ?? newId();
     miners.set(name, id);
+    const { instance_id: _instanceId, status_note: _statusNote, ...described } = registration;
     const miner = {
-      ...registration,
+      ...described,
       id,
       name,
       endpoint: null,
@@ -89,7 +101,29 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
     seen.heartbeats.push(beat);
     if (!isKnown(beat.miner_id)) return refuse(response, 404, 'MINER_NOT_REGISTERED');
     await beatsHeld;
-    const named = (from: Set<string>): string[] => beat.inflight.filter((id) => from.has(id));
+    const { name } = [...miners]
+      .map(([name, id]) => ({ name, id }))
+      .find(({ id }) => id === beat.miner_id) ?? {
+      name: '',
+    };
+    if (living.has(name)) return refuse(response, 409, 'MINER_NAME_IN_USE');
+    const running = (id: string): boolean => jobs.get(id)?.report === undefined;
+    // What came after the beat is told too.
+    const named = (from: Set<string>): string[] =>
+      [...from].filter((id) => running(id) && ((beat.inflight ?? []).includes(id) || !beatsTold.has(id)));
+    const until = performance.now() + Math.min(beat.wait_seconds ?? 0, heartbeatSeconds) * 1000;
+    while (
+      named(cancel).length === 0 &&
+      drop.size === 0 &&
+      performance.now() < until &&
+      !response.destroyed
+    ) {
+      await new Promise<void>((resolve) => {
+        beatWaiting.push(resolve);
+        setTimeout(resolve, Math.max(0, until - performance.now()));
+      });
+    }
+    if (response.destroyed) return;
     const reply = {
       status: 'active',
       server_time: serverTime(),
@@ -98,6 +132,7 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
       drop: [...drop],
       next_heartbeat_seconds: heartbeatSeconds,
     };
+    for (const id of reply.cancel) beatsTold.add(id);
     answer(response, 200, minersRoutes.heartbeat.responses[200].parse(reply));
   };
 
@@ -116,7 +151,7 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
     while (pending().length === 0 && performance.now() < until && !response.destroyed) {
       await new Promise<void>((resolve) => {
         waiting.push(resolve);
-        setTimeout(resolve, until - performance.now());
+        setTimeout(resolve, Math.max(0, until - performance.now()));
       });
     }
     if (response.destroyed) return;
@@ -125,7 +160,10 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
     answer(
       response,
       200,
-      jobsRoutes.poll.responses[200].parse({ items: items.map((job) => job.assignment) }),
+      jobsRoutes.poll.responses[200].parse({
+        server_time: serverTime(),
+        items: items.map((job) => job.assignment),
+      }),
     );
   };
 
@@ -152,7 +190,10 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
     if (typeof job === 'string') return { status: job === 'NOT_FOUND' ? 404 : 409, code: job };
     const json = JSON.stringify(report);
     if (job.report !== undefined && job.report !== json) return { status: 409, code: 'RESULT_CONFLICT' };
-    if (job.report === undefined) seen.reports.push(report);
+    if (job.report === undefined) {
+      seen.reports.push(report);
+      registrationsAt.set(report.job_id, seen.registrations.length);
+    }
     job.report = json;
     job.state = report.status;
     const receipt =
@@ -223,7 +264,7 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
     return new Promise((resolve) => server.listen(port, '127.0.0.1', () => resolve()));
   };
   const close = (): Promise<void> => {
-    for (const wake of waiting) wake();
+    for (const wake of [...waiting, ...beatWaiting]) wake();
     server.closeAllConnections();
     return new Promise((resolve) => server.close(() => resolve()));
   };
@@ -232,7 +273,14 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
 
   return {
     url: `http://127.0.0.1:${port}`,
-    seen,
+    seen: {
+      ...seen,
+      get resultRequests() {
+        return seen.resultRequests;
+      },
+      /** How many registrations had come when this job was reported. */
+      reportedAfter: (id: string) => registrationsAt.get(id),
+    },
     /** @returns the id of a job that the next poll gets. */
     submit(
       jobType: Assignment['job_type'],
@@ -265,8 +313,17 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
       const job = jobs.get(id);
       if (job !== undefined) job.state = 'cancelled';
       cancel.add(id);
+      wakeBeats();
     },
-    drop: (id: string) => void drop.add(id),
+    drop(id: string): void {
+      drop.add(id);
+      wakeBeats();
+    },
+    /** Another agent lives under this name, until the returned function is called. */
+    occupy(name: string): () => void {
+      living.set(name, 'another');
+      return () => void living.delete(name);
+    },
     /** Beats are heard, and answered once the returned function is called. */
     holdBeats(): () => void {
       const { promise, resolve } = Promise.withResolvers<void>();

@@ -1,7 +1,7 @@
 import {
+  type Destination,
   defineRoute,
   Id,
-  inboxQueue,
   Json,
   type MessageName,
   messages,
@@ -11,12 +11,13 @@ import { eventually } from '@aitbc/testing';
 import { sql } from 'kysely';
 import { z } from 'zod';
 import {
+  type Batch,
   builder,
   type Consumers,
   type Fail,
   type Handlers,
   loadConfig,
-  openQueue,
+  openSender,
   type Running,
   type Store,
   sendAs,
@@ -98,6 +99,9 @@ export type StandInHandlers = Handlers<typeof standInRoutes>;
 /** What happens with a message besides its effect row; a throw makes it poisonous. */
 export type OnMessage = (trx: Trx, name: MessageName, payload: { job_id?: string }) => void;
 
+/** Puts into its mailbox what another says, sealed as that one does: by default the other stand-in. */
+export type Publish = (batch: unknown, from?: Destination) => Promise<void>;
+
 /** Configuration as a service reads it. */
 export const standInConfig = serviceConfig;
 
@@ -110,9 +114,9 @@ export const startStandIn = async (
   env: Record<string, string | undefined>,
   fail: Fail,
   onMessage: OnMessage = () => {},
-): Promise<Running & { store: Store; publish: (data: unknown) => Promise<void> }> => {
+): Promise<Running & { store: Store; publish: Publish }> => {
   let store: Store | undefined;
-  let publish: ((data: unknown) => Promise<void>) | undefined;
+  let publish: Publish | undefined;
   const running = await standUp(
     {
       name: name as ServiceName,
@@ -126,8 +130,10 @@ export const startStandIn = async (
       },
       compose: (standing) => {
         store = standing.store;
-        const own = openQueue(inboxQueue(name), standing.redis);
-        publish = (data) => eventually(() => own.add('batch', data).then(() => true)).then(() => {});
+        publish = (batch, from = name === 'jobs' ? 'payments' : 'jobs') => {
+          const sender = openSender({ from, to: name, redis: standing.redis, postal: standing.postal });
+          return eventually(() => sender.send(batch as Batch).then(() => true)).then(() => sender.close());
+        };
         return {
           handlers: handlersOf(standing.store),
           consumers: consumersOf(name, onMessage) as unknown as Consumers<ServiceName>,
@@ -138,7 +144,7 @@ export const startStandIn = async (
     loadConfig(standInConfig, env),
     fail,
   );
-  return { ...running, store: store as Store, publish: publish as (data: unknown) => Promise<void> };
+  return { ...running, store: store as Store, publish: publish as Publish };
 };
 
 const handlersOf = (store: Store): StandInHandlers => ({

@@ -15,4 +15,12 @@ export const dispatchMessages = {
       job_ids: z.array(Id).min(1).max(32),
     }),
   }),
+  /** The index does not know what the miner of this poll can do: the poll is to be offered again with it. */
+  'dispatch.capability_missing': defineMessage({
+    version: 1,
+    from: 'dispatcher',
+    to: ['jobs'],
+    attempts: 3,
+    schema: z.strictObject({ poll_id: Id, kind: z.string().max(64) }),
+  }),
 } as const;

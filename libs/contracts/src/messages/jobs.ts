@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Id } from '../ids.ts';
+import { JobTypeName } from '../job-types.ts';
 import { defineMessage } from '../message.ts';
 import { Minor } from '../money.ts';
 
@@ -11,6 +12,28 @@ const Ms = z.number().int().nonnegative();
  * match again; a lower one is old news.
  */
 const Offer = z.number().int().positive();
+
+/** What a job needs, exactly as it was asked for: nothing is rounded. */
+const RequirementMessage = z.strictObject({
+  job_type: JobTypeName,
+  model: z.string().max(200).nullable(),
+  gpu_model: z.string().max(200).nullable(),
+  min_vram_gb: z.number().nullable(),
+  cuda_version_min: z.string().max(20).nullable(),
+  region: z.string().max(100).nullable(),
+  /** The highest reserve price of a miner that it meets; 0 for one that pays nothing. */
+  price_minor: Minor,
+});
+
+/** What a miner can do. A poll without its description names a kind that was described before. */
+const CapabilityMessage = z.strictObject({
+  capabilities: z.array(z.string().max(64)).max(64),
+  gpus: z.array(z.strictObject({ model: z.string().max(100), vram_gb: z.number() })).max(64),
+  cuda_version: z.string().max(20).nullable(),
+  models: z.array(z.string().max(200)).max(500),
+  region: z.string().max(100).nullable(),
+  price_per_job_minor: Minor,
+});
 
 export const jobsMessages = {
   /** A job exists. Payments learns who owns it and holds `payment_amount_minor` when that is not null. */
@@ -32,35 +55,37 @@ export const jobsMessages = {
     }),
   }),
   /**
-   * A job may run: match it now or park it in its lane. Sent again by the reconciler; parking twice is one parking.
+   * A job may run: match it now or park it. Sent again by the reconciler; parking twice is one parking.
    * This and the three that follow are hints: the facts are in the file of jobs, which offers again what got lost.
    */
   'jobs.queued': defineMessage({
-    version: 1,
+    version: 2,
     from: 'jobs',
     to: ['dispatcher'],
     attempts: 10,
     schema: z.strictObject({
       offer: Offer,
       job_id: Id,
-      lane: z.string(),
       account_id: Id,
+      requirement: RequirementMessage,
+      /** What is held for it; 0 when it pays nothing. */
+      pays_minor: Minor,
       priority: z.number().int().min(0).max(9),
-      /** Miners that already lost this job, while another fits. */
-      avoid: z.array(Id).max(10),
+      /** Accounts whose miners already lost this job, while another's fits; and a miner that could not run it just now. */
+      avoid: z.array(Id).max(33),
     }),
   }),
   /** A job left the queue without being matched (cancelled, expired). */
   'jobs.withdrawn': defineMessage({
-    version: 1,
+    version: 2,
     from: 'jobs',
     to: ['dispatcher'],
     attempts: 10,
-    schema: z.strictObject({ offer: Offer, job_id: Id, account_id: Id, lane: z.string() }),
+    schema: z.strictObject({ offer: Offer, job_id: Id }),
   }),
   /** A miner's long-poll is open with free slots. */
   'jobs.capacity_opened': defineMessage({
-    version: 1,
+    version: 2,
     from: 'jobs',
     to: ['dispatcher'],
     attempts: 10,
@@ -70,10 +95,13 @@ export const jobsMessages = {
       epoch: Ms,
       poll_id: Id,
       miner_id: Id,
+      account_id: Id,
       slots: z.number().int().min(1).max(32),
-      /** The lanes this miner satisfies, in no order. */
-      lanes: z.array(z.string()).max(500),
-      /** Lower is offered work first (price, reputation, load). */
+      /** Names what the miner can do; equal miners share one. */
+      kind: z.string().max(64),
+      /** What `kind` stands for; left out when the dispatchers were told. They ask when they do not know. */
+      capability: CapabilityMessage.optional(),
+      /** Lower is offered work first (quality, load). */
       rank: z.number(),
     }),
   }),
@@ -111,10 +139,25 @@ export const jobsMessages = {
       job_id: Id,
       miner_id: Id,
       attempt: z.number().int().min(1),
-      outcome: z.enum(['completed', 'failed', 'timed_out', 'lost', 'cancelled', 'expired']),
+      /** `returned`: it never reached the miner, or was given back before any work; counts for nobody. */
+      outcome: z.enum(['completed', 'failed', 'timed_out', 'lost', 'cancelled', 'expired', 'returned']),
+      /** Whose job it was. Left out by the release before this one. */
+      client_account_id: Id.optional(),
     }),
   }),
-  /** A job reached a terminal state; said once a job. Payments releases or refunds by it. */
+  /** A lease ended without a result and the job waits again: nobody holds it, and its next attempt may be paid for. */
+  'jobs.requeued': defineMessage({
+    version: 1,
+    from: 'jobs',
+    to: ['payments'],
+    attempts: 10,
+    lingers: () => true,
+    schema: z.strictObject({ job_id: Id, attempt: z.number().int().min(1) }),
+  }),
+  /**
+   * A job reached a terminal state: the one word by which payments moves the money of a job. Said once, and again in the
+   * same words when payments asks about a job that has ended.
+   */
   'jobs.ended': defineMessage({
     version: 1,
     from: 'jobs',
@@ -130,6 +173,30 @@ export const jobsMessages = {
       /** False when no miner ever held it. */
       started: z.boolean(),
       ended_at_ms: Ms,
+      /**
+       * The payment that stood in escrow when the attempt that completed was leased: this one is released, any other of
+       * the job goes back. Null when it did not complete, or ran unpaid. Left out by the release before this one, in
+       * which a completed job was paid by whatever was held.
+       */
+      payment_id: Id.nullable().optional(),
+      /** The price in the receipt: the whole of that payment, 0 without one. */
+      price_minor: Minor.optional(),
+    }),
+  }),
+  /** No to payments.refund_requested: the job stays as it is, and so does its money. Yes is jobs.ended. */
+  'jobs.refund_refused': defineMessage({
+    version: 1,
+    from: 'jobs',
+    to: ['payments'],
+    attempts: 10,
+    schema: z.strictObject({
+      payment_id: Id,
+      job_id: Id,
+      /** As it was asked; null when the payment's own deadline asked. */
+      request_id: Id.nullable(),
+      code: z.enum(['JOB_RUNNING', 'JOB_COMPLETED', 'STALE_LEASE']),
+      /** When the attempt that runs must be over: asking before then gets the same answer. */
+      until_ms: Ms.nullable(),
     }),
   }),
   /** Miners whose poll, progress or result was seen in the last seconds: one message each 5 s, not one a poll. */

@@ -27,4 +27,21 @@ export const minersMessages = {
       reputation: z.number().min(0).max(1),
     }),
   }),
+  /**
+   * Three statements of a miner in a row did not name these attempts, which it was given. Jobs decides, by
+   * compare-and-set on job and attempt; said again while they count as running.
+   */
+  'miners.attempts_abandoned': defineMessage({
+    version: 1,
+    from: 'miners',
+    to: ['jobs'],
+    attempts: 3,
+    schema: z.strictObject({
+      miner_id: Id,
+      attempts: z
+        .array(z.strictObject({ job_id: Id, attempt: z.number().int().min(1) }))
+        .min(1)
+        .max(64),
+    }),
+  }),
 } as const;

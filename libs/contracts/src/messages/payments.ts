@@ -28,6 +28,26 @@ export const paymentsMessages = {
       message: z.string(),
     }),
   }),
+  /**
+   * Somebody wants the money of a job back, or its payment's deadline has come. Jobs alone knows whether the job can
+   * still be stopped: it ends the job (jobs.ended, by which the money moves) or refuses (jobs.refund_refused).
+   */
+  'payments.refund_requested': defineMessage({
+    version: 1,
+    from: 'payments',
+    to: ['jobs'],
+    attempts: 10,
+    schema: z.strictObject({
+      /** Null when the deadline asks: nobody waits for that answer. */
+      request_id: Id.nullable(),
+      payment_id: Id,
+      job_id: Id,
+      payer_account_id: Id,
+      actor: z.enum(['payer', 'payee', 'operator', 'deadline']),
+      account_id: Id.nullable(),
+      reason: z.string().max(500),
+    }),
+  }),
   /** A payment reached its end: exactly one of the two, once. */
   'payments.resolved': defineMessage({
     version: 1,
@@ -39,6 +59,8 @@ export const paymentsMessages = {
       payment_id: Id,
       job_id: Id,
       kind: z.enum(['released', 'refunded']),
+      /** Who paid. Left out by the release before this one. */
+      payer_account_id: Id.optional(),
       payee_account_id: Id.nullable(),
       miner_id: Id.nullable(),
       /** What the payee got, fee taken off; 0 for a refund. */
@@ -64,7 +86,18 @@ export const paymentsMessages = {
       message: z.string(),
     }),
   }),
-  /** A booking's escrow is empty: what went to the owner (before the fee) and what went back. */
+  /** An operator wants a booking's money back: market ends the order with nothing to pay, or says again how it ended. */
+  'payments.booking_refund_requested': defineMessage({
+    version: 1,
+    from: 'payments',
+    to: ['market'],
+    attempts: 10,
+    schema: z.strictObject({ payment_id: Id, order_id: Id, account_id: Id, reason: z.string().max(500) }),
+  }),
+  /**
+   * A booking's escrow is empty: what went to the owner (before the fee) and what went back. Said again when market says
+   * again how the order ended.
+   */
   'payments.booking_settled': defineMessage({
     version: 1,
     from: 'payments',

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { Id, Timestamp } from '../ids.ts';
 import { Amount, AmountOut } from '../money.ts';
 import { Page, PageQuery } from '../page.ts';
+import { WholeNumber } from '../query.ts';
 import { defineRoute } from '../route.ts';
 import { WAIT_SECONDS_MAX } from './jobs.ts';
 
@@ -15,8 +16,9 @@ export const INVOICE_SATS_MIN = 546;
 export const OPEN_INVOICES_MAX = 10;
 
 /**
- * Confirmations before the credit, by what is at stake: the asked or the received amount, whichever is more. A block
- * costs a miner over 3 BTC of reward to withhold, so what is at stake stays well below the cost of undoing it.
+ * Confirmations before the credit, by the value at risk: what one reorganisation could take back (see
+ * {@link VALUE_AT_RISK}). A block costs a miner over 3 BTC of reward to withhold, so what is at risk at each depth stays
+ * well below the cost of undoing it.
  */
 export const CONFIRMATIONS = [
   { below_btc: 0.01, confirmations: 1 },
@@ -65,7 +67,9 @@ const invoice = {
     description: 'What exactly that pays for; 0 when it `follows` another',
   }),
   rate: z.number().meta({ description: 'AITBC for 1 BTC; holds until `expires_at`', example: 100_000 }),
-  confirmations_required: z.number().int(),
+  confirmations_required: z.number().int().meta({
+    description: 'By the value at risk now; it may rise until the credit',
+  }),
   created_at: Timestamp,
   expires_at: Timestamp.meta({ description: 'Money seen by then is credited at `rate`' }),
 };
@@ -108,7 +112,9 @@ export const ExchangePaymentStatus = z
     tx_hash: Txid.nullable().meta({
       description: 'The Bitcoin transaction that completed it; the latest one before that',
     }),
-    transactions: z.array(BitcoinOutput).meta({ description: 'Every output that paid to it, oldest first' }),
+    transactions: z
+      .array(BitcoinOutput)
+      .meta({ description: 'The outputs that paid to it, oldest first: the latest 100' }),
     credited: z
       .strictObject({
         aitbc_amount: AmountOut,
@@ -123,8 +129,9 @@ export const ExchangePaymentStatus = z
       .nullable()
       .meta({ description: 'The one credit of this payment, once made' }),
     reverted: z.boolean().meta({
-      description: 'A part of what was credited has left the chain again; it is not taken back here',
+      description: 'A part of what was credited has left the chain again: `debt`, until it is settled',
     }),
+    debt: AmountOut.meta({ description: 'What its account owes for that; 0 once it is settled' }),
     follows: Id.nullable().meta({
       description: 'The payment this one came out of: bitcoin that arrived after that was credited',
     }),
@@ -133,6 +140,31 @@ export const ExchangePaymentStatus = z
   })
   .meta({ id: 'ExchangePaymentStatus' });
 export type ExchangePaymentStatus = z.infer<typeof ExchangePaymentStatus>;
+
+export const DebtStatus = z.enum(['open', 'paid', 'returned']).meta({
+  description:
+    'open: owed. paid: taken from the account. returned: the bitcoin stands in the chain again, nothing is owed and what was taken was given back',
+});
+export type DebtStatus = z.infer<typeof DebtStatus>;
+
+/** One output that was credited and left the chain. */
+export const BitcoinDebt = z
+  .strictObject({
+    id: Id,
+    account_id: Id,
+    payment_id: Id.meta({ description: 'The payment with bitcoin that was credited' }),
+    txid: Txid,
+    vout: z.number().int(),
+    btc_amount: BtcOut,
+    amount: AmountOut.meta({ description: 'Its part of the credit: what is owed' }),
+    status: DebtStatus,
+    balance: AmountOut.meta({ description: 'What the account has now, owed or not' }),
+    transaction_hash: z.string().nullable().meta({ description: 'Of the transfer that paid it' }),
+    opened_at: Timestamp,
+    closed_at: Timestamp.nullable(),
+  })
+  .meta({ id: 'BitcoinDebt' });
+export type BitcoinDebt = z.infer<typeof BitcoinDebt>;
 
 export const ExchangeRates = z
   .strictObject({
@@ -143,7 +175,7 @@ export const ExchangeRates = z
     max_aitbc: AmountOut,
     confirmations: z
       .array(z.strictObject({ below_btc: BtcOut.nullable(), confirmations: z.number().int() }))
-      .meta({ description: 'Confirmations before the credit, by the asked or received amount' }),
+      .meta({ description: 'Confirmations before the credit, by the value at risk' }),
     expires_in_seconds: z.number().int().meta({ description: 'How long a new payment holds its rate' }),
     network: z.enum(['mainnet', 'testnet', 'signet', 'regtest']),
   })
@@ -165,7 +197,10 @@ const development = {
     'Only with the local chain of a development installation; 404 otherwise, always in production.',
 } as const;
 
-const HOW_IT_IS_CREDITED = `Bitcoin that was seen until \`expires_at\` (in the mempool, or in a block with an earlier time) is credited at \`rate\`, over-payments in full. Bitcoin seen later is credited at the rate of the day of the credit. Once the asked amount has the required confirmations, all that has them is credited, in one transfer from the mint. A payment that stays short is credited as far as it was paid, once its time is over and everything sent has confirmed. Bitcoin that arrives after the credit becomes a payment of its own at the rate of the day (\`follows\`): no satoshi that confirms is kept without a credit, and none is credited twice.`;
+/** In the contract of each route that shows a credit. */
+const VALUE_AT_RISK = `The confirmations needed follow the value at risk (the table is in \`/v1/exchange/rates\`): what is asked or received here, whichever is more; what else the account has on the way (seen in the last 24 hours) or in the chain with fewer than 6 confirmations; and what was credited to others and has fewer than 6 confirmations. So thirty small payments wait like one of their sum, from one account or from thirty. An account that owes waits for 6.`;
+const WHAT_IS_OWED = `When the block of a credit leaves the chain, its part of the credit becomes a debt: a balance never goes below zero, so what is owed cannot be spent and is taken once the balance covers it; when the bitcoin stands in the chain again, as deep as its credit needed, the debt ends and what was taken comes back.`;
+const HOW_IT_IS_CREDITED = `Bitcoin that was seen until \`expires_at\` (in the mempool, or in a block with an earlier time) is credited at \`rate\`, over-payments in full. Bitcoin seen later is credited at the rate of the day of the credit. Once the asked amount has the required confirmations, all that has them is credited, in one transfer from the mint. A payment that stays short is credited as far as it was paid, once its time is over and everything sent has confirmed. Bitcoin that arrives after the credit becomes a payment of its own at the rate of the day (\`follows\`): no satoshi that confirms is kept without a credit, and none is credited twice. ${VALUE_AT_RISK} ${WHAT_IS_OWED}`;
 
 export const exchangeRoutes = {
   exchangeCreate: defineRoute({
@@ -196,7 +231,7 @@ export const exchangeRoutes = {
     description: `\`wait_seconds\` holds the answer until something changes. ${HOW_IT_IS_CREDITED}`,
     params: z.strictObject({ payment_id: Id }),
     query: z.strictObject({
-      wait_seconds: z.coerce.number().int().min(0).max(WAIT_SECONDS_MAX).default(0),
+      wait_seconds: WholeNumber(0, WAIT_SECONDS_MAX).default(0),
     }),
     responses: { 200: ExchangePaymentStatus },
   }),
@@ -218,6 +253,19 @@ export const exchangeRoutes = {
     path: '/v1/exchange/rates',
     summary: 'What AITBC costs in bitcoin',
     responses: { 200: ExchangeRates },
+  }),
+  exchangeDebts: defineRoute({
+    service: 'payments',
+    tag: 'Admin',
+    who: ['admin'],
+    rate: 'client',
+    name: 'payments.exchange_debts',
+    method: 'GET',
+    path: '/v1/admin/debts',
+    summary: 'Credits that the Bitcoin chain took back, the newest first',
+    description: `${WHAT_IS_OWED} An operator may write one off by crediting the account.`,
+    query: PageQuery.extend({ status: DebtStatus.optional() }),
+    responses: { 200: Page(BitcoinDebt) },
   }),
   devBitcoinSend: defineRoute({
     ...development,

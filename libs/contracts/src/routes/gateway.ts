@@ -5,6 +5,7 @@ import { Amount, AmountOut } from '../money.ts';
 import { SERVICES } from '../names.ts';
 import { Page, PageQuery } from '../page.ts';
 import { defineRoute } from '../route.ts';
+import { Text } from '../text.ts';
 import { DeadLetter, DependencyHealth } from './operations.ts';
 
 export const WalletAddress = z
@@ -19,7 +20,7 @@ export const WalletAddress = z
 export const KeyScope = z.enum(['client', 'miner', 'admin', 'trade', 'vote']);
 const UserKeyScope = z.enum(['client', 'miner', 'trade', 'vote']);
 
-const Label = z.string().min(1).max(100).meta({ example: 'render farm' });
+const Label = Text(1, 100).meta({ example: 'render farm' });
 const scopesOf = <T extends z.ZodType<string>>(scope: T) =>
   z
     .array(scope)

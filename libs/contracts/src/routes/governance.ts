@@ -5,6 +5,7 @@ import { Amount, AmountOut } from '../money.ts';
 import { Page, PageQuery } from '../page.ts';
 import { PARAMETER_NAMES, PARAMETERS } from '../parameters.ts';
 import { defineRoute } from '../route.ts';
+import { Text } from '../text.ts';
 
 /** A threshold is counted in parts of a million, so that a decision is made with integers. */
 export const PARTS_PER_WHOLE = 1_000_000;
@@ -55,15 +56,15 @@ const FundAllocation = z
   .strictObject({ recipient_account_id: Id, amount: Amount })
   .meta({ id: 'FundAllocation', description: 'A payment out of the treasury account' });
 const PolicyChange = z
-  .strictObject({ policy: z.string().min(1).max(200), text: z.string().min(1).max(10_000) })
+  .strictObject({ policy: Text(1, 200), text: Text(1, 10_000) })
   .meta({ id: 'PolicyChange', description: 'The name of a policy and its whole new text' });
 const ProtocolUpgrade = z
-  .strictObject({ release: z.string().min(1).max(200), text: z.string().min(1).max(10_000) })
+  .strictObject({ release: Text(1, 200), text: Text(1, 10_000) })
   .meta({ id: 'ProtocolUpgrade', description: 'The name of a release and what it changes' });
 
 const draft = {
-  title: z.string().trim().min(10).max(200),
-  description: z.string().trim().min(50).max(5_000),
+  title: Text(10, 200),
+  description: Text(50, 5_000),
   voting_period_days: z.number().int().min(1).max(30).default(7),
   quorum_threshold: Threshold.optional().meta({
     description:
@@ -319,7 +320,7 @@ export const governanceRoutes = {
     summary: 'Vote, or change your vote, until the deadline',
     description: 'The voter is the caller; the weight is what the caller held at the snapshot.',
     body: z
-      .strictObject({ proposal_id: Id, vote: VoteChoice, reason: z.string().max(500).optional() })
+      .strictObject({ proposal_id: Id, vote: VoteChoice, reason: Text(0, 500).optional() })
       .meta({ id: 'VoteCast' }),
     responses: { 200: Vote },
     errors: ['PROPOSAL_CLOSED', 'INSUFFICIENT_VOTING_POWER'],

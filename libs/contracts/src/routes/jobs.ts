@@ -5,16 +5,24 @@ import { Json } from '../json.ts';
 import { Amount, AmountOut, Price } from '../money.ts';
 import { Page, PageQuery } from '../page.ts';
 import { ProblemBody } from '../problem.ts';
+import { WholeNumber } from '../query.ts';
 import { BATCH_BODY_LIMIT_BYTES, defineRoute } from '../route.ts';
+import { Text } from '../text.ts';
 
 export const JobStatus = z.enum(['pending', 'running', 'completed', 'failed', 'cancelled', 'expired']);
 export type JobStatus = z.infer<typeof JobStatus>;
 
 export const PaymentStatus = z.enum(['pending', 'escrowed', 'released', 'refunded', 'failed']);
 
-export const WaitingReason = z.enum(['awaiting_funds', 'no_capable_miner', 'all_busy', 'retrying']);
+export const WaitingReason = z
+  .enum(['awaiting_funds', 'price_too_low', 'no_capable_miner', 'all_busy', 'retrying'])
+  .meta({
+    description:
+      '`price_too_low`: miners could run it, and all of them ask for more than it pays (or than its max_price); without a payment it waits for one that asks nothing',
+  });
 
-const ShortText = z.string().min(1).max(100);
+const ShortText = Text(1, 100);
+const Label = Text(1, 64);
 
 export const Constraints = z
   .strictObject({
@@ -51,12 +59,22 @@ export const JobSubmission = z
       .max(10)
       .optional()
       .meta({ description: 'Without it, the governed default_max_attempts (3 at the start)' }),
-    labels: z.array(z.string().min(1).max(64)).max(10).default([]),
+    labels: z.array(Label).max(10).default([]),
   })
   .meta({ id: 'JobSubmission' });
 export type JobSubmission = z.output<typeof JobSubmission>;
 
 export const JobError = z.strictObject({ code: z.string(), message: z.string() });
+
+const Salt = z.string().nullable().meta({
+  description:
+    '32 random bytes, base64url. Known to the client and the miner alone: with it, `sha256(salt bytes ‖ canonical JSON (RFC 8785) of parameters or result as shown here)` is the hash in the receipt. Null for jobs older than salts, hashed without',
+  example: 'n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg',
+});
+const SaltedHash = (what: string) =>
+  z.string().meta({
+    description: `SHA-256, lower-case hex, over the bytes of the job’s salt and then ${what} as canonical JSON (RFC 8785, UTF-8)`,
+  });
 
 export const Job = z
   .strictObject({
@@ -64,6 +82,7 @@ export const Job = z
     client_id: Id,
     job_type: JobTypeName,
     parameters: z.record(z.string(), z.unknown()),
+    salt: Salt,
     status: JobStatus,
     constraints: Constraints,
     priority: z.number().int(),
@@ -102,12 +121,9 @@ export const JobStatusView = z
     progress: z.number().min(0).max(1),
     attempt: z.number().int(),
     waiting_reason: WaitingReason.nullable(),
-    queue_position: z
-      .number()
-      .int()
-      .min(0)
-      .nullable()
-      .meta({ description: 'Jobs ahead in the same lane; null when not waiting or not known' }),
+    queue_position: z.number().int().min(0).nullable().meta({
+      description: 'About so many jobs of the same kind come before it; null when not waiting or not known',
+    }),
     error: JobError.nullable(),
     updated_at: Timestamp,
   })
@@ -144,8 +160,8 @@ export const ReceiptClaims = z
     client_id: Id,
     miner_id: Id,
     job_type: z.string(),
-    parameters_sha256: z.string(),
-    result_sha256: z.string(),
+    parameters_sha256: SaltedHash('the parameters'),
+    result_sha256: SaltedHash('the result'),
     price: AmountOut,
     currency: z.string(),
     started_at: Timestamp,
@@ -160,6 +176,7 @@ export const Receipt = z
     job_id: Id,
     miner_id: Id,
     result: z.unknown(),
+    salt: Salt,
     proof: z
       .string()
       .meta({ description: 'Compact JWS (EdDSA, Ed25519), checked offline with /.well-known/jwks.json' }),
@@ -176,8 +193,8 @@ export const PublicReceipt = z
     client_id: Id,
     miner_id: Id,
     job_type: z.string(),
-    parameters_sha256: z.string(),
-    result_sha256: z.string(),
+    parameters_sha256: SaltedHash('the parameters'),
+    result_sha256: SaltedHash('the result'),
     price: AmountOut,
     currency: z.string(),
     started_at: Timestamp,
@@ -193,7 +210,7 @@ const base = { service: 'jobs', tag, who, rate: 'client' } as const;
 
 /** Longest a long-poll may hold: below the 30 s idle time-outs usual in proxies. */
 export const WAIT_SECONDS_MAX = 25;
-const WaitSeconds = z.coerce.number().int().min(0).max(WAIT_SECONDS_MAX).default(0);
+const WaitSeconds = WholeNumber(0, WAIT_SECONDS_MAX).default(0);
 
 /** A lease names job, attempt and miner; only the holder of the current one may report. */
 const Lease = z.string().min(1).max(300).meta({ description: 'Opaque, from GET /v1/miner/jobs' });
@@ -206,6 +223,10 @@ const JobResult = z
     result: Json.optional(),
     error: z.strictObject({ code: z.string().min(1).max(64), message: z.string().max(2000) }).optional(),
     retryable: z.boolean().optional(),
+    not_started: z.boolean().optional().meta({
+      description:
+        'With retryable: no work was begun, for instance because the model is gone. The attempt then does not count, within bounds',
+    }),
     metrics: z
       .record(z.string().max(64), z.number())
       .refine((value) => Object.keys(value).length <= 32, 'must have at most 32 entries')
@@ -215,10 +236,17 @@ const JobResult = z
     path: ['result'],
     message: 'is required when status is completed, and not allowed otherwise',
   })
+  .refine((value) => value.not_started !== true || value.retryable === true, {
+    path: ['not_started'],
+    message: 'is for a failure that is retryable',
+  })
   .meta({ id: 'JobResult' });
 export type JobResult = z.output<typeof JobResult>;
 
 const ResultVerdict = z.strictObject({ status: JobStatus, receipt: Receipt.nullable() });
+
+export const SUBMIT_COST = { itemsPerUnit: 10, itemsMax: 1_000 } as const;
+export const RESULT_COST = { itemsPerUnit: 10, itemsMax: 100 } as const;
 
 export const jobsRoutes = {
   submit: defineRoute({
@@ -230,7 +258,7 @@ export const jobsRoutes = {
     idempotent: true,
     body: JobSubmission,
     responses: { 201: Job },
-    errors: ['INVALID_JOB_TYPE', 'IDEMPOTENCY_KEY_REUSED', 'OVERLOADED'],
+    errors: ['INVALID_JOB_TYPE', 'IDEMPOTENCY_KEY_REUSED', 'TOO_MANY_REQUIREMENTS', 'OVERLOADED'],
   }),
   submitBatch: defineRoute({
     ...base,
@@ -239,12 +267,15 @@ export const jobsRoutes = {
     path: '/v1/client/jobs/batch',
     summary: 'Submit up to 1,000 jobs',
     description:
-      'A result per item, in order; a bad item does not stop the others. Costs one rate-limit unit per 10 jobs.',
+      'A result per item, in order; a bad item does not stop the others. Costs one rate-limit unit per 10 jobs. ' +
+      'What its size allows is held until it is answered.',
     idempotent: true,
     body: z.strictObject({
-      jobs: z.array(z.unknown()).min(1).max(1000).meta({ description: 'JobSubmission each' }),
+      jobs: z.array(z.unknown()).min(1).max(SUBMIT_COST.itemsMax).meta({ description: 'JobSubmission each' }),
     }),
+    itemsField: 'jobs',
     bodyLimitBytes: BATCH_BODY_LIMIT_BYTES,
+    cost: SUBMIT_COST,
     responses: {
       207: z.strictObject({
         items: z.array(
@@ -268,7 +299,7 @@ export const jobsRoutes = {
       status: JobStatus.optional(),
       job_type: JobTypeName.optional(),
       created_after: Timestamp.optional(),
-      label: z.string().min(1).max(64).optional(),
+      label: Label.optional(),
     }),
     responses: { 200: Page(Job) },
   }),
@@ -291,6 +322,7 @@ export const jobsRoutes = {
     params: JobParams,
     query: z.strictObject({ wait_seconds: WaitSeconds }),
     responses: { 200: JobStatusView },
+    errors: ['TOO_MANY_POLLS'],
   }),
   events: defineRoute({
     ...base,
@@ -298,9 +330,11 @@ export const jobsRoutes = {
     method: 'GET',
     path: '/v1/client/jobs/:job_id/events',
     summary: 'Server-sent events of a job',
-    description: '`Last-Event-ID` resumes. The stream ends after the terminal event.',
+    description:
+      '`Last-Event-ID` resumes. The stream ends after the terminal event; whoever has that one gets 204, which tells a browser not to come back.',
     params: JobParams,
-    responses: { 200: JobEvent },
+    responses: { 200: JobEvent, 204: z.void() },
+    errors: ['TOO_MANY_STREAMS', 'OVERLOADED'],
     stream: true,
   }),
   cancel: defineRoute({
@@ -386,14 +420,16 @@ export const jobsRoutes = {
     method: 'GET',
     path: '/v1/miner/jobs',
     summary: 'Take work (long-poll)',
+    takes: true,
     description: 'An empty list when the wait ends without work.',
     query: z.strictObject({
       wait_seconds: WaitSeconds,
-      max_jobs: z.coerce.number().int().min(1).max(32).default(1),
+      max_jobs: WholeNumber(1, 32).default(1),
       miner_id: Id.optional().meta({ description: 'Needed when the account has several miners' }),
     }),
     responses: {
       200: z.strictObject({
+        server_time: Timestamp.meta({ description: 'What deadline_at is to be compared with' }),
         items: z.array(
           z.strictObject({
             id: Id,
@@ -406,7 +442,7 @@ export const jobsRoutes = {
         ),
       }),
     },
-    errors: ['MINER_NOT_REGISTERED'],
+    errors: ['MINER_NOT_REGISTERED', 'TOO_MANY_POLLS'],
   }),
   progress: defineRoute({
     service: 'jobs',
@@ -436,14 +472,21 @@ export const jobsRoutes = {
     path: '/v1/miner/result',
     summary: 'Return one result, or up to 100',
     description:
-      'Send `{job_id, lease, status, ...}` or `{"results":[...]}`. The same result again gives the same answer.',
+      'Send `{job_id, lease, status, ...}` or `{"results":[...]}`. The same result again gives the same answer. ' +
+      'Costs one rate-limit unit per 10 results.',
     body: z.union([
       JobResult,
       z.strictObject({
-        results: z.array(z.unknown()).min(1).max(100).meta({ description: 'JobResult each' }),
+        results: z
+          .array(z.unknown())
+          .min(1)
+          .max(RESULT_COST.itemsMax)
+          .meta({ description: 'JobResult each' }),
       }),
     ]),
+    itemsField: 'results',
     bodyLimitBytes: BATCH_BODY_LIMIT_BYTES,
+    cost: RESULT_COST,
     responses: {
       200: z.union([
         ResultVerdict,

@@ -2,7 +2,9 @@ import { z } from 'zod';
 import { Id, Timestamp } from '../ids.ts';
 import { Amount, AmountOut, Price } from '../money.ts';
 import { Page, PageQuery } from '../page.ts';
+import { DecimalNumber } from '../query.ts';
 import { defineRoute } from '../route.ts';
+import { Text } from '../text.ts';
 
 /** A model is part of a path: no slash, no leading or trailing blank. */
 const GpuModel = z
@@ -60,13 +62,15 @@ export const GpuOffer = z
     price_per_hour: AmountOut.meta({ description: 'The price now, AITBC' }),
     base_price_per_hour: AmountOut.meta({ description: 'What the owner asked for, AITBC' }),
     currency: z.string(),
-    rating: z
+    rating: z.number().min(1).max(5).nullable().meta({
+      description:
+        '(5 × 3 + Σ weight × stars) / (5 + Σ weight). Each account that paid counts once, by its latest review, with the weight log2(1 + paid / 1 AITBC), 2 at most; paid is what its reviewed bookings of this GPU paid. Null while all weights together are below 0.01',
+    }),
+    rating_count: z
       .number()
-      .min(1)
-      .max(5)
-      .nullable()
-      .meta({ description: 'Mean of all reviews; null without one' }),
-    rating_count: z.number().int(),
+      .int()
+      .meta({ description: 'Accounts whose paid and reviewed bookings the rating comes from' }),
+    rating_weight: z.number().meta({ description: 'The sum of their weights' }),
     owner_interruptions: z
       .number()
       .int()
@@ -131,6 +135,7 @@ export const OrderReason = z.enum([
   'RELEASED_BY_BOOKER',
   'RELEASED_BY_OWNER',
   'MINER_ABSENT',
+  'REFUNDED_BY_OPERATOR',
 ]);
 export type OrderReason = z.infer<typeof OrderReason>;
 
@@ -202,7 +207,7 @@ const asAnyone = { ...base, who: ['public'], rate: 'public' } as const;
 
 /** A minute: what the meter counts. The tolerance lets 1/60 in any rounding through. */
 const isAtLeastOneMinute = (hours: number): boolean => hours * 60 > 0.999;
-const QueryPrice = z.coerce.number().pipe(Price);
+const QueryPrice = DecimalNumber(Price);
 
 export const marketRoutes = {
   register: defineRoute({
@@ -226,11 +231,16 @@ export const marketRoutes = {
       'Newest first; `sort=price` cheapest first, `sort=rating` best first, `sort=memory` largest first. A cursor belongs to the sort it came from.',
     query: PageQuery.extend({
       available: z.enum(['true', 'false']).optional(),
-      model: z.string().min(1).max(100).optional(),
+      model: z
+        .string()
+        .min(1)
+        .max(100)
+        .optional()
+        .meta({ description: 'Case, blanks and dashes do not matter: `rtx-4090` finds `RTX 4090`' }),
       region: z.string().min(1).max(100).optional(),
       price_min: QueryPrice.optional(),
       price_max: QueryPrice.optional(),
-      memory_min: z.coerce.number().pipe(z.number().gte(0).max(10_000)).optional(),
+      memory_min: DecimalNumber(z.number().gte(0).max(10_000)).optional(),
       sort: z.enum(['price', 'rating', 'memory']).optional(),
     }),
     responses: { 200: Page(GpuOffer) },
@@ -310,7 +320,7 @@ export const marketRoutes = {
     path: '/v1/marketplace/gpu/:gpu_id/release',
     summary: 'End a booking now',
     description:
-      'By its booker: each started minute is paid, at least one, and the rest comes back. By the GPU’s owner: only whole minutes are paid, and the break is counted in `owner_interruptions`. Before the money is held the order is cancelled.',
+      'By its booker: each started minute is paid, at least one, and the rest comes back; before its window begins nothing is paid. By the GPU’s owner: only whole minutes are paid, and the break is counted in `owner_interruptions`. Before the money is held the order is cancelled.',
     idempotent: true,
     params: GpuParams,
     query: z.strictObject({
@@ -337,12 +347,13 @@ export const marketRoutes = {
     method: 'POST',
     path: '/v1/marketplace/gpu/:gpu_id/reviews',
     summary: 'Review a GPU after a booking of it',
-    description: 'One review for each booking that ran and ended; never by the owner.',
+    description:
+      'One review for each booking that ran and ended; never by the owner. It counts by what the booking paid, once that is settled; one that paid nothing is shown and does not count.',
     idempotent: true,
     params: GpuParams,
     body: z.strictObject({
       rating: z.number().int().min(1).max(5),
-      comment: z.string().min(1).max(1_000).optional(),
+      comment: Text(1, 1_000).optional(),
       order_id: Id.optional().meta({ description: 'Which booking; the latest without a review when absent' }),
     }),
     responses: { 201: Review },
@@ -377,7 +388,7 @@ export const marketRoutes = {
     path: '/v1/marketplace/pricing/:model',
     summary: 'What a GPU model costs, and what to ask for it',
     description:
-      'Prices are AITBC an hour over all offers of the model. The suggestion is one step of the dynamic price, taken from the median.',
+      'Prices are AITBC an hour over all offers of the model, however its name is written (case, blanks and dashes do not matter). The suggestion is one step of the dynamic price, taken from the median.',
     params: z.strictObject({ model: z.string().min(1).max(100) }),
     responses: { 200: ModelPricing },
   }),

@@ -3,19 +3,23 @@ import { Id, Timestamp } from '../ids.ts';
 import { ADDRESS_PATTERN } from '../ledger.ts';
 import { Amount, AmountOut, CURRENCY } from '../money.ts';
 import { Page, PageQuery } from '../page.ts';
+import { WholeNumber } from '../query.ts';
 import { defineRoute } from '../route.ts';
+import { Text } from '../text.ts';
 import { exchangeRoutes } from './exchange.ts';
 import { PaymentStatus } from './jobs.ts';
 
 const Currency = z.literal(CURRENCY);
-const Reason = z.string().trim().min(1).max(500);
-const Hash = z
+const Reason = Text(1, 500);
+export const Hash = z
   .string()
-  .regex(/^[0-9a-f]{64}$/, 'must be 64 hex digits')
-  .meta({ description: 'SHA-256, hex' });
-const Address = z
+  .regex(/^[0-9a-fA-F]{64}$/, 'must be 64 hex digits')
+  .toLowerCase()
+  .meta({ description: 'SHA-256, hex; taken in any case, given in lower case' });
+export const Address = z
   .string()
   .regex(ADDRESS_PATTERN, 'must be a ledger address')
+  .toLowerCase()
   .meta({ description: 'A place on the ledger', example: 'ait1mfrggzdfmztwq2lknnwg23tpobyxe43uo' });
 
 export const AccountKind = z.enum(['user', 'escrow', 'mint', 'platform', 'treasury']);
@@ -25,7 +29,7 @@ export const TransferKind = z
   .enum(['credit', 'exchange', 'hold', 'release', 'fee', 'refund', 'treasury_share', 'allocation'])
   .meta({
     description:
-      'credit and exchange come from the mint; hold goes into escrow; release, fee and refund come out of it; treasury_share is half of the fees of a block; allocation is what token holders decided',
+      'credit and exchange come from the mint (exchange goes back to it for bitcoin that left the chain); hold goes into escrow; release, fee and refund come out of it; treasury_share is half of the fees of a block; allocation is what token holders decided',
   });
 export type TransferKind = z.infer<typeof TransferKind>;
 
@@ -39,7 +43,7 @@ export const Payment = z
     amount: AmountOut,
     fee: AmountOut.meta({
       description:
-        'What the platform takes when the whole is released, at the rate of the day of the payment; what it took, once resolved',
+        'What the platform takes when the whole is released, at the rate of the day of the payment, rounded down to 0.00000001 (the payee gets the rest, so of the smallest amount all); what it took, once resolved',
     }),
     refunded_amount: AmountOut.meta({ description: 'What went back to the payer' }),
     currency: Currency,
@@ -111,9 +115,15 @@ export const Balance = z
   .strictObject({
     user_id: Id,
     address: Address,
-    balance: AmountOut.meta({ description: 'available + held' }),
-    available: AmountOut,
+    balance: AmountOut.meta({
+      description: 'What it can spend, what it owes as far as it has it, and what is held',
+    }),
+    available: AmountOut.meta({ description: 'What it can spend: without what it owes' }),
     held: AmountOut.meta({ description: 'In escrow for payments not yet resolved' }),
+    debt: AmountOut.meta({
+      description:
+        'Owed because bitcoin left the chain after it was credited. So much of the balance cannot be spent; once the balance covers it, it is taken, and it ends by itself when the bitcoin stands in the chain again',
+    }),
     currency: Currency,
     updated_at: Timestamp,
   })
@@ -146,7 +156,7 @@ export const Block = z
   .meta({ id: 'Block' });
 export type Block = z.infer<typeof Block>;
 
-const Height = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+const Height = WholeNumber(0, Number.MAX_SAFE_INTEGER);
 const ProofPath = z.strictObject({
   index: z.number().int().meta({ description: 'Place in the block, from 0' }),
   path: z.array(Hash).meta({ description: 'RFC 6962 audit path, from the leaf up' }),
@@ -221,7 +231,7 @@ export const paymentsRoutes = {
     path: '/v1/payments',
     summary: 'Put funds in escrow for a job of yours',
     description:
-      'For a job that was submitted without `payment_amount`. The funds are released when the job completes (also when it has completed already), and come back otherwise.',
+      'For a job of yours that waits and was submitted without `payment_amount`. Paid is what was held when the attempt that completes was leased: 409 `JOB_RUNNING` while an attempt runs, 409 `JOB_COMPLETED` or `JOB_ALREADY_ENDED` after the end; a payment that crosses with a lease counts for the next attempt, and comes back when there is none.',
     idempotent: true,
     body: z
       .strictObject({
@@ -233,7 +243,14 @@ export const paymentsRoutes = {
       })
       .meta({ id: 'PaymentRequest' }),
     responses: { 201: Payment },
-    errors: ['INSUFFICIENT_FUNDS', 'SPEND_CAP_EXCEEDED', 'PAYMENT_ALREADY_EXISTS', 'JOB_ALREADY_ENDED'],
+    errors: [
+      'INSUFFICIENT_FUNDS',
+      'SPEND_CAP_EXCEEDED',
+      'PAYMENT_ALREADY_EXISTS',
+      'JOB_RUNNING',
+      'JOB_COMPLETED',
+      'JOB_ALREADY_ENDED',
+    ],
   }),
   get: defineRoute({
     ...parties,
@@ -262,7 +279,7 @@ export const paymentsRoutes = {
     path: '/v1/payments/:payment_id/release',
     summary: 'Pay the miner of a completed job',
     description:
-      'By the payer or an operator. Nobody has to: it happens by itself. 202 when it is decided and not yet carried out; a second time answers the same.',
+      'By the payer or an operator. Nobody has to: it happens by itself when the jobs service says that the job completed, and before that nobody can. 202 when it is decided and not yet carried out; a second time answers the same.',
     idempotent: true,
     params: PaymentParams,
     body: z.strictObject({ reason: Reason.optional() }),
@@ -276,12 +293,19 @@ export const paymentsRoutes = {
     path: '/v1/payments/:payment_id/refund',
     summary: 'Give the funds back to the payer',
     description:
-      'By the payee or an operator; by the payer when the job ended without completing or never started. 202 when it is decided and not yet carried out; a second time answers the same.',
+      'A refund ends the job, so the jobs service decides. By the payer: a cancel of a job that waits; 409 `JOB_RUNNING` once a miner holds it (cancel the job instead). By the payee: while it holds the lease, 409 `STALE_LEASE` after it lost it. By an operator: until the job completed, and of a booking, which it ends. 409 `JOB_COMPLETED` after: the miner is paid. 202 when it is decided and not yet carried out, 503 with Retry-After while nobody could decide: the wish stands, and asking again is the same wish.',
     idempotent: true,
     params: PaymentParams,
     body: z.strictObject({ reason: Reason }),
     responses: { 200: Payment, 202: Payment },
-    errors: ['JOB_NOT_ENDED', 'ORDER_NOT_ENDED', 'PAYMENT_NOT_ESCROWED', 'PAYMENT_ALREADY_RESOLVED'],
+    errors: [
+      'JOB_RUNNING',
+      'JOB_COMPLETED',
+      'STALE_LEASE',
+      'ORDER_NOT_ENDED',
+      'PAYMENT_NOT_ESCROWED',
+      'PAYMENT_ALREADY_RESOLVED',
+    ],
   }),
   receipt: defineRoute({
     ...parties,
@@ -351,10 +375,10 @@ export const paymentsRoutes = {
       address: Address.optional(),
       block: Height.optional().meta({ description: 'Only those of this block' }),
       from_block: Height.optional().meta({ description: 'Only those of this block and the blocks above' }),
-      proofs: z
-        .enum(['true', 'false'])
-        .default('false')
-        .meta({ description: 'With the inclusion proof of each' }),
+      proofs: z.enum(['true', 'false']).default('false').meta({
+        description:
+          'With the inclusion proof of each. A page ends early where it would take the trees of more than two of the largest blocks; `next_cursor` goes on',
+      }),
     }),
     responses: { 200: Page(Transaction) },
   }),

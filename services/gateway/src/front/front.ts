@@ -4,13 +4,16 @@ import {
   type AnyRoute,
   BODY_LIMIT_BYTES,
   type Caller,
+  type Cost,
   forbidden,
   mayCall,
   Problem,
   type RateClass,
+  unitsAtMost,
 } from '@aitbc/contracts';
 import type { Request, RequestHandler, Response } from 'express';
 import type { Credential, Credentials, Identity } from '../credentials.ts';
+import { onceGone } from '../gone.ts';
 import { drain, type UpstreamProxy } from '../proxy.ts';
 import {
   type Budget,
@@ -21,7 +24,7 @@ import {
   type Taken,
 } from '../rate-limits.ts';
 import { readAddress } from './address.ts';
-import { hasOneHost, readRequestId, replaceHeaders } from './headers.ts';
+import { hasOneHost, hasOneIdempotencyKey, readRequestId, replaceHeaders } from './headers.ts';
 import { type Origin, readOrigin } from './origin.ts';
 import type { createRouting } from './routing.ts';
 import { askForBody } from './server.ts';
@@ -37,6 +40,10 @@ export interface Page {
   readonly label: string;
   /** Answers admin keys alone; a browser may send one as the password of Basic authentication. */
   readonly operatorsOnly?: boolean;
+  /** Who needs no key for it, nor TLS. */
+  readonly admits?: (request: Request, origin: Origin) => boolean;
+  /** Requests a minute of one address, or of one account. */
+  readonly perMinute?: number;
   readonly serve: RequestHandler;
 }
 
@@ -96,8 +103,37 @@ export const createFront = (options: FrontDependencies): RequestHandler => {
   const take = async (response: Response, budget: Budget): Promise<void> => {
     const taken = await rateLimits.take(budget);
     setRateHeaders(response, taken);
-    response.locals.taken = taken;
     if (taken.refused) throw rateLimited(taken);
+  };
+
+  /**
+   * For a body that holds many: what its size allows is taken before anybody works on it, and what it did not cost
+   * given back when the answer tells. Without an answer it stays taken, for the work may have been done.
+   */
+  const hold = async (request: Request, response: Response, budget: Budget, cost: Cost): Promise<void> => {
+    const { 'content-length': bytes } = request.headers;
+    const taken = await rateLimits.hold(
+      budget,
+      unitsAtMost(cost, bytes === undefined ? undefined : Number(bytes)),
+    );
+    setRateHeaders(response, taken);
+    if (taken.refused) throw rateLimited(taken);
+    let isSettled = false;
+    const settle = (units: number): void => {
+      if (isSettled) return;
+      isSettled = true;
+      const remaining = rateLimits.settle(taken, units);
+      if (!response.headersSent) setRateHeaders(response, { ...taken, remaining });
+    };
+    response.locals.settle = settle;
+    // Nobody can have worked on half a body.
+    const leave = () => settle(request.complete ? taken.units : 1);
+    const hearNoMore = onceGone(request.socket, leave);
+    response.once('close', () => {
+      hearNoMore();
+      leave();
+    });
+    if (request.socket.destroyed) settle(1);
   };
 
   /** A wrong credential counts against the address it came from: guessing is not free. */
@@ -139,8 +175,13 @@ export const createFront = (options: FrontDependencies): RequestHandler => {
     response.locals.route = route.path;
     response.setHeader('cache-control', 'no-store');
     const who = await identify(readCredential(request), response, origin);
-    if (route.rate !== 'none') {
-      await take(response, budgetOf(route.rate, who, origin.address, options.limitOf(route.rate)));
+    const budget =
+      route.rate === 'none' ? null : budgetOf(route.rate, who, origin.address, options.limitOf(route.rate));
+    // What costs by what it holds waits until it is known to be allowed; a refused one costs one unit.
+    const mayPass = mayCall(route, who?.caller ?? null) && !isTooLarge(request, route);
+    if (budget !== null) {
+      if (route.cost !== undefined && mayPass) await hold(request, response, budget, route.cost);
+      else await take(response, budget);
     }
     const caller = who?.caller ?? null;
     if (!mayCall(route, caller)) {
@@ -148,7 +189,7 @@ export const createFront = (options: FrontDependencies): RequestHandler => {
         ? new Problem('UNAUTHENTICATED', `Send ${credentialsFor(route)}.`)
         : forbidden(route);
     }
-    if (Number(request.headers['content-length'] ?? 0) > (route.bodyLimitBytes ?? BODY_LIMIT_BYTES)) {
+    if (isTooLarge(request, route)) {
       throw new Problem('BODY_TOO_LARGE', 'The body is larger than this route takes.');
     }
     admit(request, requestId, caller);
@@ -165,7 +206,11 @@ export const createFront = (options: FrontDependencies): RequestHandler => {
     origin: Origin,
   ): Promise<void> => {
     response.locals.route = page.label;
-    if (page.operatorsOnly === true) {
+    const { label: name, perMinute: limit } = page;
+    if (limit !== undefined) {
+      await take(response, { name, principal: principalOfAddress(origin.address), limit });
+    }
+    if (page.operatorsOnly === true && page.admits?.(request, origin) !== true) {
       response.setHeader('www-authenticate', 'Basic realm="AITBC operators", charset="UTF-8"');
       const credential = readCredential(request) ?? readBasicCredential(request);
       const who = await identify(credential, response, origin);
@@ -189,6 +234,8 @@ export const createFront = (options: FrontDependencies): RequestHandler => {
       throw new Problem('EXPECTATION_FAILED', 'Nothing but 100-continue can be expected.');
     }
     if (!hasOneHost(request)) throw new Problem('BAD_REQUEST', 'Exactly one Host header is needed.');
+    if (!hasOneIdempotencyKey(request))
+      throw new Problem('BAD_REQUEST', 'Send one Idempotency-Key, not several.');
     const { path, query } = readAddress(request.url);
     if (request.method === 'TRACE') {
       response.setHeader('allow', ALL_METHODS);
@@ -196,7 +243,9 @@ export const createFront = (options: FrontDependencies): RequestHandler => {
     }
     const origin = readOrigin(request, options.trustedProxies);
     const isHealth = HEALTH.has(path);
-    if (options.demandHttps && !origin.isEncrypted && !origin.isLocal && !isHealth) {
+    const page = options.pages.find(({ matches }) => matches(path));
+    const mayBePlain = origin.isLocal || isHealth || page?.admits?.(request, origin) === true;
+    if (options.demandHttps && !origin.isEncrypted && !mayBePlain) {
       throw new Problem('HTTPS_REQUIRED', 'Use https; a credential sent without it should be replaced.');
     }
     options.cors(request, response, nothing);
@@ -212,7 +261,6 @@ export const createFront = (options: FrontDependencies): RequestHandler => {
       response.locals.route = path;
       return next();
     }
-    const page = options.pages.find(({ matches }) => matches(path));
     if (page !== undefined) return servePage(page, request, response, next, origin);
     const found = routing(request.method, path);
     if ('route' in found) return serveRoute(found.route, request, response, next, origin, requestId);
@@ -235,15 +283,13 @@ const setRateHeaders = (response: Response, taken: Taken): void => {
   for (const [name, value] of rateLimitHeaders(taken)) response.setHeader(name, value);
 };
 
-/** After the fact: a batch costs by what it held. */
-export const chargeCost =
-  (rateLimits: RateLimits) =>
-  (_request: Request, response: Response, units: number): void => {
-    const taken = response.locals.taken as Taken | undefined;
-    if (taken === undefined) return;
-    rateLimits.charge(taken.budget, units - 1);
-    setRateHeaders(response, { ...taken, remaining: Math.max(0, taken.remaining - (units - 1)) });
-  };
+/** For the proxy, which learns what a request cost. */
+export const settleCost = (response: Response, units: number): void => {
+  (response.locals.settle as ((units: number) => void) | undefined)?.(units);
+};
+
+const isTooLarge = (request: Request, route: AnyRoute): boolean =>
+  Number(request.headers['content-length'] ?? 0) > (route.bodyLimitBytes ?? BODY_LIMIT_BYTES);
 
 const credentialsFor = (route: AnyRoute): string => {
   const takesSession = route.who.includes('user') || route.who.includes('client');

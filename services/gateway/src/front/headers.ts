@@ -36,12 +36,22 @@ export const replaceHeaders = (request: IncomingMessage, ours: Record<string, st
   request.rawHeaders = [];
 };
 
-/** Two Host headers: each reader could believe another one. Node keeps the first and says nothing. */
-export const hasOneHost = (request: IncomingMessage): boolean => {
-  let hosts = 0;
+/** How often a header was sent. Node keeps the first of some, joins others, and says nothing. */
+const timesSent = (request: IncomingMessage, wanted: string): number => {
+  let times = 0;
   for (let index = 0; index < request.rawHeaders.length; index += 2) {
     const name = request.rawHeaders[index] as string;
-    if (name.length === 4 && name.toLowerCase() === 'host') hosts += 1;
+    if (name.length === wanted.length && name.toLowerCase() === wanted) times += 1;
   }
+  return times;
+};
+
+/** Two Host headers: each reader could believe another one. */
+export const hasOneHost = (request: IncomingMessage): boolean => {
+  const hosts = timesSent(request, 'host');
   return hosts === 1 || (hosts === 0 && request.httpVersion === '1.0');
 };
+
+/** Two joined keys would be a third one that nobody meant. */
+export const hasOneIdempotencyKey = (request: IncomingMessage): boolean =>
+  timesSent(request, 'idempotency-key') <= 1;

@@ -10,11 +10,13 @@ export interface Origin {
   readonly isLocal: boolean;
 }
 
-const list = (header: string | string[] | undefined): string[] =>
+/** The last `count` entries, each of which one proxy appended. Callers fill such a list from the left, with anything. */
+const lastOf = (header: string | string[] | undefined, count: number): string[] =>
   header === undefined
     ? []
     : String(header)
-        .split(',', 32)
+        .split(',')
+        .slice(-count)
         .map((part) => part.trim());
 
 const isLoopback = (address: string): boolean =>
@@ -28,10 +30,9 @@ export const readOrigin = (request: IncomingMessage, trustedProxies: number): Or
   const peer = request.socket.remoteAddress ?? '';
   const isTls = (request.socket as TLSSocket).encrypted === true;
   if (trustedProxies === 0) return { address: peer, isEncrypted: isTls, isLocal: isLoopback(peer) };
-  const addresses = list(request.headers['x-forwarded-for']);
-  const forwarded = addresses.at(-Math.min(trustedProxies, addresses.length)) ?? '';
-  const protocols = list(request.headers['x-forwarded-proto']);
-  const protocol = protocols.at(-Math.min(trustedProxies, protocols.length));
+  const addresses = lastOf(request.headers['x-forwarded-for'], trustedProxies);
+  const [forwarded = ''] = addresses;
+  const [protocol] = lastOf(request.headers['x-forwarded-proto'], trustedProxies);
   return {
     address: isIP(forwarded) === 0 ? peer : forwarded,
     isEncrypted: isTls || protocol === 'https',

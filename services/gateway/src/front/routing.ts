@@ -6,6 +6,12 @@ const PARAM_LENGTH_MAX = 200;
 
 export type Found = { readonly route: AnyRoute } | { readonly allowed: readonly string[] };
 
+/**
+ * HEAD is GET without the body: for every route but those where somebody would wait for one, or work for nobody.
+ * A stream without a body would never end, and hold up whoever is next on the connection behind us.
+ */
+const hasHead = (route: AnyRoute): boolean => route.takes !== true && route.stream !== true;
+
 /** @returns the look-up of a contract by method and path; `allowed` is empty for a path that nobody declares. */
 export const createRouting = (routes: readonly AnyRoute[] = allRoutes) => {
   const router = findMyWay({ maxParamLength: PARAM_LENGTH_MAX });
@@ -19,11 +25,14 @@ export const createRouting = (routes: readonly AnyRoute[] = allRoutes) => {
   return (method: string, path: string): Found => {
     // The router takes an empty segment for a parameter.
     if (path.endsWith('/')) return { allowed: [] };
-    // HEAD is GET without the body, for every route.
     const asked = method === 'HEAD' ? 'GET' : METHODS.find((known) => known === method);
     const route = asked === undefined ? undefined : find(asked, path);
-    if (route !== undefined) return { route };
-    const allowed = METHODS.filter((known) => find(known, path) !== undefined);
-    return { allowed: allowed.flatMap((known) => (known === 'GET' ? ['GET', 'HEAD'] : [known])) };
+    if (route !== undefined && (method !== 'HEAD' || hasHead(route))) return { route };
+    const allowed = METHODS.flatMap((known) => {
+      const other = find(known, path);
+      if (other === undefined) return [];
+      return known === 'GET' && hasHead(other) ? ['GET', 'HEAD'] : [known];
+    });
+    return { allowed };
   };
 };

@@ -5,7 +5,6 @@ import { newId, Problem, type ProblemCode } from '@aitbc/contracts';
 export const SERVER_OPTIONS: ServerOptions = {
   /** A header block needs a fraction of a second; a caller that needs longer holds a connection, not a conversation. */
   headersTimeout: 10_000,
-  requestTimeout: 30_000,
   keepAliveTimeout: 65_000,
   connectionsCheckingInterval: 1_000,
   maxHeaderSize: 16 * 1024,
@@ -26,7 +25,17 @@ const BROKEN: Record<string, [ProblemCode, string]> = {
   ERR_HTTP_REQUEST_TIMEOUT: ['REQUEST_TIMEOUT', 'The request took too long to arrive.'],
 };
 
+/** Long enough for an answer to be read, short enough that a caller who does not close holds nothing of ours. */
+const LINGER_MS = 1_000;
+const answered = new WeakSet<Duplex>();
+
+/**
+ * The last words on a connection that Node serves no more: no time-out of the server watches it from here on, and
+ * what its caller still sends is thrown away until it is closed, by either side.
+ */
 const answerRaw = (socket: Duplex, problem: Problem, headers: Record<string, string> = {}): void => {
+  if (answered.has(socket)) return;
+  answered.add(socket);
   if (!socket.writable) {
     socket.destroy();
     return;
@@ -41,13 +50,17 @@ const answerRaw = (socket: Duplex, problem: Problem, headers: Record<string, str
     ...headers,
   }).map(([name, value]) => `${name}: ${value}\r\n`);
   socket.end(`HTTP/1.1 ${problem.status} ${problem.code}\r\n${lines.join('')}\r\n${body}`);
+  socket.resume();
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.once('close', () => clearTimeout(timer));
 };
 
 /** What never becomes a request to Express: broken ones, CONNECT, and those that wait before they send a body. */
 export const prepareServer = (server: Server): void => {
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
-    // An answer is under way on this connection: a second one would be read as part of it.
-    if (error.code === 'ECONNRESET' || (socket as { _httpMessage?: unknown })._httpMessage != null) {
+    // An answer has begun on this connection: a second one would be read as part of it.
+    const begun = (socket as { _httpMessage?: ServerResponse | null })._httpMessage?.headersSent === true;
+    if (error.code === 'ECONNRESET' || begun) {
       socket.destroy();
       return;
     }

@@ -25,6 +25,22 @@ const fail = (reason: string) => {
   throw new Error(reason);
 };
 
+/** What a gateway needs to start, with `upstream` in the place of all services behind it. */
+export const gatewayEnv = async (upstream: Pick<TestUpstream, 'url'>): Promise<Record<string, string>> => {
+  for (const key of Object.values(KEYS)) rememberSecret(key);
+  return {
+    ...serviceEnv('gateway', scratchDirectory(), await scratchRedis()),
+    API_HOST: '127.0.0.1',
+    API_PORT: '0',
+    CLIENT_API_KEYS: `${KEYS.client},${KEYS.client2}`,
+    MINER_API_KEYS: KEYS.miner,
+    ADMIN_API_KEYS: KEYS.admin,
+    ...Object.fromEntries(
+      ['JOBS', 'MINERS', 'MARKET', 'PAYMENTS', 'GOVERNANCE'].map((name) => [`${name}_URL`, upstream.url]),
+    ),
+  };
+};
+
 /**
  * A gateway in this process, with one stand-in for all services behind it.
  * @param beside shares the file, the Redis and the services of this one, as a second process would.
@@ -34,21 +50,7 @@ export const startTestGateway = async (
   beside?: Pick<TestGateway, 'env' | 'upstream'>,
 ): Promise<TestGateway> => {
   const upstream = beside?.upstream ?? (await startUpstream());
-  const env = {
-    ...(beside?.env ?? {
-      ...serviceEnv('gateway', scratchDirectory(), await scratchRedis()),
-      API_HOST: '127.0.0.1',
-      API_PORT: '0',
-      CLIENT_API_KEYS: `${KEYS.client},${KEYS.client2}`,
-      MINER_API_KEYS: KEYS.miner,
-      ADMIN_API_KEYS: KEYS.admin,
-      ...Object.fromEntries(
-        ['JOBS', 'MINERS', 'MARKET', 'PAYMENTS', 'GOVERNANCE'].map((name) => [`${name}_URL`, upstream.url]),
-      ),
-    }),
-    ...changes,
-  };
-  for (const key of Object.values(KEYS)) rememberSecret(key);
+  const env = { ...(beside?.env ?? (await gatewayEnv(upstream))), ...changes };
   const running = await startGateway(loadConfig(configShape, env), fail);
   return {
     ...running,

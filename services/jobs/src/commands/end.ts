@@ -33,7 +33,14 @@ export const expire = (trx: Trx, work: Work, jobId: string, nowMs: number): void
   finish(trx, work, job, {
     status: 'expired',
     outcome: 'expired',
-    error: { code: 'EXPIRED', message: 'The job did not start within its ttl_seconds.' },
+    error: {
+      code: 'EXPIRED',
+      // What its last miner said stays in sight: the job may have waited for a second opinion.
+      message:
+        job.error_message === null
+          ? 'The job did not start within its ttl_seconds.'
+          : `No other miner took the job within its ttl_seconds. The last one said: ${job.error_message}`,
+    },
     report: null,
     nowMs,
   });

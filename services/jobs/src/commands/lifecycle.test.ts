@@ -11,11 +11,13 @@ import { createLeases } from '../lease.ts';
 import { createLoad } from '../load.ts';
 import { createJobMetrics } from '../metrics.ts';
 import { createPolls, type Leased } from '../polls.ts';
+import { createRests } from '../rests.ts';
 import { createSeen } from '../seen.ts';
 import { findJob } from '../store/jobs.ts';
 import type { MinerOffer } from '../tables.ts';
 import type { Work } from '../work.ts';
-import { minerChanged } from './miners.ts';
+import { describeAgain, minerChanged } from './miners.ts';
+import { paymentEscrowed } from './payments.ts';
 import { returnLeases, startMatched } from './start.ts';
 import { prepare, submit } from './submit.ts';
 
@@ -54,6 +56,7 @@ beforeEach(async () => {
     keyring,
     leases: createLeases(Buffer.alloc(32, 1)),
     seen: createSeen(),
+    rests: createRests({ onOver: () => {} }),
     metrics: createJobMetrics(createMetrics('test'), polls.size),
     queuePosition: async () => null,
   };
@@ -162,6 +165,21 @@ describe('a match that does not hold', () => {
     expect(hints.slice(before)).toMatchObject([{ name: 'opened', payload: { poll_id: poll.id } }]);
   });
 
+  test('its miner asks for more by now: the job does not start, and the poll says so before the job', async () => {
+    const miner = await addMiner();
+    const job = await addJob();
+    const poll = openPoll(miner);
+    const dearer = { ...miner, revision: 2, price_per_job_minor: 1 };
+    const before = hints.length;
+    await Promise.all([
+      store.transact('test', (trx) => minerChanged(trx, work, dearer)),
+      match(poll.id, miner, job.id),
+    ]);
+    expect(findJob(store.read, job.id)?.status).toBe('pending');
+    const said = hints.slice(before).map((hint) => hint.name);
+    expect(said.lastIndexOf('queued')).toBeGreaterThan(said.lastIndexOf('opened'));
+  });
+
   test('its miner fell silent in the same group of transactions: the job does not start', async () => {
     const miner = await addMiner();
     const job = await addJob();
@@ -192,22 +210,48 @@ describe('offers', () => {
       minerChanged(trx, work, { ...other, revision: 2, status: 'inactive' }),
     );
     const avoid = queuedHints(job.id).at(-1)?.payload.avoid as string[];
-    expect([...avoid].sort()).toEqual([miner.miner_id, other.miner_id].sort());
-    expect(avoid).not.toContain(third.miner_id);
+    expect([...avoid].sort()).toEqual([miner.account_id, other.account_id].sort());
+    expect(avoid).not.toContain(third.account_id);
   });
 
-  test('a lane that memory forgot is known again when its job comes back', async () => {
-    const miner = await addMiner();
+  test('avoid the account, not the name: one account under three names burns one attempt', async () => {
+    const account_id = newId();
+    const [one, two] = [await addMiner({ account_id }), await addMiner({ account_id })];
     const job = await addJob();
-    const leased = await lease(miner, job.id);
-    const row = findJob(store.read, job.id);
-    const lane = work.fleet.lane(row?.lane as string);
-    if (lane === undefined) throw new Error('no lane');
-    work.fleet.forgetLane(lane);
-    expect(openPoll(miner).opened).toBeUndefined();
-    await returnLeases(work, leased);
-    expect(work.fleet.lane(lane.id)?.requirement).toEqual(lane.requirement);
-    expect(openPoll(miner).opened).toMatchObject({ lanes: [lane.id] });
+    await addMiner();
+    await lease(one, job.id);
+    await store.transact('test', (trx) =>
+      minerChanged(trx, work, { ...one, revision: 2, status: 'inactive' }),
+    );
+    expect(two.account_id).toBe(account_id);
+    expect(queuedHints(job.id).at(-1)?.payload.avoid).toEqual([account_id]);
+  });
+
+  test('say what a miner can do once, and again when the dispatchers ask', async () => {
+    const miner = await addMiner();
+    const first = openPoll(miner);
+    expect(first.opened).toMatchObject({ capability: { capabilities: miner.capabilities } });
+    expect(openPoll(miner).opened).not.toHaveProperty('capability');
+    const before = hints.length;
+    await store.transact('test', (trx) =>
+      describeAgain(trx, work, { poll_id: first.id, kind: first.opened?.kind as string }),
+    );
+    expect(hints.slice(before).some((hint) => hint.payload.capability !== undefined)).toBe(true);
+  });
+
+  test('carry what is held, and again with more when a payment comes later', async () => {
+    const job = await addJob({ constraints: { max_price: 3 } });
+    expect(queuedHints(job.id).at(-1)?.payload).toMatchObject({
+      pays_minor: 0,
+      requirement: { price_minor: 0 },
+    });
+    await store.transact('test', (trx) =>
+      paymentEscrowed(trx, work, { payment_id: newId(), job_id: job.id, amount_minor: 500_000_000 }),
+    );
+    expect(queuedHints(job.id).at(-1)?.payload).toMatchObject({
+      pays_minor: 500_000_000,
+      requirement: { price_minor: 300_000_000 },
+    });
   });
 
   test('slots that free in one commit are offered once', async () => {

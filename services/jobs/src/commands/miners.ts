@@ -1,6 +1,8 @@
 import { sendAs, type Trx } from '@aitbc/chassis';
+import type { Payload } from '@aitbc/contracts';
 import { runningJobsOf } from '../store/backlog.ts';
 import { saveMiner } from '../store/fleet.ts';
+import { findJob } from '../store/jobs.ts';
 import type { MinerOffer } from '../tables.ts';
 import type { Work } from '../work.ts';
 import { loseAttempt } from './lifecycle.ts';
@@ -29,6 +31,32 @@ export const minerChanged = (trx: Trx, work: Work, miner: MinerOffer): void => {
     });
   }
 };
+
+/**
+ * A miner says that it does not have these: its agent was killed, or never got the poll's answer. Each that is still
+ * leased to it under this attempt goes back; whatever else became of one meanwhile stands.
+ */
+export const attemptsAbandoned = (trx: Trx, work: Work, said: Payload<'miners.attempts_abandoned'>): void => {
+  for (const { job_id, attempt } of said.attempts) {
+    const job = findJob(trx, job_id);
+    if (job?.status !== 'running' || job.attempt !== attempt || job.miner_id !== said.miner_id) continue;
+    loseAttempt(trx, work, job, {
+      event: 'lose_miner',
+      outcome: 'lost',
+      error: { code: 'MINER_LOST', message: 'The miner no longer has the job.' },
+      report: null,
+      nowMs: Date.now(),
+    });
+  }
+};
+
+/** The index lost, or never heard, what the miner of a poll can do: it hears it with the poll. */
+export const describeAgain = (trx: Trx, work: Work, missing: Payload<'dispatch.capability_missing'>): void =>
+  trx.afterCommit(() => {
+    work.fleet.forgetTold(missing.kind);
+    const poll = work.polls.find(missing.poll_id);
+    if (poll !== undefined) work.polls.refresh(poll.minerId);
+  });
 
 /** Tells miners who was heard: at once when one that counts as gone polls again, else every few seconds. */
 export const reportSeen = async (work: Work): Promise<void> => {

@@ -1,9 +1,11 @@
-import type { Trx } from '@aitbc/chassis';
+import { failpoint, sendAs, type Trx } from '@aitbc/chassis';
 import type { Payload } from '@aitbc/contracts';
-import { decide } from '../domain.ts';
+import { decide, isTerminal, judgeRefund } from '../domain.ts';
 import { addEvent, findJob, fundJob, setPayment } from '../store/jobs.ts';
 import type { Work } from '../work.ts';
-import { finish, offerAfterCommit } from './lifecycle.ts';
+import { type Failure, finish, offerAfterCommit, sayEnded } from './lifecycle.ts';
+
+const send = sendAs<'jobs'>();
 
 /** Funds are held: a job that waited for them may run; one that did not just shows them. */
 export const paymentEscrowed = (trx: Trx, work: Work, payment: Payload<'payments.escrowed'>): void => {
@@ -15,12 +17,15 @@ export const paymentEscrowed = (trx: Trx, work: Work, payment: Payload<'payments
   const funded = fundJob(trx, values);
   if (funded !== undefined) {
     addEvent(trx, funded, 'pending', 'funds are held', nowMs);
-    offerAfterCommit(trx, work, funded, nowMs);
+    offerAfterCommit(trx, work, funded);
     return;
   }
   // Messages come in any order: what was resolved does not go back to escrow.
-  if (job.payment_status === null || job.payment_status === 'pending')
-    setPayment(trx, { ...values, payment_status: 'escrowed' });
+  if (job.payment_status !== null && job.payment_status !== 'pending') return;
+  const payment_status = 'escrowed';
+  setPayment(trx, { ...values, payment_status });
+  // It waits for miners that ask nothing; from now on for those, too, whose price it meets.
+  if (job.status === 'pending') offerAfterCommit(trx, work, { ...job, payment_amount_minor, payment_status });
 };
 
 /** No money: a job that waited for it fails. */
@@ -45,7 +50,10 @@ export const paymentRefused = (trx: Trx, work: Work, payment: Payload<'payments.
   });
 };
 
-/** The payment is over. Given back before the job ended: the job ends too, so that no miner works unpaid. */
+/**
+ * The payment is over. That is news: jobs.ended came before it. Heard of a job that still waits or runs, this file is an
+ * older copy that was put back: the job has ended once, and must not be run or paid for again.
+ */
 export const paymentResolved = (trx: Trx, work: Work, payment: Payload<'payments.resolved'>): void => {
   const job = findJob(trx, payment.job_id);
   if (job === undefined) return;
@@ -57,12 +65,71 @@ export const paymentResolved = (trx: Trx, work: Work, payment: Payload<'payments
     payment_amount_minor: job.payment_amount_minor,
     now_ms: nowMs,
   });
-  if (payment.kind !== 'refunded' || decide(job.status, 'refund', false).kind !== 'apply') return;
+  if (decide(job.status, 'refund', false).kind !== 'apply') return;
   finish(trx, work, job, {
     status: 'failed',
     outcome: 'cancelled',
-    error: { code: 'PAYMENT_REFUNDED', message: 'The payment was given back before the job ended.' },
+    error:
+      payment.kind === 'refunded'
+        ? { code: 'PAYMENT_REFUNDED', message: 'The payment was given back before the job ended.' }
+        : { code: 'PAYMENT_RELEASED', message: 'The job was completed and paid for before this copy of it.' },
     report: null,
     nowMs,
   });
+};
+
+/** What the client reads of a job that ended because its money went back. The payer's own wish is a plain cancel. */
+const reasonOf = ({ actor, reason }: Payload<'payments.refund_requested'>): Failure | null => {
+  if (actor === 'payer') return null;
+  if (actor === 'deadline')
+    return { code: 'PAYMENT_EXPIRED', message: 'The job did not start before its payment expired.' };
+  const who = actor === 'payee' ? 'The miner' : 'An operator';
+  return { code: 'PAYMENT_REFUNDED', message: `${who} gave the payment back: ${reason}` };
+};
+
+/**
+ * Somebody wants a job's money back. Decided here and nowhere else, by compare-and-set on the job: it ends, and jobs.ended
+ * moves the money; or it goes on, and the wish is refused.
+ */
+export const refundRequested = (trx: Trx, work: Work, wish: Payload<'payments.refund_requested'>): void => {
+  const { payment_id, job_id, request_id } = wish;
+  const job = findJob(trx, job_id);
+  const nowMs = Date.now();
+  if (job === undefined) {
+    // Payments heard of it from here, so this file is an older copy: nobody will ever run this job.
+    send(trx, 'jobs.ended', {
+      job_id,
+      account_id: wish.payer_account_id,
+      status: 'cancelled',
+      miner_id: null,
+      miner_account_id: null,
+      started: false,
+      ended_at_ms: nowMs,
+      payment_id: null,
+      price_minor: 0,
+    });
+    return;
+  }
+  const verdict = judgeRefund(job, wish);
+  if (verdict.kind === 'end')
+    finish(trx, work, job, {
+      status: verdict.status,
+      // A miner that gives a job back did not do it; whoever else stops it says nothing against its miner.
+      outcome: wish.actor === 'payee' ? 'failed' : 'cancelled',
+      error: reasonOf(wish),
+      report: null,
+      nowMs,
+    });
+  // Said again: payments may be an older copy that lost it.
+  else if (isTerminal(job.status)) sayEnded(trx, job);
+  if (verdict.kind === 'refuse')
+    send(trx, 'jobs.refund_refused', {
+      payment_id,
+      job_id,
+      request_id,
+      code: verdict.code,
+      until_ms: job.deadline_at_ms,
+    });
+  failpoint('refund:before-commit');
+  trx.afterCommit(() => failpoint('refund:after-commit'));
 };

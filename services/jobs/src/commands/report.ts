@@ -1,6 +1,7 @@
 import type { Trx } from '@aitbc/chassis';
 import {
   CURRENCY,
+  canonicalJson,
   fromMinor,
   type JobResult,
   type JobStatus,
@@ -9,10 +10,12 @@ import {
   Problem,
   type ProblemCode,
   type Receipt,
+  saltedSha256,
+  sha256,
   toTimestamp,
 } from '@aitbc/contracts';
 import type { z } from 'zod';
-import { canonicalJson, sha256 } from '../canonical-json.ts';
+
 import { judgeReport } from '../domain.ts';
 import type { Lease } from '../lease.ts';
 import { addEvent, findJob, type Report, setProgress } from '../store/jobs.ts';
@@ -20,7 +23,7 @@ import { insertReceipt, receiptOf } from '../store/receipts.ts';
 import type { JobRow } from '../tables.ts';
 import { toReceipt } from '../views.ts';
 import type { Work } from '../work.ts';
-import { finish, loseAttempt } from './lifecycle.ts';
+import { finish, giveBack, loseAttempt } from './lifecycle.ts';
 
 export interface Verdict {
   status: JobStatus;
@@ -72,7 +75,8 @@ const claimsFor = (job: JobRow, id: string, resultSha256: string, atMs: number) 
   job_type: job.job_type,
   parameters_sha256: job.parameters_sha256,
   result_sha256: resultSha256,
-  price: fromMinor(job.payment_amount_minor ?? 0),
+  // What the attempt was leased for, whatever was paid or asked since.
+  price: fromMinor(job.lease_price_minor),
   currency: CURRENCY,
   started_at: toTimestamp(job.started_at_ms as number),
   completed_at: toTimestamp(atMs),
@@ -121,10 +125,32 @@ const complete = (trx: Trx, work: Work, job: JobRow, prepared: PreparedReport): 
   });
   if (ended === undefined) throw refuse('STALE_LEASE');
   const id = newId();
-  const proof = work.keyring.sign(claimsFor(ended, id, prepared.sha256, nowMs));
+  const resultText = prepared.resultText as string;
+  const proof = work.keyring.sign(claimsFor(ended, id, saltedSha256(job.salt, resultText), nowMs));
   const receipt = { id, proof, created_at_ms: nowMs };
-  insertReceipt(trx, { ...receipt, job_seq: job.seq, result: prepared.resultText as string });
+  insertReceipt(trx, { ...receipt, job_seq: job.seq, result: resultText });
   return { status: 'completed', receipt: toReceipt(ended, receipt, prepared.report.result) };
+};
+
+/** So many attempts of a job may end uncounted; a miner that returns all it gets burns a job's time no longer. */
+const UNCOUNTED_MAX = 5;
+
+/** A miner could not run the job: it, or its offer, needs a moment; the job is not asked of it again at once. */
+const rest = (work: Work, job: JobRow): void =>
+  work.rests.add({
+    jobId: job.id,
+    minerId: job.miner_id as string,
+    attempt: job.attempt,
+    ttlMs: job.ttl_ms,
+  });
+
+/** No work was begun, so no attempt was made. @returns undefined when this one counts all the same. */
+const returned = (trx: Trx, work: Work, job: JobRow, prepared: PreparedReport): JobRow | undefined => {
+  const { report } = prepared;
+  if (report.not_started !== true || job.undelivered >= UNCOUNTED_MAX) return undefined;
+  const { code, message } = report.error ?? UNNAMED;
+  const why = { reason: 'returned', message: `${code}: ${message}` };
+  return giveBack(trx, work, job, Date.now(), why, reportOf(job, prepared));
 };
 
 /**
@@ -140,13 +166,16 @@ export const acceptReport = (trx: Trx, work: Work, prepared: PreparedReport): Ve
   if (verdict === 'repeat') return repeated(trx, job);
   if (verdict !== 'accept') throw refuse(verdict);
   if (prepared.resultText !== null) return complete(trx, work, job, prepared);
-  const lost = loseAttempt(trx, work, job, {
-    event: report.retryable === true ? 'fail_retryable' : 'fail',
-    outcome: 'failed',
-    error: report.error ?? UNNAMED,
-    report: reportOf(job, prepared),
-    nowMs: Date.now(),
-  });
+  if (report.retryable === true) rest(work, job);
+  const lost =
+    returned(trx, work, job, prepared) ??
+    loseAttempt(trx, work, job, {
+      event: report.retryable === true ? 'fail_retryable' : 'fail',
+      outcome: 'failed',
+      error: report.error ?? UNNAMED,
+      report: reportOf(job, prepared),
+      nowMs: Date.now(),
+    });
   if (lost === undefined) throw refuse('STALE_LEASE');
   return { status: lost.status, receipt: null };
 };

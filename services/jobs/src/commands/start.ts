@@ -1,8 +1,10 @@
 import { sendAs, type Trx } from '@aitbc/chassis';
 import type { Payload } from '@aitbc/contracts';
+import { abilityOf, satisfies } from '../dispatcher/match.ts';
 import type { Leased } from '../polls.ts';
+import { requirementOfRow } from '../requirement.ts';
 import { countRunningOf } from '../store/backlog.ts';
-import { findMiner } from '../store/fleet.ts';
+import { findMiner, readOffer } from '../store/fleet.ts';
 import { addEvent, findJob, parametersOf, startJob } from '../store/jobs.ts';
 import type { Work } from '../work.ts';
 import { giveBack, offerJob } from './lifecycle.ts';
@@ -30,7 +32,7 @@ export const returnLeases = (work: Work, leases: readonly Leased[]): Promise<voi
 
 /**
  * A match proposed by a dispatcher. It holds when the poll is still open here, the miner is active with a slot free,
- * and the job still waits; what does not hold is offered again. The poll is answered once the lease is on disk.
+ * the job still waits and the miner fits it, exactly; what does not hold is offered again. The poll is answered once the lease is on disk.
  */
 export const startMatched = (trx: Trx, work: Work, match: Payload<'dispatch.matched'>): void => {
   const poll = work.polls.find(match.poll_id);
@@ -46,9 +48,18 @@ export const startMatched = (trx: Trx, work: Work, match: Payload<'dispatch.matc
   const nowMs = Date.now();
   const started: Leased[] = [];
   const left: string[] = [];
+  const unfit: string[] = [];
+  const ability = (revision: number) =>
+    work.fleet.ability(poll.minerId, revision) ?? abilityOf(readOffer(trx, poll.minerId));
   for (const id of match.job_ids) {
     if (miner === undefined || started.length >= free) {
       left.push(id);
+      continue;
+    }
+    const waiting = findJob(trx, id);
+    // The index proposes; what was sent by both sides decides.
+    if (waiting !== undefined && !satisfies(ability(miner.revision), requirementOfRow(waiting))) {
+      unfit.push(id);
       continue;
     }
     const values = { id, miner_id: poll.minerId, miner_account_id: miner.account_id, now_ms: nowMs };
@@ -67,11 +78,11 @@ export const startMatched = (trx: Trx, work: Work, match: Payload<'dispatch.matc
     });
     started.push({ job, parameters: parametersOf(trx, job.seq) });
   }
+  // Before its jobs: the index hears what the miner is now, and does not propose the same again.
+  if (started.length === 0) trx.afterCommit(() => work.polls.refresh(poll.minerId));
   offerAgain(trx, work, left, 'miner_busy');
-  if (started.length === 0) {
-    trx.afterCommit(() => work.polls.refresh(poll.minerId));
-    return;
-  }
+  offerAgain(trx, work, unfit, 'unfit');
+  if (started.length === 0) return;
   trx.afterCommit(() => {
     const { active, queueWait, dispatchLatency } = work.metrics;
     work.load.add(poll.minerId, started.length);

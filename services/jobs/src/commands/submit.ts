@@ -1,22 +1,25 @@
 import { sendAs, type Trx } from '@aitbc/chassis';
 import {
   type Caller,
+  canonicalJson,
   isJobType,
   JOB_TYPES,
   type Job,
   type JobSubmission,
   type JobType,
   newId,
+  newSalt,
   Problem,
+  saltedSha256,
   toMinor,
   validationProblem,
 } from '@aitbc/contracts';
-import { canonicalJson, sha256 } from '../canonical-json.ts';
-import { type Requirement, requirementOf } from '../dispatcher/match.ts';
+import { requirementName, requirementOf } from '../dispatcher/match.ts';
+import { countRequirements, waitsFor } from '../store/backlog.ts';
 import { insertJob } from '../store/jobs.ts';
 import { toJob } from '../views.ts';
 import type { Work } from '../work.ts';
-import { keepLane, offerAfterCommit } from './lifecycle.ts';
+import { offerAfterCommit } from './lifecycle.ts';
 
 const send = sendAs<'jobs'>();
 
@@ -26,9 +29,12 @@ export interface Prepared {
   readonly jobType: JobType;
   readonly parameters: Record<string, unknown>;
   readonly parametersText: string;
+  readonly salt: string;
   readonly parametersSha256: string;
   readonly paymentAmountMinor: number | null;
-  readonly requirement: Requirement;
+  readonly model: string | null;
+  /** Its name. */
+  readonly requirement: string;
 }
 
 /** @throws Problem INVALID_JOB_TYPE, VALIDATION_ERROR */
@@ -43,6 +49,8 @@ export const prepare = (work: Work, submission: JobSubmission): Prepared => {
   if (!parsed.success) throw validationProblem(parsed.error, 'parameters');
   const parameters = parsed.data as Record<string, unknown>;
   const parametersText = canonicalJson(parameters);
+  const salt = newSalt();
+  const model = typeof parameters.model === 'string' ? parameters.model : null;
   const paymentAmountMinor =
     submission.payment_amount === undefined ? null : toMinor(submission.payment_amount);
   return {
@@ -50,34 +58,53 @@ export const prepare = (work: Work, submission: JobSubmission): Prepared => {
     jobType,
     parameters,
     parametersText,
-    parametersSha256: sha256(parametersText),
+    salt,
+    parametersSha256: saltedSha256(salt, parametersText),
     paymentAmountMinor,
-    requirement: requirementOf({
-      job_type: jobType,
-      parameters,
-      constraints: submission.constraints ?? {},
-      payment_amount_minor: paymentAmountMinor,
-    }),
+    model,
+    requirement: requirementName(
+      requirementOf({
+        job_type: jobType,
+        model,
+        constraints: submission.constraints ?? {},
+        // No part of the name.
+        pays_minor: 0,
+      }),
+    ),
   };
 };
 
-/** UUIDv7 begins with the millisecond it was made: then id and created_at agree, and so do lists by either. */
-const timeOf = (id: string): number => Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
+/** As many as one batch brings: whoever sends a job each of a thousand models in one request is served. */
+const REQUIREMENTS_PER_ACCOUNT_MAX = 1_000;
+const REQUIREMENTS_RETRY_SECONDS = 30;
+
+const memoOf = (accountId: string): string => `requirements:${accountId}`;
+
+/**
+ * One account's jobs ask for so many different things at once, at most: one account fills its own share of the index.
+ * A batch asks before the savepoint of each job: what was counted is forgotten with a savepoint that is undone.
+ * @returns whether it would be one more. @throws Problem TOO_MANY_REQUIREMENTS
+ */
+export const assertShare = (trx: Trx, accountId: string, requirement: string): boolean => {
+  if (waitsFor(trx, accountId, requirement)) return false;
+  const counted = memoOf(accountId);
+  const count = trx.memo.get(counted) ?? countRequirements(trx, accountId, REQUIREMENTS_PER_ACCOUNT_MAX);
+  trx.memo.set(counted, count);
+  if (count < REQUIREMENTS_PER_ACCOUNT_MAX) return true;
+  throw new Problem(
+    'TOO_MANY_REQUIREMENTS',
+    `Jobs of one account can ask for ${REQUIREMENTS_PER_ACCOUNT_MAX.toLocaleString('en')} different things at once (as many as one batch brings); let some end first, or ask for the same model and constraints.`,
+    { details: { limit: REQUIREMENTS_PER_ACCOUNT_MAX }, retryAfterSeconds: REQUIREMENTS_RETRY_SECONDS },
+  );
+};
 
 /** Takes a job in: the row, its event, and what payments must know. Runs once funds are held, or at once without. */
 export const submit = (trx: Trx, work: Work, caller: Caller, prepared: Prepared): Job => {
   const { submission, paymentAmountMinor } = prepared;
   const id = newId();
-  const nowMs = timeOf(id);
-  const lane = work.fleet.laneFor(prepared.requirement, nowMs);
-  if (lane.isNew) {
-    if (work.fleet.isFull()) {
-      throw new Problem('OVERLOADED', 'Too many different constraints are waiting; use common ones.', {
-        retryAfterSeconds: 60,
-      });
-    }
-    keepLane(trx, work, lane.id, prepared.requirement, nowMs);
-  }
+  // Not the time in the id: ids only rise, so after a clock that ran ahead was put right theirs is in the future.
+  const nowMs = Date.now();
+  const isOneMore = assertShare(trx, caller.account_id, prepared.requirement);
   const row = insertJob(
     trx,
     {
@@ -85,11 +112,13 @@ export const submit = (trx: Trx, work: Work, caller: Caller, prepared: Prepared)
       client_id: caller.account_id,
       job_type: prepared.jobType,
       status: 'pending',
-      lane: lane.id,
+      requirement: prepared.requirement,
+      model: prepared.model,
       priority: submission.priority,
       is_funded: paymentAmountMinor === null ? 1 : 0,
       constraints: JSON.stringify(submission.constraints ?? {}),
       labels: JSON.stringify(submission.labels),
+      salt: prepared.salt,
       parameters_sha256: prepared.parametersSha256,
       timeout_ms: submission.timeout_seconds * 1_000,
       ttl_ms: submission.ttl_seconds * 1_000,
@@ -104,6 +133,10 @@ export const submit = (trx: Trx, work: Work, caller: Caller, prepared: Prepared)
     prepared.parametersText,
     submission.labels,
   );
+  if (isOneMore) {
+    const counted = memoOf(caller.account_id);
+    trx.memo.set(counted, (trx.memo.get(counted) ?? 0) + 1);
+  }
   send(trx, 'jobs.submitted', {
     job_id: id,
     account_id: caller.account_id,
@@ -116,6 +149,6 @@ export const submit = (trx: Trx, work: Work, caller: Caller, prepared: Prepared)
   trx.afterCommit(() => {
     work.metrics.active.pending += 1;
   });
-  if (row.is_funded === 1) offerAfterCommit(trx, work, row, nowMs);
+  if (row.is_funded === 1) offerAfterCommit(trx, work, row);
   return toJob(row, prepared.parameters, null);
 };

@@ -1,13 +1,26 @@
-/** Everything of the dispatch index in Redis begins with this. */
-const PREFIX = 'dispatch:';
+import { placeOf, type Requirement } from './match.ts';
 
-export const DISPATCH = {
-  prefix: PREFIX,
-  /** The Redis (its run id) that the index was built in. Missing: the index is gone. */
-  generation: `${PREFIX}generation`,
-  /** When the process of jobs started whose polls count. */
-  epoch: `${PREFIX}epoch`,
-  lane: (id: string): string => `${PREFIX}lane:${id}`,
-  /** A job as its lane's member: its id first, so that age decides among equals. */
-  member: (job: { id: string; client_id: string }): string => `${job.id}/${job.client_id}`,
+/** The dispatch index in Redis. Everything of it begins with the prefix of the deployment; what the keys hold is in pool.lua. */
+export const dispatchKeys = (redisPrefix: string) => {
+  const prefix = `${redisPrefix}:dispatch:`;
+  return {
+    prefix,
+    /** The Redis (its run id) that the index was built in. Missing: the index is gone. */
+    generation: `${prefix}generation`,
+    /** When the process of jobs started whose polls count. */
+    epoch: `${prefix}epoch`,
+    /** Where polls wait. */
+    idlePattern: `${prefix}idle:*`,
+    /** Where a job waits: the clients of its queue in the order of their turns, and the jobs of its client in theirs. */
+    queueOf: (
+      requirement: Requirement,
+      paysMinor: number,
+      clientId: string,
+    ): { turns: string; own: string } => {
+      const { tier, type, model, card, region, cell } = placeOf(requirement, paysMinor);
+      const queue = [tier, type, model, card, region, cell].join('|');
+      return { turns: `${prefix}turns:${queue}`, own: `${prefix}own:${queue}|${clientId}` };
+    },
+  };
 };
+export type DispatchKeys = ReturnType<typeof dispatchKeys>;

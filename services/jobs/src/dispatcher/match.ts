@@ -1,118 +1,238 @@
-import type { Constraints, JobType } from '@aitbc/contracts';
-import { fromMinor, toMinor } from '@aitbc/contracts';
+import { createHash } from 'node:crypto';
+import {
+  type Constraints,
+  cardPhrases,
+  isJobType,
+  type JobType,
+  normalCardName,
+  normalModelName,
+  type Payload,
+  toMinor,
+} from '@aitbc/contracts';
+
+/** What a miner must be to run a job: normal forms of the names, and the numbers as they were asked for. */
+export type Requirement = Payload<'jobs.queued'>['requirement'];
+/** What a miner can do, as it says it. */
+export type Capability = NonNullable<Payload<'jobs.capacity_opened'>['capability']>;
+
+const normalRegion = (region: string): string => region.trim().toLowerCase() || region;
 
 /**
- * What a miner must be to run a job. Jobs with equal requirements wait in one lane, so everything in here is
- * rounded or normalised to keep lanes few, always towards the stricter side.
+ * The highest reserve price of a miner that a job meets: what is held for it, or less where the client says so. What
+ * pays nothing is for miners that ask nothing, whatever its `max_price` says.
  */
-export interface Requirement {
-  readonly job_type: JobType;
-  readonly model: string | null;
-  readonly gpu_model: string | null;
-  readonly min_vram_gb: number | null;
-  readonly cuda_version_min: string | null;
-  readonly region: string | null;
-  readonly price_cap_minor: number | null;
-}
+const priceOf = (paysMinor: number, maxPrice: number | undefined): number =>
+  maxPrice === undefined ? paysMinor : Math.min(paysMinor, toMinor(maxPrice));
 
-/** The part of a miner that matching looks at. */
-export interface Offer {
-  readonly capabilities: readonly string[];
-  readonly gpus: readonly { readonly model: string; readonly vram_gb: number }[];
-  readonly cuda_version: string | null;
-  readonly models: readonly string[];
-  readonly region: string | null;
-  readonly price_per_job_minor: number;
-  readonly reputation: number;
-}
-
-/** Types whose parameters name a model that a miner either has or has not. */
-const MODEL_TYPES: ReadonlySet<JobType> = new Set(['llm_inference', 'embedding', 'image_generation']);
-
-/** `NVIDIA GeForce RTX 4090` and `rtx-4090` are written by different people for the same card. */
-const words = (name: string): string[] => name.toLowerCase().match(/[a-z]+|\d+/g) ?? [];
-
-/** Down to two significant digits: prices a client may pay form some 90 lanes a decade, not thousands. */
-const roundDown = (minor: number): number => {
-  if (minor < 100) return minor;
-  const step = 10 ** (String(minor).length - 2);
-  return Math.floor(minor / step) * step;
-};
-
+/** @param job `model` as its parameters name it, if they do. `pays_minor` is 0 without a payment. */
 export const requirementOf = (job: {
   readonly job_type: JobType;
-  readonly parameters: Readonly<Record<string, unknown>>;
+  readonly model: string | null;
   readonly constraints: Constraints;
-  readonly payment_amount_minor: number | null;
+  readonly pays_minor: number;
 }): Requirement => {
-  const { constraints } = job;
-  const caps = [
-    constraints.max_price === undefined ? null : toMinor(constraints.max_price),
-    job.payment_amount_minor,
-  ].filter((cap) => cap !== null);
-  const { model } = job.parameters;
+  const { gpu_model, min_vram_gb, cuda_version_min, region, max_price } = job.constraints;
   return {
     job_type: job.job_type,
-    model: MODEL_TYPES.has(job.job_type) && typeof model === 'string' ? model : null,
-    gpu_model: constraints.gpu_model === undefined ? null : words(constraints.gpu_model).join(' '),
-    min_vram_gb: constraints.min_vram_gb === undefined ? null : Math.ceil(constraints.min_vram_gb),
-    cuda_version_min: constraints.cuda_version_min ?? null,
-    region: constraints.region?.trim().toLowerCase() ?? null,
-    price_cap_minor: caps.length === 0 ? null : roundDown(Math.min(...caps)),
+    model: job.model === null ? null : normalModelName(job.model),
+    gpu_model: gpu_model === undefined ? null : normalCardName(gpu_model),
+    min_vram_gb: min_vram_gb ?? null,
+    cuda_version_min: cuda_version_min ?? null,
+    region: region === undefined ? null : normalRegion(region),
+    price_minor: priceOf(job.pays_minor, max_price),
   };
 };
 
-/** A lane's name in words: equal requirements give the same text. */
-export const requirementText = (value: Requirement): string =>
-  JSON.stringify([
-    value.job_type,
-    value.model,
-    value.gpu_model,
-    value.min_vram_gb,
-    value.cuda_version_min,
-    value.region,
-    value.price_cap_minor,
-  ]);
-
-const versionAtLeast = (version: string, min: string): boolean => {
-  const [major = 0, minor = 0] = version.split('.').map(Number);
-  const [minMajor = 0, minMinor = 0] = min.split('.').map(Number);
-  return major > minMajor || (major === minMajor && minor >= minMinor);
+/**
+ * Names what is asked of a miner beside the price: equal demands give the same name. The price stands apart, because it
+ * changes when a payment comes later.
+ */
+export const requirementName = (value: Requirement): string => {
+  const { job_type, model, gpu_model, min_vram_gb, cuda_version_min, region } = value;
+  const text = JSON.stringify([job_type, model, gpu_model, min_vram_gb, cuda_version_min, region]);
+  return createHash('sha256').update(text).digest('base64url').slice(0, 22);
 };
 
-/** The wanted words stand in the card's name, side by side: `rtx 4090` is not met by `RTX 5000 (4090 MHz)`. */
-const isGpu = (model: string, wanted: string): boolean =>
-  ` ${words(model).join(' ')} `.includes(` ${wanted} `);
+/** A version as one number, exact: both parts have three digits at most. */
+const cudaNumber = (version: string): number => {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  return major * 1_000 + minor;
+};
 
-const hasGpu = (offer: Offer, { gpu_model, min_vram_gb }: Requirement): boolean =>
-  (gpu_model === null && min_vram_gb === null) ||
-  offer.gpus.some(
-    (gpu) =>
-      (gpu_model === null || isGpu(gpu.model, gpu_model)) &&
-      (min_vram_gb === null || gpu.vram_gb >= min_vram_gb),
+/** Cards of a miner that count: whoever has more different ones in one machine registers it twice. */
+const CARDS_MAX = 16;
+
+/** A miner's offer made ready for comparing: each question is one look-up. */
+export interface Ability {
+  readonly types: ReadonlySet<string>;
+  /** Null: takes any model. */
+  readonly models: ReadonlySet<string> | null;
+  /** What its cards may be called -> memory of the largest of that name; '' is any card, or none at all. */
+  readonly memoryByCard: ReadonlyMap<string, number>;
+  /** -1 without any. */
+  readonly cuda: number;
+  readonly region: string | null;
+  readonly priceMinor: number;
+}
+
+export const abilityOf = (offer: Capability): Ability => {
+  const memoryByCard = new Map<string, number>([['', 0]]);
+  const names = new Set<string>();
+  for (const { model, vram_gb } of offer.gpus) {
+    names.add(model);
+    if (names.size > CARDS_MAX) break;
+    for (const phrase of cardPhrases(model).add(''))
+      memoryByCard.set(phrase, Math.max(memoryByCard.get(phrase) ?? 0, vram_gb));
+  }
+  return {
+    types: new Set(offer.capabilities),
+    models: offer.models.length === 0 ? null : new Set(offer.models.map(normalModelName)),
+    memoryByCard,
+    cuda: offer.cuda_version === null ? -1 : cudaNumber(offer.cuda_version),
+    region: offer.region === null ? null : normalRegion(offer.region),
+    priceMinor: offer.price_per_job_minor,
+  };
+};
+
+/** Whether a miner could run a job if the price were right. */
+export const canRun = (ability: Ability, requirement: Requirement): boolean => {
+  const { job_type, model, gpu_model, min_vram_gb, cuda_version_min, region } = requirement;
+  const memory = ability.memoryByCard.get(gpu_model ?? '');
+  return (
+    ability.types.has(job_type) &&
+    (model === null || ability.models === null || ability.models.has(model)) &&
+    memory !== undefined &&
+    memory >= (min_vram_gb ?? 0) &&
+    (cuda_version_min === null || ability.cuda >= cudaNumber(cuda_version_min)) &&
+    (region === null || ability.region === region)
   );
+};
 
-/** Whether this miner may run jobs of this requirement. One that lists no model takes any. */
-export const satisfies = (offer: Offer, requirement: Requirement): boolean =>
-  offer.capabilities.includes(requirement.job_type) &&
-  (requirement.price_cap_minor === null || offer.price_per_job_minor <= requirement.price_cap_minor) &&
-  (requirement.model === null || offer.models.length === 0 || offer.models.includes(requirement.model)) &&
-  (requirement.region === null || offer.region?.trim().toLowerCase() === requirement.region) &&
-  (requirement.cuda_version_min === null ||
-    (offer.cuda_version !== null && versionAtLeast(offer.cuda_version, requirement.cuda_version_min))) &&
-  hasGpu(offer, requirement);
+/** Whether a miner may run a job: it can, and the job meets its reserve price. */
+export const satisfies = (ability: Ability, requirement: Requirement): boolean =>
+  requirement.price_minor >= ability.priceMinor && canRun(ability, requirement);
 
-/** Added to every price, so that reputation decides among miners that work for nothing. */
-const HANDLING = 0.01;
-/** Even a miner that never succeeded is offered work when nobody else is there. */
-const REPUTATION_MIN = 0.05;
-/** What a full miner is worse than an empty one: decides among equals, outweighs no price worth naming. */
-const FULL_LOAD = 0.001;
+/** Tenths: a miner that failed one job in a thousand is as good as one that failed none. */
+const QUALITY_STEPS = 10;
 
 /**
- * Who is offered work first: the lower the better. It is the expected price of one success, price / reputation, with
- * the load as the last word.
+ * Which miner is offered work first: the lower the better. Quality comes first, in steps; then who has less to do; then,
+ * where that is equal, who has waited longest. The asked price is no part of it: it decided who may have the job.
+ * @param load share of the miner's slots in use
  */
-export const rankOf = (offer: Offer, load: number): number =>
-  (fromMinor(offer.price_per_job_minor) + HANDLING) / Math.max(offer.reputation, REPUTATION_MIN) +
-  load * FULL_LOAD;
+export const rankOf = (reputation: number, load: number): number =>
+  Math.round((1 - reputation) * QUALITY_STEPS) + load;
+
+// From here on: where a requirement stands in the index.
+
+/** Keys join their parts with `|`, so no part holds one; what is long or unusual stands as its hash. */
+const token = (text: string): string =>
+  /^[\w .:/@+-]{0,48}$/.test(text)
+    ? text
+    : `#${createHash('sha256').update(text).digest('base64url').slice(0, 22)}`;
+
+/** Upper bounds of classes of memory, GB; 0 is none asked. The sizes that cards have. */
+export const MEMORY_CLASSES = [
+  0, 4, 6, 8, 10, 11, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 141, 192, 288, 10_000,
+];
+/** Upper bounds of classes of CUDA versions; -1 is none asked. */
+export const CUDA_CLASSES = [-1, 10_999, 11_999, 12_999, 13_999, 14_999, 999_999];
+/** The class of the first bound that is not below the value. */
+const classOf = (bounds: readonly number[], value: number): number =>
+  bounds.findIndex((bound) => value <= bound);
+/** 0 for nothing, else the number of decimal digits: class n holds 10^(n-1) up to below 10^n. */
+const priceClass = (minor: number): number => (minor === 0 ? 0 : String(minor).length);
+
+/** The model key of jobs with a model, for miners that take any. */
+const ANY_MODEL = '*';
+
+/** A requirement in the terms of the index, as text for the script. */
+export interface Place {
+  /** 1 paid, 0 unpaid. */
+  readonly tier: 0 | 1;
+  readonly type: string;
+  /** '' when none is asked for. */
+  readonly model: string;
+  readonly card: string;
+  readonly region: string;
+  /** Classes of what it pays, of its price, memory and CUDA version. */
+  readonly cell: string;
+  readonly price: number;
+  readonly memory: number;
+  readonly cuda: number;
+  /** The longest number in the card's name, '' without any: few cards share it. */
+  readonly cardNumber: string;
+}
+
+const cardNumbers = (card: string): string[] => card.split(' ').filter((word) => /^\d/.test(word));
+const longest = (words: readonly string[]): string =>
+  words.reduce((best, word) => (word.length > best.length ? word : best), '');
+
+export const placeOf = (requirement: Requirement, paysMinor: number): Place => {
+  const card = requirement.gpu_model ?? '';
+  const memory = requirement.min_vram_gb ?? 0;
+  const cuda = requirement.cuda_version_min === null ? -1 : cudaNumber(requirement.cuda_version_min);
+  const price = requirement.price_minor;
+  const classes = [
+    priceClass(paysMinor),
+    priceClass(price),
+    classOf(MEMORY_CLASSES, memory),
+    classOf(CUDA_CLASSES, cuda),
+  ];
+  return {
+    tier: paysMinor > 0 ? 1 : 0,
+    type: requirement.job_type,
+    model: requirement.model === null ? '' : token(requirement.model),
+    card: token(card),
+    region: token(requirement.region ?? ''),
+    cell: classes.join('.'),
+    price,
+    memory,
+    cuda,
+    cardNumber: token(longest(cardNumbers(card))),
+  };
+};
+
+/** A kind of miner in the terms of the index. */
+export interface KindRecord {
+  readonly types: readonly string[];
+  /** With '' for jobs that name none, and `*` when it takes any. */
+  readonly models: readonly string[];
+  /** `card|region`, each of them maybe ''. */
+  readonly places: readonly string[];
+  readonly cardNumbers: readonly string[];
+  readonly memoryByCard: readonly (readonly [string, number])[];
+  readonly region: string;
+  readonly price: number;
+  readonly cuda: number;
+}
+
+export const kindRecordOf = (capability: Capability): KindRecord => {
+  const ability = abilityOf(capability);
+  const cards = [...ability.memoryByCard.keys()];
+  const region = token(ability.region ?? '');
+  return {
+    types: [...ability.types].filter(isJobType),
+    models: ['', ...(ability.models === null ? [ANY_MODEL] : [...ability.models].map(token))],
+    places: cards.flatMap((card) => [...new Set(['', region])].map((where) => `${token(card)}|${where}`)),
+    cardNumbers: [...new Set(cards.flatMap(cardNumbers))].map(token),
+    memoryByCard: [...ability.memoryByCard].map(([card, memory]) => [token(card), memory] as const),
+    region,
+    price: ability.priceMinor,
+    cuda: ability.cuda,
+  };
+};
+
+/** Equal capabilities have the same name, in whatever order they are listed. */
+export const kindName = (capability: Capability): string => {
+  const { types, models, memoryByCard, ...rest } = kindRecordOf(capability);
+  const text = JSON.stringify([
+    [...types].sort(),
+    [...models].sort(),
+    [...memoryByCard].sort(),
+    rest.region,
+    rest.price,
+    rest.cuda,
+  ]);
+  return createHash('sha256').update(text).digest('base64url').slice(0, 22);
+};

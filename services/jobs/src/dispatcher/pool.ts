@@ -1,29 +1,67 @@
 import { readFileSync } from 'node:fs';
 import type { connectRedis } from '@aitbc/chassis';
 import type { Payload, ReceivedBy } from '@aitbc/contracts';
-import { DISPATCH } from './keys.ts';
+import type { DispatchKeys } from './keys.ts';
+import { type Capability, CUDA_CLASSES, kindRecordOf, MEMORY_CLASSES, placeOf } from './match.ts';
 
-const LUA = readFileSync(new URL('./pool.lua', import.meta.url), 'utf8');
+const LUA = readFileSync(new URL('./pool.lua', import.meta.url), 'utf8')
+  .replace('MEMORY_CLASSES_ARE_PUT_HERE', MEMORY_CLASSES.join(', '))
+  .replace('CUDA_CLASSES_ARE_PUT_HERE', CUDA_CLASSES.join(', '));
 
 /** One thing the jobs service says to its dispatchers. */
 export type Hint = {
   [N in ReceivedBy<'dispatcher'>]: { name: N; payload: Payload<N> };
 }[ReceivedBy<'dispatcher'>];
 export type Match = Payload<'dispatch.matched'>;
+export type Missing = Payload<'dispatch.capability_missing'>;
+
+/** What a kind of miner can do, as the script's arguments. */
+const describe = (kind: string, capability: Capability): (string | number)[] => {
+  const record = kindRecordOf(capability);
+  return [
+    'K',
+    kind,
+    record.types.join(','),
+    record.models.join(','),
+    record.places.join(','),
+    record.cardNumbers.join(','),
+    record.memoryByCard.map((pair) => pair.join('=')).join(','),
+    record.region,
+    record.price,
+    record.cuda,
+  ];
+};
 
 const argumentsOf = (hint: Hint): (string | number)[] => {
   switch (hint.name) {
     case 'jobs.queued': {
-      const { job_id, account_id, lane, priority, offer, avoid } = hint.payload;
-      return ['Q', job_id, account_id, lane, priority, offer, avoid.join(',')];
+      const { job_id, account_id, requirement, pays_minor, priority, offer, avoid } = hint.payload;
+      const place = placeOf(requirement, pays_minor);
+      return [
+        'Q',
+        job_id,
+        account_id,
+        place.tier,
+        place.type,
+        place.model,
+        place.card,
+        place.region,
+        place.cell,
+        place.price,
+        place.memory,
+        place.cuda,
+        priority,
+        offer,
+        avoid.join(','),
+        place.cardNumber,
+      ];
     }
-    case 'jobs.withdrawn': {
-      const { job_id, account_id, lane, offer } = hint.payload;
-      return ['W', job_id, account_id, lane, offer];
-    }
+    case 'jobs.withdrawn':
+      return ['W', hint.payload.job_id, hint.payload.offer];
     case 'jobs.capacity_opened': {
-      const { poll_id, miner_id, slots, rank, offer, epoch, lanes } = hint.payload;
-      return ['O', poll_id, miner_id, slots, rank, offer, epoch, lanes.join(',')];
+      const { poll_id, miner_id, account_id, slots, rank, offer, epoch, kind, capability } = hint.payload;
+      const poll = ['O', poll_id, miner_id, account_id, slots, rank, offer, epoch, kind];
+      return capability === undefined ? poll : [...describe(kind, capability), ...poll];
     }
     case 'jobs.capacity_closed':
       return ['C', hint.payload.poll_id];
@@ -33,12 +71,23 @@ const argumentsOf = (hint: Hint): (string | number)[] => {
 /** A match names so many jobs at most. */
 const JOBS_PER_MATCH_MAX = 32;
 
+export interface Outcome {
+  readonly matches: Match[];
+  /** Polls of miners of which the index does not know what they can do. */
+  readonly missing: Missing[];
+}
+
 /** `poll, miner, job, …` to one match a poll; two, when a poll was offered twice and got both. */
-const group = (flat: readonly string[]): Match[] => {
+const group = (flat: readonly string[]): Outcome => {
   const byPoll = new Map<string, Match>();
   const all: Match[] = [];
+  const missing: Missing[] = [];
   for (let at = 0; at + 2 < flat.length; at += 3) {
     const [poll_id, miner_id, job_id] = flat.slice(at, at + 3) as [string, string, string];
+    if (job_id === '') {
+      missing.push({ poll_id, kind: miner_id });
+      continue;
+    }
     let match = byPoll.get(poll_id);
     if (match?.job_ids.includes(job_id)) continue;
     if (match === undefined || match.job_ids.length >= JOBS_PER_MATCH_MAX) {
@@ -48,19 +97,19 @@ const group = (flat: readonly string[]): Match[] => {
     }
     match.job_ids.push(job_id);
   }
-  return all;
+  return { matches: all, missing };
 };
 
 type WithPool = { dispatchPool(prefix: string, ...rest: (string | number)[]): Promise<string[]> };
 
 /** The index of waiting jobs and idle polls. Any number of processes may use one; each batch is one atomic script. */
-export const createPool = (redis: ReturnType<typeof connectRedis>) => {
+export const createPool = (redis: ReturnType<typeof connectRedis>, keys: DispatchKeys) => {
   redis.defineCommand('dispatchPool', { numberOfKeys: 0, lua: LUA });
   const client = redis as unknown as WithPool;
   return {
     /** Takes offers in, in order. @returns the matches; those of a redelivered offer again. */
-    offer: async (hints: readonly Hint[]): Promise<Match[]> =>
-      group(await client.dispatchPool(DISPATCH.prefix, ...hints.flatMap(argumentsOf))),
+    offer: async (hints: readonly Hint[]): Promise<Outcome> =>
+      group(await client.dispatchPool(keys.prefix, ...hints.flatMap(argumentsOf))),
   };
 };
 export type Pool = ReturnType<typeof createPool>;

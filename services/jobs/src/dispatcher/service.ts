@@ -1,20 +1,22 @@
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { RequestListener } from 'node:http';
 import {
   type Batch,
   checkHealth,
   connectRedis,
   createLog,
   createMetrics,
+  createPostal,
   type Dependencies,
   type Fail,
-  openQueue,
-  openWorker,
+  listen,
+  openReceiver,
+  openSender,
   type Running,
 } from '@aitbc/chassis';
-import { inboxQueue, messages, newId } from '@aitbc/contracts';
+import { messages, newId, type Payload } from '@aitbc/contracts';
 import { Counter, Histogram } from 'prom-client';
 import type { DispatcherConfig } from './config.ts';
+import { dispatchKeys } from './keys.ts';
 import { createPool, type Hint } from './pool.ts';
 
 const RECEIVED = Object.keys(messages).filter((name) =>
@@ -43,13 +45,14 @@ export const startDispatcher = async (config: DispatcherConfig, fail: Fail): Pro
     registers,
   });
   const redis = connectRedis(config.REDIS_URL, log);
-  const pool = createPool(redis);
-  const toJobs = openQueue(inboxQueue('jobs'), redis);
+  const postal = createPostal(config);
+  const pool = createPool(redis, dispatchKeys(postal.prefix));
+  const toJobs = openSender({ from: 'dispatcher', to: 'jobs', redis, postal });
   const stream = `dispatcher-${newId()}`;
 
   /** What cannot be read is left out: the jobs service offers again whatever is missed. */
-  const readHints = (batch: Batch): Hint[] =>
-    batch.messages.flatMap(({ name, payload }) => {
+  const readHints = (batch: Batch | undefined): Hint[] =>
+    (batch?.messages ?? []).flatMap(({ name, payload }) => {
       const parsed = RECEIVED.includes(name)
         ? messages[name as Hint['name']].schema.safeParse(payload)
         : undefined;
@@ -61,29 +64,33 @@ export const startDispatcher = async (config: DispatcherConfig, fail: Fail): Pro
       return [{ name, payload: parsed.data } as Hint];
     });
 
-  const worker = openWorker({
-    queue: inboxQueue('dispatcher'),
+  const worker = openReceiver({
+    to: 'dispatcher',
+    postal,
     redisUrl: config.REDIS_URL,
     log,
+    metrics,
     onStuck: fail,
     process: async (data) => {
-      const hints = readHints(data as Batch);
+      const hints = readHints(data as Batch | undefined);
       if (hints.length === 0) return;
       const done = duration.startTimer();
-      const matches = await pool.offer(hints);
+      const { matches, missing } = await pool.offer(hints);
       done();
-      if (matches.length === 0) return;
+      if (matches.length + missing.length === 0) return;
       matched.inc(matches.reduce((sum, match) => sum + match.job_ids.length, 0));
+      const say = <N extends 'dispatch.matched' | 'dispatch.capability_missing'>(
+        name: N,
+        payload: Payload<N>,
+      ) => ({ seq: null, name, version: messages[name].version, payload });
       const batch: Batch = {
         stream,
-        messages: matches.map((payload) => ({
-          seq: null,
-          name: 'dispatch.matched',
-          version: messages['dispatch.matched'].version,
-          payload,
-        })),
+        messages: [
+          ...matches.map((match) => say('dispatch.matched', match)),
+          ...missing.map((poll) => say('dispatch.capability_missing', poll)),
+        ],
       };
-      await toJobs.add('batch', batch);
+      await toJobs.send(batch);
     },
   });
 
@@ -107,25 +114,20 @@ export const startDispatcher = async (config: DispatcherConfig, fail: Fail): Pro
   };
   const notFound = async () =>
     json(404, { error: { code: 'NOT_FOUND', message: 'No such route.', details: {} } });
-  const server = createServer((request, response) => {
+  const app: RequestListener = (request, response) => {
     const answer = request.method === 'GET' ? answers[request.url ?? ''] : undefined;
     (answer ?? notFound)().then(
       ({ status, type, body }) => response.writeHead(status, { 'content-type': type }).end(body),
       () => response.destroy(),
     );
-  });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(config.PORT, config.HOST, resolve);
-  });
-  const url = `http://${config.HOST}:${(server.address() as AddressInfo).port}`;
-  log.info({ url }, 'ready');
+  };
+  const http = await listen(app, config.HOST, config.PORT);
+  log.info({ url: http.url }, 'ready');
 
   return {
-    url,
+    url: http.url,
     stop: async () => {
-      server.close();
-      server.closeAllConnections();
+      await http.stop();
       await worker.stop();
       await toJobs.close();
       redis.disconnect();

@@ -1,18 +1,23 @@
-import type { Handlers } from '@aitbc/chassis';
+import { type Handlers, pageOf } from '@aitbc/chassis';
 import {
+  issuesProblem,
   type Job,
   JobSubmission,
   type jobsRoutes,
   notFound,
   Problem,
   type ProblemBody,
+  SUBMIT_COST,
+  unitsOf,
   validationProblem,
 } from '@aitbc/contracts';
 import { cancel } from '../commands/end.ts';
-import { type Prepared, prepare, submit } from '../commands/submit.ts';
+import { assertShare, type Prepared, prepare, submit } from '../commands/submit.ts';
 import { readCursor, writeCursor } from '../cursor.ts';
 import { isTerminal } from '../domain.ts';
 import type { EventStreams } from '../event-stream.ts';
+import { requirementOfRow } from '../requirement.ts';
+import { createShare } from '../shares.ts';
 import { listJobsQuery } from '../store/backlog.ts';
 import { findOwnJob, jobTopic, parametersOf } from '../store/jobs.ts';
 import { receiptOf } from '../store/receipts.ts';
@@ -22,10 +27,9 @@ import type { Work } from '../work.ts';
 
 /** Jobs of a batch that share a transaction: below 10 ms in which nobody else writes. */
 const GROUP = 100;
-/** A batch counts as one request per so many jobs; the gateway reads it off the answer. */
-const JOBS_PER_RATE_UNIT = 10;
-/** A page ends early rather than grow beyond this: jobs may carry 256 KB of parameters and as much result. */
-const PAGE_BYTES_MAX = 4 * 1024 * 1024;
+
+/** Status requests of an account that wait at once: it may watch the jobs of a whole batch. */
+const WAITS_PER_ACCOUNT_MAX = 1_000;
 
 type ClientRoutes = Pick<
   typeof jobsRoutes,
@@ -48,14 +52,20 @@ export const clientHandlers = (
   stopping: AbortSignal,
 ): Handlers<ClientRoutes> => {
   const { store } = work;
+  const waits = createShare({
+    max: WAITS_PER_ACCOUNT_MAX,
+    code: 'TOO_MANY_POLLS',
+    what: 'requests for a status open',
+    retryAfterSeconds: 5,
+  });
 
-  const whole = (job: JobRow): { view: Job; bytes: number } => {
-    const parameters = parametersOf(store.read, job.seq);
+  const whole = (job: JobRow): Job => {
     const result = job.status === 'completed' ? receiptOf(store.read, job.seq)?.result : undefined;
-    return {
-      view: toJob(job, JSON.parse(parameters), result === undefined ? null : JSON.parse(result)),
-      bytes: parameters.length + (result?.length ?? 0),
-    };
+    return toJob(
+      job,
+      JSON.parse(parametersOf(store.read, job.seq)),
+      result === undefined ? null : JSON.parse(result),
+    );
   };
 
   const ownJob = (jobId: string, clientId: string): JobRow => {
@@ -67,7 +77,8 @@ export const clientHandlers = (
   const waitingReason = (job: JobRow) => {
     if (job.status !== 'pending') return null;
     if (job.is_funded === 0) return 'awaiting_funds';
-    if (!work.fleet.isCapable(job.lane, Date.now())) return 'no_capable_miner';
+    const capacity = work.fleet.capacity(requirementOfRow(job), Date.now());
+    if (capacity !== 'capable') return capacity === 'none' ? 'no_capable_miner' : 'price_too_low';
     return job.attempt > 0 ? 'retrying' : 'all_busy';
   };
 
@@ -97,10 +108,13 @@ export const clientHandlers = (
     submitBatch: async (context) => {
       const { caller } = context;
       const { jobs } = context.body;
-      context.response.setHeader('x-rate-cost', String(Math.ceil(jobs.length / JOBS_PER_RATE_UNIT)));
-      const prepared = jobs.map((job): Prepared | BatchItem => {
+      // The gateway held what the size allows, and keeps this much of it.
+      context.response.setHeader('x-rate-cost', String(unitsOf(SUBMIT_COST, jobs.length)));
+      const prepared = jobs.map((job, index): Prepared | BatchItem => {
         const parsed = JobSubmission.safeParse(job);
+        const issues = context.itemIssues.get(index);
         try {
+          if (issues !== undefined) throw issuesProblem(issues);
           if (!parsed.success) throw validationProblem(parsed.error);
           return prepare(work, parsed.data);
         } catch (error) {
@@ -111,6 +125,7 @@ export const clientHandlers = (
         some.map((item): BatchItem => {
           if ('status' in item) return item;
           try {
+            assertShare(trx, caller.account_id, item.requirement);
             return { status: 201, job: trx.savepoint(() => submit(trx, work, caller, item)) };
           } catch (error) {
             return refused(error);
@@ -142,22 +157,13 @@ export const clientHandlers = (
           query.limit + 1,
         ),
       );
-      const items: Job[] = [];
-      let bytes = 0;
-      for (const row of rows.slice(0, query.limit)) {
-        const { view, bytes: more } = whole(row);
-        if (items.length > 0 && bytes + more > PAGE_BYTES_MAX) break;
-        items.push(view);
-        bytes += more;
-      }
-      const last = items.at(-1);
-      const isLast = last === undefined || items.length === rows.length;
-      return { status: 200, body: { items, next_cursor: isLast ? null : writeCursor(last.id) } };
+      // Parameters and result are read as the page is filled: they may be 256 KB each.
+      return { status: 200, body: pageOf(rows, query.limit, whole, (last) => writeCursor(last.id)) };
     },
 
     get: (context) => ({
       status: 200,
-      body: whole(ownJob(context.params.job_id, context.caller.account_id)).view,
+      body: whole(ownJob(context.params.job_id, context.caller.account_id)),
     }),
 
     status: async (context) => {
@@ -166,11 +172,12 @@ export const clientHandlers = (
       let job = ownJob(jobId, clientId);
       const waitMs = context.query.wait_seconds * 1_000;
       if (waitMs > 0 && !isTerminal(job.status)) {
-        await change(jobId, waitMs, context.signal);
+        const giveBack = waits.take(clientId);
+        await change(jobId, waitMs, context.signal).finally(giveBack);
         job = ownJob(jobId, clientId);
       }
-      const waits = job.status === 'pending' && job.is_funded === 1;
-      const position = waits ? await work.queuePosition(job) : null;
+      const isQueued = job.status === 'pending' && job.is_funded === 1;
+      const position = isQueued ? await work.queuePosition(job) : null;
       return { status: 200, body: toStatusView(job, waitingReason(job), position) };
     },
 

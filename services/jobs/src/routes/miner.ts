@@ -1,11 +1,15 @@
 import type { Handlers } from '@aitbc/chassis';
 import {
   invalidField,
+  isJobType,
+  issuesProblem,
   JobResult,
   type jobsRoutes,
   Problem,
   type ProblemBody,
+  RESULT_COST,
   toTimestamp,
+  unitsOf,
   validationProblem,
 } from '@aitbc/contracts';
 import { reportSeen } from '../commands/miners.ts';
@@ -18,14 +22,22 @@ import {
   type Verdict,
 } from '../commands/report.ts';
 import { returnLeases } from '../commands/start.ts';
+import { satisfies } from '../dispatcher/match.ts';
 import type { Leased } from '../polls.ts';
-import { hasWaiting } from '../store/backlog.ts';
+import { requirementOfRow } from '../requirement.ts';
+import { createShare } from '../shares.ts';
+import { oldestWaiting } from '../store/backlog.ts';
 import type { Work } from '../work.ts';
 
 /** A registration may still be on its way here when the first poll arrives. */
 const REGISTRATION_WAIT_MS = 2_000;
 /** A poll without waiting still gives the dispatchers time to answer, when there is work at all. */
 const WAIT_MIN_MS = 1_000;
+
+/** Jobs of a type looked at for a poll that does not wait: more than so many, and a dispatcher has to say. */
+const LOOK = 50;
+/** Two for each of the thousand miners that an account can have: one that waits, one that takes its place. */
+const POLLS_PER_ACCOUNT_MAX = 2_000;
 
 type MinerRoutes = Pick<typeof jobsRoutes, 'poll' | 'progress' | 'result'>;
 
@@ -38,6 +50,24 @@ interface BatchItem {
 
 export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
   const { store, fleet } = work;
+
+  const polls = createShare({
+    max: POLLS_PER_ACCOUNT_MAX,
+    code: 'TOO_MANY_POLLS',
+    what: 'requests for work open',
+    retryAfterSeconds: 5,
+  });
+
+  /** Whether anything waits that it may run, as far as a short look tells; the dispatchers know the rest. */
+  const hasWork = (minerId: string): boolean => {
+    const miner = fleet.miner(minerId);
+    const ability = miner && fleet.ability(minerId, miner.revision);
+    if (ability === undefined) return false;
+    return [...ability.types].filter(isJobType).some((type) => {
+      const oldest = oldestWaiting(store.read, type, LOOK);
+      return oldest.length === LOOK || oldest.some((job) => satisfies(ability, requirementOfRow(job)));
+    });
+  };
 
   /** @returns undefined while no such miner of this account is known. @throws Problem when it must be named. */
   const findOwnMiner = (accountId: string, minerId: string | undefined): string | undefined => {
@@ -102,18 +132,21 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
       work.seen.add(minerId);
       // One that counts as gone is back: its work may start as soon as miners has heard so.
       if (fleet.miner(minerId)?.status === 'inactive') await reportSeen(work);
-      const isWorthWaiting =
-        query.wait_seconds > 0 || fleet.lanesOf(minerId).some((lane) => hasWaiting(store.read, lane.id));
+      const isWorthWaiting = query.wait_seconds > 0 || hasWork(minerId);
       const waitMs = isWorthWaiting ? Math.max(query.wait_seconds * 1_000, WAIT_MIN_MS) : 0;
-      const jobs = waitMs === 0 ? [] : await work.polls.wait(minerId, query.max_jobs, waitMs, signal);
+      const waitForWork = () => {
+        const giveBack = polls.take(context.caller.account_id);
+        return work.polls.wait(minerId, query.max_jobs, waitMs, signal).finally(giveBack);
+      };
+      const jobs = waitMs === 0 ? [] : await waitForWork();
       work.seen.add(minerId);
       if (jobs.length > 0) {
         // The request went away between the lease and the answer.
-        const giveBack = () => void returnLeases(work, jobs).catch(() => {});
-        if (signal.aborted) giveBack();
-        else response.once('close', () => response.writableFinished || giveBack());
+        const putBack = () => void returnLeases(work, jobs).catch(() => {});
+        if (signal.aborted) putBack();
+        else response.once('close', () => response.writableFinished || putBack());
       }
-      return { status: 200, body: { items: jobs.map(toItem) } };
+      return { status: 200, body: { server_time: toTimestamp(Date.now()), items: jobs.map(toItem) } };
     },
 
     progress: async (context) => {
@@ -130,7 +163,10 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
         const prepared = prepareReport(work, accountId, body);
         return context.write((trx) => ({ status: 200, body: acceptReport(trx, work, prepared) }));
       }
-      const prepared = body.results.map((result): PreparedReport | BatchItem => {
+      context.response.setHeader('x-rate-cost', String(unitsOf(RESULT_COST, body.results.length)));
+      const prepared = body.results.map((result, index): PreparedReport | BatchItem => {
+        const issues = context.itemIssues.get(index);
+        if (issues !== undefined) return { job_id: idOf(result), ...problemItem(issuesProblem(issues)) };
         const parsed = JobResult.safeParse(result);
         if (!parsed.success) return { job_id: idOf(result), ...problemItem(validationProblem(parsed.error)) };
         try {

@@ -60,31 +60,55 @@ export const countRunning = (reader: Reader): { miner_id: string; n: number }[] 
 
 export type WaitingJob = Pick<
   JobRow,
-  'seq' | 'id' | 'lane' | 'client_id' | 'priority' | 'attempt' | 'queued_at_ms'
+  | 'seq'
+  | 'id'
+  | 'client_id'
+  | 'job_type'
+  | 'model'
+  | 'constraints'
+  | 'payment_amount_minor'
+  | 'payment_status'
+  | 'priority'
+  | 'attempt'
+  | 'queued_at_ms'
 >;
+const WAITING_COLUMNS = [
+  'seq',
+  'id',
+  'client_id',
+  'job_type',
+  'model',
+  'constraints',
+  'payment_amount_minor',
+  'payment_status',
+  'priority',
+  'attempt',
+  'queued_at_ms',
+] as const;
 
-const waitingAfterStatement = hot((p: Params<{ lane: string; id: string; limit: number }>) =>
+const waitingAfterStatement = hot((p: Params<{ job_type: JobType; id: string; limit: number }>) =>
   db
     .selectFrom('job')
-    .select(['seq', 'id', 'lane', 'client_id', 'priority', 'attempt', 'queued_at_ms'])
+    .select(WAITING_COLUMNS)
     .where('status', '=', 'pending')
     .where('is_funded', '=', 1)
-    .where((eb) => eb(eb.refTuple('lane', 'id'), '>', eb.tuple(p('lane'), p('id'))))
-    .orderBy('lane')
+    .where((eb) => eb(eb.refTuple('job_type', 'id'), '>', eb.tuple(p('job_type'), p('id'))))
+    .orderBy('job_type')
     .orderBy('id')
     .limit(p('limit')),
 );
-/** Jobs that may run, lane by lane, oldest first; go on from the last one's lane and id. */
+/** Jobs that may run, type by type, oldest first; go on from the last one's type and id. */
 export const waitingAfter = (
   reader: Reader,
-  after: { lane: string; id: string },
+  after: { job_type: JobType | ''; id: string },
   limit: number,
-): WaitingJob[] => reader.all(waitingAfterStatement, { ...after, limit });
+): WaitingJob[] =>
+  reader.all(waitingAfterStatement, { job_type: after.job_type as JobType, id: after.id, limit });
 
 const newest = hot((p: Params<{ limit: number }>) =>
   db
     .selectFrom('job')
-    .select(['seq', 'id', 'lane', 'client_id', 'priority', 'attempt', 'queued_at_ms', 'status', 'is_funded'])
+    .select([...WAITING_COLUMNS, 'status', 'is_funded'])
     .orderBy('seq', 'desc')
     .limit(p('limit')),
 );
@@ -95,36 +119,42 @@ export const newestWaiting = (reader: Reader, limit: number): WaitingJob[] =>
     .filter((job) => job.status === 'pending' && job.is_funded === 1)
     .reverse();
 
-const laneHead = hot((p: Params<{ lane: string }>) =>
+/** The oldest jobs of one type that may run. */
+export const oldestWaiting = (reader: Reader, jobType: JobType, limit: number): WaitingJob[] =>
+  waitingAfter(reader, { job_type: jobType, id: '' }, limit).filter((job) => job.job_type === jobType);
+
+const oneOfRequirement = hot((p: Params<{ client_id: string; requirement: string }>) =>
   db
     .selectFrom('job')
     .select('id')
     .where('status', '=', 'pending')
-    .where('is_funded', '=', 1)
-    .where('lane', '=', p('lane'))
+    .where('client_id', '=', p('client_id'))
+    .where('requirement', '=', p('requirement'))
     .limit(1),
 );
-export const hasWaiting = (reader: Reader, lane: string): boolean =>
-  reader.get(laneHead, { lane }) !== undefined;
+/** Whether a job of this account with this requirement waits already. */
+export const waitsFor = (reader: Reader, clientId: string, requirement: string): boolean =>
+  reader.get(oneOfRequirement, { client_id: clientId, requirement }) !== undefined;
 
-const nextLane = hot((p: Params<{ after: string }>) =>
+const nextRequirement = hot((p: Params<{ client_id: string; after: string }>) =>
   db
     .selectFrom('job')
-    .select('lane')
+    .select('requirement')
     .where('status', '=', 'pending')
-    .where('is_funded', '=', 1)
-    .where('lane', '>', p('after'))
-    .orderBy('lane')
+    .where('client_id', '=', p('client_id'))
+    .where('requirement', '>', p('after'))
+    .orderBy('requirement')
     .limit(1),
 );
-/** The lanes in which something waits: one step of the index a lane, not a job. */
-export const lanesInUse = (reader: Reader): string[] => {
-  const lanes: string[] = [];
-  for (;;) {
-    const lane = reader.get(nextLane, { after: lanes.at(-1) ?? '' })?.lane;
-    if (lane === undefined) return lanes;
-    lanes.push(lane);
+/** Different requirements of this account that wait, up to `max`: one step of the index each, whatever waits. */
+export const countRequirements = (reader: Reader, clientId: string, max: number): number => {
+  let after = '';
+  for (let count = 0; count < max; count++) {
+    const next = reader.get(nextRequirement, { client_id: clientId, after });
+    if (next === undefined) return count;
+    after = next.requirement;
   }
+  return max;
 };
 
 /** Counts by the partial indexes alone; once, at the start. */

@@ -1,5 +1,4 @@
 import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
-import type { Requirement } from '../dispatcher/match.ts';
 import type { MinerOffer, Tables } from '../tables.ts';
 
 const db = builder<Tables>();
@@ -40,30 +39,22 @@ export const saveMiner = (trx: Trx, offer: MinerOffer): boolean =>
   }) === 1;
 
 const byId = hot((p: Params<{ id: string }>) =>
-  db.selectFrom('miner').select(['account_id', 'status', 'concurrency']).where('id', '=', p('id')),
+  db
+    .selectFrom('miner')
+    .select(['account_id', 'status', 'concurrency', 'revision'])
+    .where('id', '=', p('id')),
 );
 export const findMiner = (
   reader: Reader,
   id: string,
-): { account_id: string; status: 'active' | 'inactive'; concurrency: number } | undefined =>
+): Pick<Tables['miner'], 'account_id' | 'status' | 'concurrency' | 'revision'> | undefined =>
   reader.get(byId, { id });
+
+/** The whole of it, of a miner that is known. */
+export const readOffer = (reader: Reader, id: string): MinerOffer => {
+  const row = reader.get(db.selectFrom('miner').select('offer').where('id', '=', id));
+  return JSON.parse((row as { offer: string }).offer) as MinerOffer;
+};
 
 export const allMiners = (reader: Reader): MinerOffer[] =>
   reader.all(db.selectFrom('miner').select('offer')).map((row) => JSON.parse(row.offer) as MinerOffer);
-
-export const addLane = (trx: Trx, id: string, requirement: Requirement, nowMs: number): void => {
-  trx.run(
-    db
-      .insertInto('lane')
-      .values({ id, requirement: JSON.stringify(requirement), created_at_ms: nowMs })
-      .onConflict((conflict) => conflict.doNothing()),
-  );
-};
-
-const laneById = hot((p: Params<{ id: string }>) =>
-  db.selectFrom('lane').select('requirement').where('id', '=', p('id')),
-);
-export const findLane = (reader: Reader, id: string): Requirement | undefined => {
-  const row = reader.get(laneById, { id });
-  return row === undefined ? undefined : (JSON.parse(row.requirement) as Requirement);
-};

@@ -15,6 +15,8 @@ const NEW = {
   error_code: null,
   error_message: null,
   payment_id: null,
+  lease_payment_id: null,
+  lease_price_minor: 0,
   report_attempt: null,
   report_sha256: null,
   report_metrics: null,
@@ -33,11 +35,13 @@ const insert = hot((p: Params<NewJob>) =>
       client_id: p('client_id'),
       job_type: p('job_type'),
       status: p('status'),
-      lane: p('lane'),
+      requirement: p('requirement'),
+      model: p('model'),
       priority: p('priority'),
       is_funded: p('is_funded'),
       constraints: p('constraints'),
       labels: p('labels'),
+      salt: p('salt'),
       parameters_sha256: p('parameters_sha256'),
       timeout_ms: p('timeout_ms'),
       ttl_ms: p('ttl_ms'),
@@ -132,6 +136,9 @@ const start = hot((p: Params<{ id: string; miner_id: string; miner_account_id: s
       attempt: sql<number>`attempt + 1`,
       miner_id: p('miner_id'),
       miner_account_id: p('miner_account_id'),
+      // Only what payments said it holds, and now: what comes later counts for the next attempt.
+      lease_payment_id: sql<string | null>`iif(payment_status = 'escrowed', payment_id, NULL)`,
+      lease_price_minor: sql<number>`iif(payment_status = 'escrowed', payment_amount_minor, 0)`,
       progress: 0,
       events: sql<number>`events + 1`,
       started_at_ms: p('now_ms'),
@@ -171,6 +178,8 @@ const requeue = hot(
         undelivered: p('undelivered'),
         miner_id: null,
         miner_account_id: null,
+        lease_payment_id: null,
+        lease_price_minor: 0,
         progress: 0,
         error_code: p('error_code'),
         error_message: p('error_message'),
@@ -345,22 +354,6 @@ export const setPayment = (
 ): void => {
   trx.run(setPaymentStatement, values);
 };
-
-const insertLost = hot((p: Params<Tables['lost_attempt']>) =>
-  db
-    .insertInto('lost_attempt')
-    .values({ job_seq: p('job_seq'), miner_id: p('miner_id') })
-    .onConflict((conflict) => conflict.doNothing()),
-);
-export const addLostAttempt = (trx: Trx, seq: number, minerId: string): void => {
-  trx.run(insertLost, { job_seq: seq, miner_id: minerId });
-};
-
-const lostOf = hot((p: Params<{ job_seq: number }>) =>
-  db.selectFrom('lost_attempt').select('miner_id').where('job_seq', '=', p('job_seq')).limit(10),
-);
-export const minersThatLost = (reader: Reader, seq: number): string[] =>
-  reader.all(lostOf, { job_seq: seq }).map((row) => row.miner_id);
 
 const eventsAfterStatement = hot((p: Params<{ job_seq: number; after: number; limit: number }>) =>
   db

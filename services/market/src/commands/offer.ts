@@ -1,6 +1,7 @@
 import type { Trx } from '@aitbc/chassis';
 import {
   type BodyOf,
+  cardKey,
   type marketRoutes,
   newId,
   notFound,
@@ -9,6 +10,7 @@ import {
   toMinor,
 } from '@aitbc/contracts';
 import { priceStep } from '../domain/price.ts';
+import { UNRATED } from '../domain/rating.ts';
 import { tallyOf } from '../domain/tally.ts';
 import {
   findGpu,
@@ -63,6 +65,7 @@ export const register = (
       owner_id: accountId,
       miner_id: body.miner_id ?? null,
       model: body.model,
+      model_key: cardKey(body.model),
       memory_gb: body.memory_gb,
       cuda_version: body.cuda_version ?? null,
       region: body.region,
@@ -75,9 +78,7 @@ export const register = (
       absent_since_ms: absentSince,
       booked_order_id: null,
       is_rented: 0,
-      rating_sum: 0,
-      rating_count: 0,
-      rating: 0,
+      ...UNRATED,
       created_at_ms: now,
       updated_at_ms: now,
       withdrawn_at_ms: null,
@@ -148,7 +149,7 @@ export const withdraw = (trx: Trx, accountId: string, gpuId: string, clock: Cloc
 export const reprice = (trx: Trx, gpuId: string, clock: Clock): void => {
   const gpu = findGpu(trx, gpuId);
   if (gpu?.reprice_at_ms == null || gpu.reprice_at_ms > clock.now) return;
-  const stats = findStats(trx, gpu.model);
+  const stats = findStats(trx, gpu.model_key);
   if (stats === undefined) throw new Error(`model ${gpu.model} has an offer and no counters`);
   const own = tallyOf(gpu);
   const step = priceStep({

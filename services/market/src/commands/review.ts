@@ -1,7 +1,8 @@
 import type { Trx } from '@aitbc/chassis';
 import { type BodyOf, type marketRoutes, newId, notFound, Problem } from '@aitbc/contracts';
+import { opinionAfter, ratingAfter } from '../domain/rating.ts';
 import { findGpu, updateGpu } from '../store/gpu.ts';
-import { bookingsToReview, insertReview } from '../store/order.ts';
+import { bookingsToReview, findOpinion, findReviewOf, insertReview, saveOpinion } from '../store/order.ts';
 import type { Clock } from '../store/stats.ts';
 import type { Review } from '../tables.ts';
 
@@ -32,8 +33,23 @@ export const review = (
     created_at_ms: clock.now,
   };
   insertReview(trx, made);
-  const sum = gpu.rating_sum + body.rating;
-  const count = gpu.rating_count + 1;
-  updateGpu(trx, gpu, { rating_sum: sum, rating_count: count, rating: sum / count }, clock);
+  // One that is not settled yet counts when it is: then it is known what was paid.
+  if (booking.status === 'settled') count(trx, made, booking.pay_minor ?? 0, clock);
   return made;
+};
+
+/** Lets a review count by what its booking paid. One that paid nothing counts nothing. */
+const count = (trx: Trx, review: Review, paidMinor: number, clock: Clock): void => {
+  const gpu = findGpu(trx, review.gpu_id);
+  if (gpu === undefined || paidMinor === 0 || gpu.owner_id === review.reviewer_id) return;
+  const before = findOpinion(trx, review.gpu_id, review.reviewer_id);
+  const after = opinionAfter(before, review.rating, paidMinor);
+  saveOpinion(trx, { gpu_id: review.gpu_id, reviewer_id: review.reviewer_id, ...after });
+  updateGpu(trx, gpu, ratingAfter(gpu, before, after), clock);
+};
+
+/** A booking was paid for: the review that was written of it meanwhile counts from now on. */
+export const countReview = (trx: Trx, orderId: string, paidMinor: number, clock: Clock): void => {
+  const review = findReviewOf(trx, orderId);
+  if (review !== undefined) count(trx, review, paidMinor, clock);
 };

@@ -5,6 +5,7 @@ import { findGpu, markInterruption, updateGpu } from '../store/gpu.ts';
 import { changeOrder, dropReservation, findOrder, shrinkReservation } from '../store/order.ts';
 import type { Clock } from '../store/stats.ts';
 import type { Order } from '../tables.ts';
+import { countReview } from './review.ts';
 
 const send = sendAs<'market'>();
 
@@ -84,11 +85,7 @@ const cancel = (trx: Trx, order: Order, reason: OrderReason, clock: Clock): Orde
 /** A hold for an order that is cancelled: all of it back. */
 const giveBack = (trx: Trx, order: Order, paymentId: string, clock: Clock): void => {
   changeOrder(trx, order, { payment_id: paymentId, nudge_at_ms: clock.now + NUDGE_AFTER_MS }, clock.now);
-  send(trx, 'market.booking_ended', {
-    order_id: order.id,
-    pay_minor: 0,
-    reason: order.reason ?? 'cancelled',
-  });
+  sayEnded(trx, order);
 };
 
 /** A hold for an order that this file does not know, which happens after an old copy was put back. */
@@ -168,16 +165,52 @@ export const absent = (trx: Trx, orderId: string, absenceMs: number, clock: Cloc
   end(trx, order, 'MINER_ABSENT', since, clock);
 };
 
-/** Payments emptied the escrow. */
+/**
+ * An operator wants a booking's money back, and payments asks. The order ends here with nothing to pay, by compare-and-set;
+ * one that has ended already stays as it was, and says again how.
+ */
+export const calledOff = (
+  trx: Trx,
+  message: Payload<'payments.booking_refund_requested'>,
+  clock: Clock,
+): void => {
+  const order = findOrder(trx, message.order_id);
+  if (order === undefined) {
+    refundUnknown(trx, message.order_id);
+    return;
+  }
+  const outcome = next(order, 'called_off');
+  if (outcome === 'ended') end(trx, order, 'REFUNDED_BY_OPERATOR', clock.now, clock);
+  else if (outcome === 'cancelled') {
+    // Payments holds the money, though its word of that is still on the way.
+    const cancelled = cancel(trx, order, 'REFUNDED_BY_OPERATOR', clock);
+    giveBack(trx, cancelled, message.payment_id, clock);
+  } else sayEnded(trx, order);
+  aroundCommit(trx, 'called_off');
+};
+
+const sayEnded = (trx: Trx, order: Order): void =>
+  send(trx, 'market.booking_ended', {
+    order_id: order.id,
+    pay_minor: order.pay_minor ?? 0,
+    reason: order.reason ?? 'cancelled',
+  });
+
+/** Payments emptied the escrow. What it says was paid is the truth, and the order says so from then on. */
 export const settled = (trx: Trx, message: Payload<'payments.booking_settled'>, clock: Clock): void => {
   const order = findOrder(trx, message.order_id);
   if (order === undefined) return;
   const outcome = next(order, 'settled');
   if (outcome === 'ignore' || order.settled_at_ms !== null) return;
-  const pay = order.pay_minor ?? 0;
-  if (message.paid_minor !== pay || message.refunded_minor !== order.amount_minor - pay)
-    throw new Error(`order ${order.id} was settled with other amounts`);
-  changeOrder(trx, order, { status: outcome, settled_at_ms: clock.now, nudge_at_ms: null }, clock.now);
+  const { paid_minor, refunded_minor } = message;
+  if (paid_minor + refunded_minor !== order.amount_minor || (outcome === 'cancelled' && paid_minor > 0))
+    throw new Error(`order ${order.id} was settled with amounts that it cannot have`);
+  // In the release before this one an operator's refund did not pass through here.
+  const isCorrected = outcome === 'settled' && paid_minor !== order.pay_minor;
+  const truth = isCorrected ? ({ pay_minor: paid_minor, reason: 'REFUNDED_BY_OPERATOR' } as const) : {};
+  const changes = { ...truth, status: outcome, settled_at_ms: clock.now, nudge_at_ms: null };
+  changeOrder(trx, order, changes, clock.now);
+  countReview(trx, order.id, message.paid_minor, clock);
   aroundCommit(trx, 'settled');
 };
 
@@ -186,9 +219,5 @@ export const nudge = (trx: Trx, orderId: string, clock: Clock): void => {
   const order = findOrder(trx, orderId);
   if (order?.nudge_at_ms == null || order.nudge_at_ms > clock.now || order.reason === null) return;
   changeOrder(trx, order, { nudge_at_ms: clock.now + NUDGE_AFTER_MS }, clock.now);
-  send(trx, 'market.booking_ended', {
-    order_id: order.id,
-    pay_minor: order.pay_minor ?? 0,
-    reason: order.reason,
-  });
+  sayEnded(trx, order);
 };

@@ -68,9 +68,10 @@ describe('the minutes to pay', () => {
   const hour = { minutes: 60, start_at_ms: 1_000_000, end_at_ms: 1_000_000 + 3_600_000 };
   const after = (ms: number) => hour.start_at_ms + ms;
 
-  it('are started ones for the booker, at least one', () => {
+  it('are started ones for the booker, at least one, and none before the window began', () => {
     const cases = [
-      [-5_000, 1],
+      [-86_400_000, 0],
+      [-1, 0],
       [0, 1],
       [1, 1],
       [60_000, 1],

@@ -13,6 +13,8 @@ export type OrderEvent =
   | 'due'
   /** Its miner was away for too long. */
   | 'absent'
+  /** An operator gives the money back. */
+  | 'called_off'
   /** Payments emptied the escrow. */
   | 'settled';
 
@@ -31,6 +33,7 @@ const TRANSITIONS: Record<OrderStatus, Record<OrderEvent, Outcome>> = {
     released: 'cancelled',
     due: 'ignore',
     absent: 'ignore',
+    called_off: 'cancelled',
     settled: 'conflict',
   },
   active: {
@@ -40,6 +43,7 @@ const TRANSITIONS: Record<OrderStatus, Record<OrderEvent, Outcome>> = {
     released: 'ended',
     due: 'ended',
     absent: 'ended',
+    called_off: 'ended',
     settled: 'conflict',
   },
   ended: {
@@ -49,6 +53,7 @@ const TRANSITIONS: Record<OrderStatus, Record<OrderEvent, Outcome>> = {
     released: 'conflict',
     due: 'ignore',
     absent: 'ignore',
+    called_off: 'ignore',
     settled: 'settled',
   },
   settled: {
@@ -58,6 +63,7 @@ const TRANSITIONS: Record<OrderStatus, Record<OrderEvent, Outcome>> = {
     released: 'conflict',
     due: 'ignore',
     absent: 'ignore',
+    called_off: 'ignore',
     settled: 'ignore',
   },
   cancelled: {
@@ -67,6 +73,7 @@ const TRANSITIONS: Record<OrderStatus, Record<OrderEvent, Outcome>> = {
     released: 'conflict',
     due: 'ignore',
     absent: 'ignore',
+    called_off: 'ignore',
     settled: 'cancelled',
   },
 };
@@ -104,7 +111,8 @@ export interface Agreed {
 /**
  * The minutes to pay when an order ends for `reason`.
  * - its time is up: all of them, however late the timer was;
- * - the booker gives it back: each started one, at least one;
+ * - the booker gives it back: each started one, at least one; before its window began nothing was used, nothing is paid;
+ * - an operator calls it off: none of them, whatever was used;
  * - the owner takes it back, or its miner went away at `stoppedAtMs`: whole ones only, so that nothing unused is paid.
  */
 export const minutesToPay = (agreed: Agreed, reason: OrderReason, stoppedAtMs: number): number => {
@@ -113,7 +121,8 @@ export const minutesToPay = (agreed: Agreed, reason: OrderReason, stoppedAtMs: n
   // 43,200 minutes × 30 days in ms stays below 2^53, so both roundings are exact.
   const used = (elapsedMs * minutes) / (end_at_ms - start_at_ms);
   if (reason === 'COMPLETED') return minutes;
-  if (reason === 'RELEASED_BY_BOOKER') return Math.max(1, Math.ceil(used));
+  if (reason === 'REFUNDED_BY_OPERATOR') return 0;
+  if (reason === 'RELEASED_BY_BOOKER') return stoppedAtMs < start_at_ms ? 0 : Math.max(1, Math.ceil(used));
   return Math.floor(used);
 };
 

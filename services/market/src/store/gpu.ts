@@ -85,7 +85,7 @@ export const updateGpu = (
 
 const countGpu = (trx: Trx, before: Gpu | null, after: Gpu, clock: Clock): void => {
   const change = tallyDifference(tallyOf(before), tallyOf(after));
-  if (change !== null) countChange(trx, after.model, change, clock);
+  if (change !== null) countChange(trx, after.model_key, change, clock);
 };
 
 // ── Prices ──────────────────────────────────────────────────────────────────────────────────────────────────────

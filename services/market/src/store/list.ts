@@ -1,5 +1,5 @@
 import { builder, type Reader } from '@aitbc/chassis';
-import { invalidField, type marketRoutes, type QueryOf, toMinor } from '@aitbc/contracts';
+import { cardKey, invalidField, type marketRoutes, type QueryOf, toMinor } from '@aitbc/contracts';
 import { sql } from 'kysely';
 import { z } from 'zod';
 import type { Tables } from '../tables.ts';
@@ -58,8 +58,9 @@ export const pageOfIds = (filter: ListFilter) => {
     .select('id')
     .where('withdrawn_at_ms', 'is', null)
     .limit(filter.limit + 1);
-  if (filter.model !== undefined) query = query.where('model', '=', filter.model);
-  if (filter.region !== undefined) query = query.where('region', '=', filter.region);
+  if (filter.model !== undefined) query = query.where('model_key', '=', cardKey(filter.model));
+  if (filter.region !== undefined)
+    query = query.where(sql<boolean>`region = ${filter.region} COLLATE NOCASE`);
   if (filter.available !== undefined)
     query = query.where('is_available', '=', filter.available === 'true' ? 1 : 0);
 
@@ -79,20 +80,15 @@ export const pageOfIds = (filter: ListFilter) => {
     .orderBy('id', direction);
 };
 
-/** One page of offers. @throws Problem VALIDATION_ERROR for a cursor that no such list gave. */
+/** The offers of one page and the first of the next. @throws Problem VALIDATION_ERROR for a cursor that no such list gave. */
 export const listOffers = (
   reader: Reader,
   filter: ListFilter,
-): { offers: Offer[]; next_cursor: string | null } => {
+): { offers: Offer[]; cursorOf: (last: Offer) => string } => {
   const ids = reader.all(pageOfIds(filter)).map(({ id }) => id);
   // Nothing is awaited in between, so the rows are those of the ids.
-  const offers = ids.slice(0, filter.limit).map((id) => findOffer(reader, id) as Offer);
-  const last = offers.at(-1);
-  return {
-    offers,
-    next_cursor:
-      ids.length > filter.limit && last !== undefined ? encode(filter.sort ?? 'newest', last) : null,
-  };
+  const offers = ids.map((id) => findOffer(reader, id) as Offer);
+  return { offers, cursorOf: (last) => encode(filter.sort ?? 'newest', last) };
 };
 
 /** The cursor of lists by id alone. */

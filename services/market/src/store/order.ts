@@ -199,7 +199,7 @@ export const bookingsToReview = (reader: Reader, gpuId: string, bookerId: string
   let query = db
     .selectFrom('orders')
     .leftJoin('review', 'review.order_id', 'orders.id')
-    .select(['orders.id', 'review.id as review_id'])
+    .select(['orders.id', 'orders.status', 'orders.pay_minor', 'review.id as review_id'])
     .where('orders.gpu_id', '=', gpuId)
     .where('orders.booker_id', '=', bookerId)
     .where('orders.status', 'in', ['ended', 'settled'])
@@ -210,6 +210,26 @@ export const bookingsToReview = (reader: Reader, gpuId: string, bookerId: string
     .limit(1);
   if (orderId !== undefined) query = query.where('orders.id', '=', orderId);
   return reader.get(query);
+};
+
+const reviewOfOrder = hot((p: Params<{ order_id: string }>) =>
+  db.selectFrom('review').selectAll().where('order_id', '=', p('order_id')),
+);
+export const findReviewOf = (reader: Reader, orderId: string): Review | undefined =>
+  reader.get(reviewOfOrder, { order_id: orderId });
+
+export const findOpinion = (reader: Reader, gpuId: string, reviewerId: string) =>
+  reader.get(
+    db.selectFrom('opinion').selectAll().where('gpu_id', '=', gpuId).where('reviewer_id', '=', reviewerId),
+  );
+
+export const saveOpinion = (trx: Trx, opinion: Tables['opinion']): void => {
+  trx.run(
+    db
+      .insertInto('opinion')
+      .values(opinion)
+      .onConflict((conflict) => conflict.columns(['gpu_id', 'reviewer_id']).doUpdateSet(opinion)),
+  );
 };
 
 export const insertReview = (trx: Trx, review: Review): void => {

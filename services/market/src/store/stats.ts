@@ -66,7 +66,7 @@ export const pricesFrom = hot((p: Params<{ model: string; offset: number; limit:
     .selectFrom('gpu')
     .select('price_minor')
     .where('withdrawn_at_ms', 'is', null)
-    .where('model', '=', p('model'))
+    .where('model_key', '=', p('model'))
     .orderBy('price_minor')
     .orderBy('id')
     .limit(p('limit'))
@@ -77,7 +77,7 @@ export const dearest = hot((p: Params<{ model: string }>) =>
     .selectFrom('gpu')
     .select('price_minor')
     .where('withdrawn_at_ms', 'is', null)
-    .where('model', '=', p('model'))
+    .where('model_key', '=', p('model'))
     .orderBy('price_minor', 'desc')
     .orderBy('id', 'desc')
     .limit(1),

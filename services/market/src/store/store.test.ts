@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { builder, chassisMigrations, openStore, type Store, type Trx } from '@aitbc/chassis';
-import { newId } from '@aitbc/contracts';
+import { cardKey, newId } from '@aitbc/contracts';
 import { scratchDirectory } from '@aitbc/testing';
 import fc from 'fast-check';
 import { sql } from 'kysely';
@@ -197,7 +197,7 @@ describe('the counters of a model', () => {
           let now = T0 + run * 1_000 * HOUR;
           minerChanged(trx, miner(minerId, ownerId, revision, 'active'), at(now));
           for (const { what, which, minutes } of steps) {
-            const before = findStats(trx, model);
+            const before = findStats(trx, cardKey(model));
             const next = now + minutes * 60_000;
             timeline.push({
               from: now,
@@ -259,7 +259,7 @@ describe('the counters of a model', () => {
                 clock,
               );
             }
-            const stats = findStats(trx, model);
+            const stats = findStats(trx, cardKey(model));
             if (stats === undefined) continue;
             const { price_sum_whole, price_sum_minor, total, available, rented } = stats;
             expect({ total, available, rented, price_sum: price_sum_whole * 1e8 + price_sum_minor }).toEqual(
@@ -284,8 +284,8 @@ describe('the counters of a model', () => {
       const gpuId = offer(trx, owner.account_id, 'Own', T0);
       const order = book(trx, owner, gpuId, hours(2), 30_000, at(T0));
       held(trx, { order_id: order.id, payment_id: newId() }, at(T0));
-      expect(findStats(trx, 'Own')).toMatchObject({ total: 1, available: 0, rented: 0 });
-      expect(utilizationOf(trx, findStats(trx, 'Own') as ModelStats, at(T0 + HOUR))).toBe(0);
+      expect(findStats(trx, 'own')).toMatchObject({ total: 1, available: 0, rented: 0 });
+      expect(utilizationOf(trx, findStats(trx, 'own') as ModelStats, at(T0 + HOUR))).toBe(0);
     });
   });
 
@@ -330,7 +330,7 @@ describe('the counters of a model', () => {
         due(trx, order.id, at(start + hour * HOUR + HOUR / 2));
       }
       const now = start + 100 * HOUR;
-      const stats = findStats(trx, 'Purged') as ModelStats;
+      const stats = findStats(trx, 'purged') as ModelStats;
       const before = utilizationOf(trx, stats, at(now));
       expect(before).toBeCloseTo(0.5, 6);
       let purged = 0;
@@ -357,7 +357,7 @@ describe('the last line', () => {
         ).toThrow();
       refuses(sql`UPDATE gpu SET price_minor = base_minor * 2 + 1 WHERE id = ${gpuId}`);
       refuses(sql`UPDATE gpu SET price_minor = (base_minor + 1) / 2 - 1 WHERE id = ${gpuId}`);
-      refuses(sql`UPDATE gpu SET rating_sum = 6, rating_count = 1 WHERE id = ${gpuId}`);
+      refuses(sql`UPDATE gpu SET rating_weighted = 6, rating_weight = 1 WHERE id = ${gpuId}`);
       refuses(sql`UPDATE gpu SET is_rented = 1 WHERE id = ${gpuId}`);
       refuses(sql`UPDATE orders SET status = 'active' WHERE id = ${orderId}`);
       refuses(sql`UPDATE orders SET status = 'cancelled' WHERE id = ${orderId}`);

@@ -1,6 +1,7 @@
 import { failpoint, sendAs, type Trx } from '@aitbc/chassis';
 import { type Caller, invalidField, newId, notFound, Problem, toMinor } from '@aitbc/contracts';
 import { type Refusal, refuseHold } from '../domain.ts';
+import { spendableOf } from '../exchange/store/debts.ts';
 import { openEscrow, openUser } from '../store/accounts.ts';
 import { addPayment, findJob, findPayment, findPaymentOfJob, noteSpent, spentBy } from '../store/payments.ts';
 import { move, transferId } from '../store/transfers.ts';
@@ -37,7 +38,7 @@ export const hold = (
   const payer = openUser(trx, request.payer_account_id, nowMs);
   const refusal = refuseHold({
     amountMinor: amount_minor,
-    availableMinor: payer.balance_minor,
+    availableMinor: spendableOf(trx, payer),
     spentMinor: spentBy(trx, credential_id),
     capMinor: request.spend_cap_minor,
   });
@@ -115,8 +116,13 @@ export const createPayment = (
       details: { payment_id: existing.id },
     });
   }
-  if (job.ended_status !== null && job.ended_status !== 'completed')
-    throw new Problem('JOB_ALREADY_ENDED', `The job has ${job.ended_status}: there is nothing to pay for.`);
+  // An end is final, so a copy may refuse by it. A lease is not: jobs says what came too late for it (see jobs.ended).
+  if (job.ended_status === 'completed')
+    throw new Problem('JOB_COMPLETED', 'The job has completed: what it costs stands in its receipt.');
+  if (job.ended_status !== null)
+    throw new Problem('JOB_ALREADY_ENDED', `The job is ${job.ended_status}: there is nothing to pay for.`);
+  if (job.started_attempt > job.requeued_attempt)
+    throw new Problem('JOB_RUNNING', 'A miner runs the job on the terms that stood when it took it.');
   const amount_minor = toMinor(request.amount);
   if (!Number.isSafeInteger(amount_minor)) throw invalidField('amount', 'is not an amount');
   const { payment_id, refusal } = hold(

@@ -1,5 +1,5 @@
-import { failpoint, type Parameters, type Trx } from '@aitbc/chassis';
-import { atDeadline, decisionOfJob, type Outcome, PAYMENT, splitFee, stateOf } from '../domain.ts';
+import { failpoint, type Parameters, sendAs, type Trx } from '@aitbc/chassis';
+import { decisionOfJob, nextDeadline, type Outcome, PAYMENT, splitFee, stateOf } from '../domain.ts';
 import {
   addResolution,
   findPayment,
@@ -8,7 +8,7 @@ import {
   type PaymentView,
   setDeadline,
 } from '../store/payments.ts';
-import type { EndedStatus, ResolutionKind } from '../tables.ts';
+import type { ResolutionKind } from '../tables.ts';
 
 /** What every command leans on. */
 export interface Deps {
@@ -16,15 +16,10 @@ export interface Deps {
   readonly now: () => number;
 }
 
+const send = sendAs<'payments'>();
+
 /** The store's topic that says: a decision waits to be carried out. */
 export const SETTLE = 'settle';
-
-export const jobFactsOf = (payment: PaymentView) => ({
-  started_attempt: payment.started_attempt ?? 0,
-  deadline_at_ms: payment.deadline_at_ms,
-  ended_status: payment.ended_status as EndedStatus | null,
-  miner_account_id: payment.miner_account_id,
-});
 
 export const payeeOf = (payment: PaymentView): string | null =>
   payment.payee_account_id ?? payment.miner_account_id ?? payment.booking_owner_account_id;
@@ -60,16 +55,21 @@ export const decide = (
     now_ms: deps.now(),
   });
   trx.notify(SETTLE);
+  trx.notify(`payment:${payment.id}`);
   failpoint('decide:before-commit');
   trx.afterCommit(() => failpoint('decide:after-commit'));
   return outcome;
 };
 
-/** Decides by what is known of the job; nothing when it has not ended, or has no payment. */
+/**
+ * Decides by what jobs said of the job's end; nothing when it has not ended, or has no payment. Nothing else decides over
+ * the money of a job: whether it can still be stopped is known in jobs alone, and what is known here may be late.
+ */
 export const resolveByJob = (trx: Trx, deps: Deps, jobId: string): void => {
   const payment = findPaymentOfJob(trx, jobId);
   if (payment === undefined) return;
-  const kind = decisionOfJob(jobFactsOf(payment));
+  const end = { ended_status: payment.ended_status, ended_payment_id: payment.ended_payment_id };
+  const kind = decisionOfJob(end, payment.id);
   if (kind === null) return;
   decide(trx, deps, payment, kind, { reason: `job ${payment.ended_status}`, account_id: null });
 };
@@ -83,13 +83,29 @@ export const resolveByOrder = (trx: Trx, deps: Deps, orderId: string): void => {
   else decide(trx, deps, payment, 'release', { reason, account_id: null, payMinor: payment.end_pay_minor });
 };
 
-/** What happens at the deadline of a payment that nobody resolved. */
+/**
+ * The deadline of a payment that nobody resolved: a question to jobs. It moves before the answer comes, so that a service
+ * that is away is asked once a minute and not without end.
+ */
 export const passDeadline = (trx: Trx, deps: Deps, paymentId: string): void => {
   const payment = findPayment(trx, paymentId);
   if (payment === undefined || payment.decision !== null || payment.status !== 'escrowed') return;
   const nowMs = deps.now();
-  if (payment.expires_at_ms === null || payment.expires_at_ms > nowMs) return;
-  const next = atDeadline(jobFactsOf(payment), nowMs);
-  if ('kind' in next) decide(trx, deps, payment, next.kind, { reason: 'expired', account_id: null });
-  else setDeadline(trx, payment.id, next.expires_at_ms, nowMs);
+  if (payment.job_id === null || payment.expires_at_ms === null || payment.expires_at_ms > nowMs) return;
+  setDeadline(trx, payment.id, nextDeadline(nowMs, null), nowMs);
+  send(trx, 'payments.refund_requested', {
+    request_id: null,
+    payment_id: payment.id,
+    job_id: payment.job_id,
+    payer_account_id: payment.payer_account_id as string,
+    actor: 'deadline',
+    account_id: null,
+    reason: 'the payment expired',
+  });
+};
+
+/** The attempt that runs goes on: the deadline moves with it. */
+export const deadlineRefused = (trx: Trx, deps: Deps, paymentId: string, untilMs: number | null): void => {
+  const nowMs = deps.now();
+  setDeadline(trx, paymentId, nextDeadline(nowMs, untilMs), nowMs);
 };

@@ -1,10 +1,20 @@
 import { failpoint, sendAs, type Trx } from '@aitbc/chassis';
 import { findAccount, openUser, PLATFORM } from '../store/accounts.ts';
-import { findPayment, noteGivenBack, setEnded, setSettled } from '../store/payments.ts';
+import { findPayment, noteGivenBack, type PaymentView, setEnded, setSettled } from '../store/payments.ts';
 import { move, transferId } from '../store/transfers.ts';
 import type { Deps } from './resolve.ts';
 
 const send = sendAs<'payments'>();
+
+/** Tells market what became of a booking's money, as often as market says how the order ended. */
+export const saySettled = (trx: Trx, payment: PaymentView | undefined): void => {
+  if (payment?.order_id == null || payment.settled_at_ms === null) return;
+  send(trx, 'payments.booking_settled', {
+    order_id: payment.order_id,
+    paid_minor: (payment.earned_minor ?? 0) + (payment.fee_minor ?? 0),
+    refunded_minor: payment.refunded_minor ?? 0,
+  });
+};
 
 /** Carries a decision out: empties the escrow, ends the payment, tells who waits. Once, however often it is called. */
 export const settle = (trx: Trx, deps: Deps, paymentId: string): void => {
@@ -55,16 +65,12 @@ export const settle = (trx: Trx, deps: Deps, paymentId: string): void => {
       payment_id: paymentId,
       job_id: payment.job_id,
       kind,
+      payer_account_id: payment.payer_account_id as string,
       payee_account_id: payment.payee_account_id,
       miner_id: payment.miner_id,
       earned_minor: earned,
     });
-  if (payment.order_id !== null)
-    send(trx, 'payments.booking_settled', {
-      order_id: payment.order_id,
-      paid_minor: earned + fee,
-      refunded_minor: refunded,
-    });
+  saySettled(trx, findPayment(trx, paymentId));
   trx.notify(`payment:${paymentId}`);
   failpoint('settle:before-commit');
   trx.afterCommit(() => failpoint('settle:after-commit'));

@@ -1,20 +1,23 @@
-import type { Dependencies, Handlers, Reader, Scheduled, Standing, Store } from '@aitbc/chassis';
-import { type exchangeRoutes, fromSats, SUPPLY_CAP_MINOR, toMinor } from '@aitbc/contracts';
+import type { Dependencies, Handlers, Metrics, Reader, Scheduled, Standing, Store } from '@aitbc/chassis';
+import { type exchangeRoutes, fromMinor, fromSats, SUPPLY_CAP_MINOR, toMinor } from '@aitbc/contracts';
 import type { z } from 'zod';
 import { findAccount, MINT } from '../store/accounts.ts';
 import { beginChain } from './chain/chain.ts';
 import { type ChainServer, serveChain } from './chain/server.ts';
+import { collectDebt } from './commands/debts.ts';
 import { expire } from './commands/expire.ts';
 import { LOOK } from './commands/observe.ts';
 import { type exchangeConfig, type Setup, setUp } from './config.ts';
 import type { CreditFromMint, ExchangeDeps } from './deps.ts';
 import {
   createClosedHandlers,
+  createDebtHandlers,
   createDevHandlers,
   createExchangeHandlers,
   createNoDevHandlers,
 } from './routes.ts';
 import { readCursor } from './store/blocks.ts';
+import { coveredDebts, totalOwed } from './store/debts.ts';
 import { countByStatus, findDueToExpire, releaseAmounts } from './store/invoices.ts';
 import { unclaimedSats } from './store/outputs.ts';
 import { createWatch } from './watch.ts';
@@ -30,6 +33,9 @@ const EXPIRE_BATCH = 200;
 const AMOUNT_KEPT_MS = 7 * 86_400_000;
 const RELEASE_EVERY_MS = 60_000;
 const RELEASE_BATCH = 1_000;
+/** Money that came in pays what is owed so soon; until then it is blocked. */
+const COLLECT_EVERY_MS = 1_000;
+const COLLECT_BATCH = 100;
 
 type Config = z.output<z.ZodObject<typeof exchangeConfig>> & { NODE_ENV: string };
 
@@ -42,9 +48,38 @@ export interface Exchange {
   readonly stop: () => Promise<void>;
 }
 
-const closed = (missing: string): Exchange => ({
-  handlers: { ...createClosedHandlers(missing), ...createNoDevHandlers() },
-  schedule: [],
+/** @returns how many debts could be paid. */
+const collectCovered = async (store: Store, now: () => number): Promise<number> => {
+  const due = coveredDebts(store.read, COLLECT_BATCH);
+  await Promise.all(due.map((id) => store.transact('exchange.collect', (trx) => collectDebt(trx, now, id))));
+  return due.length;
+};
+
+/** Debts outlive the taking of bitcoin. */
+const collecting = (store: Store, now: () => number): Scheduled => ({
+  name: 'exchange.collect',
+  everyMs: COLLECT_EVERY_MS,
+  run: async (signal) => {
+    while (!signal.aborted && (await collectCovered(store, now)) === COLLECT_BATCH);
+  },
+});
+
+const addDebtGauges = (metrics: Metrics, read: Reader): void => {
+  metrics.gauge(
+    'exchange_debt',
+    'AITBC owed for bitcoin that left the chain after its credit; above 0 is an alarm',
+    () => fromMinor(totalOwed(read).minor),
+  );
+  metrics.gauge(
+    'exchange_debts_open',
+    'Credits that the chain took back and that nobody has made good yet; above 0 is an alarm',
+    () => totalOwed(read).debts,
+  );
+};
+
+const closed = (store: Store, now: () => number, missing: string): Exchange => ({
+  handlers: { ...createClosedHandlers(missing), ...createDebtHandlers(store), ...createNoDevHandlers() },
+  schedule: [collecting(store, now)],
   dependencies: {},
   start: async () => {},
   stop: async () => {},
@@ -108,9 +143,11 @@ const open = (
   return {
     handlers: {
       ...createExchangeHandlers(store, deps),
+      ...createDebtHandlers(store),
       ...(isLocal ? createDevHandlers(deps) : createNoDevHandlers()),
     },
     schedule: [
+      collecting(store, deps.now),
       { name: 'exchange.watch', everyMs: isLocal ? LOCAL_EVERY_MS : REAL_EVERY_MS, run: () => watch.run() },
       {
         name: 'exchange.expire',
@@ -156,7 +193,8 @@ export const createExchange = (
 ): Exchange => {
   const { config } = standing;
   const setup = setUp(config);
-  if (!setup.isOpen) return closed(setup.missing);
+  addDebtGauges(standing.metrics, standing.store.read);
+  if (!setup.isOpen) return closed(standing.store, ledger.now, setup.missing);
   const deps: ExchangeDeps = {
     ...ledger,
     mintableMinor,

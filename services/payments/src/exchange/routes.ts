@@ -1,4 +1,4 @@
-import type { Handlers, Store } from '@aitbc/chassis';
+import { type Handlers, pageOf, type Store } from '@aitbc/chassis';
 import {
   type Caller,
   CONFIRMATIONS,
@@ -20,14 +20,15 @@ import { createInvoice, prepareAddress } from './commands/create.ts';
 import { LOOK } from './commands/observe.ts';
 import type { ExchangeDeps } from './deps.ts';
 import { inverseRate } from './domain/amounts.ts';
+import { listDebts } from './store/debts.ts';
 import { findInvoice, type Invoice, invoiceTopic, listInvoices } from './store/invoices.ts';
 import { qrDataUri } from './uri.ts';
-import { toExchangePayment, toExchangeStatus } from './views.ts';
+import { toDebt, toExchangePayment, toExchangeStatus } from './views.ts';
 import { scriptOf } from './wallet.ts';
 
 type Routes = typeof exchangeRoutes;
 type DevRoutes = Pick<Routes, 'devBitcoinSend' | 'devBitcoinMine'>;
-type PublicRoutes = Omit<Routes, keyof DevRoutes>;
+type PublicRoutes = Omit<Routes, keyof DevRoutes | 'exchangeDebts'>;
 
 /** A missing setting does not mend itself. */
 const RETRY_SECONDS = 600;
@@ -81,15 +82,13 @@ export const createExchangeHandlers = (store: Store, deps: ExchangeDeps): Handle
         before: idIn(query.cursor),
         limit: query.limit + 1,
       });
-      const items = rows.slice(0, query.limit);
-      const last = items.at(-1);
-      return {
-        status: 200,
-        body: {
-          items: items.map((invoice) => toExchangeStatus(read, invoice)),
-          next_cursor: rows.length > query.limit && last !== undefined ? cursorOf(last.id) : null,
-        },
-      };
+      const body = pageOf(
+        rows,
+        query.limit,
+        (invoice) => toExchangeStatus(read, invoice),
+        (last) => cursorOf(last.id),
+      );
+      return { status: 200, body };
     },
     exchangeRates: () => ({
       status: 200,
@@ -106,6 +105,18 @@ export const createExchangeHandlers = (store: Store, deps: ExchangeDeps): Handle
     }),
   };
 };
+
+/** What is owed is shown wherever it came from, also where bitcoin is no longer taken. */
+export const createDebtHandlers = ({ read }: Store): Handlers<Pick<Routes, 'exchangeDebts'>> => ({
+  exchangeDebts: ({ query }) => {
+    const rows = listDebts(read, {
+      status: query.status,
+      before: idIn(query.cursor),
+      limit: query.limit + 1,
+    });
+    return { status: 200, body: pageOf(rows, query.limit, toDebt, (last) => cursorOf(last.id)) };
+  },
+});
 
 /** Where bitcoin is not taken: every route says so. */
 export const createClosedHandlers = (missing: string): Handlers<PublicRoutes> => {

@@ -1,8 +1,10 @@
-import type { InvoiceStatus } from '@aitbc/contracts';
+import type { DebtStatus, InvoiceStatus } from '@aitbc/contracts';
 import type { Generated } from 'kysely';
 import type { KnownState } from './domain/output.ts';
 
-/** The tables of migration 0010: the exchange's own, beside those of the ledger. */
+/** The tables of migrations 0010 and 0020: the exchange's own, beside those of the ledger. */
+export type { DebtStatus };
+
 export interface Tables {
   exchange_wallet: { id: string; next_index: number };
   exchange_invoice: {
@@ -46,6 +48,19 @@ export interface Tables {
     block_hash: string | null;
     first_seen_ms: number;
     is_credited: Generated<number>;
+  };
+  exchange_debt: {
+    id: string;
+    account: number;
+    invoice_id: string;
+    txid: string;
+    vout: number;
+    value_sats: number;
+    amount_minor: number;
+    status: Generated<DebtStatus>;
+    opened_at_ms: number;
+    closed_at_ms: Generated<number | null>;
+    transfer_hash: Generated<string | null>;
   };
   exchange_block: { height: number; hash: string };
   exchange_cursor: { id: number; height: number; hash: string };

@@ -10,6 +10,7 @@ import {
 } from '@aitbc/contracts';
 import { creditByAdmin } from '../commands/mint.ts';
 import type { Deps } from '../commands/resolve.ts';
+import { owedBy } from '../exchange/store/debts.ts';
 import { findUser } from '../store/accounts.ts';
 import { NEWS_WAIT_MS, waitFor } from '../wait.ts';
 
@@ -22,16 +23,18 @@ export const createAccountHandlers = (store: Store, deps: Deps): Handlers<Routes
     const account = findUser(store.read, params.user_id);
     // An account that payments has not heard of yet has nothing; it is there all the same when it asks.
     if (account === undefined && !isOwn) throw notFound('account');
-    const availableMinor = account?.balance_minor ?? 0;
+    const balanceMinor = account?.balance_minor ?? 0;
     const heldMinor = account?.held_minor ?? 0;
+    const debtMinor = account === undefined ? 0 : owedBy(store.read, account.id);
     return {
       status: 200,
       body: {
         user_id: params.user_id,
         address: ledgerAddress(params.user_id),
-        balance: fromMinor(availableMinor + heldMinor),
-        available: fromMinor(availableMinor),
+        balance: fromMinor(balanceMinor + heldMinor),
+        available: fromMinor(Math.max(0, balanceMinor - debtMinor)),
         held: fromMinor(heldMinor),
+        debt: fromMinor(debtMinor),
         currency: CURRENCY,
         updated_at: toTimestamp(account?.last_seen_ms ?? deps.now()),
       },

@@ -11,6 +11,7 @@ import { fromCursor, toPage } from '../cursor.ts';
 import { publishedKeys } from '../signing.ts';
 import { leavesOf } from '../store/blocks.ts';
 import {
+  type BlockRow,
   EVERYTHING,
   findAddress,
   findBlock,
@@ -48,17 +49,44 @@ const rangeOf = (
   };
 };
 
-/** The tree of each block is built once for a page: a page holds few blocks whole and two in part. */
-const proofsOf = (reader: Reader) => {
-  const blocks = new Map<number, { first_seq: number; levels: Buffer[][] }>();
+/** Leaves hashed for one answer: two of the largest blocks, some 30 ms. A page that would need more ends before it. */
+const LEAVES_MAX = 8_192;
+/** Trees kept: eight of the largest blocks are some 10 MB. Whoever walks a block page by page finds its tree again. */
+const TREES_MAX = 8;
+
+interface Tree {
+  readonly first_seq: number;
+  readonly levels: Buffer[][];
+}
+
+/** The trees of the blocks asked for last. Sealed blocks never change, so a tree is never stale. */
+const createTrees = (reader: Reader) => {
+  const trees = new Map<number, Tree>();
+  return {
+    find: (height: number): Tree | undefined => trees.get(height),
+    build: (block: BlockRow): Tree => {
+      const tree = { first_seq: block.first_seq, levels: merkleLevels(leavesOf(reader, block)) };
+      trees.delete(block.height);
+      const [oldest] = trees.size < TREES_MAX ? [] : trees.keys();
+      if (oldest !== undefined) trees.delete(oldest);
+      trees.set(block.height, tree);
+      return tree;
+    },
+  };
+};
+
+/** The proofs of one answer: undefined for one that would cost more than an answer may. */
+const proofsOf = (reader: Reader, trees: ReturnType<typeof createTrees>) => {
+  let leavesLeft = LEAVES_MAX;
   return (row: TransferRow): Transaction['proof'] => {
     if (row.block_height === null) return null;
-    let block = blocks.get(row.block_height);
+    let block = trees.find(row.block_height);
     if (block === undefined) {
       const found = findBlock(reader, row.block_height);
       if (found === undefined) return null;
-      block = { first_seq: found.first_seq, levels: merkleLevels(leavesOf(reader, found)) };
-      blocks.set(row.block_height, block);
+      if (found.tx_count > leavesLeft) return undefined;
+      leavesLeft -= found.tx_count;
+      block = trees.build(found);
     }
     const index = row.seq - block.first_seq;
     return { index, path: merklePath(block.levels, index).map((hash) => hash.toString('hex')) };
@@ -66,6 +94,7 @@ const proofsOf = (reader: Reader) => {
 };
 
 export const createExplorerHandlers = ({ read }: Store): Handlers<Routes> => {
+  const trees = createTrees(read);
   /** The transfers that a query asks for, as an open range; null when there can be none. */
   const boundsOf = (query: {
     block?: number | undefined;
@@ -108,9 +137,12 @@ export const createExplorerHandlers = ({ read }: Store): Handlers<Routes> => {
         account === null
           ? listTransfers(read, range, direction)
           : listTransfersOf(read, account.id, range, direction);
-      const proofOf = query.proofs === 'true' ? proofsOf(read) : null;
-      const view = (row: TransferRow): Transaction =>
-        proofOf === null ? toTransaction(row) : { ...toTransaction(row), proof: proofOf(row) };
+      const proofOf = query.proofs === 'true' ? proofsOf(read, trees) : null;
+      const view = (row: TransferRow): Transaction | null => {
+        if (proofOf === null) return toTransaction(row);
+        const proof = proofOf(row);
+        return proof === undefined ? null : { ...toTransaction(row), proof };
+      };
       return { status: 200, body: toPage(rows, query.limit, (row) => row.seq, view) };
     },
     transaction: ({ params }) => {
@@ -122,7 +154,7 @@ export const createExplorerHandlers = ({ read }: Store): Handlers<Routes> => {
       const row = findTransferByHash(read, params.hash);
       if (row === undefined) throw notFound('transaction');
       const block = row.block_height === null ? undefined : findBlock(read, row.block_height);
-      const proof = proofsOf(read)(row);
+      const proof = proofsOf(read, trees)(row);
       if (block === undefined || proof == null)
         throw new Problem('TRANSACTION_NOT_SEALED', 'This transaction is not in a block yet.', {
           retryAfterSeconds: 2,

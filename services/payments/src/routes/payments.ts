@@ -1,15 +1,20 @@
 import type { Handlers, Store } from '@aitbc/chassis';
-import { type Caller, notFound, type paymentsRoutes } from '@aitbc/contracts';
+import { type Caller, notFound, Problem, type paymentsRoutes } from '@aitbc/contracts';
 import { createPayment } from '../commands/hold.ts';
-import { paymentFor, resolveByHand } from '../commands/manual.ts';
+import { askForRefund, paymentFor, refusalOf, releaseByHand, releasedAlready } from '../commands/manual.ts';
 import type { Deps } from '../commands/resolve.ts';
 import type { Signer } from '../signing.ts';
 import { findJob, findPayment, findPaymentOfJob, type PaymentView } from '../store/payments.ts';
+import { findRefundRequest } from '../store/refund-requests.ts';
 import { toPayment, toStatement } from '../views.ts';
 import { NEWS_WAIT_MS, waitFor } from '../wait.ts';
 
 /** The settler needs milliseconds; beyond this the answer is 202. */
 const SETTLE_WAIT_MS = 5_000;
+
+/** Jobs or market answers within milliseconds; who does not within this is away. */
+const VERDICT_WAIT_MS = 5_000;
+const ASK_AGAIN_SECONDS = 2;
 
 type Routes = Pick<typeof paymentsRoutes, 'create' | 'get' | 'getByJob' | 'release' | 'refund' | 'receipt'>;
 
@@ -43,6 +48,27 @@ export const createPaymentHandlers = (store: Store, deps: Deps, signer: Signer):
     return ended === undefined ? { status: 202 as const, body } : { status: 200 as const, body };
   };
 
+  /** What the owner of the job or the booking said of a caller's wish. @throws Problem its refusal, or that nobody said. */
+  const verdictOf = async (caller: Caller, paymentId: string, signal: AbortSignal): Promise<void> => {
+    const verdict = await waitFor(
+      store,
+      `payment:${paymentId}`,
+      () => {
+        const payment = findPayment(read, paymentId);
+        if (payment === undefined || payment.decision === 'refund') return 'refund';
+        if (payment.decision === 'release') return releasedAlready(payment);
+        const code = findRefundRequest(read, paymentId, caller.account_id)?.refused_code ?? null;
+        return code === null ? undefined : refusalOf(code);
+      },
+      { withinMs: VERDICT_WAIT_MS, signal },
+    );
+    if (verdict === undefined)
+      throw new Problem('SERVICE_UNAVAILABLE', 'Your wish is kept and not decided yet; ask again.', {
+        retryAfterSeconds: ASK_AGAIN_SECONDS,
+      });
+    if (verdict !== 'refund') throw verdict;
+  };
+
   const ofCaller = (caller: Caller, paymentId: string): PaymentView =>
     paymentFor(caller, findPayment(read, paymentId)).payment;
 
@@ -65,13 +91,10 @@ export const createPaymentHandlers = (store: Store, deps: Deps, signer: Signer):
       return { status: 200, body: toPayment(read, payment) };
     },
     release: async (context) => {
-      const { params, body, caller } = context;
+      const { params, caller } = context;
       await context.write((trx) => ({
         status: 202,
-        body: toPayment(
-          trx,
-          resolveByHand(trx, deps, caller, params.payment_id, 'release', body.reason ?? 'released by hand'),
-        ),
+        body: toPayment(trx, releaseByHand(trx, caller, params.payment_id)),
       }));
       return whenSettled(params.payment_id, context.signal);
     },
@@ -79,8 +102,9 @@ export const createPaymentHandlers = (store: Store, deps: Deps, signer: Signer):
       const { params, body, caller } = context;
       await context.write((trx) => ({
         status: 202,
-        body: toPayment(trx, resolveByHand(trx, deps, caller, params.payment_id, 'refund', body.reason)),
+        body: toPayment(trx, askForRefund(trx, deps, caller, params.payment_id, body.reason)),
       }));
+      await verdictOf(caller, params.payment_id, context.signal);
       return whenSettled(params.payment_id, context.signal);
     },
     receipt: ({ caller, params }) => {

@@ -34,9 +34,8 @@ const view = () =>
       'payer.account_id as payer_account_id',
       'payer.address as payer_address',
       'escrow.address as escrow_address',
-      'j.started_attempt',
-      'j.deadline_at_ms',
       'j.ended_status',
+      'j.ended_payment_id',
       'j.miner_id',
       'j.miner_account_id',
       'b.owner_account_id as booking_owner_account_id',
@@ -283,12 +282,38 @@ const started = hot(
           .column('id')
           .doUpdateSet(facts)
           .where('job.started_attempt', '<', p('attempt'))
+          .where('job.requeued_attempt', '<', p('attempt'))
           .where('job.ended_status', 'is', null),
       );
   },
 );
 export const noteJobStarted = (trx: Trx, facts: Parameters<(typeof started)['bind']>[0]): void => {
   trx.run(started, facts);
+};
+
+const requeued = hot((p: Params<{ id: string; attempt: number }>) =>
+  db
+    .insertInto('job')
+    .values({ id: p('id'), requeued_attempt: p('attempt') })
+    .onConflict((conflict) =>
+      conflict
+        .column('id')
+        .doUpdateSet({ requeued_attempt: p('attempt') })
+        .where('job.requeued_attempt', '<', p('attempt')),
+    ),
+);
+const unassign = hot((p: Params<{ id: string; attempt: number }>) =>
+  db
+    .updateTable('job')
+    .set({ miner_id: null, miner_account_id: null })
+    .where('id', '=', p('id'))
+    .where('started_attempt', '<=', p('attempt'))
+    .where('ended_status', 'is', null),
+);
+/** Nobody holds it any more: who did is no party to its payment. */
+export const noteJobRequeued = (trx: Trx, id: string, attempt: number): void => {
+  trx.run(requeued, { id, attempt });
+  trx.run(unassign, { id, attempt });
 };
 
 const ended = hot(
@@ -301,6 +326,7 @@ const ended = hot(
       miner_account_id: string | null;
       started: number;
       ended_at_ms: number;
+      payment_id: string | null;
     }>,
   ) =>
     db
@@ -313,6 +339,7 @@ const ended = hot(
         miner_account_id: p('miner_account_id'),
         ended_status: p('status'),
         ended_at_ms: p('ended_at_ms'),
+        ended_payment_id: p('payment_id'),
       })
       .onConflict((conflict) =>
         conflict
@@ -329,6 +356,7 @@ const ended = hot(
             miner_account_id: eb.fn.coalesce(eb.val(p('miner_account_id')), 'job.miner_account_id'),
             ended_status: p('status'),
             ended_at_ms: p('ended_at_ms'),
+            ended_payment_id: p('payment_id'),
           }))
           .where('job.ended_status', 'is', null),
       ),

@@ -1,5 +1,5 @@
 import { type Fail, loadConfig } from '@aitbc/chassis';
-import { type Caller, newId, type Payload, routes } from '@aitbc/contracts';
+import { type Caller, newId, type Payload, routes, toMinor } from '@aitbc/contracts';
 import {
   callerOf,
   eventually,
@@ -37,9 +37,9 @@ export const standForTest = async (env: Record<string, string> = {}) => {
     },
     headersOf,
     /** Stops the service, does something to its file, and starts it again. */
-    restart: async (meanwhile: () => void = () => {}) => {
+    restart: async (meanwhile: () => void | Promise<void> = () => {}) => {
       await service.stop();
-      meanwhile();
+      await meanwhile();
       service = await startPayments(config, fail);
     },
     stop: async () => {
@@ -74,6 +74,11 @@ export const standForTest = async (env: Record<string, string> = {}) => {
       if (!reply.ok) throw new Error(JSON.stringify(reply.body));
       return reply.body;
     },
+    /** What a job is paid with that was leased with this payment in escrow. */
+    paidWith: (payment: { id: string; amount: number }) => ({
+      id: payment.id,
+      amount_minor: toMinor(payment.amount),
+    }),
     /** Until the payment of a job has this status. */
     untilPayment: (caller: Caller, jobId: string, status: string) =>
       eventually(async () => {
@@ -109,13 +114,21 @@ export const aJob = (owner: Caller, miner: Caller = someone(['miner'])) => {
       attempt: 1,
       deadline_at_ms,
     }),
-    ended: (status: Payload<'jobs.ended'>['status'], started = true): Payload<'jobs.ended'> => ({
+    requeued: (attempt = 1): Payload<'jobs.requeued'> => ({ job_id, attempt }),
+    /** @param paidWith what a completed job was leased for */
+    ended: (
+      status: Payload<'jobs.ended'>['status'],
+      paidWith: { id: string; amount_minor: number } | null = null,
+      started = true,
+    ): Payload<'jobs.ended'> => ({
       ...common,
       status,
       miner_id: started ? miner_id : null,
       miner_account_id: started ? miner.account_id : null,
       started,
       ended_at_ms: Date.now(),
+      payment_id: paidWith?.id ?? null,
+      price_minor: paidWith?.amount_minor ?? 0,
     }),
   };
 };

@@ -12,6 +12,8 @@ import {
 import type { ExchangeDeps } from '../deps.ts';
 import { btcText, priceOfSats, quote } from '../domain/amounts.ts';
 import { confirmationsRequired } from '../domain/invoice.ts';
+import { readCursor } from '../store/blocks.ts';
+import { createExposure } from '../store/exposure.ts';
 import {
   addInvoice,
   countOpen,
@@ -110,6 +112,8 @@ export const createInvoice = (trx: Trx, deps: ExchangeDeps, accountId: string, a
   if (price.amount_minor > deps.mintableMinor(trx))
     throw new Problem('SUPPLY_CAP_REACHED', 'So much can no longer be made; ask for less.');
   const destination = allocate(trx, deps, price);
+  const exposure = createExposure(trx, readCursor(trx)?.height ?? 0, nowMs);
+  const atRisk = exposure.liveOf(accountId) + exposure.creditedToOthers(accountId);
   const id = newId();
   addInvoice(trx, {
     ...destination,
@@ -121,7 +125,7 @@ export const createInvoice = (trx: Trx, deps: ExchangeDeps, accountId: string, a
     expires_at_ms: nowMs + deps.invoiceMs,
     is_expired: 0,
     status: 'pending',
-    confirmations_required: confirmationsRequired(destination.amount_sats),
+    confirmations_required: confirmationsRequired(destination.amount_sats + atRisk),
   });
   failpoint('exchange:created');
   trx.afterCommit(() => failpoint('exchange:create-committed'));

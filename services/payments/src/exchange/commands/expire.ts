@@ -11,7 +11,11 @@ export const expire = (trx: Trx, deps: ExchangeDeps, invoiceId: string): void =>
   const invoice = findInvoice(trx, invoiceId);
   if (invoice === undefined || invoice.is_expired === 1 || invoice.expires_at_ms > nowMs) return;
   updateInvoice(trx, invoiceId, { is_expired: 1 }, nowMs);
-  refresh(trx, deps, invoiceId, { tipHeight: readCursor(trx)?.height ?? 0, mayCredit: false });
+  refresh(trx, deps, invoiceId, {
+    tipHeight: readCursor(trx)?.height ?? 0,
+    mayCredit: false,
+    exposure: null,
+  });
   // A part that came may be due now: a look decides.
   trx.notify(LOOK);
   failpoint('exchange:expired');

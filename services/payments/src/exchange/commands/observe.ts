@@ -2,6 +2,7 @@ import { failpoint, type Reader, type Trx } from '@aitbc/chassis';
 import type { ExchangeDeps } from '../deps.ts';
 import { OUTPUT, type OutputEvent } from '../domain/output.ts';
 import { moveCursor, noteBlocks, readCursor } from '../store/blocks.ts';
+import { createExposure, type Exposure } from '../store/exposure.ts';
 import { findInvoice, findRootFor, findUnfinished, noteLooked } from '../store/invoices.ts';
 import {
   addOutput,
@@ -12,6 +13,7 @@ import {
   unconfirmedOutputs,
 } from '../store/outputs.ts';
 import { BLOCK_TIME_SKEW_MS, type Look, type Sighting } from '../watchers/watcher.ts';
+import { openDebt, returnDebts } from './debts.ts';
 import { openInvoiceOf } from './follow-up.ts';
 import { adopt, refresh, type Standpoint } from './refresh.ts';
 
@@ -54,9 +56,10 @@ const isNew = (reader: Reader, sighting: Sighting): boolean => {
   );
 };
 
-const standpoint = (look: Look, script: string): Standpoint => ({
+const standpoint = (look: Look, exposure: Exposure, script: string): Standpoint => ({
   tipHeight: look.tip.height,
   mayCredit: look.vouchesFor(script),
+  exposure,
 });
 
 /** Would the look change anything? One that would not costs no transaction. */
@@ -69,14 +72,15 @@ export const bringsNews = (reader: Reader, look: Look): boolean =>
 const seenAt = (sighting: Sighting, nowMs: number): number =>
   Math.min(nowMs, sighting.block?.time_ms ?? nowMs);
 
-/** Takes one event of a known output in. @returns the output as it stands then */
+/** Takes one event of a known output in; one that was credited and leaves the chain is owed. @returns the output as it stands then */
 const take = (
   trx: Trx,
+  deps: ExchangeDeps,
   output: Output,
   event: OutputEvent,
   sighting: Sighting | null,
-  nowMs: number,
 ): Output => {
+  const nowMs = deps.now();
   const next = OUTPUT[output.state][event];
   if (next === 'ignore') return output;
   const block = next === 'confirmed' ? (sighting?.block ?? null) : null;
@@ -84,7 +88,9 @@ const take = (
     sighting === null ? output.first_seen_ms : Math.min(output.first_seen_ms, seenAt(sighting, nowMs));
   if (moveOutput(trx, output, next, block, firstSeenMs) !== 1)
     throw new Error(`output ${keyOf(output)} moved meanwhile`);
-  return findOutput(trx, output.txid, output.vout) as Output;
+  const moved = findOutput(trx, output.txid, output.vout) as Output;
+  if (moved.is_credited === 1 && moved.state !== 'confirmed') openDebt(trx, deps, moved);
+  return moved;
 };
 
 /** The invoice family that a new output pays; null for none. What is older than the invoice was meant for somebody else. */
@@ -131,21 +137,25 @@ export const observe = (trx: Trx, deps: ExchangeDeps, look: Look): boolean => {
   noteBlocks(trx, look.fork_height, look.blocks, look.tip);
   for (const [output, events] of lost) {
     let current = output;
-    for (const event of events) current = take(trx, current, event, null, nowMs);
+    for (const event of events) current = take(trx, deps, current, event, null);
     if (current.invoice_id !== null) touched.add(current.invoice_id);
   }
+  const seen: Output[] = [];
   for (const sighting of look.sightings) {
     const known = findOutput(trx, sighting.txid, sighting.vout);
     const event = sighting.block === null ? 'seen' : 'confirmed';
     const output =
-      known === undefined ? meet(trx, deps, sighting, nowMs) : take(trx, known, event, sighting, nowMs);
+      known === undefined ? meet(trx, deps, sighting, nowMs) : take(trx, deps, known, event, sighting);
     if (output.invoice_id !== null) touched.add(output.invoice_id);
-    adopt(trx, deps, output, standpoint(look, output.script));
+    seen.push(output);
   }
+  returnDebts(trx, deps, look.tip.height, look.vouchesFor);
+  const exposure = createExposure(trx, look.tip.height, nowMs);
+  for (const output of seen) adopt(trx, deps, output, standpoint(look, exposure, output.script));
   for (const { id, script } of findUnfinished(trx)) if (look.vouchesFor(script)) touched.add(id);
   for (const id of touched) {
     const script = findInvoice(trx, id)?.script ?? '';
-    refresh(trx, deps, id, standpoint(look, script));
+    refresh(trx, deps, id, standpoint(look, exposure, script));
   }
   failpoint('exchange:observed');
   trx.afterCommit(() => failpoint('exchange:observe-committed'));

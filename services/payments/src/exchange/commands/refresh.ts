@@ -1,18 +1,22 @@
 import { failpoint, type Trx } from '@aitbc/chassis';
 import { Problem } from '@aitbc/contracts';
+import { findUser } from '../../store/accounts.ts';
 import { transferId } from '../../store/transfers.ts';
 import type { ExchangeDeps } from '../deps.ts';
 import {
   type Assessment,
   assess,
   type DueCredit,
+  FINAL_CONFIRMATIONS,
   isSettled,
   type OutputFact,
   type Terms,
 } from '../domain/invoice.ts';
 import { isLive } from '../domain/output.ts';
-import { familyOf, findInvoice, type Invoice, updateInvoice } from '../store/invoices.ts';
-import { assignOutput, creditedOutputsOf, type Output, outputsOf } from '../store/outputs.ts';
+import { owedBy } from '../store/debts.ts';
+import type { Exposure } from '../store/exposure.ts';
+import { findInvoice, type Invoice, updateInvoice } from '../store/invoices.ts';
+import { assignOutput, type Output, outputsOf } from '../store/outputs.ts';
 import { openInvoiceOf } from './follow-up.ts';
 
 /** After a failure that is ours, so long until this invoice is tried again; the others go on at once. */
@@ -24,6 +28,8 @@ export interface Standpoint {
   readonly tipHeight: number;
   /** Only a look that shows the outputs where they are now may lead to a credit. */
   readonly mayCredit: boolean;
+  /** What is at risk already; null where nothing may be credited, and nobody looks. */
+  readonly exposure: Exposure | null;
 }
 
 export const termsOf = (invoice: Invoice): Terms => invoice;
@@ -36,16 +42,18 @@ export const factOf = (output: Output, tipHeight: number): OutputFact => ({
   first_seen_ms: output.first_seen_ms,
 });
 
-/**
- * What was credited to a family beyond what stands in the chain of the outputs that were counted. Below zero when an
- * output came back after a later one had made good for it: then that is owed.
- */
-const shortfallOf = (trx: Trx, rootId: string): number => {
-  const credited = familyOf(trx, rootId).reduce((sum, { credited_sats }) => sum + (credited_sats ?? 0), 0);
-  if (credited === 0) return 0;
-  return creditedOutputsOf(trx, rootId)
-    .filter((output) => output.state === 'confirmed')
-    .reduce((left, output) => left - output.value_sats, credited);
+const valueAtRisk = (facts: readonly OutputFact[]): number =>
+  facts
+    .filter(({ state, confirmations }) => isLive(state) && confirmations < FINAL_CONFIRMATIONS)
+    .reduce((sum, { value_sats }) => sum + value_sats, 0);
+
+/** What is at risk beside this invoice. Not looked up for one that got nothing: there is nothing to wait for. */
+const elsewhere = (trx: Trx, from: Standpoint, invoice: Invoice, facts: readonly OutputFact[]): number => {
+  if (facts.length === 0 || from.exposure === null) return 0;
+  const account = findUser(trx, invoice.account_id);
+  if (account !== undefined && owedBy(trx, account.id) > 0) return Number.POSITIVE_INFINITY;
+  const own = Math.max(0, from.exposure.liveOf(invoice.account_id) - valueAtRisk(facts));
+  return own + from.exposure.creditedToOthers(invoice.account_id);
 };
 
 /** The output that made the payment whole: of the settled ones the last to enter the chain. */
@@ -112,10 +120,12 @@ export const refresh = (trx: Trx, deps: ExchangeDeps, invoiceId: string, from: S
     credited_as: isCredited ? invoice.status : null,
     is_expired: invoice.is_expired === 1,
     outputs: facts,
-    shortfall_sats: isCredited ? 0 : shortfallOf(trx, invoice.root_id),
+    elsewhere_sats: isCredited ? 0 : elsewhere(trx, from, invoice, facts),
     rate_now_minor: deps.rateMinor,
   });
-  const { due, status, ...figures } = assessment;
+  const { due, status, ...known } = assessment;
+  const figures =
+    from.exposure === null ? { ...known, confirmations_required: invoice.confirmations_required } : known;
 
   if (due !== null && from.mayCredit && (deps.quarantine.get(invoiceId) ?? 0) <= deps.now()) {
     const settled = outputs.filter((_, index) =>
@@ -123,6 +133,10 @@ export const refresh = (trx: Trx, deps: ExchangeDeps, invoiceId: string, from: S
     );
     const refusal = tryCredit(trx, deps, invoice, due, assessment, settled);
     if (refusal === null) {
+      from.exposure?.credited(
+        invoice.account_id,
+        valueAtRisk(settled.map((each) => factOf(each, from.tipHeight))),
+      );
       // What was on its way beside it is an invoice of its own from now on.
       for (const output of outputs) if (!settled.includes(output)) adopt(trx, deps, output, from);
     } else if (invoice.credit_refusal !== refusal) {

@@ -20,6 +20,10 @@ export const satsFor = (amountMinor: number, rateMinor: number): number => {
   return toSafe((BigInt(amountMinor) * SATOSHI + rate - 1n) / rate);
 };
 
+/** The part of an amount that some of its satoshis stand for, rounded down. */
+export const shareOf = (amountMinor: number, sats: number, ofSats: number): number =>
+  toSafe((BigInt(amountMinor) * BigInt(sats)) / BigInt(ofSats));
+
 export type Quote =
   | { ok: true; amount_sats: number; amount_minor: number }
   | { ok: false; reason: 'mismatch'; expected_sats: number };

@@ -74,7 +74,7 @@ const step = (played: Played, event: InvoiceEvent, amounts: Amounts): Played => 
     credited_as: played.credits > 0 ? played.outcome.status : null,
     is_expired: isExpired,
     outputs: [first, second],
-    shortfall_sats: 0,
+    elsewhere_sats: 0,
     rate_now_minor: RATE_AFTER * SATOSHI,
   };
   const { due, status } = assess(facts);
@@ -159,7 +159,7 @@ describe('an assessment', () => {
     credited_as: fc.constant(null),
     is_expired: fc.boolean(),
     outputs: fc.array(output, { maxLength: 5 }),
-    shortfall_sats: fc.integer({ min: 0, max: 1_000_000 }),
+    elsewhere_sats: fc.integer({ min: 0, max: 1_000_000_000 }),
     rate_now_minor: fc.integer({ min: 1, max: 1_000_000_000_000 }),
   });
 
@@ -174,7 +174,7 @@ describe('an assessment', () => {
           .reduce((sum, { value_sats }) => sum + value_sats, 0);
         expect(received_sats).toBeGreaterThanOrEqual(deep);
         if (due === null) return;
-        expect(due.sats).toBe(deep - each.shortfall_sats);
+        expect(due.sats).toBe(deep);
         expect(due.sats).toBeGreaterThan(0);
         expect(due.amount_minor).toBeGreaterThan(0);
       }),

@@ -25,10 +25,10 @@ export interface Facts {
   readonly is_expired: boolean;
   readonly outputs: readonly OutputFact[];
   /**
-   * What earlier credits to the same address counted and the chain has taken back since: new money makes it good first.
-   * Below zero when more has come back than was made good.
+   * What else a reorganisation could take back now: what the account has on the way or not yet final beside this invoice,
+   * and what was credited to others and is not yet final. Infinite for an account that owes.
    */
-  readonly shortfall_sats: number;
+  readonly elsewhere_sats: number;
   /** The rate of the day, for what is late. */
   readonly rate_now_minor: number;
 }
@@ -50,6 +50,9 @@ export interface Assessment {
   /** What to credit now, with every output that is settled. */
   readonly due: DueCredit | null;
 }
+
+/** As deep as this nothing is taken back any more: the most that is ever asked for. */
+export const FINAL_CONFIRMATIONS = Math.max(...CONFIRMATIONS.map(({ confirmations }) => confirmations));
 
 export const confirmationsRequired = (sats: number): number => {
   const row = CONFIRMATIONS.find(
@@ -73,13 +76,12 @@ const sum = (outputs: readonly OutputFact[]): number =>
 const dueCredit = (facts: Facts, live: readonly OutputFact[], required: number): DueCredit | null => {
   const { terms } = facts;
   const settled = live.filter((output) => isSettled(output, required));
-  const sats = sum(settled) - facts.shortfall_sats;
+  const sats = sum(settled);
   const isWhole = sats >= terms.amount_sats;
   const isAllThatComes = facts.is_expired && settled.length === live.length;
   if (sats <= 0 || !(isWhole || isAllThatComes)) return null;
 
-  // What makes good for money that was taken back comes off the late part: an invoice with a price has no shortfall.
-  const onTime = Math.min(sats, sum(settled.filter((output) => !isLate(terms, output))));
+  const onTime = sum(settled.filter((output) => !isLate(terms, output)));
   const late = sats - onTime;
   const isPaidOnTime = onTime >= terms.amount_sats && terms.amount_sats > 0;
   const onTimeMinor = isPaidOnTime
@@ -105,7 +107,9 @@ const dueCredit = (facts: Facts, live: readonly OutputFact[], required: number):
 export const assess = (facts: Facts): Assessment => {
   const live = facts.outputs.filter((output) => isLive(output.state));
   const received_sats = sum(live);
-  const confirmations_required = confirmationsRequired(Math.max(facts.terms.amount_sats, received_sats));
+  const confirmations_required = confirmationsRequired(
+    Math.max(facts.terms.amount_sats, received_sats) + facts.elsewhere_sats,
+  );
   const confirmations =
     live.length === 0
       ? 0

@@ -20,14 +20,6 @@ const ofInvoice = hot((p: Params<{ invoice_id: string }>) =>
     .orderBy('txid')
     .orderBy('vout'),
 );
-const creditedOf = hot((p: Params<{ root_id: string }>) =>
-  db
-    .selectFrom('exchange_output')
-    .innerJoin('exchange_invoice', 'exchange_invoice.id', 'exchange_output.invoice_id')
-    .select(['state', 'value_sats'])
-    .where('exchange_invoice.root_id', '=', p('root_id'))
-    .where('is_credited', '=', 1),
-);
 const above = hot((p: Params<{ height: number | null }>) =>
   db.selectFrom('exchange_output').selectAll().where('block_height', '>', p('height')),
 );
@@ -39,9 +31,6 @@ export const findOutput = (reader: Reader, txid: string, vout: number): Output |
   reader.get(one, { txid, vout });
 export const outputsOf = (reader: Reader, invoiceId: string): Output[] =>
   reader.all(ofInvoice, { invoice_id: invoiceId });
-/** What credits of a family have counted. */
-export const creditedOutputsOf = (reader: Reader, rootId: string) =>
-  reader.all(creditedOf, { root_id: rootId });
 export const outputsAbove = (reader: Reader, height: number): Output[] => reader.all(above, { height });
 /** Every output that a mempool should hold. */
 export const unconfirmedOutputs = (reader: Reader): Output[] => reader.all(unconfirmed, {});

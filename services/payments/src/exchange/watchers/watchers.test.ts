@@ -1,12 +1,15 @@
 import type { Store, Trx } from '@aitbc/chassis';
-import { newId } from '@aitbc/contracts';
+import { newId, toMinor } from '@aitbc/contracts';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { findUser } from '../../store/accounts.ts';
 import { beginChain, disconnect, mine } from '../chain/chain.ts';
 import { pay } from '../chain/faucet.ts';
 import { type ChainServer, serveChain } from '../chain/server.ts';
+import { collectDebt } from '../commands/debts.ts';
 import { observe } from '../commands/observe.ts';
 import type { ExchangeDeps } from '../deps.ts';
 import { readCursor } from '../store/blocks.ts';
+import { coveredDebts } from '../store/debts.ts';
 import { findInvoice, type Invoice } from '../store/invoices.ts';
 import { createClock, createDeps, makeInvoice, openScratch } from '../testing/stand.ts';
 import { toExchangeStatus } from '../views.ts';
@@ -181,7 +184,7 @@ describe.each(['core', 'esplora'] as const)('watching through %s', (kind) => {
     expect(view(elsewhere).status).toBe('confirmed');
   });
 
-  test('what was credited and left the chain is shown, and made good before anything new is credited', async () => {
+  test('what was credited and left the chain is owed, and paid by what is credited next', async () => {
     await look();
     const invoice = await makeInvoice(store, deps, { btc_amount: 0.005 });
     const elsewhere = await makeInvoice(store, deps, { btc_amount: 0.005 });
@@ -194,23 +197,25 @@ describe.each(['core', 'esplora'] as const)('watching through %s', (kind) => {
     clock.forward(5_000);
     await mineBlocks(2);
     await look();
-    expect(view(invoice)).toMatchObject({ status: 'confirmed', reverted: true, received: 0 });
+    expect(view(invoice)).toMatchObject({ status: 'confirmed', reverted: true, received: 0, debt: 500 });
 
-    // Paid once more: the same 0.005 BTC are not credited twice, a further 0.001 are.
-    await payTo(invoice, 500_000);
-    await mineBlocks(2);
+    // Paid once more: who owes waits for six confirmations, and has no more in the end than was sent.
+    await payTo(invoice, 600_000);
+    await mineBlocks(5);
     await look();
-    const next = view(invoice).followed_by;
-    const follower = findInvoice(store.read, next ?? '') as Invoice;
+    const follower = findInvoice(store.read, view(invoice).followed_by ?? '') as Invoice;
     expect(view(follower)).toMatchObject({ status: 'processing', credited: null, follows: invoice.id });
-    await payTo(invoice, 100_000);
     await mineBlocks(1);
     await look();
     expect(view(follower)).toMatchObject({
       status: 'late',
-      received: 0.006,
-      credited: { btc_amount: 0.001, aitbc_amount: 100 },
+      credited: { btc_amount: 0.006, aitbc_amount: 600 },
     });
+    await run((trx) => {
+      for (const id of coveredDebts(trx, 10)) collectDebt(trx, clock.now, id);
+    });
+    expect(view(invoice)).toMatchObject({ reverted: true, debt: 0 });
+    expect(findUser(store.read, invoice.account_id)?.balance_minor).toBe(toMinor(600));
   });
 
   test('an unreachable node delays: the next look goes on from the last block seen', async () => {
@@ -256,6 +261,10 @@ describe.each(['core', 'esplora'] as const)('watching through %s', (kind) => {
     await payTo(third, third.amount_sats);
     // Nobody was asked for this one.
     await payTo(first, 777_777);
+    await mineBlocks(1);
+    await look();
+    // 0.005 BTC are below what needs a second confirmation, and 0.01 BTC of two strangers together are not.
+    expect(invoices.map((each) => view(each).status).sort()).toEqual(['confirmed', 'pending', 'processing']);
     await mineBlocks(1);
     await look();
     expect(invoices.map((each) => view(each).status)).toEqual(['pending', 'confirmed', 'confirmed']);

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 
 /**
  * JSON in the one form of RFC 8785 (JCS): no white space, names sorted by UTF-16 code units, numbers and strings as
@@ -25,3 +25,17 @@ export const canonicalJson = (value: unknown): string => {
 
 /** Lower-case hex, as `sha256sum` prints it. */
 export const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+/** 256 random bits, base64url: 43 characters. One for each job. */
+export const newSalt = (): string => randomBytes(32).toString('base64url');
+
+/**
+ * The hashes in a receipt: SHA-256 over the bytes of the job's salt followed by the canonical JSON as UTF-8, in
+ * lower-case hex. They are public; whoever lacks the salt cannot try short texts against them.
+ * @param salt as the Job and its receipt show it; null for a job older than salts, hashed without.
+ */
+export const saltedSha256 = (salt: string | null, canonicalText: string): string =>
+  createHash('sha256')
+    .update(Buffer.from(salt ?? '', 'base64url'))
+    .update(canonicalText)
+    .digest('hex');

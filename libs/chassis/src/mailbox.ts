@@ -1,0 +1,115 @@
+import { type Destination, inboxQueue } from '@aitbc/contracts';
+import type { Redis } from 'ioredis';
+import { createEnvelopes, type Envelopes } from './envelope.ts';
+import type { Log } from './log.ts';
+import type { Metrics } from './metrics.ts';
+import { openQueue, openWorker, type QueueWorker, queuePrefix } from './queue.ts';
+
+/** What travels in one BullMQ job. `seq` is null from a sender without a file: see {@link maySendUnnumbered}. */
+export interface Batch {
+  stream: string;
+  /** The lowest seq its sender still has: all below was acknowledged once. A receiver that lacks them was rewound. */
+  floor?: number | undefined;
+  messages: { seq: number | null; name: string; version: number; payload: unknown }[];
+}
+
+/**
+ * Whether a message without a number is heard: it has its effect each time it comes, so only between jobs and its
+ * dispatchers, where all is a hint or a proposal and no money follows.
+ */
+export const maySendUnnumbered = (from: Destination, to: Destination): boolean =>
+  (from === 'jobs' && to === 'dispatcher') || (from === 'dispatcher' && to === 'jobs');
+
+/** A deployment's place in a Redis that others may use too: where its keys begin, and how its messages are sealed. */
+export interface Postal {
+  readonly prefix: string;
+  readonly envelopes: Envelopes;
+  /** Where a receiver leaves its watermark of each stream. A hint: the fact is in the receiver's file. */
+  readonly ackKey: (receiver: Destination) => string;
+}
+
+export const createPostal = (config: { SECRET_KEY: string; REDIS_PREFIX: string }): Postal => ({
+  prefix: config.REDIS_PREFIX,
+  envelopes: createEnvelopes(config),
+  ackKey: (receiver) => `${config.REDIS_PREFIX}:ack:${receiver}`,
+});
+
+export interface Sender {
+  /** @param batch or its JSON text. Throws at once without a connection. */
+  send(batch: Batch | string): Promise<void>;
+  /** Something waits for a worker: what runs does not count, its worker may be dead. */
+  hasWaiting(): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+/** The way into `to`'s mailbox. What goes in is sealed by `from`. */
+export const openSender = (options: {
+  from: Destination;
+  to: Destination;
+  redis: Redis;
+  postal: Postal;
+}): Sender => {
+  const { from, to, postal } = options;
+  const queue = openQueue(inboxQueue(to), options.redis, queuePrefix(postal.prefix));
+  return {
+    send: (batch) =>
+      queue.add(
+        'batch',
+        postal.envelopes.seal(from, to, typeof batch === 'string' ? batch : JSON.stringify(batch)),
+      ),
+    hasWaiting: () => queue.hasWaiting(),
+    close: () => queue.close(),
+  };
+};
+
+/** Undefined for what is no JSON: no sender of ours writes that, and its receiver sets it aside. */
+const parsed = (text: string): unknown => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+};
+
+/** A stranger who writes without end must not fill the log. */
+const WARN_EVERY_MS = 10_000;
+
+/**
+ * Takes what comes into the mailbox of `to`. What no sender of this deployment sealed is counted and dropped before it
+ * is parsed: if it was a damaged message of ours, it is not acknowledged and comes again.
+ * @param options.process gets the batch as its sender wrote it, parsed as JSON and nothing more.
+ */
+export const openReceiver = (options: {
+  to: Destination;
+  postal: Postal;
+  redisUrl: string;
+  log: Log;
+  metrics: Metrics;
+  process: (batch: unknown, from: Destination) => Promise<void>;
+  onStuck: (reason: string) => void;
+}): QueueWorker => {
+  const { to, postal, log } = options;
+  let warnedAt = Number.NEGATIVE_INFINITY;
+  return openWorker({
+    queue: inboxQueue(to),
+    prefix: queuePrefix(postal.prefix),
+    redisUrl: options.redisUrl,
+    log,
+    onStuck: options.onStuck,
+    process: async (data) => {
+      const opened = postal.envelopes.open(to, data);
+      if (opened === null) {
+        options.metrics.forgeries.inc({ what: 'batch' });
+        if (performance.now() - warnedAt > WARN_EVERY_MS) {
+          warnedAt = performance.now();
+          log.error(
+            { queue: inboxQueue(to) },
+            'a batch was not sealed by this deployment: dropped. Somebody else writes to Redis, or SECRET_KEY differs between processes',
+          );
+        }
+        return;
+      }
+      await options.process(parsed(opened.text), opened.from);
+    },
+  });
+};

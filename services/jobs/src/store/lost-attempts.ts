@@ -1,0 +1,40 @@
+import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import type { LostAttempt, Tables } from '../tables.ts';
+
+const db = builder<Tables>();
+
+const insertLost = hot((p: Params<LostAttempt>) =>
+  db
+    .insertInto('lost_attempt')
+    .values({
+      job_seq: p('job_seq'),
+      miner_id: p('miner_id'),
+      account_id: p('account_id'),
+      is_fault: p('is_fault'),
+    })
+    .onConflict((conflict) =>
+      conflict.columns(['job_seq', 'miner_id']).doUpdateSet((eb) => ({
+        is_fault: eb.fn<0 | 1>('max', ['lost_attempt.is_fault', eb.val(p('is_fault'))]),
+      })),
+    ),
+);
+export const addLostAttempt = (trx: Trx, lost: LostAttempt): void => {
+  trx.run(insertLost, lost);
+};
+
+/** As many as a job has attempts that count, and then some that do not. */
+const LOST_MAX = 32;
+const lostOf = hot((p: Params<{ job_seq: number; limit: number }>) =>
+  db
+    .selectFrom('lost_attempt')
+    .select(['account_id', 'is_fault'])
+    .where('job_seq', '=', p('job_seq'))
+    .limit(p('limit')),
+);
+/** Who lost this job: each account once, with whether it said that the job itself is wrong. */
+export const accountsThatLost = (reader: Reader, seq: number): { account_id: string; isFault: boolean }[] => {
+  const accounts = new Map<string, boolean>();
+  for (const { account_id, is_fault } of reader.all(lostOf, { job_seq: seq, limit: LOST_MAX }))
+    if (account_id !== null) accounts.set(account_id, is_fault === 1 || accounts.get(account_id) === true);
+  return [...accounts].map(([account_id, isFault]) => ({ account_id, isFault }));
+};

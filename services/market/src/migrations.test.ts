@@ -1,0 +1,65 @@
+import { join } from 'node:path';
+import { builder, chassisMigrations, openStore } from '@aitbc/chassis';
+import { newId } from '@aitbc/contracts';
+import { scratchDirectory } from '@aitbc/testing';
+import { sql } from 'kysely';
+import { expect, test } from 'vitest';
+import { migrations } from '../migrations/index.ts';
+import { shownRating } from './domain/rating.ts';
+import { findGpu } from './store/gpu.ts';
+import type { Gpu, Tables } from './tables.ts';
+
+const db = builder<Tables>();
+
+test('reviews of the release before count by what their bookings paid', async () => {
+  const url = `sqlite:///${join(scratchDirectory(), 'market.db')}`;
+  const first = migrations['0001-market'] as NonNullable<(typeof migrations)[string]>;
+  const old = await openStore({
+    url,
+    service: 'market',
+    migrations: { ...chassisMigrations, '0001-market': first },
+  });
+  const run = (statement: ReturnType<typeof sql>) =>
+    old.transact('test', (trx) => trx.run({ compile: () => statement.compile(db) as never }));
+  const owner = newId();
+  const gpu = async (): Promise<string> => {
+    const id = newId();
+    await run(sql`INSERT INTO gpu (id, owner_id, model, memory_gb, region, capabilities, pricing, base_minor, price_minor,
+        is_offered, is_available, created_at_ms, updated_at_ms)
+      VALUES (${id}, ${owner}, 'M', 8, 'eu', '[]', 'fixed', 100, 100, 1, 1, 1, 1)`);
+    return id;
+  };
+  const review = async (gpuId: string, reviewer: string, rating: number, paid: number) => {
+    const order = newId();
+    await run(sql`INSERT INTO orders (id, gpu_id, model, booker_id, owner_id, status, reason, price_minor, minutes,
+        amount_minor, start_at_ms, end_at_ms, hold_until_ms, payment_id, used_minutes, pay_minor, created_at_ms,
+        updated_at_ms, ended_at_ms, settled_at_ms)
+      VALUES (${order}, ${gpuId}, 'M', ${reviewer}, ${owner}, 'settled', 'COMPLETED', 1, 1, 1000000000, 1, 2, 1, ${newId()},
+        1, ${paid}, 1, 1, 2, 2)`);
+    await run(sql`INSERT INTO review (id, gpu_id, order_id, reviewer_id, rating, created_at_ms)
+      VALUES (${newId()}, ${gpuId}, ${order}, ${reviewer}, ${rating}, 1)`);
+    await run(sql`UPDATE gpu SET rating_sum = rating_sum + ${rating}, rating_count = rating_count + 1,
+      rating = CAST(rating_sum + ${rating} AS REAL) / (rating_count + 1) WHERE id = ${gpuId}`);
+  };
+  await run(sql`INSERT INTO owner (account_id, offers) VALUES (${owner}, 3)`);
+  const [dusty, paid, silent] = [await gpu(), await gpu(), await gpu()];
+  for (let index = 0; index < 20; index += 1) await review(dusty, newId(), 5, 1);
+  const regular = newId();
+  await review(paid, regular, 2, 100_000_000);
+  await review(paid, regular, 5, 200_000_000);
+  await review(paid, newId(), 1, 100_000_000);
+  await old.close();
+
+  const store = await openStore({
+    url,
+    service: 'market',
+    migrations: { ...chassisMigrations, ...migrations },
+  });
+  const now = (id: string) => findGpu(store.read, id) as Gpu;
+  expect(shownRating(now(dusty))).toBeNull();
+  expect(shownRating(now(silent))).toBeNull();
+  expect(now(silent)).toMatchObject({ rating: 3, reviewer_count: 0 });
+  // 5 × 3, once 5 stars for 3 AITBC (weight 2), once 1 star for 1 AITBC (weight 1).
+  expect(now(paid)).toMatchObject({ rating: 26 / 8, reviewer_count: 2 });
+  await store.close();
+});
