@@ -24,7 +24,9 @@ export interface Coordinator {
   /** Every line that any process wrote. */
   readonly said: readonly Said[];
   /** A new account: its id, key and caller. */
-  newAccount(scopes: ('client' | 'miner')[]): Promise<{ id: string; key: string; caller: Client }>;
+  newAccount(
+    scopes: ('client' | 'miner' | 'trade' | 'vote')[],
+  ): Promise<{ id: string; key: string; caller: Client }>;
   stop(): Promise<void>;
 }
 

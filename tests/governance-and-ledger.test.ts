@@ -29,7 +29,11 @@ const words = {
 let payments: Running;
 let governance: Running;
 let peers: Awaited<ReturnType<typeof openPeers>>;
-const holders: Caller[] = [someone(['client']), someone(['client']), someone(['client'])];
+const holders: Caller[] = [
+  someone(['client', 'vote']),
+  someone(['client', 'vote']),
+  someone(['client', 'vote']),
+];
 
 beforeAll(async () => {
   const directory = scratchDirectory();
@@ -50,10 +54,9 @@ beforeAll(async () => {
   for (const { account_id } of holders) {
     await peers.send('gateway.account_created', { account_id, wallet_address: null });
   }
-  await Promise.all([
-    ...holders.map(({ account_id }, index) => credit(account_id, 1_000 * (index + 1))),
-    credit('treasury', 50),
-  ]);
+  // The treasury first: once the holders' powers are known, so is what it holds.
+  await credit('treasury', 50);
+  await Promise.all(holders.map(({ account_id }, index) => credit(account_id, 1_000 * (index + 1))));
   await eventually(async () => (await powers()).reduce((a, b) => a + b, 0) === 6_000);
 });
 afterAll(async () => {

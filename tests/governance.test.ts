@@ -63,7 +63,9 @@ const powerOf = async (user_id: string, query: { proposal_id?: string } = {}) =>
 
 test('three holders raise the platform fee, and the next settled job pays it', async () => {
   const { anyone, miner } = coordinator;
-  const [alice, bob, carol] = await Promise.all([1, 2, 3].map(() => coordinator.newAccount(['client'])));
+  const [alice, bob, carol] = await Promise.all(
+    [1, 2, 3].map(() => coordinator.newAccount(['client', 'vote'])),
+  );
   if (alice === undefined || bob === undefined || carol === undefined) throw new Error('three accounts');
   await Promise.all([credit(alice.id, 600), credit(bob.id, 300), credit(carol.id, 100)]);
   const { id: minerId } = await registerMiner(miner);

@@ -3,7 +3,6 @@ import { eventually } from '@aitbc/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { every, nothingPlayed, playMiner, repeated } from './careful.ts';
 import {
-  accountOf,
   type Coordinator,
   must,
   passes,
@@ -32,8 +31,8 @@ afterAll(() => coordinator?.stop());
 
 /** Half a minute of silence is the default; token holders may have less, and this test is shorter for it. */
 const voteForSilence = async (seconds: number) => {
-  const { client, admin, anyone } = coordinator;
-  const account_id = await accountOf(client);
+  const { admin, anyone } = coordinator;
+  const { id: account_id, caller: client } = await coordinator.newAccount(['vote']);
   await eventually(async () =>
     must(
       await admin.call(payments.credit, {

@@ -12,6 +12,7 @@ export const KINDS = [
   'minerB',
   'user',
   'clientA',
+  'voterA',
   'minerA',
   'admin',
 ] as const;
@@ -58,13 +59,20 @@ export const setScene = async (coordinator: Coordinator) => {
   ]);
   const user = await signIn();
 
+  // A key of client A's account that may do nothing but govern.
+  const voterA = must(
+    await admin.call(gateway.adminCreateKey, {
+      body: { account_id: clientA.id, scopes: ['vote'], label: 'to vote with' },
+    }),
+  );
+
   // Keys of client A's account with every scope there is: if they were let in, they could do anything.
   const strongKey = async (expires_at?: string) =>
     must(
       await admin.call(gateway.adminCreateKey, {
         body: {
           account_id: clientA.id,
-          scopes: ['client', 'miner', 'admin'],
+          scopes: ['client', 'miner', 'admin', 'trade', 'vote'],
           label: 'not good any more',
           ...(expires_at === undefined ? {} : { expires_at }),
         },
@@ -81,6 +89,7 @@ export const setScene = async (coordinator: Coordinator) => {
     revoked: { 'x-api-key': revoked.key },
     expired: { 'x-api-key': expired.key },
     clientA: { 'x-api-key': clientA.key },
+    voterA: { 'x-api-key': voterA.key },
     clientB: { 'x-api-key': clientB.key },
     minerA: { 'x-api-key': minerA.key },
     minerB: { 'x-api-key': minerB.key },
@@ -160,7 +169,7 @@ export const setScene = async (coordinator: Coordinator) => {
   const proposal = () =>
     eventually(
       async () => {
-        const reply = await clientA.caller.call(governance.propose, { body: proposalBody });
+        const reply = await callers.voterA.call(governance.propose, { body: proposalBody });
         return reply.ok && reply.body.id;
       },
       { everyMs: 200 },

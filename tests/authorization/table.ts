@@ -14,6 +14,7 @@ const LOCKED = {
   ...GONE,
   nobody: 401,
   clientA: 403,
+  voterA: 403,
   clientB: 403,
   minerA: 403,
   minerB: 403,
@@ -25,6 +26,7 @@ const open = (status: number): Statuses => ({
   ...GONE,
   nobody: status,
   clientA: status,
+  voterA: status,
   clientB: status,
   minerA: status,
   minerB: status,
@@ -40,6 +42,8 @@ const clients = (owner: number, others: number): Statuses => ({
 });
 const miners = (owner: number, others: number): Statuses => ({ ...LOCKED, minerA: owner, minerB: others });
 const users = (status: number): Statuses => ({ ...LOCKED, user: status });
+/** Signed-in users, and keys that were made to govern: client A's account owns what there is, but not its client key. */
+const voters = (owner: number, others: number): Statuses => ({ ...LOCKED, voterA: owner, user: others });
 const operators = (status: number): Statuses => ({ ...LOCKED, admin: status });
 /** Those who take part in a payment, and operators. */
 const parties = (statuses: Partial<Statuses>): Statuses => ({
@@ -208,18 +212,18 @@ export const TABLE: Record<string, Row> = {
   'payments.keys': { expected: open(200) },
   'governance.propose': {
     // Without tokens nobody can propose.
-    expected: clients(201, 403),
+    expected: voters(201, 403),
     call: ({ proposalBody }) => ({ body: proposalBody }),
   },
   'governance.list': { expected: open(200) },
   'governance.get': { expected: open(200), call: proposal },
   'governance.votes': { expected: open(200), call: proposal },
   'governance.cancel': {
-    expected: { ...clients(200, 404), admin: 200 },
+    expected: { ...voters(200, 404), admin: 200 },
     call: async (scene) => ({ params: { proposal_id: await scene.newProposal() } }),
   },
   'governance.vote': {
-    expected: clients(200, 403),
+    expected: voters(200, 403),
     call: ({ proposal }) => ({ body: { proposal_id: proposal, vote: 'for' } }),
   },
   'governance.votingPower': {
@@ -229,8 +233,21 @@ export const TABLE: Record<string, Row> = {
   'governance.parameters': { expected: open(200) },
   'governance.execute': {
     // Anyone with a credential may, once it is queued; this one is still voted on.
-    expected: { ...clients(409, 409), admin: 409 },
+    expected: { ...clients(409, 409), voterA: 409, admin: 409 },
     call: proposal,
+  },
+  'governance.veto': {
+    // It is still voted on.
+    expected: operators(409),
+    call: (scene) => ({ ...proposal(scene), body: { reason: 'not wanted by the operators' } }),
+  },
+  'governance.parameter_history': {
+    expected: open(200),
+    call: () => ({ params: { name: 'timelock_seconds' } }),
+  },
+  'governance.reset_parameter': {
+    expected: operators(200),
+    call: () => ({ params: { name: 'timelock_seconds' }, body: { reason: 'to see who may do this' } }),
   },
   'gateway.challenge': { expected: open(200), call: () => ({ body: { wallet_address: WALLET } }) },
   'gateway.login': {
@@ -240,7 +257,7 @@ export const TABLE: Record<string, Row> = {
     }),
   },
   'gateway.logout': { expected: users(200) },
-  'gateway.me': { expected: { ...clients(200, 200), minerA: 200, minerB: 200 } },
+  'gateway.me': { expected: { ...clients(200, 200), voterA: 200, minerA: 200, minerB: 200 } },
   'gateway.end_session': {
     expected: users(200),
     call: async (scene) => ({ params: { session_id: await scene.otherSession() } }),

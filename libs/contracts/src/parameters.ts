@@ -89,7 +89,7 @@ export const PARAMETERS = {
       .max(JOB_TYPE_NAMES.length)
       .refine((names) => new Set(names).size === names.length, 'must not repeat a type'),
     default: [...JOB_TYPE_NAMES],
-    step: { removes: 5 },
+    step: { removes: 2 },
   }),
   rate_limit_client_per_minute: parameter({
     owner: 'gateway',

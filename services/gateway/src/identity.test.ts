@@ -237,7 +237,7 @@ describe('API keys', () => {
     return reply.body;
   };
   const bodyOf = (changes: {
-    scopes?: ('client' | 'miner')[];
+    scopes?: ('client' | 'miner' | 'trade' | 'vote')[];
     label?: string;
     expires_at?: string;
     spend_cap?: number;
@@ -285,6 +285,25 @@ describe('API keys', () => {
       .user((await signIn()).session_token)
       .call(createKey, { body: { scopes: ['admin' as 'client'], label: 'mine' } });
     expect(admin.status).toBe(422);
+  });
+
+  test('governs and trades only when it was made for that; a session asks for it, nothing gives it unasked', async () => {
+    const { session_token } = await signIn();
+    const body = { proposal_id: '01920000-0000-7000-8000-000000000000', vote: 'for' } as const;
+    const casts = async (key: string) =>
+      (await gateway.client(key).call(routes.governance.vote, { body })).status;
+    const plain = await make(session_token, { scopes: ['client', 'miner'] });
+    expect(plain.scopes).toEqual(['client', 'miner']);
+    expect(await casts(plain.key)).toBe(403);
+    const heard = gateway.upstream.heard.length;
+    const voter = await make(session_token, { scopes: ['vote'] });
+    await casts(voter.key);
+    expect(gateway.upstream.heard.slice(heard).map((one) => one.signed?.caller?.scopes)).toEqual([['vote']]);
+    expect((await gateway.client(voter.key).call(routes.jobs.list, {})).status).toBe(403);
+    const all = await make(session_token, { scopes: ['client', 'miner', 'trade', 'vote'] });
+    expect((await gateway.client(all.key).call(me, {})).body).toMatchObject({
+      scopes: ['client', 'miner', 'trade', 'vote'],
+    });
   });
 
   test('works until it expires', async () => {
