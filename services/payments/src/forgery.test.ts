@@ -22,14 +22,15 @@ test('a stranger with Redis in hand cannot say that a job ended: no money moves,
   const thief = someone(['miner']);
   const job = aJob(payer, thief);
   await stand.peers.send('jobs.submitted', job.submitted(toMinor(2)));
-  await stand.untilPayment(payer, job.job_id, 'escrowed');
+  const held = await stand.untilPayment(payer, job.job_id, 'escrowed');
+  const ended = job.ended('completed', stand.paidWith(held));
 
   const stream = `jobs-${newId()}`;
   const batch = {
     stream,
     messages: [
       { seq: 1, name: 'jobs.started', version: 1, payload: job.started() },
-      { seq: 2, name: 'jobs.ended', version: 1, payload: job.ended('completed') },
+      { seq: 2, name: 'jobs.ended', version: 1, payload: ended },
     ],
   };
   const unnumbered = { stream, messages: batch.messages.map((message) => ({ ...message, seq: null })) };
@@ -91,13 +92,14 @@ test('only a dispatcher may speak without numbers, and nobody in the name of ano
   const payer = await stand.funded(10);
   const job = aJob(payer);
   await stand.peers.send('jobs.submitted', job.submitted(toMinor(2)));
-  await stand.untilPayment(payer, job.job_id, 'escrowed');
+  const held = await stand.untilPayment(payer, job.job_id, 'escrowed');
+  const ended = job.ended('completed', stand.paidWith(held));
   const { envelopes } = createPostal({ SECRET_KEY: TEST_SECRET, REDIS_PREFIX: TEST_PREFIX });
   const queue = openQueue(inboxQueue('payments'), stand.peers.redis, queuePrefix(TEST_PREFIX));
   const says = (seq: number | null) =>
     JSON.stringify({
       stream: `any-${newId()}`,
-      messages: [{ seq, name: 'jobs.ended', version: 1, payload: job.ended('completed') }],
+      messages: [{ seq, name: 'jobs.ended', version: 1, payload: ended }],
     });
   await queue.add('batch', envelopes.seal('jobs', 'payments', says(null)));
   await queue.add('batch', envelopes.seal('dispatcher', 'payments', says(null)));
