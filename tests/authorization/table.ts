@@ -175,6 +175,7 @@ export const TABLE: Record<string, Row> = {
   },
   'payments.exchange_list': { expected: clients(200, 200) },
   'payments.exchange_rates': { expected: open(200) },
+  'payments.exchange_debts': { expected: operators(200) },
   'payments.dev_bitcoin_send': {
     expected: { ...clients(201, 404), admin: 201 },
     call: async (scene) => ({ body: { payment_id: await scene.invoice(), btc_amount: 0.00001 } }),
