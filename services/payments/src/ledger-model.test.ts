@@ -369,10 +369,10 @@ const settleAll = () =>
           model.spent[payer] = (model.spent[payer] as number) - amount;
         } else {
           payment.status = 'released';
-          const earned = Math.floor((amount * (10_000 - FEE_BASIS_POINTS)) / 10_000);
-          model.available[payee] = (model.available[payee] as number) + earned;
-          model.platform += amount - earned;
-          model.feesWaiting += amount - earned;
+          const fee = Math.floor((amount * FEE_BASIS_POINTS) / 10_000);
+          model.available[payee] = (model.available[payee] as number) + amount - fee;
+          model.platform += fee;
+          model.feesWaiting += fee;
         }
         model.hasUnsealed = true;
       }

@@ -204,6 +204,7 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
             job_id: report.job_id,
             miner_id: newId(),
             result: report.result,
+            salt: null,
             proof: 'a.b.c',
             created_at: serverTime(),
           };
