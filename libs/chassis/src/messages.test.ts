@@ -1,6 +1,6 @@
 import { type Caller, newId } from '@aitbc/contracts';
 import { callerOf, eventually, scratchDirectory, scratchRedis, serviceEnv, someone } from '@aitbc/testing';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { builder, CALLER_HEADER, type ChassisTables, deriveKey, signCaller } from './index.ts';
 import { effectsOf, type OnMessage, standInRoutes, startStandIn } from './testing-processes/stand-in.ts';
 
@@ -239,4 +239,34 @@ test('after its attempts a message waits for an operator, who replays or drops i
   expect(await call(admin, { id: second.id, action: 'drop' })).toMatchObject({ status: 200 });
   expect(deadLetters(jobs)).toEqual([]);
   expect(effectsOf(jobs.store, 'dispatch.matched')).toEqual(new Map([['', 1]]));
+});
+
+test('large messages are read from the file once, however few of them an entry holds', async () => {
+  const jobs = await start('jobs');
+  const payments = await start('payments');
+  const said = ids(60);
+  const read = vi.spyOn(jobs.store.read, 'all');
+  // Blanks behind it make the same message large: two fill an entry.
+  const pad = ' '.repeat(120 * 1024);
+  const payloadOf = (job_id: string) =>
+    JSON.stringify({
+      job_id,
+      account_id: client.account_id,
+      credential_id: null,
+      spend_cap_minor: null,
+      payment_amount_minor: null,
+      submitted_at_ms: 1,
+    }) + pad;
+  await jobs.store.transact('test.say', (trx) => {
+    for (const [index, job_id] of said.entries()) {
+      const row = { destination: 'payments', seq: index + 1, name: 'jobs.submitted', version: 1 };
+      trx.run(db.insertInto('outbox').values({ ...row, payload: payloadOf(job_id), created_at_ms: 1 }));
+    }
+    trx.notify('outbox:payments');
+  });
+  await eventually(async () => (await unacknowledged(jobs)) === 0);
+  expect(effectsOf(payments.store, 'jobs.submitted')).toEqual(onceEach(said));
+  const rows = read.mock.results.flatMap(({ value }) => value as { payload?: string }[]);
+  // Twice or three times where a loaded machine makes them late, and they are sent again; never once for each entry.
+  expect(rows.filter(({ payload }) => payload?.endsWith(pad)).length).toBeLessThan(said.length * 5);
 });

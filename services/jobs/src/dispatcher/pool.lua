@@ -62,8 +62,9 @@ local IDLE_LOOK = 32
 -- Seconds. A poll lives 25 at most; a queue entry whose worker died is taken up again within 20.
 local POLL_TTL = 60
 local MATCH_TTL = 60
--- A kind that no poll named for so long is asked for again.
-local KIND_TTL = 3600
+-- A kind that no poll named for so long is asked for again. Longer than a poll is kept, and no longer: one account can
+-- make 500 kinds of 250 KB a minute, and what nobody polls with any more is not worth its memory.
+local KIND_TTL = 90
 local ROW_TTL = 3600
 -- One more job in hand, in the terms of a poll's rank: the batch spreads over equals instead of filling the first.
 local LOAD_STEP = 0.01
@@ -126,6 +127,10 @@ local function set_avoid(job, avoid)
   end
 end
 
+local function keep(id)
+  for _, part in ipairs({ '', ':models', ':places' }) do call('EXPIRE', key('kind', id) .. part, KIND_TTL) end
+end
+
 -- What is known of a kind; nil when nothing is.
 local function kind_of(id)
   if kinds[id] == nil then
@@ -137,7 +142,7 @@ local function kind_of(id)
       models = key('kind', id) .. ':models', places = key('kind', id) .. ':places',
     }
     for _, type in ipairs(kind.type_list) do kind.types[type] = true end
-    for _, part in ipairs({ '', ':models', ':places' }) do call('EXPIRE', key('kind', id) .. part, KIND_TTL) end
+    keep(id)
     kinds[id] = kind
   end
   return kinds[id]
@@ -635,6 +640,8 @@ local function described(id, types, models, places, card_numbers, memories, regi
   call('HSET', key('kind', id), unpack(fields))
   call('SADD', key('kind', id) .. ':models', unpack(split(models, ',')))
   call('SADD', key('kind', id) .. ':places', unpack(list(places)))
+  -- Also where its poll has ended already.
+  keep(id)
   kinds[id] = nil
 end
 
