@@ -13,6 +13,8 @@ const SECONDS = Number(process.env.STORM_SECONDS ?? 20);
 const PAYMENTS = Number(process.env.STORM_PAYMENTS ?? 1_000);
 /** Until what is under way when the killing ends has come to its end. */
 const DRAIN_MS = 90_000;
+const DEATHS_MIN = 2;
+const SLOW_MACHINE_MS = 40_000;
 const LOOK_EVERY_MS = 250;
 const KILL_AFTER_MS = { min: 400, max: 900 };
 
@@ -150,7 +152,8 @@ it(
       // The one with the ledger dies as often as the others together.
       const victims: Name[] = ['payments', 'jobs', 'payments', 'callers-1', 'payments', 'callers-2'];
       const until = Date.now() + SECONDS * 1_000;
-      while (Date.now() < until) {
+      // On a slow machine the ledger is up less often: the storm blows on until it has died often enough.
+      while (Date.now() < until || (counts.deaths <= DEATHS_MIN && Date.now() < until + SLOW_MACHINE_MS)) {
         const wait = KILL_AFTER_MS.min + Math.random() * (KILL_AFTER_MS.max - KILL_AFTER_MS.min);
         await new Promise((resolve) => setTimeout(resolve, wait));
         // A start that is cut short proves little: it is another's turn while the ledger is not up.
@@ -217,7 +220,7 @@ it(
     expect(released).toBeGreaterThan(PAYMENTS / 10);
     expect(released).toBeLessThan(PAYMENTS * 0.9);
     expect(counts.looks).toBeGreaterThan(SECONDS);
-    expect(counts.deaths).toBeGreaterThan(2);
+    expect(counts.deaths).toBeGreaterThan(DEATHS_MIN);
     console.log(
       `${counts.kills} kills, ${counts.deaths} of them of payments, ${counts.looks} looks, ${released} released, ${PAYMENTS - released} refunded`,
     );

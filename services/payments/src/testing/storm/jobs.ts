@@ -10,6 +10,7 @@ import {
   sendAs,
   startInbox,
   startRelay,
+  startTicker,
   type Trx,
 } from '@aitbc/chassis';
 import type { Payload } from '@aitbc/contracts';
@@ -120,7 +121,7 @@ const redis = connectRedis(plan.redisUrl, log);
 const metrics = createMetrics('storm-jobs');
 const postal = createPostal({ SECRET_KEY: TEST_SECRET, REDIS_PREFIX: TEST_PREFIX });
 startRelay({ service: 'jobs', store, redis, postal, destinations: ['payments'], log, metrics });
-startInbox({
+const inbox = startInbox({
   service: 'jobs',
   store,
   redis,
@@ -131,6 +132,8 @@ startInbox({
   metrics,
   onStuck: () => process.exit(1),
 });
+// Acknowledges what it heard, and tries dead letters again: without it payments would say all of it again and again.
+startTicker({ schedule: inbox.schedule, log, metrics });
 
 type Step = { what: string; at_ms: number; job: PlannedJob; needsFunds: boolean; tell: (trx: Trx) => void };
 const stepsOf = (job: PlannedJob): Step[] => {
