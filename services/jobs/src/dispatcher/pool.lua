@@ -68,8 +68,6 @@ local MATCH_TTL = 60
 -- A kind that no poll named for so long is asked for again. One poll in so many says that it still is of use.
 local KIND_TTL = 3600
 local KIND_TOUCH = 16
--- One call in so many forgets the clients whose tag the clock has passed.
-local SERVED_SWEEP = 8
 local ROW_TTL = 3600
 -- One more job in hand, in the terms of a poll's rank: the batch spreads over equals instead of filling the first.
 local LOAD_STEP = 0.01
@@ -104,12 +102,15 @@ local changed = { [0] = {}, [1] = {} }
 local times = { [0] = tonumber(heard[2] or '0'), [1] = tonumber(heard[3] or '0') }
 local time_moved = {}
 -- What was read of jobs and polls, and what of it changed: written at the end.
-local jobs, jobs_changed = {}, {}
+local jobs, jobs_changed, records = {}, {}, {}
 local polls, polls_changed = {}, {}
--- Queues that are known to be in their sets, and queues that may be empty: looked at and taken out at the end.
+-- Queues that are known to be in their sets, and queues that may be empty: taken out at the end. What was read of
+-- `cells`, and queues in which nothing was found.
 local registered = {}
 local emptied = {}
-local last_seed = 0
+local cells_read = {}
+local is_empty = {}
+local time_before = { [0] = times[0], [1] = times[1] }
 
 local function propose(poll, miner, job)
   matches[#matches + 1] = poll
@@ -127,8 +128,9 @@ local function read_job(job)
   return text
 end
 
-local function write_job(job, text)
+local function write_job(job, text, record)
   jobs[job] = text
+  records[job] = record
   jobs_changed[job] = true
 end
 
@@ -188,14 +190,23 @@ local function memory_of(kind, card)
   return kind.by_card[card]
 end
 
-local FIELDS = '^' .. string.rep('([^|]*)|', 10) .. '([^|]*)$'
-local function unpack_job(text)
-  local client, tier, type, model, card, region, cell, price, memory, cuda, priority = string.match(text, FIELDS)
+local function record_of(client, tier, type, model, card, region, cell, price, memory, cuda, priority)
   return {
     client = client, tier = tonumber(tier), type = type, model = model, card = card, region = region, cell = cell,
     price = tonumber(price), memory = tonumber(memory), cuda = tonumber(cuda), priority = tonumber(priority),
     branch = tier .. '|' .. type, place = card .. '|' .. region,
   }
+end
+
+local FIELDS = '^' .. string.rep('([^|]*)|', 10) .. '([^|]*)$'
+-- Of a job that waits.
+local function record_of_job(job)
+  local record = records[job]
+  if not record then
+    record = record_of(string.match(read_job(job), FIELDS))
+    records[job] = record
+  end
+  return record
 end
 
 -- The decision itself, with the numbers that were sent. `kind` stands where the job stands, so the rest is equal.
@@ -284,9 +295,11 @@ local function park(job, record)
     local start = math.max(time, served_tag(tier, client))
     if call('ZADD', stand.turns, 'NX', tag_text(start), client) == 1 then
       set_time(tier, time)
+      is_empty[stand.queue] = nil
       if not registered[stand.queue] then
         registered[stand.queue] = true
         call('SADD', stand.cells, record.cell)
+        cells_read[stand.cells] = nil
         if record.place ~= NO_PLACE then call('SADD', stand.places, record.place) end
         waits[#waits + 1] = stand.waits
       end
@@ -387,7 +400,7 @@ end
 
 local function suits(view, poll, job)
   if is_avoided(job, poll) then return false end
-  return view.is_exact or fits_numbers(poll.kind, unpack_job(read_job(job)))
+  return view.is_exact or fits_numbers(poll.kind, record_of_job(job))
 end
 
 -- The clients of a queue whose turn is next. A tag here is that of the time when the client began to wait; what it was
@@ -425,7 +438,7 @@ local function easiest(view, poll, seed)
   local function look(from, count)
     for _, job in ipairs(call('ZREVRANGE', easy, from, from + count - 1)) do
       if suits(view, poll, job) then
-        local record = unpack_job(read_job(job))
+        local record = record_of_job(job)
         return entry_of(job, record.client, times[view.tier], 9 - record.priority)
       end
     end
@@ -437,7 +450,7 @@ local function easiest(view, poll, seed)
   return look(EASY_LOOK + (left > EASY_LOOK_MORE and seed % (left - EASY_LOOK_MORE + 1) or 0), EASY_LOOK_MORE)
 end
 
--- The job of this queue whose turn it is; nil when there is none for this miner. Second: whether nothing waits in it.
+-- The job of this queue whose turn it is; nil when there is none for this miner.
 local function head(view, poll, seed)
   local look = (view.is_exact and not has_avoided) and 0 or JOBS_LOOK - 1
   local function first_of(client, start)
@@ -451,7 +464,10 @@ local function head(view, poll, seed)
     local entry = first_of(turn.client, turn.start)
     if entry then return entry end
   end
-  if #clients == 0 then return nil, true end
+  if #clients == 0 then
+    is_empty[view.queue] = true
+    return nil
+  end
   local easy = easiest(view, poll, seed)
   if easy or #clients < CLIENTS_LOOK then return easy end
   local further = call('ZRANGE', key('turns', view.queue), CLIENTS_LOOK, CLIENTS_LOOK_MORE - 1, 'WITHSCORES')
@@ -467,14 +483,17 @@ local function open_queues(poll, tier, starts, seed)
   local function look_into(start, place)
     local group = start .. '|' .. place
     local card = string.match(place, '^(.-)|')
-    local cells = call('SRANDMEMBER', prefix .. 'cells:' .. group, CELLS_READ_MAX)
+    local name = prefix .. 'cells:' .. group
+    local cells = cells_read[name] or call('SRANDMEMBER', name, CELLS_READ_MAX)
+    if #cells < CELLS_READ_MAX then cells_read[name] = cells end
     return each_from(cells, seed, function(cell)
+      -- What became empty in this call is forgotten only at its end.
+      if is_empty[group .. '|' .. cell] then return false end
       local view = view_of(kind, tier, group, card, cell)
       if not view then return false end
-      local entry, is_empty = head(view, poll, seed)
+      local entry = head(view, poll, seed)
       if entry then heads[#heads + 1] = { view = view, entry = entry } end
-      -- What became empty in this call is forgotten only at its end.
-      if not is_empty then looked = looked + 1 end
+      if not is_empty[view.queue] then looked = looked + 1 end
       return #heads >= HEADS_MAX or looked >= QUEUES_MAX
     end)
   end
@@ -518,7 +537,7 @@ local function take(heads, item, poll, seed, is_last)
   local start = math.max(entry.start, served_tag(tier, client))
   -- What it waited counts for one job; after that it stands where others are.
   local tag = math.max(start + 1 / item.view.weight, time)
-  local is_gone = remove(entry.job, unpack_job(read_job(entry.job)), item.view.queue)
+  local is_gone = remove(entry.job, record_of_job(entry.job), item.view.queue)
   set_avoid(entry.job, '')
   served[tier][client] = tag
   changed[tier][client] = tag
@@ -644,10 +663,9 @@ end
 
 -- The idle polls to look at for a job: those of whatever it asks for that fewest have.
 local function idle_terms(record, card_number)
-  local all = { { facets = { 't|' .. record.type } } }
   local count = call('ZCARD', key('idle', 't|' .. record.type))
   if count == 0 then return nil, 0 end
-  local best = all[1]
+  local best = { facets = { 't|' .. record.type } }
   if count <= IDLE_LOOK then return best, count end
   local function consider(facets, from)
     local sum = 0
@@ -735,12 +753,12 @@ local function queued(job, text, record, offer, avoid, card_number)
   end
   local poll = best_poll(record, avoid, card_number, tonumber(offer))
   if known and (poll or known ~= text) then
-    remove(job, unpack_job(known))
+    remove(job, record_of_job(job))
     known = false
   end
   if not poll then
     set_avoid(job, avoid)
-    if not known then write_job(job, text) end
+    if not known then write_job(job, text, record) end
     -- Again, too: whatever got lost of it is there again.
     return park(job, record)
   end
@@ -764,10 +782,10 @@ local function queued(job, text, record, offer, avoid, card_number)
 end
 
 local function withdrawn(job, offer)
-  local known = read_job(job)
+  local record = is_waiting(read_job(job)) and record_of_job(job)
   write_job(job, '=' .. offer)
   set_avoid(job, '')
-  if is_waiting(known) then remove(job, unpack_job(known)) end
+  if record then remove(job, record) end
 end
 
 local function described(id, types, models, places, card_numbers, memories, region, price, cuda)
@@ -810,8 +828,8 @@ local function opened(id, miner, account, slots, rank, offer, poll_epoch, kind_i
   local kind = kind_of(kind_id)
   if not kind then return propose(id, kind_id, '') end
   local seed = tonumber(offer) % 4294967296
-  last_seed = seed
-  if seed % KIND_TOUCH == 0 then keep_kind(kind) end
+  -- Times a large odd number: no step between one offer and the next misses it for ever.
+  if math.floor(seed % 65536 * 40503 % 65536 / 256) % KIND_TOUCH == 0 then keep_kind(kind) end
 
   local poll = {
     id = id, miner = miner, account = account, kind = kind, offer = offer, epoch = poll_epoch, rank = rank, slots = '', where = '',
@@ -844,7 +862,7 @@ while at <= #ARGV do
   local op = ARGV[at]
   if op == 'Q' then
     local text = table.concat(ARGV, '|', at + 2, at + 12)
-    queued(ARGV[at + 1], text, unpack_job(text), ARGV[at + 13], ARGV[at + 14], ARGV[at + 15])
+    queued(ARGV[at + 1], text, record_of(unpack(ARGV, at + 2, at + 12)), ARGV[at + 13], ARGV[at + 14], ARGV[at + 15])
     at = at + 16
   elseif op == 'W' then
     withdrawn(ARGV[at + 1], ARGV[at + 2])
@@ -886,7 +904,7 @@ for tier in pairs(time_moved) do
     end
   end
   if #tags > 0 then call('ZADD', key('served', tier), unpack(tags)) end
-  -- Clients whose tag the clock has passed stand where a new one would.
-  if last_seed % SERVED_SWEEP == 0 then call('ZREMRANGEBYSCORE', key('served', tier), '-inf', tag_text(time)) end
+  -- Clients whose tag the clock has passed stand where a new one would: they are forgotten at each whole number.
+  if math.floor(time) ~= math.floor(time_before[tier]) then call('ZREMRANGEBYSCORE', key('served', tier), '-inf', tag_text(time)) end
 end
 return matches
