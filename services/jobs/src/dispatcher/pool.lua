@@ -103,13 +103,15 @@ local times = { [0] = tonumber(heard[2] or '0'), [1] = tonumber(heard[3] or '0')
 local time_moved = {}
 -- What was read of jobs and polls, and what of it changed: written at the end.
 local jobs, jobs_changed, records = {}, {}, {}
+local stands = {}
 local polls, polls_changed = {}, {}
 -- Queues that are known to be in their sets, and queues that may be empty: taken out at the end. What was read of
--- `cells`, and queues in which nothing was found.
+-- `cells`, queues in which nothing was found, and members of `waits` of which all queues are so.
 local registered = {}
 local emptied = {}
 local cells_read = {}
 local is_empty = {}
+local is_nothing_at = {}
 local time_before = { [0] = times[0], [1] = times[1] }
 
 local function propose(poll, miner, job)
@@ -249,31 +251,42 @@ end
 
 local NO_PLACE = '|'
 
+local function stand_of(record, model)
+  local start = record.branch .. '|' .. model
+  local group = start .. '|' .. record.place
+  local queue = group .. '|' .. record.cell
+  local stand = stands[queue]
+  if not stand then
+    stand = {
+      queue = queue, turns = prefix .. 'turns:' .. queue, cells = prefix .. 'cells:' .. group,
+      places = prefix .. 'places:' .. start, waits = record.place == NO_PLACE and start or start .. '|',
+    }
+    stands[queue] = stand
+  end
+  return stand
+end
+
 -- Where a job stands: in the group of its model and in that of `*`. The second holds all that the first does.
 local function stands_of(record)
-  if record.stands then return record.stands end
-  local stands = {}
-  for at, model in ipairs(record.model == '' and { '' } or { record.model, '*' }) do
-    local start = record.branch .. '|' .. model
-    local group = start .. '|' .. record.place
-    local queue = group .. '|' .. record.cell
-    stands[at] = {
-      start = start, queue = queue, turns = prefix .. 'turns:' .. queue, cells = prefix .. 'cells:' .. group,
-      places = prefix .. 'places:' .. start, own = prefix .. 'own:' .. queue .. '|' .. record.client,
-      waits = record.place == NO_PLACE and start or start .. '|',
-    }
+  if not record.stands then
+    local first = stand_of(record, record.model)
+    record.stands = record.model == '' and { first } or { first, stand_of(record, '*') }
   end
-  record.stands = stands
-  return stands
+  return record.stands
 end
+
+local function own_key(stand, client) return prefix .. 'own:' .. stand.queue .. '|' .. client end
 
 -- Of all clients of a range with scores at once.
 local function read_served(tier, range)
-  local unknown = {}
+  local unknown
   for at = 1, #range, 2 do
-    if served[tier][range[at]] == nil then unknown[#unknown + 1] = range[at] end
+    if served[tier][range[at]] == nil then
+      unknown = unknown or {}
+      unknown[#unknown + 1] = range[at]
+    end
   end
-  if #unknown == 0 then return end
+  if not unknown then return end
   local tags = call('ZMSCORE', key('served', tier), unpack(unknown))
   for at, client in ipairs(unknown) do served[tier][client] = tonumber(tags[at] or '0') end
 end
@@ -289,13 +302,14 @@ local function park(job, record)
   local ease = ease_of(record)
   local waits = {}
   for _, stand in ipairs(stands_of(record)) do
-    call('ZADD', stand.own, 9 - record.priority, job)
+    call('ZADD', own_key(stand, client), 9 - record.priority, job)
     if ease then call('ZADD', prefix .. 'easy:' .. stand.queue, ease, job) end
     local time = times[tier] + ARRIVAL
     local start = math.max(time, served_tag(tier, client))
     if call('ZADD', stand.turns, 'NX', tag_text(start), client) == 1 then
       set_time(tier, time)
       is_empty[stand.queue] = nil
+      is_nothing_at[stand.waits] = nil
       if not registered[stand.queue] then
         registered[stand.queue] = true
         call('SADD', stand.cells, record.cell)
@@ -308,29 +322,27 @@ local function park(job, record)
   if #waits > 0 then call('SADD', prefix .. 'waits', unpack(waits)) end
 end
 
--- Which of a job's stands have nothing more under a key: none, the first, or both, because the second holds all that
--- the first does.
-local function without(stands, name)
-  local first, second = stands[1], stands[2]
-  if not second then return call('EXISTS', first[name]) == 0 and stands or {} end
-  local left = call('EXISTS', first[name], second[name])
-  if left == 2 then return {} end
-  return left == 1 and { first } or stands
+-- How many of a job's stands, from the first on, have nothing more: the second holds all that the first does.
+local function count_without(first, second)
+  if not second then return 1 - call('EXISTS', first) end
+  return 2 - call('EXISTS', first, second)
 end
 
 -- Takes a job out of all its queues. @returns whether its client has no more in the queue of this name
 local function remove(job, record, queue)
-  local client = record.client
-  local stands, ease = stands_of(record), ease_of(record)
-  for _, stand in ipairs(stands) do
-    call('ZREM', stand.own, job)
-    if ease then call('ZREM', prefix .. 'easy:' .. stand.queue, job) end
+  local client, of_job, ease = record.client, stands_of(record), ease_of(record)
+  local first, second = own_key(of_job[1], client), of_job[2] and own_key(of_job[2], client)
+  call('ZREM', first, job)
+  if second then call('ZREM', second, job) end
+  if ease then
+    for _, stand in ipairs(of_job) do call('ZREM', prefix .. 'easy:' .. stand.queue, job) end
   end
   local is_gone = false
-  for _, stand in ipairs(without(stands, 'own')) do
+  for at = 1, count_without(first, second) do
+    local stand = of_job[at]
     call('ZREM', stand.turns, client)
     is_gone = is_gone or stand.queue == queue
-    emptied[stands[1].queue] = record
+    emptied[of_job[1].queue] = record
   end
   return is_gone
 end
@@ -339,10 +351,13 @@ end
 local function forget_emptied()
   local waits = {}
   for _, record in pairs(emptied) do
-    local stands = without(stands_of(record), 'turns')
-    for _, stand in ipairs(stands) do call('SREM', stand.cells, record.cell) end
-    if #stands > 0 then
-      for _, stand in ipairs(without(stands, 'cells')) do
+    local first, second = stands_of(record)[1], stands_of(record)[2]
+    local gone = count_without(first.turns, second and second.turns)
+    if gone > 0 then
+      call('SREM', first.cells, record.cell)
+      if gone > 1 then call('SREM', second.cells, record.cell) end
+      for at = 1, count_without(first.cells, second and second.cells) do
+        local stand = at == 1 and first or second
         local is_last = record.place == NO_PLACE
         if not is_last then
           call('SREM', stand.places, record.place)
@@ -403,6 +418,11 @@ local function suits(view, poll, job)
   return view.is_exact or fits_numbers(poll.kind, record_of_job(job))
 end
 
+local function is_earlier(a, b)
+  if a.start ~= b.start then return a.start < b.start end
+  return a.client < b.client
+end
+
 -- The clients of a queue whose turn is next. A tag here is that of the time when the client began to wait; what it was
 -- served elsewhere since then counts as soon as its turn comes up.
 local function next_clients(view)
@@ -426,10 +446,7 @@ local function next_clients(view)
     end
     if not moved_past then break end
   end
-  table.sort(found, function(a, b)
-    if a.start ~= b.start then return a.start < b.start end
-    return a.client < b.client
-  end)
+  if #found > 1 then table.sort(found, is_earlier) end
   return found
 end
 
@@ -480,24 +497,31 @@ end
 -- The queues that have a job for this poll, with the first of each. `starts` are those of `waits` that are for it.
 local function open_queues(poll, tier, starts, seed)
   local kind, heads, looked = poll.kind, {}, 0
+  local function look(group, card, cell)
+    local view = view_of(kind, tier, group, card, cell)
+    if not view then return false end
+    local entry = head(view, poll, seed)
+    if entry then heads[#heads + 1] = { view = view, entry = entry } end
+    if not is_empty[view.queue] then looked = looked + 1 end
+    return #heads >= HEADS_MAX or looked >= QUEUES_MAX
+  end
   local function look_into(start, place)
     local group = start .. '|' .. place
-    local card = string.match(place, '^(.-)|')
+    local card = place == NO_PLACE and '' or string.match(place, '^(.-)|')
     local name = prefix .. 'cells:' .. group
     local cells = cells_read[name] or call('SRANDMEMBER', name, CELLS_READ_MAX)
     if #cells < CELLS_READ_MAX then cells_read[name] = cells end
-    return each_from(cells, seed, function(cell)
+    local count, empty = #cells, 0
+    for at = 1, count do
+      local cell = cells[(seed + at) % count + 1]
       -- What became empty in this call is forgotten only at its end.
-      if is_empty[group .. '|' .. cell] then return false end
-      local view = view_of(kind, tier, group, card, cell)
-      if not view then return false end
-      local entry = head(view, poll, seed)
-      if entry then heads[#heads + 1] = { view = view, entry = entry } end
-      if not is_empty[view.queue] then looked = looked + 1 end
-      return #heads >= HEADS_MAX or looked >= QUEUES_MAX
-    end)
+      if is_empty[group .. '|' .. cell] then empty = empty + 1
+      elseif look(group, card, cell) then return true end
+    end
+    if place == NO_PLACE and empty == count and count < CELLS_READ_MAX then is_nothing_at[start] = true end
   end
   each_from(starts, seed, function(start)
+    if is_nothing_at[start] then return false end
     if string.byte(start, -1) ~= 124 or string.match(start, '^%d|[^|]*|$') then return look_into(start, NO_PLACE) end
     start = string.sub(start, 1, -2)
     local places = call('SINTER', prefix .. 'places:' .. start, kind.places)
