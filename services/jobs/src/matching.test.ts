@@ -89,9 +89,7 @@ describe('the price', () => {
       price_per_job_minor: 1_000_000,
     });
     const [atCheap, atGood] = [cheap.poll({ wait_seconds: 20 }), good.poll({ wait_seconds: 20 })];
-    await eventually(
-      async () => (await stack.peers.redis.zcard(`${TEST_PREFIX}:dispatch:idle:t|custom`)) === 2,
-    );
+    await eventually(async () => (await stack.peers.redis.zcard(`${TEST_PREFIX}:dispatch:idle:near`)) === 2);
     const client = stack.client();
     const job = await client.submit({ job_type: 'custom', parameters: {}, payment_amount: 1 });
     await escrow(job.id, 100_000_000);

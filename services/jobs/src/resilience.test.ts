@@ -53,15 +53,13 @@ describe('with Redis', () => {
     );
     await eventually(async () => (await stack.peers.redis.keys(`${DISPATCH.prefix}idle:*`)).length > 0);
     const records = await stack.peers.redis.keys(`${DISPATCH.prefix}poll:*`);
-    const dumps = await Promise.all(
-      records.map(async (key) => Object.entries(await stack.peers.redis.hgetall(key)).flat()),
-    );
+    const dumps = await stack.peers.redis.mget(records);
     const [idle] = await stack.peers.redis.keys(`${DISPATCH.prefix}idle:*`);
     const members = await stack.peers.redis.zrange(idle as string, '0', '-1');
     away.abort();
     await Promise.all(open);
     await stack.restartJobs();
-    for (const [at, key] of records.entries()) await stack.peers.redis.hset(key, ...(dumps[at] as string[]));
+    for (const [at, key] of records.entries()) await stack.peers.redis.set(key, dumps[at] as string);
     for (const member of members) await stack.peers.redis.zadd(idle as string, 1, member);
     const job = await client.submit(workFor('dead-polls'));
     expect((await miner.take()).id).toBe(job.id);

@@ -77,11 +77,22 @@ const openedHint = (id: string, capability: Capability): Hint => ({
   },
 });
 
-test('agrees with a matcher that looks at every pair, in whatever order they come', async () => {
+/** Polls of another trade that wait already: beyond so many, polls are found by what their miners have. */
+test.each([0, 32])('agrees with a matcher that looks at every pair, behind %i idle polls', async (idle) => {
+  const elsewhere = (): Hint =>
+    openedHint(newId(), {
+      capabilities: ['embedding'],
+      gpus: [],
+      cuda_version: null,
+      models: [],
+      region: null,
+      price_per_job_minor: 0,
+    });
   const happenings = fc.array(fc.oneof(fc.record({ miner }), fc.record({ job })), { maxLength: 30 });
   await fc.assert(
     fc.asyncProperty(happenings, async (plan) => {
       await redis.flushdb();
+      await pool.offer(Array.from({ length: idle }, elsewhere));
       const free = new Map<string, Capability>();
       const waiting = new Map<string, JobWish>();
       for (const happening of plan) {

@@ -17,21 +17,24 @@
 -- miner's number, each job in it is compared with the number itself.
 --
 -- Keys, each after the prefix:
---   jobs:<tier>      HASH job -> all that was said of it
---   models:<tier>|<type>, places:<tier>|<type>|<model>, cells:<group>
---                    SETs that lead to where something waits: the script starts from the miner's side. The place that
---                    asks for no card and no region is looked at without being in one
+--   job:<job>        what was said of a job that waits; after that, for a while, `=offer/poll/miner` of its match, or
+--                    `=offer` alone: it was withdrawn
+--   waits            SET of tier|type|model where something waits, and of tier|type|model| where something waits that
+--                    asks for a card or a region
+--   places:<tier>|<type>|<model>, cells:<group>
+--                    SETs that lead on from there: the script starts from the miner's side
 --   turns:<queue>    ZSET client -> start tag: the queue's clients in the order of their turns
 --   own:<queue>|<client>  ZSET job -> 9 - priority: the order among a client's own jobs, then age
 --   easy:<queue>     ZSET job -> what makes it easy to satisfy: the best payer, unpaid the smallest memory
 --   served:<tier>, time:<tier>   ZSET client -> tag after its last job; the virtual time of service
 --   row              HASH miner -> paid jobs it took in a row while unpaid ones waited
---   kind:<kind>, kind:<kind>:models, kind:<kind>:places   HASH, SET, SET
---   idle:<facet>     ZSET of polls that wait: t|type, a|type (any model), m|model, r|region, c|number of a card, by rank;
---                    price, memory and cuda, by the number
---   poll:<poll>      HASH: miner, account, rank, kind, epoch, offer, slots while it waits; got what it was given
---   match:<job>      offer/poll/miner of the match, or offer alone: the job was withdrawn
+--   able:<kind>, able:<kind>:waits, able:<kind>:places   HASH of a kind of miner; SET of what of `waits` is for it; SET
+--   idle:near        ZSET of poll|kind by rank: so many polls that wait as a job may look at. Most often it is all
+--   idle:<facet>     ZSETs of the polls beyond those: t|type, a|type (any model), m|model, r|region, c|number of a card,
+--                    by rank; price, memory and cuda, by the number
+--   poll:<poll>      what is known of a poll, see POLL_FIELDS
 --   avoid            HASH job -> accounts that lost it, and a miner that could not run it just now
+-- What a call reads of jobs, polls and kinds it keeps until its end, and writes it once.
 local prefix = ARGV[1]
 local call = redis.call
 
@@ -62,9 +65,11 @@ local IDLE_LOOK = 32
 -- Seconds. A poll lives 25 at most; a queue entry whose worker died is taken up again within 20.
 local POLL_TTL = 60
 local MATCH_TTL = 60
--- A kind that no poll named for so long is asked for again. Longer than a poll is kept, and no longer: one account can
--- make 500 kinds of 250 KB a minute, and what nobody polls with any more is not worth its memory.
-local KIND_TTL = 90
+-- A kind that no poll named for so long is asked for again. Not much longer than a poll is kept: one account can make
+-- 500 kinds of 250 KB a minute, and what nobody polls with any more is not worth its memory.
+local KIND_TTL = 150
+-- A poll that finds less than this left renews it: its kind outlives it, and most polls write nothing.
+local KIND_LEFT_MIN = 90
 local ROW_TTL = 3600
 -- One more job in hand, in the terms of a poll's rank: the batch spreads over equals instead of filling the first.
 local LOAD_STEP = 0.01
@@ -87,7 +92,8 @@ local CUDA_CLASSES = { CUDA_CLASSES_ARE_PUT_HERE }
 
 local matches = {}
 local touched = {}
-local epoch = tonumber(call('GET', prefix .. 'epoch') or '0')
+local heard = call('MGET', prefix .. 'epoch', prefix .. 'time:0', prefix .. 'time:1')
+local epoch = tonumber(heard[1] or '0')
 local has_avoided = call('EXISTS', prefix .. 'avoid') == 1
 -- Types found without an idle poll, until one opens: a batch of a hundred jobs looks once.
 local no_idle = {}
@@ -95,7 +101,20 @@ local kinds = {}
 -- What was read of `served` and `time`, and what of it changed: written at the end.
 local served = { [0] = {}, [1] = {} }
 local changed = { [0] = {}, [1] = {} }
-local times = {}
+local times = { [0] = tonumber(heard[2] or '0'), [1] = tonumber(heard[3] or '0') }
+local time_moved = {}
+-- What was read of jobs and polls, and what of it changed: written at the end.
+local jobs, jobs_changed, records = {}, {}, {}
+local stands = {}
+local polls, polls_changed = {}, {}
+-- Queues that are known to be in their sets, and queues that may be empty: taken out at the end. What was read of
+-- `cells`, queues in which nothing was found, and members of `waits` of which all queues are so.
+local registered = {}
+local emptied = {}
+local cells_read = {}
+local is_empty = {}
+local is_nothing_at = {}
+local time_before = { [0] = times[0], [1] = times[1] }
 
 local function propose(poll, miner, job)
   matches[#matches + 1] = poll
@@ -103,9 +122,28 @@ local function propose(poll, miner, job)
   matches[#matches + 1] = job
 end
 
+-- False: nothing is known of it.
+local function read_job(job)
+  local text = jobs[job]
+  if text == nil then
+    text = call('GET', prefix .. 'job:' .. job)
+    jobs[job] = text
+  end
+  return text
+end
+
+local function write_job(job, text, record)
+  jobs[job] = text
+  records[job] = record
+  jobs_changed[job] = true
+end
+
+local MATCHED = 61 -- the character =
+local function is_waiting(text) return text and string.byte(text) ~= MATCHED end
+
 local function match(poll, miner, job, offer)
   propose(poll, miner, job)
-  call('SET', key('match', job), offer .. '/' .. poll .. '/' .. miner, 'EX', MATCH_TTL)
+  write_job(job, '=' .. offer .. '/' .. poll .. '/' .. miner)
 end
 
 -- Ids are all different, so one list holds those of accounts and of miners.
@@ -127,38 +165,36 @@ local function set_avoid(job, avoid)
   end
 end
 
-local function keep(id)
-  for _, part in ipairs({ '', ':models', ':places' }) do call('EXPIRE', key('kind', id) .. part, KIND_TTL) end
-end
-
 -- What is known of a kind; nil when nothing is.
 local function kind_of(id)
   if kinds[id] == nil then
-    local found = call('HMGET', key('kind', id), 'types', 'region', 'price', 'cuda', 'card_numbers', 'memory')
+    local name = prefix .. 'able:' .. id
+    local found = call('HMGET', name, 'types', 'region', 'price', 'cuda', 'card_numbers', 'memory')
     if not found[1] then return nil end
     local kind = {
-      id = id, types = {}, type_list = list(found[1]), region = found[2], price = tonumber(found[3]),
+      id = id, name = name, types = {}, type_list = list(found[1]), region = found[2], price = tonumber(found[3]),
       cuda = tonumber(found[4]), card_numbers = found[5], memory = tonumber(found[6]), by_card = { [''] = tonumber(found[6]) },
-      models = key('kind', id) .. ':models', places = key('kind', id) .. ':places',
+      waits = name .. ':waits', places = name .. ':places', has = {},
     }
     for _, type in ipairs(kind.type_list) do kind.types[type] = true end
-    keep(id)
     kinds[id] = kind
   end
   return kinds[id]
 end
 
+local function keep_kind(kind)
+  for _, part in ipairs({ '', ':waits', ':places' }) do call('EXPIRE', kind.name .. part, KIND_TTL) end
+end
+
 -- Memory of the largest card of this name; nil without such a card.
 local function memory_of(kind, card)
   if kind.by_card[card] == nil then
-    kind.by_card[card] = tonumber(call('HGET', key('kind', kind.id), 'card|' .. card) or nil) or false
+    kind.by_card[card] = tonumber(call('HGET', kind.name, 'card|' .. card) or nil) or false
   end
   return kind.by_card[card]
 end
 
-local FIELDS = '^' .. string.rep('([^|]*)|', 10) .. '([^|]*)$'
-local function unpack_job(text)
-  local client, tier, type, model, card, region, cell, price, memory, cuda, priority = string.match(text, FIELDS)
+local function record_of(client, tier, type, model, card, region, cell, price, memory, cuda, priority)
   return {
     client = client, tier = tonumber(tier), type = type, model = model, card = card, region = region, cell = cell,
     price = tonumber(price), memory = tonumber(memory), cuda = tonumber(cuda), priority = tonumber(priority),
@@ -166,8 +202,15 @@ local function unpack_job(text)
   }
 end
 
-local function find_job(job)
-  return call('HGET', prefix .. 'jobs:1', job) or call('HGET', prefix .. 'jobs:0', job)
+local FIELDS = '^' .. string.rep('([^|]*)|', 10) .. '([^|]*)$'
+-- Of a job that waits.
+local function record_of_job(job)
+  local record = records[job]
+  if not record then
+    record = record_of(string.match(read_job(job), FIELDS))
+    records[job] = record
+  end
+  return record
 end
 
 -- The decision itself, with the numbers that were sent. `kind` stands where the job stands, so the rest is equal.
@@ -181,15 +224,22 @@ local function fits(kind, record)
   if record.region ~= '' and record.region ~= kind.region then return false end
   if not fits_numbers(kind, record) then return false end
   if record.model == '' then return true end
-  local has = call('SMISMEMBER', kind.models, record.model, '*')
-  return has[1] == 1 or has[2] == 1
+  local has = kind.has[record.branch .. '|' .. record.model]
+  if has == nil then
+    -- Tier 1 is in the set of every kind.
+    local start = '1|' .. record.type .. '|'
+    local found = call('SMISMEMBER', kind.waits, start .. record.model, start .. '*')
+    has = found[1] == 1 or found[2] == 1
+    kind.has[record.branch .. '|' .. record.model] = has
+  end
+  return has
 end
 
 -- The waiting side ---------------------------------------------------------------------------------------------------
 
-local function time_of(tier)
-  if not times[tier] then times[tier] = tonumber(call('GET', key('time', tier)) or '0') end
-  return times[tier]
+local function set_time(tier, time)
+  times[tier] = time
+  time_moved[tier] = true
 end
 
 local function served_tag(tier, client)
@@ -201,12 +251,47 @@ local function served_tag(tier, client)
   return known
 end
 
-local function model_keys(record)
-  if record.model == '' then return { '' } end
-  return { record.model, '*' }
+local NO_PLACE = '|'
+
+local function stand_of(record, model)
+  local start = record.branch .. '|' .. model
+  local group = start .. '|' .. record.place
+  local queue = group .. '|' .. record.cell
+  local stand = stands[queue]
+  if not stand then
+    stand = {
+      queue = queue, turns = prefix .. 'turns:' .. queue, cells = prefix .. 'cells:' .. group,
+      places = prefix .. 'places:' .. start, waits = record.place == NO_PLACE and start or start .. '|',
+    }
+    stands[queue] = stand
+  end
+  return stand
 end
 
-local NO_PLACE = '|'
+-- Where a job stands: in the group of its model and in that of `*`. The second holds all that the first does.
+local function stands_of(record)
+  if not record.stands then
+    local first = stand_of(record, record.model)
+    record.stands = record.model == '' and { first } or { first, stand_of(record, '*') }
+  end
+  return record.stands
+end
+
+local function own_key(stand, client) return prefix .. 'own:' .. stand.queue .. '|' .. client end
+
+-- Of all clients of a range with scores at once.
+local function read_served(tier, range)
+  local unknown
+  for at = 1, #range, 2 do
+    if served[tier][range[at]] == nil then
+      unknown = unknown or {}
+      unknown[#unknown + 1] = range[at]
+    end
+  end
+  if not unknown then return end
+  local tags = call('ZMSCORE', key('served', tier), unpack(unknown))
+  for at, client in ipairs(unknown) do served[tier][client] = tonumber(tags[at] or '0') end
+end
 
 -- What the order `easy` goes by; nothing where all of a queue are alike.
 local function ease_of(record)
@@ -217,50 +302,74 @@ end
 local function park(job, record)
   local tier, client = record.tier, record.client
   local ease = ease_of(record)
-  for _, model in ipairs(model_keys(record)) do
-    local group = record.branch .. '|' .. model .. '|' .. record.place
-    local queue = group .. '|' .. record.cell
-    call('ZADD', prefix .. 'own:' .. queue .. '|' .. client, 9 - record.priority, job)
-    if ease then call('ZADD', prefix .. 'easy:' .. queue, ease, job) end
-    local time = time_of(tier) + ARRIVAL
+  local waits = {}
+  for _, stand in ipairs(stands_of(record)) do
+    call('ZADD', own_key(stand, client), 9 - record.priority, job)
+    if ease then call('ZADD', prefix .. 'easy:' .. stand.queue, ease, job) end
+    local time = times[tier] + ARRIVAL
     local start = math.max(time, served_tag(tier, client))
-    if call('ZADD', prefix .. 'turns:' .. queue, 'NX', tag_text(start), client) == 1 then
-      times[tier] = time
-      call('SADD', prefix .. 'cells:' .. group, record.cell)
-      if record.place ~= NO_PLACE then
-        call('SADD', prefix .. 'places:' .. record.branch .. '|' .. model, record.place)
+    if call('ZADD', stand.turns, 'NX', tag_text(start), client) == 1 then
+      set_time(tier, time)
+      is_empty[stand.queue] = nil
+      is_nothing_at[stand.waits] = nil
+      if not registered[stand.queue] then
+        registered[stand.queue] = true
+        call('SADD', stand.cells, record.cell)
+        cells_read[stand.cells] = nil
+        if record.place ~= NO_PLACE then call('SADD', stand.places, record.place) end
+        waits[#waits + 1] = stand.waits
       end
-      call('SADD', prefix .. 'models:' .. record.branch, model)
     end
   end
+  if #waits > 0 then call('SADD', prefix .. 'waits', unpack(waits)) end
 end
 
--- Takes a job out of all its queues; what is empty then is forgotten.
-local function remove(job, record)
-  local tier, client = record.tier, record.client
-  call('HDEL', prefix .. 'jobs:' .. tier, job)
-  local ease = ease_of(record)
-  for _, model in ipairs(model_keys(record)) do
-    local start = record.branch .. '|' .. model
-    local group = start .. '|' .. record.place
-    local queue = group .. '|' .. record.cell
-    local own, turns = prefix .. 'own:' .. queue .. '|' .. client, prefix .. 'turns:' .. queue
-    call('ZREM', own, job)
-    if ease then call('ZREM', prefix .. 'easy:' .. queue, job) end
-    if call('EXISTS', own) == 0 then
-      call('ZREM', turns, client)
-      if call('EXISTS', turns) == 0 then
-        call('SREM', prefix .. 'cells:' .. group, record.cell)
-        if call('EXISTS', prefix .. 'cells:' .. group) == 0 then
-          local places = prefix .. 'places:' .. start
-          if record.place ~= NO_PLACE then call('SREM', places, record.place) end
-          if call('EXISTS', places, prefix .. 'cells:' .. start .. '|' .. NO_PLACE) == 0 then
-            call('SREM', prefix .. 'models:' .. record.branch, model)
-          end
+-- How many of a job's stands, from the first on, have nothing more: the second holds all that the first does.
+local function count_without(first, second)
+  if not second then return 1 - call('EXISTS', first) end
+  return 2 - call('EXISTS', first, second)
+end
+
+-- Takes a job out of all its queues. @returns whether its client has no more in the queue of this name
+local function remove(job, record, queue)
+  local client, of_job, ease = record.client, stands_of(record), ease_of(record)
+  local first, second = own_key(of_job[1], client), of_job[2] and own_key(of_job[2], client)
+  call('ZREM', first, job)
+  if second then call('ZREM', second, job) end
+  if ease then
+    for _, stand in ipairs(of_job) do call('ZREM', prefix .. 'easy:' .. stand.queue, job) end
+  end
+  local is_gone = false
+  for at = 1, count_without(first, second) do
+    local stand = of_job[at]
+    call('ZREM', stand.turns, client)
+    is_gone = is_gone or stand.queue == queue
+    emptied[of_job[1].queue] = record
+  end
+  return is_gone
+end
+
+-- What is empty is forgotten.
+local function forget_emptied()
+  local waits = {}
+  for _, record in pairs(emptied) do
+    local first, second = stands_of(record)[1], stands_of(record)[2]
+    local gone = count_without(first.turns, second and second.turns)
+    if gone > 0 then
+      call('SREM', first.cells, record.cell)
+      if gone > 1 then call('SREM', second.cells, record.cell) end
+      for at = 1, count_without(first.cells, second and second.cells) do
+        local stand = at == 1 and first or second
+        local is_last = record.place == NO_PLACE
+        if not is_last then
+          call('SREM', stand.places, record.place)
+          is_last = call('EXISTS', stand.places) == 0
         end
+        if is_last then waits[#waits + 1] = stand.waits end
       end
     end
   end
+  for at = 1, #waits, 1000 do call('SREM', prefix .. 'waits', unpack(waits, at, math.min(at + 999, #waits))) end
 end
 
 -- 1 for what pays least, in even steps to WEIGHT_MAX.
@@ -306,11 +415,14 @@ local function entry_of(job, client, start, urgency)
   return { job = job, client = client, start = start, urgency = urgency }
 end
 
-local function read_job(view, job) return unpack_job(call('HGET', prefix .. 'jobs:' .. view.tier, job)) end
-
 local function suits(view, poll, job)
   if is_avoided(job, poll) then return false end
-  return view.is_exact or fits_numbers(poll.kind, read_job(view, job))
+  return view.is_exact or fits_numbers(poll.kind, record_of_job(job))
+end
+
+local function is_earlier(a, b)
+  if a.start ~= b.start then return a.start < b.start end
+  return a.client < b.client
 end
 
 -- The clients of a queue whose turn is next. A tag here is that of the time when the client began to wait; what it was
@@ -320,6 +432,7 @@ local function next_clients(view)
   local found
   for _ = 1, 4 do
     local range = call('ZRANGE', turns, 0, CLIENTS_LOOK - 1, 'WITHSCORES')
+    read_served(view.tier, range)
     found = {}
     local last = tonumber(range[#range])
     local moved_past = false
@@ -335,10 +448,7 @@ local function next_clients(view)
     end
     if not moved_past then break end
   end
-  table.sort(found, function(a, b)
-    if a.start ~= b.start then return a.start < b.start end
-    return a.client < b.client
-  end)
+  if #found > 1 then table.sort(found, is_earlier) end
   return found
 end
 
@@ -347,8 +457,8 @@ local function easiest(view, poll, seed)
   local function look(from, count)
     for _, job in ipairs(call('ZREVRANGE', easy, from, from + count - 1)) do
       if suits(view, poll, job) then
-        local record = read_job(view, job)
-        return entry_of(job, record.client, time_of(view.tier), 9 - record.priority)
+        local record = record_of_job(job)
+        return entry_of(job, record.client, times[view.tier], 9 - record.priority)
       end
     end
   end
@@ -373,7 +483,10 @@ local function head(view, poll, seed)
     local entry = first_of(turn.client, turn.start)
     if entry then return entry end
   end
-  if #clients == 0 then return nil end
+  if #clients == 0 then
+    is_empty[view.queue] = true
+    return nil
+  end
   local easy = easiest(view, poll, seed)
   if easy or #clients < CLIENTS_LOOK then return easy end
   local further = call('ZRANGE', key('turns', view.queue), CLIENTS_LOOK, CLIENTS_LOOK_MORE - 1, 'WITHSCORES')
@@ -383,30 +496,38 @@ local function head(view, poll, seed)
   end
 end
 
--- The queues of a tier that have a job for this poll, with the first of each.
-local function open_tier(poll, tier, seed)
+-- The queues that have a job for this poll, with the first of each. `starts` are those of `waits` that are for it.
+local function open_queues(poll, tier, starts, seed)
   local kind, heads, looked = poll.kind, {}, 0
-  local function look(group, place, cell)
-    local view = view_of(kind, tier, group, string.match(place, '^(.-)|'), cell)
+  local function look(group, card, cell)
+    local view = view_of(kind, tier, group, card, cell)
     if not view then return false end
-    looked = looked + 1
     local entry = head(view, poll, seed)
     if entry then heads[#heads + 1] = { view = view, entry = entry } end
+    if not is_empty[view.queue] then looked = looked + 1 end
     return #heads >= HEADS_MAX or looked >= QUEUES_MAX
   end
-  each_from(kind.type_list, seed, function(type)
-    local branch = tier .. '|' .. type
-    local models = call('SINTER', prefix .. 'models:' .. branch, kind.models)
-    return each_from(models, seed, function(model)
-      local start = branch .. '|' .. model
-      local places = call('SINTER', prefix .. 'places:' .. start, kind.places)
-      places[#places + 1] = NO_PLACE
-      return each_from(places, seed, function(place)
-        local group = start .. '|' .. place
-        local cells = call('SRANDMEMBER', prefix .. 'cells:' .. group, CELLS_READ_MAX)
-        return each_from(cells, seed, function(cell) return look(group, place, cell) end)
-      end)
-    end)
+  local function look_into(start, place)
+    local group = start .. '|' .. place
+    local card = place == NO_PLACE and '' or string.match(place, '^(.-)|')
+    local name = prefix .. 'cells:' .. group
+    local cells = cells_read[name] or call('SRANDMEMBER', name, CELLS_READ_MAX)
+    if #cells < CELLS_READ_MAX then cells_read[name] = cells end
+    local count, empty = #cells, 0
+    for at = 1, count do
+      local cell = cells[(seed + at) % count + 1]
+      -- What became empty in this call is forgotten only at its end.
+      if is_empty[group .. '|' .. cell] then empty = empty + 1
+      elseif look(group, card, cell) then return true end
+    end
+    if place == NO_PLACE and empty == count and count < CELLS_READ_MAX then is_nothing_at[start] = true end
+  end
+  each_from(starts, seed, function(start)
+    if is_nothing_at[start] then return false end
+    if string.byte(start, -1) ~= 124 or string.match(start, '^%d|[^|]*|$') then return look_into(start, NO_PLACE) end
+    start = string.sub(start, 1, -2)
+    local places = call('SINTER', prefix .. 'places:' .. start, kind.places)
+    return each_from(places, seed, function(place) return look_into(start, place) end)
   end)
   return heads
 end
@@ -438,16 +559,16 @@ end
 local function take(heads, item, poll, seed, is_last)
   local tier, entry = item.view.tier, item.entry
   local client = entry.client
-  local time = time_of(tier)
+  local time = times[tier]
   local start = math.max(entry.start, served_tag(tier, client))
   -- What it waited counts for one job; after that it stands where others are.
   local tag = math.max(start + 1 / item.view.weight, time)
-  remove(entry.job, read_job(item.view, entry.job))
+  local is_gone = remove(entry.job, record_of_job(entry.job), item.view.queue)
   set_avoid(entry.job, '')
   served[tier][client] = tag
   changed[tier][client] = tag
-  call('ZADD', key('turns', item.view.queue), 'XX', tag_text(tag), client)
-  times[tier] = math.max(time + CREEP, start)
+  if not is_gone then call('ZADD', key('turns', item.view.queue), 'XX', tag_text(tag), client) end
+  set_time(tier, math.max(time + CREEP, start))
   if is_last then return end
   for at = #heads, 1, -1 do
     local other = heads[at]
@@ -461,15 +582,20 @@ end
 -- Takes up to `slots` jobs for a poll: paid before unpaid, with a turn for the unpaid where they wait behind many.
 local function choose(poll, slots, seed)
   local got = {}
-  local takes_unpaid = poll.kind.price == 0 and call('EXISTS', prefix .. 'jobs:0') == 1
-  local paid = call('EXISTS', prefix .. 'jobs:1') == 1 and open_tier(poll, 1, seed) or {}
+  local starts = { [0] = {}, [1] = {} }
+  for _, start in ipairs(call('SINTER', prefix .. 'waits', poll.kind.waits)) do
+    local of_tier = starts[tonumber(string.sub(start, 1, 1))]
+    of_tier[#of_tier + 1] = start
+  end
+  local takes_unpaid = #starts[0] > 0
+  local paid = #starts[1] > 0 and open_queues(poll, 1, starts[1], seed) or {}
   if #paid == 0 and not takes_unpaid then return got end
   local unpaid
   local row_before = takes_unpaid and #paid > 0 and tonumber(call('HGET', prefix .. 'row', poll.miner) or '0') or 0
   local row = row_before
   local function take_unpaid()
     if not takes_unpaid then return nil end
-    unpaid = unpaid or open_tier(poll, 0, seed)
+    unpaid = unpaid or open_queues(poll, 0, starts[0], seed)
     return best_of(unpaid), unpaid
   end
   while #got < slots do
@@ -491,9 +617,33 @@ end
 
 -- The idle side ------------------------------------------------------------------------------------------------------
 
+-- A poll as text: these in their order. `slots` and where it waits (`near` or `far`) while it waits, `got` what it was given.
+local POLL_FIELDS = { 'offer', 'miner', 'account', 'epoch', 'kind', 'rank', 'got', 'slots', 'where' }
+local POLL = '^' .. string.rep('([^|]*)|', #POLL_FIELDS - 1) .. '([^|]*)$'
+
+-- False: nothing is known of it.
+local function read_poll(id)
+  local poll = polls[id]
+  if poll == nil then
+    local text = call('GET', prefix .. 'poll:' .. id)
+    poll = false
+    if text then
+      poll = { id = id }
+      for at, value in ipairs({ string.match(text, POLL) }) do poll[POLL_FIELDS[at]] = value end
+    end
+    polls[id] = poll
+  end
+  return poll
+end
+
+local function write_poll(poll)
+  polls[poll.id] = poll
+  polls_changed[poll.id] = true
+end
+
 local function each_facet(kind, rank, visit)
   local any = false
-  for _, model in ipairs(call('SMEMBERS', kind.models)) do
+  for _, model in ipairs(split(call('HGET', kind.name, 'models'), ',')) do
     if model == '*' then any = true elseif model ~= '' then visit('m|' .. model, rank) end
   end
   for _, type in ipairs(kind.type_list) do
@@ -507,21 +657,41 @@ local function each_facet(kind, rank, visit)
   if kind.cuda >= 0 then visit('cuda', kind.cuda) end
 end
 
--- Takes a poll out of all its facets; what it was given stays for a redelivered offer.
+local function is_idle(poll) return poll and poll.slots ~= '' end
+
+-- From now on it waits. While few do, one set holds them all and a job looks at each; those beyond it are found by facets.
+local function wait(poll, kind)
+  local near = prefix .. 'idle:near'
+  if poll.where == 'near' or (poll.where == '' and call('ZCARD', near) < IDLE_LOOK) then
+    poll.where = 'near'
+    call('ZADD', near, poll.rank, poll.id .. '|' .. kind.id)
+  else
+    poll.where = 'far'
+    -- Its facets are taken out by what is known of its kind.
+    keep_kind(kind)
+    each_facet(kind, poll.rank, function(facet, score) call('ZADD', prefix .. 'idle:' .. facet, score, poll.id) end)
+  end
+  no_idle = {}
+end
+
+-- Takes a poll out of where it waits; what it was given stays for a redelivered offer.
 local function leave(poll)
-  local found = call('HMGET', key('poll', poll), 'slots', 'kind')
-  if not found[1] then return end
-  call('HDEL', key('poll', poll), 'slots')
-  local kind = kind_of(found[2])
-  if kind then each_facet(kind, 0, function(facet) call('ZREM', key('idle', facet), poll) end) end
+  if not is_idle(poll) then return end
+  if poll.where == 'near' then
+    call('ZREM', prefix .. 'idle:near', poll.id .. '|' .. poll.kind)
+  else
+    local kind = kind_of(poll.kind)
+    if kind then each_facet(kind, 0, function(facet) call('ZREM', prefix .. 'idle:' .. facet, poll.id) end) end
+  end
+  poll.slots, poll.where = '', ''
+  write_poll(poll)
 end
 
 -- The idle polls to look at for a job: those of whatever it asks for that fewest have.
 local function idle_terms(record, card_number)
-  local all = { { facets = { 't|' .. record.type } } }
   local count = call('ZCARD', key('idle', 't|' .. record.type))
   if count == 0 then return nil, 0 end
-  local best = all[1]
+  local best = { facets = { 't|' .. record.type } }
   if count <= IDLE_LOOK then return best, count end
   local function consider(facets, from)
     local sum = 0
@@ -542,35 +712,46 @@ end
 -- The best idle poll for a job among those looked at.
 local function best_poll(record, avoid, card_number, seed)
   if no_idle[record.type] then return nil end
+  local near = call('ZRANGE', prefix .. 'idle:near', 0, -1)
   local term, count = idle_terms(record, card_number)
-  if not term then
-    no_idle[record.type] = true
-    return nil
-  end
   local best
-  local function consider(facet, poll)
-    local found = call('HMGET', key('poll', poll), 'slots', 'epoch', 'kind', 'account', 'miner', 'rank')
-    local kind = found[1] and tonumber(found[2]) >= epoch and kind_of(found[3])
-    if not kind then
-      call('ZREM', key('idle', facet), poll)
-    elseif (avoid == '' or not is_named(avoid, found[4], found[5])) and fits(kind, record) then
-      local rank = tonumber(found[6])
-      if not best or rank < best.rank or (rank == best.rank and poll < best.id) then
-        best = { id = poll, miner = found[5], slots = tonumber(found[1]), rank = rank }
-      end
-      return true
+  local has_type = term ~= nil
+  -- @returns whether it fits; nil when it waits no more
+  local function consider(id, kind_id)
+    local poll = read_poll(id)
+    local kind = is_idle(poll) and tonumber(poll.epoch) >= epoch and (not kind_id or kind_id == poll.kind) and kind_of(poll.kind)
+    if not kind then return nil end
+    if (avoid ~= '' and is_named(avoid, poll.account, poll.miner)) or not fits(kind, record) then return false end
+    local rank = tonumber(poll.rank)
+    if not best or rank < best.rank or (rank == best.rank and id < best.id) then best = { id = id, rank = rank } end
+    return true
+  end
+  -- In the order of rank: the first that fits is the best here.
+  for _, member in ipairs(near) do
+    local id, kind_id = string.match(member, '^(.-)|(.*)$')
+    local kind = kind_of(kind_id)
+    has_type = has_type or not kind or kind.types[record.type]
+    if not kind or fits(kind, record) then
+      local is_fit = consider(id, kind_id)
+      if is_fit == nil then call('ZREM', prefix .. 'idle:near', member) end
+      if is_fit then break end
     end
+  end
+  if not has_type then no_idle[record.type] = true end
+  if not term then return best and polls[best.id] end
+  local function consider_far(facet, id)
+    local is_fit = consider(id)
+    if is_fit == nil then call('ZREM', key('idle', facet), id) end
+    return is_fit
   end
   for _, facet in ipairs(term.facets) do
     local idle = key('idle', facet)
-    local range
     if term.from then
-      range = call('ZRANGEBYSCORE', idle, term.from[1], term.from[2], 'LIMIT', 0, IDLE_LOOK)
-      for _, poll in ipairs(range) do consider(facet, poll) end
+      local range = call('ZRANGEBYSCORE', idle, term.from[1], term.from[2], 'LIMIT', 0, IDLE_LOOK)
+      for _, id in ipairs(range) do consider_far(facet, id) end
     else
-      -- In the order of rank: the first that fits is the best of this facet.
-      for _, poll in ipairs(call('ZRANGE', idle, 0, IDLE_LOOK - 1)) do
-        if consider(facet, poll) then break end
+      for _, id in ipairs(call('ZRANGE', idle, 0, IDLE_LOOK - 1)) do
+        if consider_far(facet, id) then break end
       end
     end
   end
@@ -580,69 +761,82 @@ local function best_poll(record, avoid, card_number, seed)
       local range = term.from
         and call('ZRANGEBYSCORE', key('idle', facet), term.from[1], term.from[2], 'LIMIT', skip, IDLE_LOOK)
         or call('ZRANGE', key('idle', facet), skip, skip + IDLE_LOOK - 1)
-      for _, poll in ipairs(range) do consider(facet, poll) end
+      for _, id in ipairs(range) do consider_far(facet, id) end
     end
   end
-  return best
+  return best and polls[best.id]
 end
 
 -- The offers ---------------------------------------------------------------------------------------------------------
 
 local function queued(job, text, record, offer, avoid, card_number)
-  local earlier = call('GET', key('match', job))
-  if earlier then
-    local at, poll, miner = string.match(earlier, '^(%d+)/?([^/]*)/?(.*)$')
+  local known = read_job(job)
+  if known and not is_waiting(known) then
+    local at, poll, miner = string.match(known, '^=(%d+)/?([^/]*)/?(.*)$')
     if at == offer and poll ~= '' then return propose(poll, miner, job) end
     if tonumber(at) >= tonumber(offer) then return end
-    call('DEL', key('match', job))
+    known = false
   end
-  local known = find_job(job)
   local poll = best_poll(record, avoid, card_number, tonumber(offer))
   if known and (poll or known ~= text) then
-    remove(job, unpack_job(known))
+    remove(job, record_of_job(job))
     known = false
   end
   if not poll then
     set_avoid(job, avoid)
-    if not known then call('HSET', prefix .. 'jobs:' .. record.tier, job, text) end
+    if not known then write_job(job, text, record) end
     -- Again, too: whatever got lost of it is there again.
     return park(job, record)
   end
   set_avoid(job, '')
   match(poll.id, poll.miner, job, offer)
-  local poll_key = key('poll', poll.id)
-  local got = call('HGET', poll_key, 'got')
-  local rank = poll.rank + LOAD_STEP
-  call('HSET', poll_key, 'got', got and got ~= '' and (got .. ',' .. job) or job, 'slots', poll.slots - 1, 'rank', rank)
-  touched[poll.id] = poll.slots > 1 or nil
-  if poll.slots <= 1 then return leave(poll.id) end
-  call('ZADD', key('idle', 't|' .. record.type), 'XX', rank, poll.id)
+  poll.got = poll.got ~= '' and (poll.got .. ',' .. job) or job
+  poll.slots = tonumber(poll.slots) - 1
+  poll.rank = tonumber(poll.rank) + LOAD_STEP
+  write_poll(poll)
+  touched[poll.id] = poll.slots > 0 or nil
+  if poll.slots <= 0 then return leave(poll) end
+  if poll.where == 'near' then
+    call('ZADD', prefix .. 'idle:near', 'XX', poll.rank, poll.id .. '|' .. poll.kind)
+    return
+  end
+  call('ZADD', key('idle', 't|' .. record.type), 'XX', poll.rank, poll.id)
   if record.model ~= '' then
-    call('ZADD', key('idle', 'm|' .. record.model), 'XX', rank, poll.id)
-    call('ZADD', key('idle', 'a|' .. record.type), 'XX', rank, poll.id)
+    call('ZADD', key('idle', 'm|' .. record.model), 'XX', poll.rank, poll.id)
+    call('ZADD', key('idle', 'a|' .. record.type), 'XX', poll.rank, poll.id)
   end
 end
 
 local function withdrawn(job, offer)
-  call('SET', key('match', job), offer, 'EX', MATCH_TTL)
+  local record = is_waiting(read_job(job)) and record_of_job(job)
+  write_job(job, '=' .. offer)
   set_avoid(job, '')
-  local known = find_job(job)
-  if known then remove(job, unpack_job(known)) end
+  if record then remove(job, record) end
 end
 
 local function described(id, types, models, places, card_numbers, memories, region, price, cuda)
-  local fields = { 'types', types, 'region', region, 'price', price, 'cuda', cuda, 'card_numbers', card_numbers }
+  local name = prefix .. 'able:' .. id
+  local fields = { 'types', types, 'models', models, 'region', region, 'price', price, 'cuda', cuda, 'card_numbers', card_numbers }
   for _, pair in ipairs(list(memories)) do
     local card, memory = string.match(pair, '^(.*)=(.*)$')
     fields[#fields + 1] = card == '' and 'memory' or 'card|' .. card
     fields[#fields + 1] = memory
   end
-  call('HSET', key('kind', id), unpack(fields))
-  call('SADD', key('kind', id) .. ':models', unpack(split(models, ',')))
-  call('SADD', key('kind', id) .. ':places', unpack(list(places)))
-  -- Also where its poll has ended already.
-  keep(id)
+  call('HSET', name, unpack(fields))
+  for _, type in ipairs(list(types)) do
+    local waits = {}
+    for _, model in ipairs(split(models, ',')) do
+      for tier = tonumber(price) == 0 and 0 or 1, 1 do
+        local start = tier .. '|' .. type .. '|' .. model
+        waits[#waits + 1] = start
+        waits[#waits + 1] = start .. '|'
+      end
+    end
+    call('SADD', name .. ':waits', unpack(waits))
+  end
+  call('SADD', name .. ':places', unpack(list(places)))
   kinds[id] = nil
+  keep_kind({ name = name })
 end
 
 local function opened(id, miner, account, slots, rank, offer, poll_epoch, kind_id)
@@ -651,36 +845,41 @@ local function opened(id, miner, account, slots, rank, offer, poll_epoch, kind_i
     epoch = tonumber(poll_epoch)
     call('SET', prefix .. 'epoch', poll_epoch)
   end
-  local record = key('poll', id)
-  local known = call('HMGET', record, 'offer', 'got', 'slots', 'kind')
-  if known[1] == offer then
-    for _, job in ipairs(list(known[2])) do propose(id, miner, job) end
+  local known = read_poll(id)
+  if known and known.offer == offer then
+    for _, job in ipairs(list(known.got)) do propose(id, miner, job) end
     return
   end
-  if known[1] and tonumber(known[1]) > tonumber(offer) then return end
+  if known and tonumber(known.offer) > tonumber(offer) then return end
   local kind = kind_of(kind_id)
   if not kind then return propose(id, kind_id, '') end
+  local seed = tonumber(offer) % 4294967296
+  if call('TTL', kind.name) < KIND_LEFT_MIN then keep_kind(kind) end
 
-  local poll = { id = id, miner = miner, account = account, kind = kind }
-  local got = choose(poll, tonumber(slots), tonumber(offer) % 4294967296)
+  local poll = {
+    id = id, miner = miner, account = account, kind = kind, offer = offer, epoch = poll_epoch, rank = rank, slots = '', where = '',
+  }
+  local got = choose(poll, tonumber(slots), seed)
   for _, job in ipairs(got) do match(id, miner, job, offer) end
-  if known[3] and (#got > 0 or known[4] ~= kind_id) then leave(id) end
-  call('HSET', record, 'offer', offer, 'miner', miner, 'account', account, 'epoch', poll_epoch, 'kind', kind_id,
-    'rank', rank, 'got', table.concat(got, ','))
+  poll.kind, poll.got = kind_id, table.concat(got, ',')
+  if is_idle(known) then
+    if #got > 0 or known.kind ~= kind_id then leave(known) else poll.where = known.where end
+  end
   -- With any, the miner gets these at once and comes back for more.
   if #got == 0 then
-    call('HSET', record, 'slots', slots)
-    each_facet(kind, rank, function(facet, score) call('ZADD', prefix .. 'idle:' .. facet, score, id) end)
-    no_idle = {}
+    poll.slots = slots
+    wait(poll, kind)
   end
-  call('EXPIRE', record, POLL_TTL)
+  write_poll(poll)
 end
 
-local function closed(poll)
-  leave(poll)
+local function closed(id)
+  local known = read_poll(id)
+  leave(known)
   -- Whatever is still on its way for this poll comes too late.
-  call('HSET', key('poll', poll), 'offer', '9007199254740991', 'got', '')
-  call('EXPIRE', key('poll', poll), POLL_TTL)
+  write_poll({
+    id = id, offer = '9007199254740991', miner = '', account = '', epoch = '0', kind = '', rank = '0', got = '', slots = '', where = '',
+  })
 end
 
 local at = 2
@@ -688,7 +887,7 @@ while at <= #ARGV do
   local op = ARGV[at]
   if op == 'Q' then
     local text = table.concat(ARGV, '|', at + 2, at + 12)
-    queued(ARGV[at + 1], text, unpack_job(text), ARGV[at + 13], ARGV[at + 14], ARGV[at + 15])
+    queued(ARGV[at + 1], text, record_of(unpack(ARGV, at + 2, at + 12)), ARGV[at + 13], ARGV[at + 14], ARGV[at + 15])
     at = at + 16
   elseif op == 'W' then
     withdrawn(ARGV[at + 1], ARGV[at + 2])
@@ -708,15 +907,29 @@ while at <= #ARGV do
 end
 
 -- A poll that got anything is answered now, so it waits no longer.
-for poll in pairs(touched) do leave(poll) end
-for tier, time in pairs(times) do
+for id in pairs(touched) do leave(polls[id]) end
+for id in pairs(polls_changed) do
+  local poll, values = polls[id], {}
+  for at, field in ipairs(POLL_FIELDS) do values[at] = poll[field] end
+  call('SET', prefix .. 'poll:' .. id, table.concat(values, '|'), 'EX', POLL_TTL)
+end
+for job in pairs(jobs_changed) do
+  local text = jobs[job]
+  if is_waiting(text) then call('SET', prefix .. 'job:' .. job, text)
+  else call('SET', prefix .. 'job:' .. job, text, 'EX', MATCH_TTL) end
+end
+forget_emptied()
+for tier in pairs(time_moved) do
+  local time, tags = times[tier], {}
   call('SET', key('time', tier), tag_text(time))
-  local any = false
   for client, tag in pairs(changed[tier]) do
-    any = true
-    if tag > time then call('ZADD', key('served', tier), tag_text(tag), client) end
+    if tag > time then
+      tags[#tags + 1] = tag_text(tag)
+      tags[#tags + 1] = client
+    end
   end
-  -- Clients whose tag the clock has passed stand where a new one would.
-  if any then call('ZREMRANGEBYSCORE', key('served', tier), '-inf', tag_text(time)) end
+  if #tags > 0 then call('ZADD', key('served', tier), unpack(tags)) end
+  -- Clients whose tag the clock has passed stand where a new one would: they are forgotten at each whole number.
+  if math.floor(time) ~= math.floor(time_before[tier]) then call('ZREMRANGEBYSCORE', key('served', tier), '-inf', tag_text(time)) end
 end
 return matches
