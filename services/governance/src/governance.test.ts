@@ -227,7 +227,7 @@ describe('from proposal to effect', () => {
     const upgrade = await queued({
       ...words,
       type: 'protocol_upgrade',
-      target: { release: '2.0.0', text: 'New lanes.' },
+      target: { release: '2.0.0', text: 'New limits.' },
     });
     nowMs += DAY_MS;
     expect((await reaches(upgrade.id, 'executed')).execution?.effect).toMatchObject({ subject: '2.0.0' });

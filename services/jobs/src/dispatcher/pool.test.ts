@@ -366,14 +366,14 @@ describe('among queues', () => {
 
   test('a client with many queues gains nothing by it', async () => {
     const [many, one] = [newId(), newId()];
-    const lanes = Array.from({ length: 20 }, (_, at) => `lane-${at}`);
-    for (const lane of lanes)
-      await offerAll(Array.from({ length: 10 }, () => job({ client: many, model: lane })));
-    const hints = Array.from({ length: 10 }, () => job({ client: one, model: 'lane-0' }));
+    const models = Array.from({ length: 20 }, (_, at) => `model-${at}`);
+    for (const model of models)
+      await offerAll(Array.from({ length: 10 }, () => job({ client: many, model })));
+    const hints = Array.from({ length: 10 }, () => job({ client: one, model: 'model-0' }));
     await offerAll(hints);
     const ids = new Set(idsOf(hints));
     const order: string[] = [];
-    for (let at = 0; at < 20; at++) order.push(...jobsOf(await offerAll([poll({ models: lanes })])));
+    for (let at = 0; at < 20; at++) order.push(...jobsOf(await offerAll([poll({ models })])));
     expect(order.filter((id) => ids.has(id)).length).toBeGreaterThanOrEqual(9);
   });
 
@@ -391,11 +391,11 @@ describe('among queues', () => {
 describe('the index', () => {
   test('leaves nothing behind but short-lived records once all is done', async () => {
     const hints = Array.from({ length: 50 }, (_, at) =>
-      job({ model: `lane-${at % 5}`, priority: at % 10, avoid: at % 7 === 0 ? [newId()] : [] }),
+      job({ model: `model-${at % 5}`, priority: at % 10, avoid: at % 7 === 0 ? [newId()] : [] }),
     );
-    const lanes = ['lane-0', 'lane-1', 'lane-2', 'lane-3', 'lane-4'];
+    const models = ['model-0', 'model-1', 'model-2', 'model-3', 'model-4'];
     await offerAll(hints);
-    expect(await drain({ models: lanes })).toHaveLength(50);
+    expect(await drain({ models })).toHaveLength(50);
     for (const key of await redis.keys(`${DISPATCH.prefix}poll:*`)) {
       await offerAll([closed(key.slice(`${DISPATCH.prefix}poll:`.length))]);
     }
@@ -427,14 +427,14 @@ describe('the index', () => {
   test('whatever happens in whatever order: nothing is matched twice, and all that waits is found', async () => {
     type Step = {
       kind: 'job' | 'poll' | 'withdraw' | 'close' | 'again';
-      lane: number;
+      model: number;
       pick: number;
       slots: number;
     };
     const steps = fc.array(
       fc.record<Step>({
         kind: fc.constantFrom('job', 'job', 'job', 'poll', 'poll', 'withdraw', 'close', 'again'),
-        lane: fc.nat(3),
+        model: fc.nat(3),
         pick: fc.nat(1_000),
         slots: fc.integer({ min: 1, max: 4 }),
       }),
@@ -461,13 +461,13 @@ describe('the index', () => {
           }
         };
         for (const step of plan) {
-          const lane = `lane-${step.lane}`;
+          const model = `model-${step.model}`;
           if (step.kind === 'job') {
-            const hint = job({ model: lane, client: `client-${step.pick % 3}`, priority: step.pick % 10 });
+            const hint = job({ model, client: `client-${step.pick % 3}`, priority: step.pick % 10 });
             jobs.push(hint);
             await run(hint);
           } else if (step.kind === 'poll') {
-            const hint = poll({ models: [lane, `lane-${(step.lane + 1) % 4}`], slots: step.slots });
+            const hint = poll({ models: [model, `model-${(step.model + 1) % 4}`], slots: step.slots });
             polls.push(hint);
             await run(hint);
           } else if (step.kind === 'withdraw') {
@@ -485,7 +485,7 @@ describe('the index', () => {
         }
         for (const hint of polls)
           expect(given.get(hint.payload.poll_id)?.size ?? 0).toBeLessThanOrEqual(hint.payload.slots);
-        const left = await drain({ models: ['lane-0', 'lane-1', 'lane-2', 'lane-3'] });
+        const left = await drain({ models: ['model-0', 'model-1', 'model-2', 'model-3'] });
         const expected = idsOf(jobs).filter((id) => !holder.has(id) && !withdrawnIds.has(id));
         expect([...left].sort()).toEqual([...new Set(expected)].sort());
       }),
