@@ -316,11 +316,11 @@ describe('operations', () => {
     expect(await limit()).toBe('100000');
     await peers.send('governance.parameter_changed', {
       name: 'rate_limit_user_per_minute',
-      value: 77_777,
+      value: 777,
       version: 1,
       proposal_id: newId(),
     });
-    await eventually(async () => (await limit()) === '77777');
+    await eventually(async () => (await limit()) === '777');
     await peers.close();
   });
 
