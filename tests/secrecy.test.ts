@@ -259,6 +259,7 @@ test('no public route shows a key, a prompt or a result', async () => {
     hash: transfers[0]?.hash as string,
     address: transfers[0]?.from as string,
     model: 'RTX 4090',
+    name: 'timelock_seconds',
     gpu_id: newId(),
     proposal_id: newId(),
     user_id: await accountOf(coordinator.client),
