@@ -1,5 +1,6 @@
 export * from './backup.ts';
 export * from './caller.ts';
+export { clock } from './clock.ts';
 export * from './config.ts';
 export * from './envelope.ts';
 export * from './failpoint.ts';

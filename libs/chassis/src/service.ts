@@ -8,6 +8,7 @@ import {
 } from '@aitbc/contracts';
 import type { RequestHandler } from 'express';
 import { deriveKey } from './caller.ts';
+import { clock, watchClock } from './clock.ts';
 import { DEVELOPMENT_SECRET } from './config.ts';
 import { createHttp, type Handlers, type Listening, listen } from './http.ts';
 import { purgeIdempotency } from './idempotency.ts';
@@ -95,6 +96,7 @@ export const standUp = async <
 ): Promise<Running> => {
   const { name } = definition;
   if (!SERVICES.includes(name)) throw new Error(`unknown service ${name}`);
+  clock.anchor();
   const log = createLog(name, config.LOG_LEVEL);
   const metrics = createMetrics(name);
   const store = await openStore({
@@ -137,7 +139,12 @@ export const standUp = async <
     onStuck: fail,
   });
   const ticker = startTicker({
-    schedule: [...parts.schedule, ...inbox.schedule, purgeIdempotency(store)],
+    schedule: [
+      ...parts.schedule,
+      ...inbox.schedule,
+      purgeIdempotency(store),
+      watchClock(clock, log, metrics),
+    ],
     log,
     metrics,
   });

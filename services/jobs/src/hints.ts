@@ -1,4 +1,4 @@
-import { type Batch, type connectRedis, type Log, openSender, type Postal } from '@aitbc/chassis';
+import { type Batch, clock, type connectRedis, type Log, openSender, type Postal } from '@aitbc/chassis';
 import { messages, type Payload } from '@aitbc/contracts';
 
 /** One queue entry carries so many at most; the dispatcher runs it as one script of about a millisecond. */
@@ -69,7 +69,7 @@ export const createHints = (options: {
 
   /** Rises over restarts too, as long as the clock does not jump back. */
   const nextOffer = (): number => {
-    offer = Math.max(offer + 1, Date.now() * 1_000);
+    offer = Math.max(offer + 1, clock.nowMs() * 1_000);
     return offer;
   };
 

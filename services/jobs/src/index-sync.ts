@@ -1,4 +1,4 @@
-import type { connectRedis, Log } from '@aitbc/chassis';
+import { clock, type connectRedis, type Log } from '@aitbc/chassis';
 import { offerJob } from './commands/lifecycle.ts';
 import type { DispatchKeys } from './dispatcher/keys.ts';
 import { newestWaiting, type WaitingJob, waitingAfter } from './store/backlog.ts';
@@ -88,7 +88,7 @@ export const createIndexSync = (options: {
   };
 
   const walk = (): void => {
-    const nowMs = Date.now();
+    const nowMs = clock.nowMs();
     if (nowMs < walkAgainAtMs) return;
     const jobs = waitingAfter(work.store.read, walkAfter, WALK_BATCH);
     offerAll(jobs.filter((job) => nowMs - job.queued_at_ms > WALK_AGE_MS));

@@ -1,3 +1,4 @@
+import { clock } from '@aitbc/chassis';
 import { newId } from '@aitbc/contracts';
 import { rankOf } from './dispatcher/match.ts';
 import type { Fleet } from './fleet.ts';
@@ -72,7 +73,7 @@ export const createPolls = (options: {
   let isStopping = false;
   const freed = new Set<string>();
   const offerFreed = (): void => {
-    const nowMs = Date.now();
+    const nowMs = clock.nowMs();
     for (const minerId of freed) {
       const running = runningOf(minerId);
       for (const poll of byMiner.get(minerId) ?? [])
@@ -111,7 +112,7 @@ export const createPolls = (options: {
           id: newId(),
           minerId,
           wanted,
-          openedAtMs: Date.now(),
+          openedAtMs: clock.nowMs(),
           offered: 0,
           offeredAtMs: 0,
           answer: (jobs) => {
@@ -128,7 +129,7 @@ export const createPolls = (options: {
         byMiner.set(minerId, polls.add(poll));
         open.set(poll.id, poll);
         if (polls.size > POLLS_PER_MINER_MAX) endEmpty(polls.values().next().value as Poll);
-        offer(poll, Date.now());
+        offer(poll, clock.nowMs());
       }),
 
     /** Hands over what was leased. @returns false when the poll ended meanwhile: the jobs must go back. */
@@ -140,7 +141,7 @@ export const createPolls = (options: {
 
     /** This miner changed, or a match of its poll came to nothing. */
     refresh: (minerId: string): void => {
-      for (const poll of byMiner.get(minerId) ?? []) offer(poll, Date.now());
+      for (const poll of byMiner.get(minerId) ?? []) offer(poll, clock.nowMs());
     },
 
     /** Slots of this miner may be free again: offered once for all of a commit, and only where they are more. */
@@ -160,7 +161,7 @@ export const createPolls = (options: {
 
     /** The index knows of no poll any more. */
     offerAll: (): void => {
-      const nowMs = Date.now();
+      const nowMs = clock.nowMs();
       for (const poll of open.values()) offer(poll, nowMs);
     },
 

@@ -1,4 +1,4 @@
-import type { Scheduled } from '@aitbc/chassis';
+import { clock, type Scheduled } from '@aitbc/chassis';
 import { expire, timeOut } from './commands/end.ts';
 import { reportSeen } from './commands/miners.ts';
 import type { IndexSync } from './index-sync.ts';
@@ -22,7 +22,7 @@ const timer = (
   everyMs: TIMER_EVERY_MS,
   run: async (signal) => {
     for (let batch = 0; batch < TIMER_BATCHES && !signal.aborted; batch++) {
-      const nowMs = Date.now();
+      const nowMs = clock.nowMs();
       const ids = due(nowMs);
       if (ids.length > 0) {
         await work.store.transact(name, (trx) => {
@@ -39,6 +39,6 @@ export const createSchedule = (work: Work, sync: IndexSync): Scheduled[] => [
   timer(work, 'jobs.expire', (nowMs) => expiredJobs(work.store.read, nowMs, TIMER_BATCH), expire),
   timer(work, 'jobs.time_out', (nowMs) => timedOutJobs(work.store.read, nowMs, TIMER_BATCH), timeOut),
   { name: 'jobs.miners_seen', everyMs: SEEN_EVERY_MS, run: () => reportSeen(work) },
-  { name: 'jobs.polls', everyMs: 500, run: () => work.polls.reofferOld(Date.now()) },
+  { name: 'jobs.polls', everyMs: 500, run: () => work.polls.reofferOld(clock.nowMs()) },
   { name: 'jobs.index', everyMs: 1_000, run: sync.tick },
 ];

@@ -1,5 +1,6 @@
 import {
   ConfigError,
+  clock,
   type connectRedis,
   createParameters,
   deriveKey,
@@ -27,7 +28,7 @@ import { createRests } from './rests.ts';
 import { createHandlers } from './routes.ts';
 import { createSchedule } from './schedule.ts';
 import { createSeen } from './seen.ts';
-import { countActive, countRunning, type WaitingJob } from './store/backlog.ts';
+import { boundTimes, countActive, countRunning, type WaitingJob } from './store/backlog.ts';
 import { allMiners } from './store/fleet.ts';
 import type { Work } from './work.ts';
 
@@ -111,6 +112,7 @@ export const startJobs = async (config: Config, fail: Fail) => {
           consumers: createConsumers(work),
           schedule: createSchedule(work, sync),
           start: async () => {
+            await store.transact('jobs.bound_times', (trx) => boundTimes(trx, clock.nowMs()));
             await keyring.load(store, config.RECEIPT_SIGNING_KEY);
             for (const miner of allMiners(store.read)) fleet.setMiner(miner);
             for (const { miner_id, n } of countRunning(store.read)) load.add(miner_id, n);

@@ -1,4 +1,4 @@
-import type { Trx } from '@aitbc/chassis';
+import { clock, type Trx } from '@aitbc/chassis';
 import { notFound, Problem } from '@aitbc/contracts';
 import { decide } from '../domain.ts';
 import { findJob, findOwnJob } from '../store/jobs.ts';
@@ -18,7 +18,7 @@ export const cancel = (trx: Trx, work: Work, jobId: string, clientId: string): J
           outcome: 'cancelled',
           error: null,
           report: null,
-          nowMs: Date.now(),
+          nowMs: clock.nowMs(),
         })
       : undefined;
   if (ended === undefined) throw new Problem('JOB_ALREADY_ENDED', `The job has ended: it is ${job.status}.`);

@@ -1,4 +1,4 @@
-import { sendAs, type Trx } from '@aitbc/chassis';
+import { clock, sendAs, type Trx } from '@aitbc/chassis';
 import type { JobStatus, Payload } from '@aitbc/contracts';
 import type { Requirement } from '../dispatcher/match.ts';
 import { decide, hasAttemptsLeft, isFaultProven, type JobEventName } from '../domain.ts';
@@ -26,7 +26,7 @@ const accountsToAvoid = (
 ): string[] => {
   if (job.attempt === 0) return [];
   const lost = accountsThatLost(reader, job.seq).map(({ account_id }) => account_id);
-  const isElsewhere = () => work.fleet.capacity(requirement, Date.now(), lost) === 'capable';
+  const isElsewhere = () => work.fleet.capacity(requirement, clock.nowMs(), lost) === 'capable';
   return lost.length > 0 && isElsewhere() ? lost : [];
 };
 

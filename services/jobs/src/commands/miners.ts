@@ -1,4 +1,4 @@
-import { sendAs, type Trx } from '@aitbc/chassis';
+import { clock, sendAs, type Trx } from '@aitbc/chassis';
 import type { Payload } from '@aitbc/contracts';
 import { runningJobsOf } from '../store/backlog.ts';
 import { saveMiner } from '../store/fleet.ts';
@@ -20,7 +20,7 @@ export const minerChanged = (trx: Trx, work: Work, miner: MinerOffer): void => {
     work.polls.refresh(miner.miner_id);
   });
   if (miner.status === 'active') return;
-  const nowMs = Date.now();
+  const nowMs = clock.nowMs();
   for (const job of runningJobsOf(trx, miner.miner_id)) {
     loseAttempt(trx, work, job, {
       event: 'lose_miner',
@@ -45,7 +45,7 @@ export const attemptsAbandoned = (trx: Trx, work: Work, said: Payload<'miners.at
       outcome: 'lost',
       error: { code: 'MINER_LOST', message: 'The miner no longer has the job.' },
       report: null,
-      nowMs: Date.now(),
+      nowMs: clock.nowMs(),
     });
   }
 };
@@ -62,7 +62,7 @@ export const describeAgain = (trx: Trx, work: Work, missing: Payload<'dispatch.c
 export const reportSeen = async (work: Work): Promise<void> => {
   const ids = work.seen.take();
   if (ids.length === 0) return;
-  const seenAtMs = Date.now();
+  const seenAtMs = clock.nowMs();
   await work.store.transact('jobs.miners_seen', (trx) => {
     for (let at = 0; at < ids.length; at += SEEN_MAX)
       send(trx, 'jobs.miners_seen', { miner_ids: ids.slice(at, at + SEEN_MAX), seen_at_ms: seenAtMs });

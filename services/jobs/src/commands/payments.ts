@@ -1,4 +1,4 @@
-import { failpoint, sendAs, type Trx } from '@aitbc/chassis';
+import { clock, failpoint, sendAs, type Trx } from '@aitbc/chassis';
 import type { Payload } from '@aitbc/contracts';
 import { decide, isTerminal, judgeRefund } from '../domain.ts';
 import { addEvent, findJob, fundJob, setPayment } from '../store/jobs.ts';
@@ -11,7 +11,7 @@ const send = sendAs<'jobs'>();
 export const paymentEscrowed = (trx: Trx, work: Work, payment: Payload<'payments.escrowed'>): void => {
   const job = findJob(trx, payment.job_id);
   if (job === undefined) return;
-  const nowMs = Date.now();
+  const nowMs = clock.nowMs();
   const { payment_id, amount_minor: payment_amount_minor } = payment;
   const values = { seq: job.seq, payment_id, payment_amount_minor, now_ms: nowMs };
   const funded = fundJob(trx, values);
@@ -32,7 +32,7 @@ export const paymentEscrowed = (trx: Trx, work: Work, payment: Payload<'payments
 export const paymentRefused = (trx: Trx, work: Work, payment: Payload<'payments.refused'>): void => {
   const job = findJob(trx, payment.job_id);
   if (job === undefined || job.is_funded === 1) return;
-  const nowMs = Date.now();
+  const nowMs = clock.nowMs();
   setPayment(trx, {
     seq: job.seq,
     payment_id: payment.payment_id,
@@ -57,7 +57,7 @@ export const paymentRefused = (trx: Trx, work: Work, payment: Payload<'payments.
 export const paymentResolved = (trx: Trx, work: Work, payment: Payload<'payments.resolved'>): void => {
   const job = findJob(trx, payment.job_id);
   if (job === undefined) return;
-  const nowMs = Date.now();
+  const nowMs = clock.nowMs();
   setPayment(trx, {
     seq: job.seq,
     payment_id: payment.payment_id,
@@ -94,7 +94,7 @@ const reasonOf = ({ actor, reason }: Payload<'payments.refund_requested'>): Fail
 export const refundRequested = (trx: Trx, work: Work, wish: Payload<'payments.refund_requested'>): void => {
   const { payment_id, job_id, request_id } = wish;
   const job = findJob(trx, job_id);
-  const nowMs = Date.now();
+  const nowMs = clock.nowMs();
   if (job === undefined) {
     // Payments heard of it from here, so this file is an older copy: nobody will ever run this job.
     send(trx, 'jobs.ended', {

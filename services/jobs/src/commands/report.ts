@@ -1,4 +1,4 @@
-import type { Trx } from '@aitbc/chassis';
+import { clock, type Trx } from '@aitbc/chassis';
 import {
   CURRENCY,
   canonicalJson,
@@ -115,7 +115,7 @@ const repeated = (trx: Trx, job: JobRow): Verdict => {
  * (60 µs) costs the same before it, plus a second look at the job.
  */
 const complete = (trx: Trx, work: Work, job: JobRow, prepared: PreparedReport): Verdict => {
-  const nowMs = Math.max(Date.now(), job.started_at_ms as number);
+  const nowMs = Math.max(clock.nowMs(), job.started_at_ms as number);
   const ended = finish(trx, work, job, {
     status: 'completed',
     outcome: 'completed',
@@ -150,7 +150,7 @@ const returned = (trx: Trx, work: Work, job: JobRow, prepared: PreparedReport): 
   if (report.not_started !== true || job.undelivered >= UNCOUNTED_MAX) return undefined;
   const { code, message } = report.error ?? UNNAMED;
   const why = { reason: 'returned', message: `${code}: ${message}` };
-  return giveBack(trx, work, job, Date.now(), why, reportOf(job, prepared));
+  return giveBack(trx, work, job, clock.nowMs(), why, reportOf(job, prepared));
 };
 
 /**
@@ -174,7 +174,7 @@ export const acceptReport = (trx: Trx, work: Work, prepared: PreparedReport): Ve
       outcome: 'failed',
       error: report.error ?? UNNAMED,
       report: reportOf(job, prepared),
-      nowMs: Date.now(),
+      nowMs: clock.nowMs(),
     });
   if (lost === undefined) throw refuse('STALE_LEASE');
   return { status: lost.status, receipt: null };
@@ -190,7 +190,7 @@ export const acceptProgress = (
   if (job === undefined) throw notFound('job');
   const verdict = judgeReport(job, lease.attempt, null);
   if (verdict !== 'accept') throw refuse(verdict as ProblemCode);
-  const nowMs = Date.now();
+  const nowMs = clock.nowMs();
   const updated = setProgress(trx, job, report.progress, nowMs);
   if (updated === undefined) throw refuse('STALE_LEASE');
   addEvent(trx, updated, 'progress', report.message ?? null, nowMs);

@@ -1,4 +1,4 @@
-import { sendAs, type Trx } from '@aitbc/chassis';
+import { clock, sendAs, type Trx } from '@aitbc/chassis';
 import type { Payload } from '@aitbc/contracts';
 import { abilityOf, satisfies } from '../dispatcher/match.ts';
 import type { Leased } from '../polls.ts';
@@ -26,7 +26,7 @@ export const returnLeases = (work: Work, leases: readonly Leased[]): Promise<voi
   work.store.transact('jobs.give_back', (trx) => {
     for (const leased of leases) {
       const job = findJob(trx, leased.job.id);
-      if (job?.attempt === leased.job.attempt) giveBack(trx, work, job, Date.now());
+      if (job?.attempt === leased.job.attempt) giveBack(trx, work, job, clock.nowMs());
     }
   });
 
@@ -45,7 +45,7 @@ export const startMatched = (trx: Trx, work: Work, match: Payload<'dispatch.matc
     miner?.status === 'active'
       ? Math.min(poll.wanted, miner.concurrency - countRunningOf(trx, poll.minerId))
       : 0;
-  const nowMs = Date.now();
+  const nowMs = clock.nowMs();
   const started: Leased[] = [];
   const left: string[] = [];
   const unfit: string[] = [];

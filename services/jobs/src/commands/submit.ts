@@ -1,4 +1,4 @@
-import { sendAs, type Trx } from '@aitbc/chassis';
+import { clock, sendAs, type Trx } from '@aitbc/chassis';
 import {
   type Caller,
   canonicalJson,
@@ -103,7 +103,7 @@ export const submit = (trx: Trx, work: Work, caller: Caller, prepared: Prepared)
   const { submission, paymentAmountMinor } = prepared;
   const id = newId();
   // Not the time in the id: ids only rise, so after a clock that ran ahead was put right theirs is in the future.
-  const nowMs = Date.now();
+  const nowMs = clock.nowMs();
   const isOneMore = assertShare(trx, caller.account_id, prepared.requirement);
   const row = insertJob(
     trx,

@@ -1,4 +1,4 @@
-import { type Handlers, pageOf } from '@aitbc/chassis';
+import { clock, type Handlers, pageOf } from '@aitbc/chassis';
 import {
   issuesProblem,
   type Job,
@@ -77,7 +77,7 @@ export const clientHandlers = (
   const waitingReason = (job: JobRow) => {
     if (job.status !== 'pending') return null;
     if (job.is_funded === 0) return 'awaiting_funds';
-    const capacity = work.fleet.capacity(requirementOfRow(job), Date.now());
+    const capacity = work.fleet.capacity(requirementOfRow(job), clock.nowMs());
     if (capacity !== 'capable') return capacity === 'none' ? 'no_capable_miner' : 'price_too_low';
     return job.attempt > 0 ? 'retrying' : 'all_busy';
   };

@@ -1,4 +1,4 @@
-import type { Handlers } from '@aitbc/chassis';
+import { clock, type Handlers } from '@aitbc/chassis';
 import {
   invalidField,
   isJobType,
@@ -146,7 +146,7 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
         if (signal.aborted) putBack();
         else response.once('close', () => response.writableFinished || putBack());
       }
-      return { status: 200, body: { server_time: toTimestamp(Date.now()), items: jobs.map(toItem) } };
+      return { status: 200, body: { server_time: toTimestamp(clock.nowMs()), items: jobs.map(toItem) } };
     },
 
     progress: async (context) => {

@@ -1,4 +1,4 @@
-import { builder, hot, type Params, type Reader } from '@aitbc/chassis';
+import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
 import type { JobStatus, JobType } from '@aitbc/contracts';
 import { sql } from 'kysely';
 import type { JobRow, Tables } from '../tables.ts';
@@ -28,6 +28,27 @@ const timedOut = hot((p: Params<{ now_ms: number; limit: number }>) =>
 );
 export const timedOutJobs = (reader: Reader, nowMs: number, limit: number): string[] =>
   reader.all(timedOut, { now_ms: nowMs, limit }).map((row) => row.id);
+
+/**
+ * What was written while the clock ran ahead, or read now that it runs behind: a job waits and runs no longer from now
+ * than it may. Once, at the start; after it the clock does not go back.
+ */
+export const boundTimes = (trx: Trx, nowMs: number): void => {
+  trx.run(
+    db
+      .updateTable('job')
+      .set({ queued_at_ms: nowMs, expires_at_ms: sql<number>`${nowMs} + ttl_ms` })
+      .where('status', '=', 'pending')
+      .where('expires_at_ms', '>', sql<number>`${nowMs} + ttl_ms`),
+  );
+  trx.run(
+    db
+      .updateTable('job')
+      .set({ deadline_at_ms: sql<number>`${nowMs} + timeout_ms` })
+      .where('status', '=', 'running')
+      .where('deadline_at_ms', '>', sql<number>`${nowMs} + timeout_ms`),
+  );
+};
 
 const ofMiner = hot((p: Params<{ miner_id: string }>) =>
   db.selectFrom('job').selectAll().where('status', '=', 'running').where('miner_id', '=', p('miner_id')),
