@@ -135,6 +135,10 @@ const headersFor = (route: AnyRoute): fc.Arbitrary<Record<string, string>> =>
       'content-type': fc.constantFrom(
         'application/json',
         'application/json; charset=utf-8',
+        // JSON too, as people write it; what follows is not.
+        'application/json;charset=utf8',
+        'Application/JSON ; charset="UTF-8"',
+        'application/vnd.api+json',
         'text/plain',
         'application/x-www-form-urlencoded',
         'multipart/form-data; boundary=x',
