@@ -8,6 +8,7 @@ import {
   type ReplyOf,
   sha256,
 } from '@aitbc/contracts';
+import { clock } from './clock.ts';
 import type { ChassisTables } from './migrations.ts';
 import { builder, hot, type Params } from './sql.ts';
 import type { Store, Trx } from './store.ts';
@@ -79,7 +80,7 @@ export const withIdempotency = (
   const requestHash = hashOf(asked);
   return (trx) => {
     const seen = trx.get(find, id);
-    if (seen !== undefined && seen.created_at_ms > Date.now() - KEPT_MS) {
+    if (seen !== undefined && seen.created_at_ms > clock.nowMs() - KEPT_MS) {
       if (seen.request_sha256 !== requestHash) {
         throw new Problem(
           'IDEMPOTENCY_KEY_REUSED',
@@ -94,7 +95,7 @@ export const withIdempotency = (
       request_sha256: requestHash,
       status: reply.status,
       body: JSON.stringify(reply.body ?? null),
-      created_at_ms: Date.now(),
+      created_at_ms: clock.nowMs(),
     };
     trx.run(
       db
@@ -116,7 +117,7 @@ export const purgeIdempotency = (store: Store): Scheduled => ({
         db
           .selectFrom('idempotency')
           .select(['account_id', 'route', 'key'])
-          .where('created_at_ms', '<', Date.now() - KEPT_MS)
+          .where('created_at_ms', '<', clock.nowMs() - KEPT_MS)
           .limit(PURGE_BATCH),
       );
       if (old.length === 0 || signal.aborted) return;

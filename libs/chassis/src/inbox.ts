@@ -8,6 +8,7 @@ import {
 } from '@aitbc/contracts';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
+import { clock } from './clock.ts';
 import { failpoint } from './failpoint.ts';
 import type { Log } from './log.ts';
 import { type Batch, maySendUnnumbered, openReceiver, type Postal } from './mailbox.ts';
@@ -114,8 +115,8 @@ export const startInbox = <D extends Destination>(options: {
         payload: JSON.stringify(message.payload) ?? 'null',
         attempts: 1,
         error: String(error).slice(0, ERROR_LENGTH_MAX),
-        retry_at_ms: isFinal ? null : Date.now() + RETRY_FIRST_MS,
-        created_at_ms: Date.now(),
+        retry_at_ms: isFinal ? null : clock.nowMs() + RETRY_FIRST_MS,
+        created_at_ms: clock.nowMs(),
       }),
     );
   };
@@ -217,7 +218,7 @@ export const startInbox = <D extends Destination>(options: {
       db
         .selectFrom('dead_letter')
         .selectAll()
-        .where('retry_at_ms', '<=', Date.now())
+        .where('retry_at_ms', '<=', clock.nowMs())
         .orderBy('retry_at_ms')
         .limit(RETRY_BATCH),
     );
@@ -240,7 +241,7 @@ export const startInbox = <D extends Destination>(options: {
               .set({
                 attempts,
                 error: String(error).slice(0, ERROR_LENGTH_MAX),
-                retry_at_ms: isFinal ? null : Date.now() + backOffMs,
+                retry_at_ms: isFinal ? null : clock.nowMs() + backOffMs,
               })
               .where('id', '=', letter.id),
           );

@@ -1,6 +1,7 @@
 import { Problem, toTimestamp, toTimestampOrNull } from '@aitbc/contracts';
 import express from 'express';
 import { CALLER_HEADER, verifyCaller } from './caller.ts';
+import { clock } from './clock.ts';
 import type { Metrics } from './metrics.ts';
 import type { ChassisTables } from './migrations.ts';
 import { builder } from './sql.ts';
@@ -68,7 +69,7 @@ export const actOnDeadLetter = async (store: Store, id: string, action: 'replay'
     action === 'drop'
       ? trx.run(db.deleteFrom('dead_letter').where('id', '=', id))
       : trx.run(
-          db.updateTable('dead_letter').set({ retry_at_ms: Date.now(), attempts: 0 }).where('id', '=', id),
+          db.updateTable('dead_letter').set({ retry_at_ms: clock.nowMs(), attempts: 0 }).where('id', '=', id),
         ),
   );
   if (changed === 0) throw new Problem('NOT_FOUND', 'No such dead letter.');

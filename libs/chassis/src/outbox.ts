@@ -7,6 +7,7 @@ import {
   type ServiceName,
 } from '@aitbc/contracts';
 import type { Redis } from 'ioredis';
+import { clock } from './clock.ts';
 import { failpoint } from './failpoint.ts';
 import type { Log } from './log.ts';
 import { openSender, type Postal, type Sender } from './mailbox.ts';
@@ -110,7 +111,7 @@ export const sendAs =
         name,
         version: message.version,
         payload: text,
-        created_at_ms: Date.now(),
+        created_at_ms: clock.nowMs(),
       });
       trx.memo.set(key, last + 1);
       trx.notify(added(destination, lingers));

@@ -1,4 +1,4 @@
-import { createParameters, type Fail, standUp } from '@aitbc/chassis';
+import { clock, createParameters, type Fail, standUp } from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
 import { migrations } from '../migrations/index.ts';
 import type { Ruling } from './commands/ruling.ts';
@@ -13,7 +13,7 @@ import { countInState } from './store/proposals.ts';
  * The composition root: every part with its plain dependencies, and nothing else.
  * @param now the clock that deadlines and timelocks are held against; a test may bring its own.
  */
-export const startGovernance = (config: Config, fail: Fail, now: () => number = Date.now) =>
+export const startGovernance = (config: Config, fail: Fail, now: () => number = clock.nowMs) =>
   standUp(
     {
       name: 'governance',

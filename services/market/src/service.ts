@@ -1,4 +1,4 @@
-import { type Fail, standUp } from '@aitbc/chassis';
+import { type Fail, clock as processClock, standUp } from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
 import { migrations } from '../migrations/index.ts';
 import type { Config } from './config.ts';
@@ -16,7 +16,7 @@ export const startMarket = (config: Config, fail: Fail) =>
       routes: routes.market,
       migrations,
       compose: ({ store, metrics }) => {
-        const clock = () => ({ now: Date.now(), scale: config.BUSINESS_TIME_SCALE });
+        const clock = () => ({ now: processClock.nowMs(), scale: config.BUSINESS_TIME_SCALE });
         const holds = createHolds(store);
         metrics.gauge('market_open_orders', 'Bookings that wait for money, for their start or run', () =>
           openOrders(store.read),

@@ -149,7 +149,7 @@ export const createHandlers = (options: {
         status: 200,
         body: {
           status: present.status,
-          server_time: toTimestamp(Date.now()),
+          server_time: toTimestamp(now()),
           ...stop,
           next_heartbeat_seconds: nextSeconds,
         },

@@ -1,4 +1,4 @@
-import { createParameters, type Fail, standUp } from '@aitbc/chassis';
+import { clock, createParameters, type Fail, standUp } from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
 import { migrations } from '../migrations/index.ts';
 import type { Config } from './config.ts';
@@ -12,7 +12,7 @@ import { allPresences } from './store.ts';
  * The composition root: every part with its plain dependencies, and nothing else.
  * @param now by which silence is measured.
  */
-export const startMiners = (config: Config, fail: Fail, now: () => number = Date.now) =>
+export const startMiners = (config: Config, fail: Fail, now: () => number = clock.nowMs) =>
   standUp(
     {
       name: 'miners',
@@ -37,7 +37,9 @@ export const startMiners = (config: Config, fail: Fail, now: () => number = Date
           start: () => {
             // Those that live beat within one interval.
             const livesUntilMs = now() + parameters.get('heartbeat_timeout_seconds') * 500;
-            for (const miner of allPresences(store.read)) roster.set(miner, livesUntilMs);
+            // Nobody was seen in the future: a file written while the clock ran ahead would keep the dead alive.
+            for (const miner of allPresences(store.read))
+              roster.set({ ...miner, seen_at_ms: Math.min(miner.seen_at_ms, now()) }, livesUntilMs);
           },
           stop: async () => {
             roster.endHeld();

@@ -1,4 +1,4 @@
-import { createParameters, type Fail, standUp } from '@aitbc/chassis';
+import { clock, createParameters, type Fail, standUp } from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
 import { migrations } from '../migrations/index.ts';
 import { createAudit } from './audit.ts';
@@ -16,7 +16,7 @@ import { openSigner } from './signing.ts';
  * The composition root: every part with its plain dependencies, and nothing else.
  * @param now the clock that deadlines and blocks go by; a test may run it faster
  */
-export const startPayments = (config: Config, fail: Fail, now: () => number = Date.now) =>
+export const startPayments = (config: Config, fail: Fail, now: () => number = clock.nowMs) =>
   standUp(
     {
       name: 'payments',

@@ -1,4 +1,4 @@
-import { builder, failpoint, sendAs, type Trx } from '@aitbc/chassis';
+import { builder, clock, failpoint, sendAs, type Trx } from '@aitbc/chassis';
 import {
   type Caller,
   fromMinor,
@@ -55,7 +55,7 @@ export const creditFromMint = (
     now_ms?: number;
   },
 ): string => {
-  const nowMs = credit.now_ms ?? Date.now();
+  const nowMs = credit.now_ms ?? clock.nowMs();
   return mint(trx, {
     id: credit.transfer_id,
     kind: credit.kind,
