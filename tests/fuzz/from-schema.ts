@@ -2,6 +2,9 @@ import fc from 'fast-check';
 import { z } from 'zod';
 
 type Schema = {
+  $ref?: string;
+  $defs?: Record<string, Schema>;
+  example?: unknown;
   type?: string | string[];
   enum?: unknown[];
   const?: unknown;
@@ -22,6 +25,14 @@ type Schema = {
   required?: string[];
   additionalProperties?: boolean | Schema;
 };
+
+/** Values by the name of the field that they stand in; `undefined` leaves the field out. */
+export type Known = Readonly<Record<string, readonly unknown[]>>;
+interface Making {
+  readonly known: Known;
+  /** What stands behind each `$ref`. */
+  readonly named: Readonly<Record<string, Schema>>;
+}
 
 /** Values that break careless code: wrong kinds, edges of numbers, text that means something to somebody else. */
 export const hostile: fc.Arbitrary<unknown> = fc.oneof(
@@ -116,31 +127,51 @@ const textFor = (schema: Schema): fc.Arbitrary<string> => {
   return fc.string({ minLength, maxLength, unit: 'grapheme' });
 };
 
+/** Inside its bounds, often at them; one in twelve is just outside. */
 const numberFor = (schema: Schema, isInteger: boolean): fc.Arbitrary<number> => {
-  const min = schema.minimum ?? schema.exclusiveMinimum ?? 0;
+  const step = isInteger ? 1 : 0.0001;
+  const min = schema.minimum ?? (schema.exclusiveMinimum === undefined ? 0 : schema.exclusiveMinimum + step);
   const max = Math.min(schema.maximum ?? 1_000, Number.MAX_SAFE_INTEGER);
-  if (isInteger) return fc.oneof(fc.integer({ min, max }), fc.constantFrom(min, max, min - 1, max + 1));
+  const inside = isInteger
+    ? fc.integer({ min, max })
+    : // Four decimals: most amounts and shares take no more than six or eight.
+      fc.nat(10_000).map((part) => Number((min + ((max - min) * part) / 10_000).toFixed(4)));
   return fc.oneof(
-    fc.integer({ min: 0, max: 100_000 }).map((part) => min + ((max - min) * part) / 100_000),
-    fc.constantFrom(min, max, 1.25, 0.00000001),
+    { weight: 8, arbitrary: inside },
+    { weight: 3, arbitrary: fc.constantFrom(min, max) },
+    { weight: 1, arbitrary: fc.constantFrom(min - step, max + step, 0.00000001) },
   );
 };
 
-const objectFor = (schema: Schema): fc.Arbitrary<unknown> => {
+/** Ids of what is there, and what was taken from an example, get further than text that merely fits. */
+const fieldFor = (name: string, schema: Schema, making: Making): fc.Arbitrary<unknown> => {
+  const known = making.known[name] ?? (schema.example === undefined ? [] : [schema.example]);
+  const any = valueFor(schema, making);
+  if (known.length === 0) return any;
+  return fc.oneof({ weight: 4, arbitrary: fc.constantFrom(...known) }, { weight: 1, arbitrary: any });
+};
+
+const objectFor = (schema: Schema, making: Making): fc.Arbitrary<unknown> => {
   const properties = Object.entries(schema.properties ?? {});
-  const fields = Object.fromEntries(properties.map(([name, one]) => [name, valueFor(one)]));
+  const fields = Object.fromEntries(properties.map(([name, one]) => [name, fieldFor(name, one, making)]));
   const known = fc.record(fields, { requiredKeys: (schema.required ?? []).filter((name) => name in fields) });
   if (properties.length > 0) return known;
   return fc.dictionary(fc.string({ maxLength: 20 }), fc.jsonValue({ maxDepth: 3 }), { maxKeys: 4 });
 };
 
 /** Values that mostly fit a schema. */
-const valueFor = (schema: Schema): fc.Arbitrary<unknown> => {
+const valueFor = (schema: Schema, making: Making): fc.Arbitrary<unknown> => {
+  if (schema.$ref !== undefined) {
+    const name = schema.$ref.replace('#/$defs/', '');
+    const behind = making.named[name];
+    if (behind === undefined) throw new Error(`nothing is named ${schema.$ref}`);
+    return valueFor(behind, making);
+  }
   if (schema.const !== undefined) return fc.constant(schema.const);
   if (schema.enum !== undefined) return fc.constantFrom(...schema.enum);
   const choices = schema.anyOf ?? schema.oneOf;
-  if (choices !== undefined) return fc.oneof(...choices.map(valueFor));
-  if (schema.allOf !== undefined) return valueFor(Object.assign({}, ...schema.allOf));
+  if (choices !== undefined) return fc.oneof(...choices.map((choice) => valueFor(choice, making)));
+  if (schema.allOf !== undefined) return valueFor(Object.assign({}, ...schema.allOf), making);
   const type = Array.isArray(schema.type) ? schema.type[0] : schema.type;
   switch (type) {
     case 'string':
@@ -154,12 +185,12 @@ const valueFor = (schema: Schema): fc.Arbitrary<unknown> => {
     case 'null':
       return fc.constant(null);
     case 'array':
-      return fc.array(valueFor(schema.items ?? {}), {
+      return fc.array(valueFor(schema.items ?? {}, making), {
         minLength: schema.minItems ?? 0,
         maxLength: Math.min(schema.maxItems ?? 4, Math.max(schema.minItems ?? 0, 4)),
       });
     case 'object':
-      return objectFor(schema);
+      return objectFor(schema, making);
     default:
       return fc.jsonValue();
   }
@@ -181,14 +212,23 @@ const places = (value: unknown): ((replacement: unknown) => unknown)[] => {
   return [here, ...inside];
 };
 
-/** What a caller might send for a schema: fitting, or fitting but for one place. */
-export const sentFor = (schema: z.ZodType): fc.Arbitrary<unknown> => {
+/**
+ * What a caller might send for a schema: fitting, or fitting but for one place.
+ * @param known what fields of these names are mostly filled with
+ * @param examples whole values that fit, where fields have to fit each other too
+ */
+export const sentFor = (
+  schema: z.ZodType,
+  known: Known,
+  examples: readonly unknown[] = [],
+): fc.Arbitrary<unknown> => {
   const described = z.toJSONSchema(schema, {
     io: 'input',
     unrepresentable: 'any',
     reused: 'inline',
   }) as Schema;
-  const fitting = valueFor(described);
+  const made = valueFor(described, { known, named: described.$defs ?? {} });
+  const fitting = examples.length === 0 ? made : fc.oneof(made, fc.constantFrom(...examples));
   const broken = fc.tuple(fitting, hostile, fc.nat()).map(([value, bad, at]) => {
     const all = places(value);
     return all[at % all.length]?.(bad);
@@ -203,7 +243,7 @@ export const sentFor = (schema: z.ZodType): fc.Arbitrary<unknown> => {
       Object.defineProperty({ ...(value as object) }, key, { value: bad, enumerable: true }),
     );
   return fc.oneof(
-    { weight: 4, arbitrary: fitting },
+    { weight: 6, arbitrary: fitting },
     { weight: 4, arbitrary: broken },
     { weight: 1, arbitrary: extended },
   );

@@ -1,10 +1,18 @@
-import { type AnyRoute, allRoutes, PROBLEM_STATUS, ProblemBody, routes } from '@aitbc/contracts';
+import {
+  type AnyRoute,
+  allRoutes,
+  PARAMETER_NAMES,
+  PROBLEM_STATUS,
+  ProblemBody,
+  routes,
+  type Who,
+} from '@aitbc/contracts';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { z } from 'zod';
 import { KINDS, type Kind, type Scene, setScene } from '../authorization/cast.ts';
 import { type Coordinator, must, startCoordinator } from '../coordinator.ts';
-import { hostile, sentFor } from './from-schema.ts';
+import { hostile, type Known, sentFor } from './from-schema.ts';
 
 // Requests made from the contracts, most of them wrong in one place, through the whole stack. Nothing may fail on our
 // side, every answer must be one that the contract declares, and nobody else may be slowed down or stopped by it.
@@ -13,8 +21,8 @@ import { hostile, sentFor } from './from-schema.ts';
 const REQUESTS = Number(process.env.FUZZ_REQUESTS ?? 5_000);
 const SEED = Number(process.env.FUZZ_SEED ?? Date.now() % 1_000_000);
 const AT_ONCE = 12;
-/** A long-poll is asked to hold for a second at most. */
 const ANSWER_WITHIN_MS = 10_000;
+const WALLET = '0x70997970C51812dc3A010C7d01b50e0d17dc79C8';
 
 let coordinator: Coordinator;
 let scene: Scene;
@@ -23,6 +31,8 @@ const restarts = () => coordinator.stack.processes.map(({ name, restarts: count 
 beforeAll(async () => {
   coordinator = await startCoordinator();
   scene = await setScene(coordinator);
+  known = await thingsOf();
+  bodies = await bodiesOf();
   restartsBefore = restarts();
 }, 120_000);
 afterAll(() => coordinator?.stop());
@@ -37,37 +47,76 @@ interface Shot {
 
 const published = allRoutes.filter((route) => route.internal !== true);
 
-/** Half of the ids are of things that are there. */
-const idsOf = (name: string): unknown[] => {
-  const known: Record<string, unknown[]> = {
-    job_id: [scene.job, scene.endedJob, scene.payment.job_id],
-    payment_id: [scene.payment.id],
-    gpu_id: [scene.gpu],
-    order_id: [scene.order],
-    proposal_id: [scene.proposal],
-    user_id: Object.values(scene.accounts),
-    account_id: Object.values(scene.accounts),
-    hash: [scene.transaction.hash],
-    height: [scene.transaction.block_height],
-    address: [scene.transaction.to],
-    model: ['RTX 4090'],
+const several = async <T>(make: () => Promise<T>): Promise<T[]> => [await make(), await make(), await make()];
+
+/** Fills fields and parts of paths of these names, mostly. */
+let known: Known;
+const thingsOf = async (): Promise<Known> => ({
+  job_id: [scene.job, scene.endedJob, scene.payment.job_id, ...(await several(() => scene.waiting()))],
+  payment_id: [scene.payment.id, await scene.invoice()],
+  gpu_id: [scene.gpu, ...(await several(scene.offer))],
+  order_id: [scene.order],
+  proposal_id: [scene.proposal, ...(await several(scene.newProposal))],
+  miner_id: [scene.miners.a],
+  key_id: [...(await several(scene.userKey)), ...(await several(scene.adminKey))],
+  session_id: await several(scene.otherSession),
+  user_id: Object.values(scene.accounts),
+  account_id: Object.values(scene.accounts),
+  hash: [scene.transaction.hash],
+  height: [scene.transaction.block_height],
+  address: [scene.transaction.to],
+  model: ['RTX 4090'],
+  name: PARAMETER_NAMES,
+  capabilities: [['ocr'], ['language_detection', 'custom']],
+  wallet_address: [WALLET],
+  // Opaque, or bound to what a test cannot guess: mostly left out.
+  cursor: [undefined],
+  expires_at: [undefined],
+  instance_id: [undefined],
+});
+
+/** Bodies whose fields have to fit each other, by contract. */
+let bodies: Record<string, readonly unknown[]>;
+const bodiesOf = async (): Promise<typeof bodies> => {
+  const jobs = [
+    { job_type: 'language_detection', parameters: { text: 'wo ist' }, priority: 9, labels: ['a'] },
+    { job_type: 'embedding', parameters: { model: 'm', input: ['a', 'b'] }, max_attempts: 1 },
+    { job_type: 'custom', parameters: { input: { some: [1, 2.5, null] } }, payment_amount: 0.5 },
+  ];
+  return {
+    'jobs.submit': jobs,
+    'jobs.submit_batch': [{ jobs: [...jobs, 7] }],
+    'market.book': [{ duration_hours: 0.5 }],
+    'governance.propose': [scene.proposalBody],
+    'payments.create': (await several(() => scene.waiting())).map((job_id) => ({ job_id, amount: 1 })),
+    'payments.exchange_create': [{ aitbc_amount: 1 }, { btc_amount: 0.001 }],
+    'payments.dev_bitcoin_send': [{ payment_id: await scene.invoice() }],
   };
-  return known[name] ?? [];
 };
+
+/** They end what they name for all who come after; so the first of each kind is not given to them. */
+const ENDING = ['market.withdraw', 'governance.cancel', 'governance.veto', 'jobs.cancel'];
+const thingsFor = (route: AnyRoute, name: string): readonly unknown[] | undefined =>
+  ENDING.includes(route.name) ? known[name]?.slice(1) : known[name];
 
 const textOf = (value: unknown): string =>
   typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
 /** Half a surrogate pair cannot stand in an address at all. */
 const encode = (value: unknown): string => encodeURIComponent(textOf(value).toWellFormed());
+/** What is longer than an address may be is refused before anybody looks at it: once in a while is enough. */
+const hostilePart = fc.oneof(
+  { weight: 6, arbitrary: hostile.map((value) => textOf(value).slice(0, 200)) },
+  { weight: 1, arbitrary: hostile },
+);
 
 const pathFor = (route: AnyRoute): fc.Arbitrary<string> => {
   const names = [...route.path.matchAll(/:([a-z_]+)/g)].map((match) => match[1] as string);
   const values = names.map((name) => {
-    const known = idsOf(name);
-    const any = fc.oneof(hostile, fc.uuid({ version: 7 }));
-    return known.length === 0
+    const any = fc.oneof(hostilePart, fc.uuid({ version: 7 }));
+    const things = thingsFor(route, name);
+    return things === undefined
       ? any
-      : fc.oneof({ weight: 2, arbitrary: fc.constantFrom(...known) }, { weight: 1, arbitrary: any });
+      : fc.oneof({ weight: 4, arbitrary: fc.constantFrom(...things) }, { weight: 1, arbitrary: any });
   });
   return fc
     .tuple(...values)
@@ -76,6 +125,10 @@ const pathFor = (route: AnyRoute): fc.Arbitrary<string> => {
     );
 };
 
+/** A wait that is allowed and longer than anybody here waits for an answer. */
+const isLongWait = (name: string, value: unknown): boolean =>
+  name === 'wait_seconds' && typeof value === 'number' && value > 1;
+
 const queryFor = (route: AnyRoute): fc.Arbitrary<string> => {
   if (route.query === undefined) {
     return fc.oneof(
@@ -83,12 +136,12 @@ const queryFor = (route: AnyRoute): fc.Arbitrary<string> => {
       { weight: 1, arbitrary: fc.constant('?extra=1') },
     );
   }
-  return sentFor(route.query as z.ZodType).map((query) => {
+  return sentFor(route.query as z.ZodType, known).map((query) => {
     if (query === null || typeof query !== 'object') return `?${encode(query)}`;
     const fields = Object.entries(query)
       .filter(([, value]) => value !== undefined)
       .map(([name, value]) => {
-        const shorter = name === 'wait_seconds' && Number(textOf(value)) > 1 ? 1 : value;
+        const shorter = isLongWait(name, Number(textOf(value))) ? 1 : value;
         return `${encode(name)}=${encode(shorter).slice(0, 3_000)}`;
       });
     return fields.length === 0 ? '' : `?${fields.join('&')}`;
@@ -104,7 +157,9 @@ const bodyFor = (route: AnyRoute): fc.Arbitrary<string | Uint8Array | undefined>
       { weight: 1, arbitrary: hostile.map((value) => JSON.stringify(value)) },
     );
   }
-  const whole = sentFor(route.body as z.ZodType).map((value) => JSON.stringify(value) ?? '');
+  const whole = sentFor(route.body as z.ZodType, known, bodies[route.name]).map(
+    (value) => JSON.stringify(value, (name, inner) => (isLongWait(name, inner) ? 1 : inner)) ?? '',
+  );
   return fc.oneof(
     { weight: 12, arbitrary: whole },
     { weight: 1, arbitrary: fc.tuple(whole, fc.nat(200)).map(([text, cut]) => text.slice(0, -1 - cut)) },
@@ -130,43 +185,69 @@ const bodyFor = (route: AnyRoute): fc.Arbitrary<string | Uint8Array | undefined>
 };
 
 const headersFor = (route: AnyRoute): fc.Arbitrary<Record<string, string>> =>
-  fc.record(
-    {
-      'content-type': fc.constantFrom(
-        'application/json',
-        'application/json; charset=utf-8',
-        // JSON too, as people write it; what follows is not.
-        'application/json;charset=utf8',
-        'Application/JSON ; charset="UTF-8"',
-        'application/vnd.api+json',
-        'text/plain',
-        'application/x-www-form-urlencoded',
-        'multipart/form-data; boundary=x',
-        'application/json; charset=utf-7',
+  fc
+    .record({
+      'content-type': fc.oneof(
+        {
+          weight: 12,
+          arbitrary: fc.constantFrom(
+            'application/json',
+            'application/json; charset=utf-8',
+            // JSON too, as people write it; what follows is not.
+            'application/json;charset=utf8',
+            'Application/JSON ; charset="UTF-8"',
+          ),
+        },
+        {
+          weight: 1,
+          arbitrary: fc.constantFrom(
+            undefined,
+            'application/vnd.api+json',
+            'text/plain',
+            'application/x-www-form-urlencoded',
+            'multipart/form-data; boundary=x',
+            'application/json; charset=utf-7',
+          ),
+        },
       ),
-      ...(route.idempotent === true
-        ? { 'idempotency-key': fc.oneof(fc.constantFrom('same', 'x'.repeat(256), ' ', '/'), fc.uuid()) }
-        : {}),
-      'content-encoding': fc.constantFrom('identity', 'gzip', 'br'),
-      'last-event-id': fc.constantFrom('0', '-1', '1e9', 'x', '99999999999999999999'),
-      'x-request-id': fc.constantFrom('good-request-id', 'a b', '{}', 'x'.repeat(300)),
-    },
-    { requiredKeys: [] },
-  ) as fc.Arbitrary<Record<string, string>>;
+      'idempotency-key': fc.oneof(
+        { weight: 3, arbitrary: fc.constant(undefined) },
+        { weight: 3, arbitrary: fc.uuid() },
+        { weight: 1, arbitrary: fc.constantFrom('same', 'x'.repeat(256), ' ', '/') },
+      ),
+      'content-encoding': fc.oneof(
+        { weight: 20, arbitrary: fc.constantFrom(undefined, 'identity') },
+        { weight: 1, arbitrary: fc.constantFrom('gzip', 'br') },
+      ),
+      'last-event-id': fc.constantFrom(undefined, '0', '-1', '1e9', 'x', '99999999999999999999'),
+      'x-request-id': fc.constantFrom(undefined, 'good-request-id', 'a b', '{}', 'x'.repeat(300)),
+    })
+    .map((headers) =>
+      Object.fromEntries(
+        Object.entries(headers).filter(
+          (header): header is [string, string] =>
+            header[1] !== undefined && (header[0] !== 'idempotency-key' || route.idempotent === true),
+        ),
+      ),
+    );
+
+/** Which callers a contract lets in, by the cast. */
+const LET_IN: Partial<Record<Who, Kind[]>> = {
+  client: ['clientA', 'user'],
+  miner: ['minerA'],
+  admin: ['admin'],
+  user: ['user'],
+  vote: ['voterA'],
+  public: ['nobody', 'clientA', 'minerA', 'user', 'admin'],
+};
 
 /** Callers who get in come more often; signing out would end the user's own session for all that follow. */
 const kindFor = (route: AnyRoute): fc.Arbitrary<Kind> => {
-  const others: Kind[] = KINDS.filter((kind) => kind !== 'user');
-  const insiders: Kind[] = [
-    'clientA',
-    'minerA',
-    'admin',
-    ...(route.name === 'gateway.logout' ? [] : ['user' as const]),
-  ];
-  return fc.oneof(
-    { weight: 5, arbitrary: fc.constantFrom(...insiders) },
-    { weight: 1, arbitrary: fc.constantFrom(...others) },
-  );
+  const isSafe = (kind: Kind) => kind !== 'user' || route.name !== 'gateway.logout';
+  const insiders = route.who.flatMap((who) => LET_IN[who] ?? []).filter(isSafe);
+  const anyone = fc.constantFrom(...KINDS.filter(isSafe));
+  if (insiders.length === 0) return anyone;
+  return fc.oneof({ weight: 4, arbitrary: fc.constantFrom(...insiders) }, { weight: 1, arbitrary: anyone });
 };
 
 const shotsAt = (route: AnyRoute, count: number): Shot[] =>
@@ -252,7 +333,8 @@ test('the requests got past the door: every route was reached, and a good part o
   const counts: Record<number, number> = {};
   for (const status of [...tally.values()].flat()) counts[status] = (counts[status] ?? 0) + 1;
   const accepted = Object.entries(counts).filter(([status]) => Number(status) < 300);
-  const share = accepted.reduce((sum, [, count]) => sum + count, 0) / REQUESTS;
+  const share = accepted.reduce((sum, [, count]) => sum + count, 0) / [...tally.values()].flat().length;
+  // Measured: 0.28 to 0.30.
   expect({ counts, share }).toMatchObject({ share: expect.toSatisfy((part: number) => part > 0.15) });
   expect(counts[422]).toBeGreaterThan(REQUESTS / 10);
   const shut = [...tally].filter(([, statuses]) => !statuses.some((status) => ![401, 403].includes(status)));
