@@ -4,7 +4,7 @@ import { Base64 } from './base64.ts';
 import { Id } from './ids.ts';
 import { JOB_TYPES } from './job-types.ts';
 import { ledgerAddress } from './ledger.ts';
-import { cardKey, modelKey } from './model.ts';
+import { cardKey, modelKey } from './model-names.ts';
 import { PageQuery } from './page.ts';
 import { DecimalNumber, WholeNumber } from './query.ts';
 import { MinerRegistration } from './routes/miners.ts';
@@ -131,4 +131,12 @@ test('names of models and cards have one form to compare', () => {
   expect(modelKey('llama3.2:1b')).toBe('llama3.2:1b');
   expect(new Set(['RTX 4090', 'rtx-4090', 'RTX4090'].map(cardKey))).toEqual(new Set(['rtx 4090']));
   expect(cardKey('RTX 4080 SUPER')).not.toBe(cardKey('RTX 4080'));
+  // Nothing of a name in another script is lost, and what has neither letter nor digit is still a name of its own.
+  for (const [one, other] of [
+    ['显卡甲', '显卡乙'],
+    ['карта А 24', 'карта Б 24'],
+    ['★', '☆'],
+  ])
+    expect(cardKey(one as string)).not.toBe(cardKey(other as string));
+  expect([':latest', ' '].map(modelKey)).toEqual([':latest', ' ']);
 });

@@ -6,7 +6,9 @@ import { sql } from 'kysely';
 import { expect, test } from 'vitest';
 import { migrations } from '../migrations/index.ts';
 import { shownRating } from './domain/rating.ts';
+import { modelPricing } from './pricing.ts';
 import { findGpu } from './store/gpu.ts';
+import { findStats } from './store/stats.ts';
 import type { Gpu, Tables } from './tables.ts';
 
 const db = builder<Tables>();
@@ -61,5 +63,50 @@ test('reviews of the release before count by what their bookings paid', async ()
   expect(now(silent)).toMatchObject({ rating: 3, reviewer_count: 0 });
   // 5 × 3, once 5 stars for 3 AITBC (weight 2), once 1 star for 1 AITBC (weight 1).
   expect(now(paid)).toMatchObject({ rating: 26 / 8, reviewer_count: 2 });
+  await store.close();
+});
+
+test('cards whose names shared a key get their own, and their own counters', async () => {
+  const url = `sqlite:///${join(scratchDirectory(), 'market.db')}`;
+  const { '0004-card-names-of-any-script': _, ...before } = migrations;
+  const old = await openStore({ url, service: 'market', migrations: { ...chassisMigrations, ...before } });
+  const run = (statement: ReturnType<typeof sql>) =>
+    old.transact('test', (trx) => trx.run({ compile: () => statement.compile(db) as never }));
+  const owner = newId();
+  await run(sql`INSERT INTO owner (account_id, offers) VALUES (${owner}, 4)`);
+  const gpu = (model: string, key: string, price: number, withdrawn: number | null = null) =>
+    run(sql`INSERT INTO gpu (id, owner_id, model, model_key, memory_gb, region, capabilities, pricing, base_minor,
+        price_minor, is_offered, is_available, created_at_ms, updated_at_ms, withdrawn_at_ms, rating_weighted,
+        rating_weight, rating)
+      VALUES (${newId()}, ${owner}, ${model}, ${key}, 8, 'eu', '[]', 'fixed', ${price}, ${price}, 1,
+        ${withdrawn === null ? 1 : 0}, 1, 1, ${withdrawn}, 15000000, 5000000, 3)`);
+  const stats = (key: string, total: number, whole: number, minor: number) =>
+    run(sql`INSERT INTO model_stats VALUES (${key}, ${total}, ${total}, 0, ${whole}, ${minor}, 5, 7, 9)`);
+  await gpu('显卡甲', '', 250_000_000);
+  await gpu('显卡乙', '', 300_000_000);
+  await gpu('显卡乙', '', 100_000_000);
+  await gpu('显卡乙', '', 900_000_000, 5);
+  await gpu('RTX-4090', 'rtx 4090', 100_000_000);
+  await stats('', 3, 6, 50_000_000);
+  await run(sql`INSERT INTO model_hour VALUES ('', 3, 0, 3, 1, 1)`);
+  await stats('rtx 4090', 1, 1, 0);
+  await old.close();
+
+  const store = await openStore({
+    url,
+    service: 'market',
+    migrations: { ...chassisMigrations, ...migrations },
+  });
+  const clock = { now: 10, scale: 1 };
+  const now = (model: string) => {
+    const found = modelPricing(store.read, model, clock);
+    return found && [found.total, found.available, found.min_price, found.average_price];
+  };
+  expect(now('显卡甲')).toEqual([1, 1, 2.5, 2.5]);
+  expect(now('显卡乙')).toEqual([2, 2, 1, 2]);
+  expect(now('显卡丙')).toBeNull();
+  expect(findStats(store.read, '')).toBeUndefined();
+  // What kept its key keeps its counters with their history.
+  expect(findStats(store.read, 'rtx 4090')).toMatchObject({ total: 1, rented_gpu_ms: 5, accrued_at_ms: 9 });
   await store.close();
 });

@@ -1,4 +1,4 @@
-import { cardPhrases, normalModelName } from '@aitbc/contracts';
+import { cardPhrases, modelKey } from '@aitbc/contracts';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
@@ -84,11 +84,11 @@ describe('names', () => {
     ['llama3.2:LATEST', 'Llama3.2'],
     ['hf.co/Org/Model:Q4_K_M', 'hf.co/org/model:q4_k_m'],
   ])('of models: %s is %s', (one, other) => {
-    expect(normalModelName(one)).toBe(normalModelName(other));
+    expect(modelKey(one)).toBe(modelKey(other));
   });
   test('of models: another tag is another model', () => {
-    expect(normalModelName('llama3.2:1b')).not.toBe(normalModelName('llama3.2'));
-    expect(normalModelName(':latest')).not.toBe('');
+    expect(modelKey('llama3.2:1b')).not.toBe(modelKey('llama3.2'));
+    expect(modelKey(':latest')).not.toBe('');
   });
 
   const isCalled = (card: string, wanted: string): boolean =>

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import {
   type Constraints,
+  cardKey,
   cardPhrases,
   isJobType,
   type JobType,
-  normalCardName,
-  normalModelName,
+  modelKey,
   type Payload,
   toMinor,
 } from '@aitbc/contracts';
@@ -34,8 +34,8 @@ export const requirementOf = (job: {
   const { gpu_model, min_vram_gb, cuda_version_min, region, max_price } = job.constraints;
   return {
     job_type: job.job_type,
-    model: job.model === null ? null : normalModelName(job.model),
-    gpu_model: gpu_model === undefined ? null : normalCardName(gpu_model),
+    model: job.model === null ? null : modelKey(job.model),
+    gpu_model: gpu_model === undefined ? null : cardKey(gpu_model),
     min_vram_gb: min_vram_gb ?? null,
     cuda_version_min: cuda_version_min ?? null,
     region: region === undefined ? null : normalRegion(region),
@@ -86,7 +86,7 @@ export const abilityOf = (offer: Capability): Ability => {
   }
   return {
     types: new Set(offer.capabilities),
-    models: offer.models.length === 0 ? null : new Set(offer.models.map(normalModelName)),
+    models: offer.models.length === 0 ? null : new Set(offer.models.map(modelKey)),
     memoryByCard,
     cuda: offer.cuda_version === null ? -1 : cudaNumber(offer.cuda_version),
     region: offer.region === null ? null : normalRegion(offer.region),

@@ -1,8 +1,10 @@
+// The one form in which names of models and cards are compared, stored and indexed. They are shown as they were written.
+
 /**
- * The one spelling by which names of models are compared: case does not matter, and `name` is `name:latest`, as model
- * servers have it.
+ * An AI model: case does not matter, and `name` is `name:latest`, as model servers have it. Another tag is part of the
+ * name.
  */
-export const normalModelName = (name: string): string =>
+export const modelKey = (name: string): string =>
   name
     .trim()
     .toLowerCase()
@@ -24,10 +26,12 @@ const PLUG_WORDS: ReadonlySet<string> = new Set(['pcie', 'sxm', 'nvl']);
 /** Words of an offered card's name that count; the longest that drivers report have ten. */
 const CARD_WORDS_MAX = 12;
 
-const isNumber = (text: string): boolean => /^\d/.test(text);
+/** Letters of any script, so that two cards named in another one are not the same card. */
+const WORDS = /[\p{L}\p{M}]+|\p{Nd}+/gu;
+const isNumber = (text: string): boolean => /^\p{Nd}/u.test(text);
 
 const readWords = (name: string): Word[] => {
-  const found = [...name.toLowerCase().matchAll(/[a-z]+|\d+/g)];
+  const found = [...name.toLowerCase().matchAll(WORDS)];
   return found.map(([text], at) => {
     const before = found[at - 1];
     const isGlued =
@@ -40,7 +44,7 @@ const readWords = (name: string): Word[] => {
  * A card's name as its words: `NVIDIA GeForce RTX 4090` and `nvidia-geforce-rtx-4090` are written by different people
  * for the same card. A name without any stays what it is, and is no card's.
  */
-export const normalCardName = (name: string): string =>
+export const cardKey = (name: string): string =>
   readWords(name)
     .map((word) => word.text)
     .join(' ') || name.trim().toLowerCase();
