@@ -190,6 +190,40 @@ describe('a match that does not hold', () => {
     ]);
     expect(findJob(store.read, job.id)?.status).toBe('pending');
   });
+
+  test('its account lost the job, which the index does not know: another gets it, and it only while none could', async () => {
+    const account_id = newId();
+    const loser = await addMiner({ account_id });
+    const sameHands = await addMiner({ account_id });
+    const job = await addJob();
+    await lease(loser, job.id);
+    await store.transact('test', (trx) =>
+      minerChanged(trx, work, { ...loser, revision: 2, status: 'inactive' }),
+    );
+    // Offered while nobody else was there; now another is.
+    expect(queuedHints(job.id).at(-1)?.payload.avoid).toEqual([]);
+    const other = await addMiner();
+    const poll = openPoll(sameHands);
+    await match(poll.id, sameHands, job.id);
+    expect(findJob(store.read, job.id)).toMatchObject({ status: 'pending', attempt: 1 });
+    expect(queuedHints(job.id).at(-1)?.payload.avoid).toEqual([account_id]);
+    // Nobody else is left: it may have it again.
+    await store.transact('test', (trx) =>
+      minerChanged(trx, work, { ...other, revision: 2, status: 'inactive' }),
+    );
+    await match(poll.id, sameHands, job.id);
+    expect((await poll.answered).map(({ job: { id, attempt } }) => [id, attempt])).toEqual([[job.id, 2]]);
+  });
+
+  test('its miner rests from the job: the job does not start, and is offered with that', async () => {
+    const miner = await addMiner();
+    const job = await addJob();
+    work.rests.add({ jobId: job.id, minerId: miner.miner_id, attempt: 7, ttlMs: 600_000 });
+    await match(openPoll(miner).id, miner, job.id);
+    expect(findJob(store.read, job.id)).toMatchObject({ status: 'pending', attempt: 0 });
+    expect(queuedHints(job.id).at(-1)?.payload.avoid).toEqual([miner.miner_id]);
+    work.rests.end();
+  });
 });
 
 describe('offers', () => {

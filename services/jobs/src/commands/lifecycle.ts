@@ -30,8 +30,30 @@ const accountsToAvoid = (
   return lost.length > 0 && isElsewhere() ? lost : [];
 };
 
-const withRest = (avoid: string[], resting: string | undefined): string[] =>
-  resting === undefined || avoid.includes(resting) ? avoid : [...avoid, resting];
+/** Whom a job that waits is not given to: accounts by what the file knows of its attempts, and a miner that rests from it. */
+const avoidedBy = (
+  work: Work,
+  reader: Pick<Trx, 'all' | 'get'>,
+  job: WaitingJob,
+  requirement: Requirement,
+): string[] => {
+  const resting = work.rests.of(job.id);
+  const accounts = accountsToAvoid(work, reader, job, requirement);
+  return resting === undefined ? accounts : [...accounts, resting];
+};
+
+/**
+ * Whether a miner may not have a job that waits. The index knows what it was told last, which a restart, another miner or
+ * a lost hint may have overtaken; this is read from the file at the moment of the start.
+ */
+export const isAvoided = (
+  work: Work,
+  reader: Pick<Trx, 'all' | 'get'>,
+  job: WaitingJob,
+  requirement: Requirement,
+  miner: { readonly id: string; readonly accountId: string },
+): boolean =>
+  avoidedBy(work, reader, job, requirement).some((name) => name === miner.id || name === miner.accountId);
 
 /** Tells the dispatchers that a job may run. Again is harmless. */
 export const offerJob = (work: Work, reader: Pick<Trx, 'all' | 'get'>, job: WaitingJob): void => {
@@ -42,7 +64,7 @@ export const offerJob = (work: Work, reader: Pick<Trx, 'all' | 'get'>, job: Wait
     requirement,
     pays_minor: paysOf(job),
     priority: job.priority,
-    avoid: withRest(accountsToAvoid(work, reader, job, requirement), work.rests.of(job.id)),
+    avoid: avoidedBy(work, reader, job, requirement),
   });
 };
 

@@ -7,7 +7,7 @@ import { countRunningOf } from '../store/backlog.ts';
 import { findMiner, readOffer } from '../store/fleet.ts';
 import { addEvent, findJob, parametersOf, startJob } from '../store/jobs.ts';
 import type { Work } from '../work.ts';
-import { giveBack, offerJob } from './lifecycle.ts';
+import { giveBack, isAvoided, offerJob } from './lifecycle.ts';
 
 const send = sendAs<'jobs'>();
 
@@ -32,7 +32,8 @@ export const returnLeases = (work: Work, leases: readonly Leased[]): Promise<voi
 
 /**
  * A match proposed by a dispatcher. It holds when the poll is still open here, the miner is active with a slot free,
- * the job still waits and the miner fits it, exactly; what does not hold is offered again. The poll is answered once the lease is on disk.
+ * the job still waits, the miner fits it, exactly, and its account did not lose it while another could run it; what does
+ * not hold is offered again. The poll is answered once the lease is on disk.
  */
 export const startMatched = (trx: Trx, work: Work, match: Payload<'dispatch.matched'>): void => {
   const poll = work.polls.find(match.poll_id);
@@ -49,6 +50,7 @@ export const startMatched = (trx: Trx, work: Work, match: Payload<'dispatch.matc
   const started: Leased[] = [];
   const left: string[] = [];
   const unfit: string[] = [];
+  const avoided: string[] = [];
   const ability = (revision: number) =>
     work.fleet.ability(poll.minerId, revision) ?? abilityOf(readOffer(trx, poll.minerId));
   for (const id of match.job_ids) {
@@ -58,9 +60,17 @@ export const startMatched = (trx: Trx, work: Work, match: Payload<'dispatch.matc
     }
     const waiting = findJob(trx, id);
     // The index proposes; what was sent by both sides decides.
-    if (waiting !== undefined && !satisfies(ability(miner.revision), requirementOfRow(waiting))) {
-      unfit.push(id);
-      continue;
+    if (waiting !== undefined) {
+      const requirement = requirementOfRow(waiting);
+      if (!satisfies(ability(miner.revision), requirement)) {
+        unfit.push(id);
+        continue;
+      }
+      const who = { id: poll.minerId, accountId: miner.account_id };
+      if (isAvoided(work, trx, waiting, requirement, who)) {
+        avoided.push(id);
+        continue;
+      }
     }
     const values = { id, miner_id: poll.minerId, miner_account_id: miner.account_id, now_ms: nowMs };
     const job = startJob(trx, values);
@@ -82,6 +92,7 @@ export const startMatched = (trx: Trx, work: Work, match: Payload<'dispatch.matc
   if (started.length === 0) trx.afterCommit(() => work.polls.refresh(poll.minerId));
   offerAgain(trx, work, left, 'miner_busy');
   offerAgain(trx, work, unfit, 'unfit');
+  offerAgain(trx, work, avoided, 'avoided');
   if (started.length === 0) return;
   trx.afterCommit(() => {
     const { active, queueWait, dispatchLatency } = work.metrics;
