@@ -1,4 +1,5 @@
 import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
 import { Counter } from 'prom-client';
 
 const nothing = (): void => {};
@@ -6,12 +7,20 @@ const nothing = (): void => {};
 /**
  * Gives every connection an error handler from its first moment to its last. Node takes its own away from a socket
  * that it hands over (CONNECT, Upgrade, clientError), and an error that nobody hears ends the process.
+ * @returns all that are open. Node's own list leaves out those that it handed over, and those that have not yet shaken
+ * hands over TLS; `close` waits for them all the same.
  */
-export const guardConnections = (server: Server): void => {
+export const guardConnections = (server: Server): ReadonlySet<Socket> => {
+  const open = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
+  });
   // The second is what a TLS server hands over, wrapped around the first.
   for (const event of ['connection', 'secureConnection']) {
     server.on(event, (socket) => socket.on('error', nothing));
   }
+  return open;
 };
 
 /** Reading, writing or closing failed because the other end, or the way to it, is gone. */

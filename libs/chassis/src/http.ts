@@ -36,7 +36,7 @@ const HEADERS_TIMEOUT_MS = 15_000;
 const REQUEST_TIMEOUT_MS = 20 * 60_000;
 /** How often the two above are looked at; Node's own 30 s would double them. */
 const TIMEOUTS_CHECKED_EVERY_MS = 2_000;
-/** When a server stops, its time-outs watch no more: what is open then ends by itself, or is ended. */
+/** When a server stops, its time-outs watch no more: what is open then ends by itself, or is ended, whatever it is. */
 const CLOSE_MAX_MS = 5_000;
 const QUERY_LENGTH_MAX = 4_096;
 
@@ -187,9 +187,17 @@ const serve = (
 
     const gone = new AbortController();
     // Not after a whole answer: an abort makes an error with a stack, 50 µs a request.
-    response.on('close', () => {
+    const leave = () => {
       if (!response.writableFinished) gone.abort();
-    });
+    };
+    response.on('close', leave);
+    // One that stands behind another on its connection does not hear that this closes.
+    if (response.socket === null) {
+      const { socket } = request;
+      socket.once('close', leave);
+      response.once('close', () => socket.off('close', leave));
+      if (socket.destroyed) leave();
+    }
     const { caller } = signed;
     const reply = await handler({
       params: params?.data,
@@ -315,7 +323,7 @@ export const listen = async (
   };
   const server: Server =
     tls === undefined ? createServer(settings, app) : createTlsServer({ ...settings, ...tls }, app);
-  guardConnections(server);
+  const connections = guardConnections(server);
   watchBodies(server, pace);
   prepare?.(server);
   await new Promise<void>((resolve, reject) => {
@@ -332,7 +340,10 @@ export const listen = async (
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       const idle = setInterval(() => server.closeIdleConnections(), 100);
       server.closeIdleConnections();
-      const late = setTimeout(() => server.closeAllConnections(), CLOSE_MAX_MS);
+      const late = setTimeout(() => {
+        server.closeAllConnections();
+        for (const connection of connections) connection.destroy();
+      }, CLOSE_MAX_MS);
       await closed;
       clearInterval(idle);
       clearTimeout(late);
