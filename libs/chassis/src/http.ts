@@ -187,17 +187,9 @@ const serve = (
 
     const gone = new AbortController();
     // Not after a whole answer: an abort makes an error with a stack, 50 µs a request.
-    const leave = () => {
+    response.on('close', () => {
       if (!response.writableFinished) gone.abort();
-    };
-    response.on('close', leave);
-    // One that stands behind another on its connection does not hear that this closes.
-    if (response.socket === null) {
-      const { socket } = request;
-      socket.once('close', leave);
-      response.once('close', () => socket.off('close', leave));
-      if (socket.destroyed) leave();
-    }
+    });
     const { caller } = signed;
     const reply = await handler({
       params: params?.data,
