@@ -2,6 +2,7 @@ import { clock, type connectRedis, type Log } from '@aitbc/chassis';
 import { offerJob } from './commands/lifecycle.ts';
 import type { DispatchKeys } from './dispatcher/keys.ts';
 import { newestWaiting, type WaitingJob, waitingAfter } from './store/backlog.ts';
+import { findJob } from './store/jobs.ts';
 import type { Work } from './work.ts';
 
 /** Offered in one go while the index is rebuilt; ten queue entries. */
@@ -14,6 +15,8 @@ const WALK_BATCH = 200;
 const WALK_AGE_MS = 10_000;
 /** Keys that Redis looks at in one step while those of dead polls are taken out. */
 const SCAN_COUNT = 1_000;
+/** Keys of Redis that one tick looks at for jobs that the index should not have any more. */
+const SWEEP_COUNT = 500;
 /** After a restart the offers lost with the old process are among the newest jobs. */
 const NEWEST = 10_000;
 
@@ -24,7 +27,8 @@ const START = { job_type: '', id: '' } as const;
  * Keeps the dispatchers' index true to the file. The index names the Redis it was built in; when that name is gone
  * (wiped) or another (restarted, so maybe without its last second), everything that waits is offered again. Beside
  * that, a slow walk offers what has waited long, round and round: a job that got lost in a way nobody thought of
- * waits minutes, not for ever.
+ * waits minutes, not for ever. Another walks over the index itself: what is in it and does not wait, because the hint that
+ * it ended was lost, is taken out.
  */
 export const createIndexSync = (options: {
   work: Work;
@@ -39,6 +43,7 @@ export const createIndexSync = (options: {
   let walkAfter: Position = START;
   let walkAgainAtMs = 0;
   let isFirst = true;
+  let sweepAfter = '0';
 
   redis.on('close', () => {
     runId = undefined;
@@ -98,6 +103,20 @@ export const createIndexSync = (options: {
     } else walkAfter = jobs.at(-1) as WaitingJob;
   };
 
+  const sweep = async (): Promise<void> => {
+    const [after, found] = await redis.scan(sweepAfter, 'MATCH', keys.job('*'), 'COUNT', SWEEP_COUNT);
+    sweepAfter = after;
+    if (found.length === 0) return;
+    const records = await redis.mget(found);
+    for (const [at, key] of found.entries()) {
+      // What begins with it is kept for a minute after a match or an end.
+      if (records[at]?.startsWith('=') !== false) continue;
+      const id = key.slice(keys.job('').length);
+      const job = findJob(work.store.read, id);
+      if (job?.status !== 'pending' || job.is_funded !== 1) work.hints.withdrawn({ job_id: id });
+    }
+  };
+
   return {
     /** Old work is on its way to the dispatchers, all of it. */
     isRebuilding: (): boolean => rebuild !== undefined,
@@ -105,8 +124,10 @@ export const createIndexSync = (options: {
       if (redis.status !== 'ready') return;
       try {
         await look();
-        if (rebuild === undefined) walk();
-        else await rebuildTurn(signal);
+        if (rebuild === undefined) {
+          walk();
+          await sweep();
+        } else await rebuildTurn(signal);
       } catch (error) {
         // Redis went away under it; what is due is still due when it is back.
         if (redis.status === 'ready') throw error;

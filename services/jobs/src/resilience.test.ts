@@ -78,4 +78,50 @@ describe('with Redis', () => {
     await eventually(async () => (await client.status(job.id)).queue_position === 0);
     await eventually(async () => (await stack.peers.redis.get(DISPATCH.generation)) === runId);
   });
+
+  /** The index as it would be if the hint that a job ended had been lost: as it was before it ended. */
+  const endUnheard = async (client: ReturnType<Stack['client']>, jobId: string): Promise<void> => {
+    const { redis } = stack.peers;
+    const inIndex = () => redis.keys(`${DISPATCH.prefix}own:*`);
+    await eventually(async () => (await client.status(jobId)).queue_position === 0);
+    const names = await redis.keys(`${DISPATCH.prefix}*`);
+    const dumps = await Promise.all(names.map((name) => redis.dumpBuffer(name)));
+    await client.http.call(jobsRoutes.cancel, { params: { job_id: jobId } });
+    await eventually(async () => (await inIndex()).length === 0);
+    const restore = redis.multi();
+    for (const [at, name] of names.entries()) {
+      const dump = dumps[at];
+      if (dump) restore.restore(name, 0, dump, 'REPLACE');
+    }
+    await restore.exec();
+    expect((await inIndex()).length).toBeGreaterThan(0);
+  };
+
+  test('a job that ended unheard is given to nobody, and the next is served', async () => {
+    stack = await startStack();
+    const client = stack.client();
+    const ended = await client.submit(workFor('unheard'));
+    await endUnheard(client, ended.id);
+    const miner = await stack.miner(onlyFor('unheard'));
+    const polling = miner.poll({ wait_seconds: 20 });
+    const next = await client.submit(workFor('unheard'));
+    expect((await polling).map(({ id }) => id)).toEqual([next.id]);
+    expect(await client.get(ended.id)).toMatchObject({ status: 'cancelled', attempt: 0 });
+  });
+
+  test('a job that ended unheard leaves the index though nobody could run it', async () => {
+    stack = await startStack();
+    const client = stack.client();
+    const ended = await client.submit(workFor('gone'));
+    await endUnheard(client, ended.id);
+    const stays = await client.submit(workFor('stays'));
+    // What waits stays in it.
+    await eventually(async () => {
+      const names = await stack.peers.redis.keys(DISPATCH.job('*'));
+      const records = await stack.peers.redis.mget(names);
+      const waiting = names.filter((_, at) => records[at]?.startsWith('=') === false);
+      return waiting.join() === DISPATCH.job(stays.id);
+    });
+    expect((await client.status(stays.id)).queue_position).toBe(0);
+  });
 });

@@ -11,6 +11,8 @@ export const dispatchKeys = (redisPrefix: string) => {
     epoch: `${prefix}epoch`,
     /** Where polls wait. */
     idlePattern: `${prefix}idle:*`,
+    /** What was said of a job; `*` for all. */
+    job: (id: string): string => `${prefix}job:${id}`,
     /** Where a job waits: the clients of its queue in the order of their turns, and the jobs of its client in theirs. */
     queueOf: (
       requirement: Requirement,
