@@ -13,6 +13,7 @@ import type { z } from 'zod';
 import { KINDS, type Kind, type Scene, setScene } from '../authorization/cast.ts';
 import { type Coordinator, must, startCoordinator } from '../coordinator.ts';
 import { hostile, type Known, sentFor } from './from-schema.ts';
+import { canBeKept, oddNumber, withTwin } from './odd-json.ts';
 
 // Requests made from the contracts, most of them wrong in one place, through the whole stack. Nothing may fail on our
 // side, every answer must be one that the contract declares, and nobody else may be slowed down or stopped by it.
@@ -339,6 +340,44 @@ test('the requests got past the door: every route was reached, and a good part o
   expect(counts[422]).toBeGreaterThan(REQUESTS / 10);
   const shut = [...tally].filter(([, statuses]) => !statuses.some((status) => ![401, 403].includes(status)));
   expect(shut.map(([route]) => route.name)).toEqual([]);
+});
+
+test('no number and no name is changed without a word', { timeout: 60_000 }, async () => {
+  const headers = { 'content-type': 'application/json', ...scene.credentials.clientA };
+  const path = routes.jobs.submit.path;
+  const sent = async (body: string) => {
+    const response = await fetch(coordinator.url + path, { method: 'POST', headers, body });
+    const json = (await response.json()) as {
+      id?: string;
+      error?: { details: { issues: { path: string }[] } };
+    };
+    return {
+      status: response.status,
+      id: json.id,
+      paths: json.error?.details.issues.map((issue) => issue.path),
+    };
+  };
+  const job = {
+    job_type: 'custom',
+    parameters: { input: [{ x: 0 }, { y: { a: 1, 'b c': [{}] } }] },
+    labels: ['a'],
+  };
+  const numbers = fc.asyncProperty(oddNumber, async (literal) => {
+    const answer = await sent(JSON.stringify(job).replace('"x":0', `"x":${literal}`));
+    if (!canBeKept(literal)) {
+      expect({ literal, ...answer }).toMatchObject({ status: 422, paths: ['parameters.input.0.x'] });
+      return;
+    }
+    expect({ literal, ...answer }).toMatchObject({ status: 201 });
+    const kept = await (await fetch(`${coordinator.url}${path}/${answer.id}`, { headers })).text();
+    const written = /"x":([^}]+)/.exec(kept)?.[1] as string;
+    expect({ literal, written: Number(written) }).toEqual({ literal, written: Number(literal) + 0 });
+  });
+  const twins = fc.asyncProperty(withTwin(job), async ({ text, path: place }) => {
+    expect({ text, ...(await sent(text)) }).toMatchObject({ status: 422, paths: [place] });
+  });
+  await fc.assert(numbers, { numRuns: 200, seed: SEED });
+  await fc.assert(twins, { numRuns: 50, seed: SEED });
 });
 
 test('afterwards every process still runs and nothing failed inside', async () => {
