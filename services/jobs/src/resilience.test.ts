@@ -124,4 +124,24 @@ describe('with Redis', () => {
     });
     expect((await client.status(stays.id)).queue_position).toBe(0);
   });
+
+  test('a job that was lost before a restart does not go back to who lost it, though the index forgot', async () => {
+    stack = await startStack();
+    const client = stack.client();
+    const [loser, other] = [await stack.miner(onlyFor('lost')), await stack.miner(onlyFor('lost'))];
+    const job = await client.submit(workFor('lost'));
+    const taken = await loser.take();
+    await loser.report({
+      job_id: job.id,
+      lease: taken.lease,
+      status: 'failed',
+      retryable: true,
+      error: { code: 'BACKEND_ERROR', message: 'no' },
+    });
+    await stack.restartJobs();
+    await eventually(async () => (await client.status(job.id)).queue_position === 0);
+    await stack.peers.redis.del(`${DISPATCH.prefix}avoid`);
+    expect(await loser.poll({ wait_seconds: 2 })).toEqual([]);
+    expect(await other.take()).toMatchObject({ id: job.id, attempt: 2 });
+  });
 });
