@@ -247,13 +247,17 @@ test('one account holds its share of long polls and is told so; another is serve
   const [mine, theirs] = [await waiting(greedy), await waiting(other)];
   const statusOf = (caller: Client, job_id: string, wait_seconds: number) =>
     caller.call(routes.jobs.status, { params: { job_id }, query: { wait_seconds } });
-  const held = Array.from({ length: 1_000 }, () => statusOf(greedy.caller, mine, 25));
+  // Each asks again when its time is over: a busy machine takes long to open a thousand.
+  const hold = async () => {
+    while ((await statusOf(greedy.caller, mine, 25).then(must)).status !== 'cancelled');
+  };
+  const held = Array.from({ length: 1_000 }, hold);
   const full = await eventually(
     async () => {
       const answer = await statusOf(greedy.caller, mine, 1);
       return !answer.ok && answer;
     },
-    { withinMs: 20_000 },
+    { withinMs: 40_000 },
   );
   expect(full).toMatchObject({
     status: 429,
@@ -264,6 +268,6 @@ test('one account holds its share of long polls and is told so; another is serve
   must(await statusOf(greedy.caller, mine, 0));
   must(await statusOf(other.caller, theirs, 1));
   must(await greedy.caller.call(routes.jobs.cancel, { params: { job_id: mine } }));
-  for (const answer of await Promise.all(held)) expect(must(answer).status).toBe('cancelled');
+  await Promise.all(held);
   must(await statusOf(greedy.caller, mine, 25));
-}, 60_000);
+}, 90_000);
