@@ -147,8 +147,8 @@ export const finish = (
 
 /**
  * Whether a lost attempt is followed by another. An account that lost the job before counts once while another could run
- * it: it is avoided then, and got the job again by a race at most. With nobody else there each of its losses counts, so
- * that a job always ends.
+ * it: it is not given the job then, and got it again while nobody else was there. With nobody else there each of its losses
+ * counts, so that a job always ends.
  */
 const mayRetry = (
   trx: Trx,
