@@ -125,6 +125,7 @@ describe('work for less than a miner asks', () => {
       { constraints: { max_price: 5 } },
       { payment_amount: 4.99999999 },
       { payment_amount: 1, constraints: { max_price: 10 } },
+      { payment_amount: 9, constraints: { max_price: 1 } },
     ].map((more) => workOf('asks-five', more));
     const ids: string[] = [];
     for (const job of cheap) ids.push(good(await submit(client, job)).id);
@@ -220,17 +221,49 @@ describe('whose turn it is', () => {
       await account(['client']),
       await account(['miner']),
     ];
-    const { id } = good(await submit(client, workOf('fits', { constraints: { region: 'crowded' } })));
+    // A type of its own: the miner takes any model, and would take what other tests left.
+    const chat = (model: string, more: Json = {}): Json => ({
+      job_type: 'llm_inference',
+      parameters: { model, prompt: 'something' },
+      ...more,
+    });
+    const { id } = good(await submit(client, chat('fits')));
     // Nothing of it waits any more when the miner comes: what is over must not cost anybody anything.
-    const jobs = Array.from({ length: 600 }, (_, at) =>
-      workOf(`other-${at}`, { ttl_seconds: 1, constraints: { region: 'crowded' } }),
-    );
+    const jobs = Array.from({ length: 600 }, (_, at) => chat(`other-${at}`, { ttl_seconds: 1 }));
     const { items } = good(await ask(crowd.key, 'POST', '/v1/client/jobs/batch', { jobs }));
     await eventually(async () => (await jobOf(crowd, items.at(-1).job.id)).status === 'expired');
-    const minerId = await registered(owner, { models: [], region: 'crowded' });
+    const minerId = await registered(owner, { models: [], capabilities: ['llm_inference'] });
     const startedAt = performance.now();
     expect((await poll(owner, minerId)).map((work) => work.id)).toEqual([id]);
     expect(performance.now() - startedAt).toBeLessThan(10_000);
+  });
+});
+
+describe('the asked price', () => {
+  test('of nothing is no advantage: two equal miners take turns, and get what a job pays', async () => {
+    const client = await payer(100);
+    const wins = [0, 0];
+    const polls = await Promise.all(
+      [0, 1].map(async (price_per_job) => {
+        const owner = await account(['miner']);
+        const id = await registered(owner, { models: ['asked'], price_per_job });
+        const open = () => poll(owner, id, 25, 1).then(([work]) => ({ price_per_job, work, owner, open }));
+        return { polling: open() };
+      }),
+    );
+    const waiting = polls.map(({ polling }) => polling);
+    for (let turn = 0; turn < 8; turn += 1) {
+      good(await submit(client, workOf('asked', { payment_amount: 5 })));
+      const { price_per_job, work, owner, open } = await Promise.race(waiting);
+      wins[price_per_job] = (wins[price_per_job] ?? 0) + 1;
+      good(await complete(owner, work));
+      waiting[price_per_job] = open();
+    }
+    expect(Math.min(...wins)).toBeGreaterThanOrEqual(2);
+    // Both polls end with work, and none hangs beyond the test.
+    for (let turn = 0; turn < 2; turn += 1)
+      good(await submit(client, workOf('asked', { payment_amount: 5 })));
+    await Promise.all(waiting);
   });
 });
 
@@ -306,6 +339,23 @@ describe('what keys may do', () => {
     expect(refusal(await ask(rich.key, 'POST', '/v1/governance/proposals', proposal))).toBe('403 FORBIDDEN');
     const vote = { proposal_id: rich.id, vote: 'for' };
     expect(refusal(await ask(rich.key, 'POST', '/v1/governance/vote', vote))).toBe('403 FORBIDDEN');
+  });
+
+  test('a key has one cap: side by side, by job, batch and booking, and after it was rotated', async () => {
+    const spender = await payer(100, ['client'], { spend_cap: 5 });
+    const jobs = Array.from({ length: 10 }, () => workOf('never', { payment_amount: 1 }));
+    const ids: string[] = [];
+    await Promise.all([
+      ...jobs.map(async (job) => ids.push(good(await submit(spender, job)).id)),
+      ask(spender.key, 'POST', '/v1/client/jobs/batch', { jobs }).then((answer) =>
+        ids.push(...good(answer).items.map(({ job }: Answer['body']) => job.id)),
+      ),
+    ]);
+    const statuses = await eventually(async () => {
+      const now = await Promise.all(ids.map(async (id) => (await paymentOf(spender, id)).status));
+      return now.every((status) => status !== 'pending') && now;
+    });
+    expect(statuses.filter((status) => status === 'escrowed')).toHaveLength(5);
   });
 });
 
