@@ -282,15 +282,16 @@ describe('limits', () => {
 });
 
 describe('trust', () => {
+  const reputationOf = async (id: string) => {
+    const { items } = good(await ask(null, 'GET', '/v1/miners?limit=500'));
+    return items.find((each: { id: string }) => each.id === id)?.reputation;
+  };
+
   test('own and unpaid jobs make no reputation', async () => {
     const both = await payer(10, ['client', 'miner']);
     const owner = await account(['miner']);
     const minerId = await registered(both, { models: ['own'], concurrency: 64 });
     const strangerId = await registered(owner, { models: ['own-not'], concurrency: 64 });
-    const reputationOf = async (id: string) => {
-      const { items } = good(await ask(null, 'GET', '/v1/miners?limit=500'));
-      return items.find((each: { id: string }) => each.id === id)?.reputation;
-    };
     const before = await eventually(async () => reputationOf(minerId));
     const batch = (model: string, payment: Json) => ({
       jobs: Array.from({ length: 100 }, () => workOf(model, payment)),
@@ -325,6 +326,25 @@ describe('trust', () => {
     expect(await reputationOf(minerId)).toBe(before);
     expect(await reputationOf(strangerId)).toBe(before);
   });
+
+  test('a bad name is not shed with a new one', async () => {
+    const owner = await account(['miner']);
+    const minerId = await registered(owner, { models: ['breaks'], name: 'first' });
+    const before = (await eventually(async () => reputationOf(minerId))) as number;
+    for (let turn = 0; turn < 15; turn += 1) {
+      const client = await account(['client']);
+      good(await submit(client, workOf('breaks', { max_attempts: 1 })));
+      const [work] = await poll(owner, minerId, 20, 1);
+      const report = { job_id: work.id, lease: work.lease, status: 'failed', retryable: true };
+      good(await ask(owner.key, 'POST', '/v1/miner/result', report));
+    }
+    const low = await eventually(async () => {
+      const now = (await reputationOf(minerId)) as number;
+      return now < before - 0.1 && now;
+    });
+    const again = await registered(owner, { models: ['breaks'], name: 'second' });
+    expect(await eventually(async () => reputationOf(again))).toBeLessThan(low + 0.05);
+  });
 });
 
 describe('what keys may do', () => {
@@ -341,7 +361,7 @@ describe('what keys may do', () => {
     expect(refusal(await ask(rich.key, 'POST', '/v1/governance/vote', vote))).toBe('403 FORBIDDEN');
   });
 
-  test('a key has one cap: side by side, by job, batch and booking, and after it was rotated', async () => {
+  test('a key has one cap, for jobs and batches side by side', async () => {
     const spender = await payer(100, ['client'], { spend_cap: 5 });
     const jobs = Array.from({ length: 10 }, () => workOf('never', { payment_amount: 1 }));
     const ids: string[] = [];
