@@ -16,7 +16,7 @@ export type Scope = z.infer<typeof Scope>;
  */
 export const Caller = z.strictObject({
   account_id: Id,
-  /** The API key or session used; null for nobody. */
+  /** The session used, or the API key: of a rotated one the first, so that spend and limits go on. Null for nobody. */
   credential_id: Id.nullable(),
   scopes: z.array(Scope),
   wallet_address: z.string().nullable(),

@@ -17,6 +17,8 @@ export interface Identity {
 }
 
 interface Cached {
+  /** The row whose last use is noted. */
+  readonly id: string;
   readonly identity: Identity;
   readonly isKey: boolean;
   /** From then on it must be looked up again. */
@@ -64,13 +66,15 @@ export const createCredentials = (options: {
     const refusal = keyRefusal(row, nowMs);
     if (refusal !== null) throw unauthenticated(`This API key is ${refusal}.`);
     return {
+      id: row.id,
       isKey: true,
       until: Math.min(nowMs + CACHED_MS, row.expires_at_ms ?? Number.POSITIVE_INFINITY),
       identity: {
         rateLimit: row.rate_limit_per_minute,
         caller: {
           account_id: row.account_id,
-          credential_id: row.id,
+          // What was spent and asked with the keys before it counts on: a rotation is no new cap and no new limit.
+          credential_id: rows.firstKeyOf(store.read, row),
           scopes: JSON.parse(row.scopes) as Scope[],
           wallet_address: row.wallet_address,
           spend_cap_minor: row.spend_cap_minor,
@@ -88,6 +92,7 @@ export const createCredentials = (options: {
       throw unauthenticated('This session is over; sign in again.');
     }
     return {
+      id: row.id,
       isKey: false,
       until: Math.min(nowMs + CACHED_MS, row.expires_at_ms),
       identity: {
@@ -115,7 +120,7 @@ export const createCredentials = (options: {
         if (cache.size >= CACHE_MAX) cache.delete(cache.keys().next().value as string);
         cache.set(hash, found);
       }
-      const id = found.identity.caller.credential_id as string;
+      const { id } = found;
       const use = used.get(id);
       if (use === undefined) used.set(id, { isKey: found.isKey, atMs: nowMs });
       else use.atMs = nowMs;

@@ -377,6 +377,26 @@ describe('API keys', () => {
     expect((await gateway.client(rotated.body.key).call(me, {})).status).toBe(200);
   });
 
+  test('rotated, it is no new cap and no new limit: services hear of the first of them', async () => {
+    const { session_token } = await signIn();
+    const first = await make(session_token, { spend_cap: 3 });
+    const user = gateway.user(session_token);
+    const keys = [first];
+    for (let turn = 0; turn < 3; turn += 1) {
+      const params = { key_id: (keys.at(-1) as { id: string }).id };
+      const rotated = await user.call(rotateKey, { params, body: { overlap_seconds: 600 } });
+      if (!rotated.ok) throw new Error(rotated.body.error.message);
+      keys.push(rotated.body);
+    }
+    for (const { key } of keys) {
+      await gateway.client(key).call(routes.jobs.list, {});
+      expect(gateway.upstream.heard.at(-1)?.signed?.caller).toMatchObject({
+        credential_id: first.id,
+        spend_cap_minor: 300_000_000,
+      });
+    }
+  });
+
   test("a stranger's key is not there", async () => {
     const made = await make((await signIn()).session_token);
     const stranger = gateway.user((await signIn()).session_token);

@@ -1,4 +1,5 @@
 import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import { sql } from 'kysely';
 import type { ApiKeyTable, NonceTable, SessionTable, Tables } from './tables.ts';
 
 const db = builder<Tables>();
@@ -32,6 +33,33 @@ const touchSession = hot((p: Params<{ id: string; at_ms: number }>) =>
     .where('id', '=', p('id'))
     .where('last_used_at_ms', '<', p('at_ms')),
 );
+
+/** Each rotation adds one: a key that was rotated daily for years is still found. */
+const ROTATIONS_MAX = 10_000;
+const firstInChain = hot((p: Params<{ id: string }>) =>
+  db
+    .withRecursive('chain', (query) =>
+      query
+        .selectFrom('api_key')
+        .select(['id', 'replaces', sql<number>`1`.as('depth')])
+        .where('id', '=', p('id'))
+        .unionAll(
+          query
+            .selectFrom('api_key as older')
+            .innerJoin('chain', 'chain.replaces', 'older.id')
+            .select(['older.id', 'older.replaces', sql<number>`chain.depth + 1`.as('depth')])
+            .where('chain.depth', '<', ROTATIONS_MAX),
+        ),
+    )
+    .selectFrom('chain')
+    .select('id')
+    .orderBy('depth', 'desc')
+    .limit(1),
+);
+
+/** The key that a chain of rotations began with; a key that replaces none is its own first. */
+export const firstKeyOf = (read: Reader, key: { id: string; replaces: string | null }): string =>
+  key.replaces === null ? key.id : (read.get(firstInChain, { id: key.id })?.id ?? key.id);
 
 export const findKeyByHash = (read: Reader, key_sha256: string) => read.get(keyByHash, { key_sha256 });
 export const findSessionByHash = (read: Reader, token_sha256: string) =>

@@ -23,15 +23,19 @@ test('reviews of the release before count by what their bookings paid', async ()
   });
   const run = (statement: ReturnType<typeof sql>) =>
     old.transact('test', (trx) => trx.run({ compile: () => statement.compile(db) as never }));
-  const owner = newId();
-  const gpu = async (): Promise<string> => {
+  const gpu = async (owner: string): Promise<string> => {
     const id = newId();
     await run(sql`INSERT INTO gpu (id, owner_id, model, memory_gb, region, capabilities, pricing, base_minor, price_minor,
         is_offered, is_available, created_at_ms, updated_at_ms)
       VALUES (${id}, ${owner}, 'M', 8, 'eu', '[]', 'fixed', 100, 100, 1, 1, 1, 1)`);
     return id;
   };
-  const review = async (gpuId: string, reviewer: string, rating: number, paid: number) => {
+  const review = async (
+    [gpuId, owner]: readonly [string, string],
+    reviewer: string,
+    rating: number,
+    paid: number,
+  ) => {
     const order = newId();
     await run(sql`INSERT INTO orders (id, gpu_id, model, booker_id, owner_id, status, reason, price_minor, minutes,
         amount_minor, start_at_ms, end_at_ms, hold_until_ms, payment_id, used_minutes, pay_minor, created_at_ms,
@@ -43,12 +47,16 @@ test('reviews of the release before count by what their bookings paid', async ()
     await run(sql`UPDATE gpu SET rating_sum = rating_sum + ${rating}, rating_count = rating_count + 1,
       rating = CAST(rating_sum + ${rating} AS REAL) / (rating_count + 1) WHERE id = ${gpuId}`);
   };
-  await run(sql`INSERT INTO owner (account_id, offers) VALUES (${owner}, 3)`);
-  const [dusty, paid, silent] = [await gpu(), await gpu(), await gpu()];
+  const offer = async (account = newId()) => {
+    await run(sql`INSERT INTO owner (account_id, offers) VALUES (${account}, 1) ON CONFLICT DO NOTHING`);
+    return [await gpu(account), account] as const;
+  };
+  const [dusty, paid, silent] = [await offer(), await offer(), await offer()];
+  const beside = await offer(paid[1]);
   for (let index = 0; index < 20; index += 1) await review(dusty, newId(), 5, 1);
   const regular = newId();
   await review(paid, regular, 2, 100_000_000);
-  await review(paid, regular, 5, 200_000_000);
+  await review(beside, regular, 5, 200_000_000);
   await review(paid, newId(), 1, 100_000_000);
   await old.close();
 
@@ -57,12 +65,12 @@ test('reviews of the release before count by what their bookings paid', async ()
     service: 'market',
     migrations: { ...chassisMigrations, ...migrations },
   });
-  const now = (id: string) => findGpu(store.read, id) as Gpu;
+  const now = ([id]: readonly [string, string]) => findGpu(store.read, id) as Gpu;
   expect(shownRating(now(dusty))).toBeNull();
   expect(shownRating(now(silent))).toBeNull();
   expect(now(silent)).toMatchObject({ rating: 3, reviewer_count: 0 });
-  // 5 × 3, once 5 stars for 3 AITBC (weight 2), once 1 star for 1 AITBC (weight 1).
-  expect(now(paid)).toMatchObject({ rating: 26 / 8, reviewer_count: 2 });
+  // 5 × 3, once 5 stars for 3 AITBC (weight 2), of two GPUs of one owner, once 1 star for 1 AITBC (weight 1).
+  for (const each of [paid, beside]) expect(now(each)).toMatchObject({ rating: 26 / 8, reviewer_count: 2 });
   await store.close();
 });
 

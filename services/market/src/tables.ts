@@ -1,4 +1,18 @@
 import type { OrderReason, OrderStatus, PricingStrategy } from '@aitbc/contracts';
+import type { Generated } from 'kysely';
+
+interface OwnerTable {
+  account_id: string;
+  offers: Generated<number>;
+  interruptions: Generated<number>;
+  /** Sums of weights, those that everybody begins with included: see domain/rating. */
+  rating_weighted: Generated<number>;
+  rating_weight: Generated<number>;
+  /** Their quotient. */
+  rating: Generated<number>;
+  /** Accounts whose paid bookings the rating comes from. */
+  reviewer_count: Generated<number>;
+}
 
 interface GpuTable {
   id: string;
@@ -27,12 +41,10 @@ interface GpuTable {
   booked_order_id: string | null;
   /** 1 while a paid booking by somebody else than the owner runs. */
   is_rented: number;
-  /** Sums of weights, those that everybody begins with included: see domain/rating. */
+  /** Its owner's, so that lists are sorted by it. */
   rating_weighted: number;
   rating_weight: number;
-  /** Their quotient. */
   rating: number;
-  /** Accounts whose paid bookings the rating comes from. */
   reviewer_count: number;
   /** Offered, present, not booked and not withdrawn; held to it by a CHECK. */
   is_available: number;
@@ -105,13 +117,13 @@ interface ModelStatsTable {
 
 export interface Tables {
   opinion: {
-    gpu_id: string;
+    owner_id: string;
     reviewer_id: string;
     rating: number;
     paid_minor: number;
     weight: number;
   };
-  owner: { account_id: string; offers: number; interruptions: number };
+  owner: OwnerTable;
   miner: { id: string; account_id: string; revision: number; is_active: number };
   gpu: GpuTable;
   orders: OrderTable;

@@ -53,7 +53,9 @@ export const ApiKeyView = z
       .int()
       .nullable()
       .meta({ description: "Null: the account's limits hold" }),
-    spend_cap: AmountOut.nullable().meta({ description: 'What may be spent with this key in total' }),
+    spend_cap: AmountOut.nullable().meta({
+      description: 'What may be spent with this key in total, and with those that it was rotated from',
+    }),
     replaces: Id.nullable().meta({ description: 'The key that this one was made from by rotation' }),
   })
   .meta({ id: 'ApiKey' });

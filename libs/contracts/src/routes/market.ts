@@ -64,7 +64,7 @@ export const GpuOffer = z
     currency: z.string(),
     rating: z.number().min(1).max(5).nullable().meta({
       description:
-        '(5 × 3 + Σ weight × stars) / (5 + Σ weight). Each account that paid counts once, by its latest review, with the weight log2(1 + paid / 1 AITBC), 2 at most; paid is what its reviewed bookings of this GPU paid. Null while all weights together are below 0.01',
+        'Of its owner, over all that it offers and ever offered: (5 × 3 + Σ weight × stars) / (5 + Σ weight). Each account that paid counts once, by its latest review, with the weight log2(1 + paid / 1 AITBC), 2 at most; paid is what its reviewed bookings with this owner paid. Null while all weights together are below 0.01',
     }),
     rating_count: z
       .number()
@@ -348,7 +348,7 @@ export const marketRoutes = {
     path: '/v1/marketplace/gpu/:gpu_id/reviews',
     summary: 'Review a GPU after a booking of it',
     description:
-      'One review for each booking that ran and ended; never by the owner. It counts by what the booking paid, once that is settled; one that paid nothing is shown and does not count.',
+      'One review for each booking that ran and ended, also of a GPU that was withdrawn since; never by the owner. It counts by what the booking paid, once that is settled; one that paid nothing is shown and does not count.',
     idempotent: true,
     params: GpuParams,
     body: z.strictObject({

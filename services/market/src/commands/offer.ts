@@ -10,11 +10,11 @@ import {
   toMinor,
 } from '@aitbc/contracts';
 import { priceStep } from '../domain/price.ts';
-import { UNRATED } from '../domain/rating.ts';
 import { tallyOf } from '../domain/tally.ts';
 import {
   findGpu,
   findMiner,
+  findOwnerRating,
   giveOfferSlotBack,
   insertGpu,
   isAccountPresent,
@@ -78,7 +78,7 @@ export const register = (
       absent_since_ms: absentSince,
       booked_order_id: null,
       is_rented: 0,
-      ...UNRATED,
+      ...findOwnerRating(trx, accountId),
       created_at_ms: now,
       updated_at_ms: now,
       withdrawn_at_ms: null,

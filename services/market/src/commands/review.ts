@@ -1,10 +1,10 @@
 import type { Trx } from '@aitbc/chassis';
 import { type BodyOf, type marketRoutes, newId, notFound, Problem } from '@aitbc/contracts';
 import { opinionAfter, ratingAfter } from '../domain/rating.ts';
-import { findGpu, updateGpu } from '../store/gpu.ts';
+import { findGpu, findOwnerRating, rateOwner } from '../store/gpu.ts';
 import { bookingsToReview, findOpinion, findReviewOf, insertReview, saveOpinion } from '../store/order.ts';
 import type { Clock } from '../store/stats.ts';
-import type { Review } from '../tables.ts';
+import type { Order, Review } from '../tables.ts';
 
 /** @throws Problem REVIEW_NOT_ALLOWED, ALREADY_REVIEWED */
 export const review = (
@@ -15,12 +15,14 @@ export const review = (
   clock: Clock,
 ): Review => {
   const gpu = findGpu(trx, gpuId);
-  if (gpu === undefined) throw notFound('GPU');
-  if (gpu.owner_id === accountId)
-    throw new Problem('REVIEW_NOT_ALLOWED', 'Owners do not review their own GPUs.');
+  // Also one that was withdrawn meanwhile: else whoever expects a bad word takes the offer back.
   const booking = bookingsToReview(trx, gpuId, accountId, body.order_id);
-  if (booking === undefined)
+  if ((gpu ?? booking)?.owner_id === accountId)
+    throw new Problem('REVIEW_NOT_ALLOWED', 'Owners do not review their own GPUs.');
+  if (booking === undefined) {
+    if (gpu === undefined) throw notFound('GPU');
     throw new Problem('REVIEW_NOT_ALLOWED', 'Only a booking of this GPU that ran and ended can be reviewed.');
+  }
   if (booking.review_id !== null)
     throw new Problem('ALREADY_REVIEWED', 'That booking has its review already.');
   const made: Review = {
@@ -34,22 +36,22 @@ export const review = (
   };
   insertReview(trx, made);
   // One that is not settled yet counts when it is: then it is known what was paid.
-  if (booking.status === 'settled') count(trx, made, booking.pay_minor ?? 0, clock);
+  if (booking.status === 'settled') count(trx, made, booking.owner_id, booking.pay_minor ?? 0);
   return made;
 };
 
 /** Lets a review count by what its booking paid. One that paid nothing counts nothing. */
-const count = (trx: Trx, review: Review, paidMinor: number, clock: Clock): void => {
-  const gpu = findGpu(trx, review.gpu_id);
-  if (gpu === undefined || paidMinor === 0 || gpu.owner_id === review.reviewer_id) return;
-  const before = findOpinion(trx, review.gpu_id, review.reviewer_id);
-  const after = opinionAfter(before, review.rating, paidMinor);
-  saveOpinion(trx, { gpu_id: review.gpu_id, reviewer_id: review.reviewer_id, ...after });
-  updateGpu(trx, gpu, ratingAfter(gpu, before, after), clock);
+const count = (trx: Trx, { reviewer_id, rating }: Review, owner_id: string, paidMinor: number): void => {
+  if (paidMinor === 0 || owner_id === reviewer_id) return;
+  const before = findOpinion(trx, owner_id, reviewer_id);
+  const after = opinionAfter(before, rating, paidMinor);
+  saveOpinion(trx, { owner_id, reviewer_id, ...after });
+  if (before?.weight === after.weight && before.rating === after.rating) return;
+  rateOwner(trx, owner_id, ratingAfter(findOwnerRating(trx, owner_id), before, after));
 };
 
 /** A booking was paid for: the review that was written of it meanwhile counts from now on. */
-export const countReview = (trx: Trx, orderId: string, paidMinor: number, clock: Clock): void => {
-  const review = findReviewOf(trx, orderId);
-  if (review !== undefined) count(trx, review, paidMinor, clock);
+export const countReview = (trx: Trx, order: Pick<Order, 'id' | 'owner_id'>, paidMinor: number): void => {
+  const review = findReviewOf(trx, order.id);
+  if (review !== undefined) count(trx, review, order.owner_id, paidMinor);
 };

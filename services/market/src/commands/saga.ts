@@ -210,7 +210,7 @@ export const settled = (trx: Trx, message: Payload<'payments.booking_settled'>, 
   const truth = isCorrected ? ({ pay_minor: paid_minor, reason: 'REFUNDED_BY_OPERATOR' } as const) : {};
   const changes = { ...truth, status: outcome, settled_at_ms: clock.now, nudge_at_ms: null };
   changeOrder(trx, order, changes, clock.now);
-  countReview(trx, order.id, message.paid_minor, clock);
+  countReview(trx, order, message.paid_minor);
   aroundCommit(trx, 'settled');
 };
 

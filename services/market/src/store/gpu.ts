@@ -1,4 +1,5 @@
 import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import type { Standing } from '../domain/rating.ts';
 import { isAvailable, tallyDifference, tallyOf } from '../domain/tally.ts';
 import type { Gpu, PriceEntry, Tables } from '../tables.ts';
 import { type Clock, countChange } from './stats.ts';
@@ -47,6 +48,27 @@ export const giveOfferSlotBack = (trx: Trx, accountId: string): void => {
       .updateTable('owner')
       .set((eb) => ({ offers: eb('offers', '-', 1) }))
       .where('account_id', '=', accountId),
+  );
+};
+
+const ratingOf = hot((p: Params<{ account_id: string }>) =>
+  db
+    .selectFrom('owner')
+    .select(['rating_weighted', 'rating_weight', 'rating', 'reviewer_count'])
+    .where('account_id', '=', p('account_id')),
+);
+/** Where an owner stands: all that it offers stands there too. */
+export const findOwnerRating = (reader: Reader, accountId: string): Standing => {
+  const found = reader.get(ratingOf, { account_id: accountId });
+  if (found === undefined) throw new Error(`nobody with offers is ${accountId}`);
+  return found;
+};
+
+/** In one statement for the owner and one for all it offers: 2,000 at most, which takes 10 ms. */
+export const rateOwner = (trx: Trx, accountId: string, rating: Standing): void => {
+  trx.run(db.updateTable('owner').set(rating).where('account_id', '=', accountId));
+  trx.run(
+    db.updateTable('gpu').set(rating).where('owner_id', '=', accountId).where('withdrawn_at_ms', 'is', null),
   );
 };
 

@@ -199,7 +199,7 @@ export const bookingsToReview = (reader: Reader, gpuId: string, bookerId: string
   let query = db
     .selectFrom('orders')
     .leftJoin('review', 'review.order_id', 'orders.id')
-    .select(['orders.id', 'orders.status', 'orders.pay_minor', 'review.id as review_id'])
+    .select(['orders.id', 'orders.owner_id', 'orders.status', 'orders.pay_minor', 'review.id as review_id'])
     .where('orders.gpu_id', '=', gpuId)
     .where('orders.booker_id', '=', bookerId)
     .where('orders.status', 'in', ['ended', 'settled'])
@@ -218,9 +218,13 @@ const reviewOfOrder = hot((p: Params<{ order_id: string }>) =>
 export const findReviewOf = (reader: Reader, orderId: string): Review | undefined =>
   reader.get(reviewOfOrder, { order_id: orderId });
 
-export const findOpinion = (reader: Reader, gpuId: string, reviewerId: string) =>
+export const findOpinion = (reader: Reader, ownerId: string, reviewerId: string) =>
   reader.get(
-    db.selectFrom('opinion').selectAll().where('gpu_id', '=', gpuId).where('reviewer_id', '=', reviewerId),
+    db
+      .selectFrom('opinion')
+      .selectAll()
+      .where('owner_id', '=', ownerId)
+      .where('reviewer_id', '=', reviewerId),
   );
 
 export const saveOpinion = (trx: Trx, opinion: Tables['opinion']): void => {
@@ -228,7 +232,7 @@ export const saveOpinion = (trx: Trx, opinion: Tables['opinion']): void => {
     db
       .insertInto('opinion')
       .values(opinion)
-      .onConflict((conflict) => conflict.columns(['gpu_id', 'reviewer_id']).doUpdateSet(opinion)),
+      .onConflict((conflict) => conflict.columns(['owner_id', 'reviewer_id']).doUpdateSet(opinion)),
   );
 };
 

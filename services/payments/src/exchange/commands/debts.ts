@@ -75,6 +75,7 @@ const returnDebt = (trx: Trx, deps: ExchangeDeps, id: string): void => {
   if (!closeDebt(trx, debt, { status: 'returned', closed_at_ms: now_ms }))
     throw new Error(`debt ${id} was closed meanwhile`);
   trx.notify(invoiceTopic(debt.invoice_id));
+  failpoint('exchange:debt-returned');
 };
 
 /** Ends the debts of outputs that are in the chain again, as deep as their credit needed. */
