@@ -10,6 +10,7 @@ import {
 import { routes } from '@aitbc/contracts';
 import { migrations } from '../migrations/index.ts';
 import { offerRested } from './commands/lifecycle.ts';
+import { makeSureOfMoney } from './commands/restored.ts';
 import type { Config } from './config.ts';
 import { createConsumers } from './consumers.ts';
 import { type DispatchKeys, dispatchKeys } from './dispatcher/keys.ts';
@@ -113,6 +114,7 @@ export const startJobs = async (config: Config, fail: Fail) => {
           schedule: createSchedule(work, sync),
           start: async () => {
             await store.transact('jobs.bound_times', (trx) => boundTimes(trx, clock.nowMs()));
+            await makeSureOfMoney(work);
             await keyring.load(store, config.RECEIPT_SIGNING_KEY);
             for (const miner of allMiners(store.read)) fleet.setMiner(miner);
             for (const { miner_id, n } of countRunning(store.read)) load.add(miner_id, n);

@@ -35,10 +35,18 @@ const fail = (reason: string): void => {
 };
 
 /** The jobs service and its dispatchers in this process; the test speaks for miners and payments. */
-export const startStack = async (options: { dispatchers?: number; env?: Record<string, string> } = {}) => {
+export const startStack = async (
+  options: {
+    dispatchers?: number;
+    env?: Record<string, string>;
+    /** Makes the file that jobs finds at its start. */
+    prepare?: (databaseUrl: string) => Promise<void>;
+  } = {},
+) => {
   const redisUrl = await scratchRedis();
   const directory = scratchDirectory();
   const env = (name: string) => ({ ...serviceEnv(name, directory, redisUrl), ...options.env });
+  await options.prepare?.(env('jobs').DATABASE_URL as string);
   const startOne = () => startJobs(loadConfig(configShape, env('jobs')), fail);
   const startDispatch = () => startDispatcher(loadConfig(dispatcherConfigShape, env('dispatcher')), fail);
   let jobs = await startOne();
@@ -61,8 +69,10 @@ export const startStack = async (options: { dispatchers?: number; env?: Record<s
     call,
     dispatchers,
     startDispatch,
-    restartJobs: async () => {
+    /** @param between works on the file of jobs while nobody has it open. */
+    restartJobs: async (between?: (databaseUrl: string) => void) => {
       await jobs.stop();
+      between?.(env('jobs').DATABASE_URL as string);
       jobs = await startOne();
     },
 

@@ -105,6 +105,7 @@ export interface Tables {
   job_event: EventRow;
   receipt: ReceiptRow;
   lost_attempt: LostAttempt;
+  sure_of_money: { id: 1; stream: string };
   miner: {
     id: string;
     account_id: string;

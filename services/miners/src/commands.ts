@@ -358,7 +358,7 @@ export const tellReputation = (trx: Trx, accountId: string): void => {
 /** A payment reached its end: what the miner got counts as earned, and as its client's good word, once a payment. */
 export const creditPayment = (trx: Trx, resolved: Payload<'payments.resolved'>, nowMs: number): void => {
   const { payment_id, kind, miner_id, earned_minor, payee_account_id, payer_account_id } = resolved;
-  if (kind !== 'released' || miner_id === null || earned_minor === 0) return;
+  if (kind !== 'released' || miner_id === null || earned_minor === 0 || resolved.is_repeat) return;
   if (!addEarning(trx, { payment_id, miner_id, earned_minor, forget_at_ms: nowMs + DAY_MS })) return;
   if (payee_account_id === null || payer_account_id === undefined || payer_account_id === payee_account_id)
     return;

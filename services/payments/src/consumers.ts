@@ -3,7 +3,7 @@ import type { Payload } from '@aitbc/contracts';
 import { announceHeld, hold } from './commands/hold.ts';
 import { allocate } from './commands/mint.ts';
 import { type Deps, deadlineRefused, resolveByJob, resolveByOrder } from './commands/resolve.ts';
-import { saySettled } from './commands/settle.ts';
+import { sayResolved, saySettled } from './commands/settle.ts';
 import { announceAgain } from './seal.ts';
 import { openUser } from './store/accounts.ts';
 import {
@@ -15,6 +15,7 @@ import {
   noteJobOwner,
   noteJobRequeued,
   noteJobStarted,
+  type PaymentView,
 } from './store/payments.ts';
 import { refuseRequest } from './store/refund-requests.ts';
 
@@ -40,6 +41,18 @@ const holdForJob = (trx: Trx, deps: Deps, job: Payload<'jobs.submitted'>): void 
   );
   if (refusal === null) announceHeld(trx, deps, { payment_id, job_id, amount_minor });
   else send(trx, 'payments.refused', { payment_id, job_id, ...refusal });
+};
+
+/**
+ * How a job's payment stands, for a jobs file that may have missed it. What is decided and not carried out yet is said when
+ * it is; a payment that nobody knows here is no money: the job waits for some until it expires.
+ */
+const sayAgain = (trx: Trx, payment: PaymentView | undefined): void => {
+  if (payment?.job_id == null) return;
+  const { id: payment_id, job_id, amount_minor } = payment;
+  if (payment.status === 'escrowed' && payment.decision === null)
+    send(trx, 'payments.escrowed', { payment_id, job_id, amount_minor });
+  sayResolved(trx, payment, true);
 };
 
 /** A job that may still start keeps its funds: its own expiry comes first, and tells us. */
@@ -70,6 +83,9 @@ export const createConsumers = (deps: Deps): Consumers<'payments'> => ({
     noteJobEnded(trx, { id: job_id, started: started ? 1 : 0, payment_id: paidWith, ...facts });
     trx.notify(`job:${job_id}`);
     resolveByJob(trx, deps, job_id);
+  },
+  'jobs.payments_missed': (trx, { job_ids }) => {
+    for (const id of job_ids) sayAgain(trx, findPaymentOfJob(trx, id));
   },
   'jobs.refund_refused': (trx, { request_id, payment_id, code, until_ms }) => {
     if (request_id === null) return deadlineRefused(trx, deps, payment_id, until_ms);

@@ -8,6 +8,7 @@ import { marketMessages } from './market.ts';
 import { minersMessages } from './miners.ts';
 import { paymentsMessages } from './payments.ts';
 
+export { PAYMENTS_MISSED_MAX } from './jobs.ts';
 export { FIRST_BLOCK_HEIGHT } from './payments.ts';
 
 /** The one catalogue: everything the services say to each other. */

@@ -13,6 +13,9 @@ const Ms = z.number().int().nonnegative();
  */
 const Offer = z.number().int().positive();
 
+/** Jobs that one `jobs.payments_missed` asks about at most. */
+export const PAYMENTS_MISSED_MAX = 100;
+
 /** What a job needs, exactly as it was asked for: nothing is rounded. */
 const RequirementMessage = z.strictObject({
   job_type: JobTypeName,
@@ -53,6 +56,17 @@ export const jobsMessages = {
       /** When it expires unless a miner holds it: its funds wait at least so long. */
       expires_at_ms: Ms.optional(),
     }),
+  }),
+  /**
+   * This file was put back from an older copy, and does not know what became of the money of these jobs meanwhile: say it
+   * again. None of them runs until then.
+   */
+  'jobs.payments_missed': defineMessage({
+    version: 1,
+    from: 'jobs',
+    to: ['payments'],
+    attempts: 10,
+    schema: z.strictObject({ job_ids: z.array(Id).min(1).max(PAYMENTS_MISSED_MAX) }),
   }),
   /**
    * A job may run: match it now or park it. Sent again by the reconciler; parking twice is one parking.

@@ -65,6 +65,8 @@ export const paymentsMessages = {
       miner_id: Id.nullable(),
       /** What the payee got, fee taken off; 0 for a refund. */
       earned_minor: Minor,
+      /** Said again to a jobs file that missed it: it was counted when it was said first. */
+      is_repeat: z.boolean().optional(),
     }),
   }),
   /** A booking's funds stand in escrow. */

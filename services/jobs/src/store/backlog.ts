@@ -57,6 +57,18 @@ const ofMiner = hot((p: Params<{ miner_id: string }>) =>
 export const runningJobsOf = (reader: Reader, minerId: string): JobRow[] =>
   reader.all(ofMiner, { miner_id: minerId });
 
+const runningPaidFrom = hot((p: Params<{ payment_status: 'escrowed'; limit: number }>) =>
+  db
+    .selectFrom('job')
+    .selectAll()
+    .where('status', '=', 'running')
+    .where('payment_status', '=', p('payment_status'))
+    .limit(p('limit')),
+);
+/** Running jobs whose payment stands so, in no order; once, at the start of a restored file. */
+export const runningJobs = (reader: Reader, limit: number, paymentStatus: 'escrowed'): JobRow[] =>
+  reader.all(runningPaidFrom, { limit, payment_status: paymentStatus });
+
 const countOfMiner = hot((p: Params<{ miner_id: string }>) =>
   db
     .selectFrom('job')

@@ -6,6 +6,21 @@ import type { Deps } from './resolve.ts';
 
 const send = sendAs<'payments'>();
 
+/** Tells jobs and miners what became of a job's money, as often as it is asked for. */
+export const sayResolved = (trx: Trx, payment: PaymentView | undefined, isRepeat = false): void => {
+  if (payment?.job_id == null || payment.settled_at_ms === null) return;
+  send(trx, 'payments.resolved', {
+    payment_id: payment.id,
+    job_id: payment.job_id,
+    kind: payment.decision === 'release' ? 'released' : 'refunded',
+    payer_account_id: payment.payer_account_id as string,
+    payee_account_id: payment.payee_account_id,
+    miner_id: payment.miner_id,
+    earned_minor: payment.earned_minor ?? 0,
+    ...(isRepeat ? { is_repeat: true } : {}),
+  });
+};
+
 /** Tells market what became of a booking's money, as often as market says how the order ended. */
 export const saySettled = (trx: Trx, payment: PaymentView | undefined): void => {
   if (payment?.order_id == null || payment.settled_at_ms === null) return;
@@ -57,20 +72,10 @@ export const settle = (trx: Trx, deps: Deps, paymentId: string): void => {
       amount_minor: refunded,
     });
   noteGivenBack(trx, payment.credential_id, refunded);
-  const kind = payment.decision === 'release' ? 'released' : 'refunded';
-  setEnded(trx, paymentId, kind, nowMs);
-
-  if (payment.job_id !== null)
-    send(trx, 'payments.resolved', {
-      payment_id: paymentId,
-      job_id: payment.job_id,
-      kind,
-      payer_account_id: payment.payer_account_id as string,
-      payee_account_id: payment.payee_account_id,
-      miner_id: payment.miner_id,
-      earned_minor: earned,
-    });
-  saySettled(trx, findPayment(trx, paymentId));
+  setEnded(trx, paymentId, payment.decision === 'release' ? 'released' : 'refunded', nowMs);
+  const settled = findPayment(trx, paymentId);
+  sayResolved(trx, settled);
+  saySettled(trx, settled);
   trx.notify(`payment:${paymentId}`);
   failpoint('settle:before-commit');
   trx.afterCommit(() => failpoint('settle:after-commit'));
