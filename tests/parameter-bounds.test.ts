@@ -26,7 +26,9 @@ const JOB = { job_type: 'language_detection', parameters: { text: 'A short text 
 const ENOUGH_TO_PROPOSE = 10_000;
 /** With it a hundredth of what can vote is more than that end: no rule but the bound itself keeps it low. */
 const MOST_OF_ALL = 2_000_000;
-/** The longest timelock takes 14 s here, a voting day 2 s; the rest is for a busy machine. */
+/** What is done at once, on a busy machine; asked for twice a second, within what the lowest limits allow. */
+const BUSY = { withinMs: 30_000, everyMs: 500 };
+/** The longest timelock takes 7 s here, a vote 2 s; the rest is for a busy machine. */
 const DECIDED = { withinMs: 90_000, everyMs: 250 };
 
 let coordinator: Coordinator;
@@ -51,8 +53,8 @@ beforeAll(async () => {
   coordinator = await startCoordinator({
     demoMiner: true,
     env: {
-      // A voting day is two seconds; timelocks take one to fourteen.
-      BUSINESS_TIME_SCALE: '43200',
+      // A voting day is a second; timelocks take half a second to seven.
+      BUSINESS_TIME_SCALE: '86400',
       RATE_LIMIT_CLIENT_PER_MINUTE: String(PARAMETERS.rate_limit_client_per_minute.default),
       RATE_LIMIT_MINER_PER_MINUTE: String(PARAMETERS.rate_limit_miner_per_minute.default),
       RATE_LIMIT_USER_PER_MINUTE: String(PARAMETERS.rate_limit_user_per_minute.default),
@@ -89,7 +91,8 @@ type Draft = BodyIn<typeof governance.propose>;
 const words = {
   title: 'A change that somebody wants',
   description: 'Long enough to say why this is wanted, what it costs, and what would happen without it.',
-  voting_period_days: 1,
+  // Two seconds: time to vote on a busy machine.
+  voting_period_days: 2,
 };
 
 /** A proposal that is voted for by nearly all. @returns it once nothing can happen to it any more. */
@@ -197,29 +200,23 @@ const moveAll = async (goals: Values, arrive: 'together' | 'soon'): Promise<void
       ok: true,
       outbox_unacknowledged: 0,
     });
-  });
+  }, BUSY);
 };
 
 /** A paid job, by a client and a miner that know nothing of votes. */
 const aJobIsPaid = async ({ platform_fee_basis_points: fee }: Values): Promise<void> => {
   const { id } = must(await payer.call(jobs.submit, { body: { ...JOB, payment_amount: 1 } as never }));
-  await eventually(
-    async () => {
-      const query = { wait_seconds: 10 };
-      const { status } = must(await payer.call(jobs.status, { params: { job_id: id }, query }));
-      expect(status).toBe('completed');
-      return true;
-    },
-    { withinMs: 30_000, everyMs: 500 },
-  );
-  await eventually(
-    async () => {
-      const payment = must(await payer.call(payments.getByJob, { params: { job_id: id } }));
-      expect(payment).toMatchObject({ status: 'released', amount: 1, fee: (fee as number) / 10_000 });
-      return true;
-    },
-    { everyMs: 500 },
-  );
+  await eventually(async () => {
+    const query = { wait_seconds: 10 };
+    const { status } = must(await payer.call(jobs.status, { params: { job_id: id }, query }));
+    expect(status).toBe('completed');
+    return true;
+  }, BUSY);
+  await eventually(async () => {
+    const payment = must(await payer.call(payments.getByJob, { params: { job_id: id } }));
+    expect(payment).toMatchObject({ status: 'released', amount: 1, fee: (fee as number) / 10_000 });
+    return true;
+  }, BUSY);
 };
 
 /** Somebody proposes, another one votes, and it comes into force. */

@@ -24,20 +24,29 @@ test('a file of the release before keeps its votes and the history of its parame
   const run = (statement: ReturnType<typeof sql>) =>
     old.transact('test', (trx) => trx.run({ compile: () => statement.compile(db) as never }));
   const [alice, waiting, stopped] = [newId(), newId(), newId()];
+  const [loose, strict] = [newId(), newId()];
   const executed = [newId(), newId()];
   await run(sql`INSERT INTO block VALUES (0, 1, 1, 1000, 600, 100, 1, 500)`);
   await run(sql`INSERT INTO block_part VALUES (0, 0)`);
   await run(sql`INSERT INTO checkpoint VALUES (${alice}, 0, 500)`);
-  const propose = (id: string, state: string, ends: { due?: number; cancelled?: number }) =>
+  const propose = (
+    id: string,
+    state: string,
+    ends: { due?: number; cancelled?: number },
+    parts = [100_000, 500_000],
+  ) =>
     run(sql`INSERT INTO proposal (id, proposer_account_id, title, description, type, target, state, quorum_parts,
         approval_parts, snapshot_height, voting_supply_minor, for_minor, voters, created_at_ms, voting_ends_at_ms,
         decided_at_ms, timelock_ends_at_ms, cancelled_at_ms, cancelled_by, due_at_ms)
       VALUES (${id}, ${alice}, 'a title', 'a description', 'parameter_change',
-        '{"parameter":"platform_fee_basis_points","value":300}', ${state}, 100000, 500000, 0, 500, 500, 1,
+        '{"parameter":"platform_fee_basis_points","value":300}', ${state}, ${parts[0]}, ${parts[1]}, 0, 500, 500, 1,
         1, 2, 2, 3, ${ends.cancelled ?? null}, ${ends.cancelled === undefined ? null : alice}, ${ends.due ?? null})`);
   for (const id of executed) await propose(id, 'executed', {});
   await propose(waiting, 'queued', { due: 3 });
   await propose(stopped, 'cancelled', { cancelled: 3 });
+  // Its own rules judge it: one vote of a hundred, and one for of a hundred cast.
+  await propose(loose, 'active', { due: 2 }, [10_000, 10_000]);
+  await propose(strict, 'active', { due: 2 }, [200_000, 600_000]);
   for (const id of [...executed, waiting, stopped])
     await run(sql`INSERT INTO vote VALUES (${id}, ${alice}, ${newId()}, 'for', 500, NULL, 1)`);
   for (const [index, id] of executed.entries()) {
@@ -64,6 +73,9 @@ test('a file of the release before keeps its votes and the history of its parame
   expect(findExecution(store.read, executed[0] as string)).toMatchObject({ status: 'executed' });
   for (const id of [...executed, waiting, stopped])
     expect(listVotes(store.read, id, undefined, 10)).toHaveLength(1);
+
+  expect(findProposal(store.read, loose)).toMatchObject({ quorum_parts: 100_000, approval_parts: 500_000 });
+  expect(findProposal(store.read, strict)).toMatchObject({ quorum_parts: 200_000, approval_parts: 600_000 });
 
   // What is new: an operator's reset after those votes, and a veto of a proposal that was queued before.
   const [operator, reason] = [newId(), 'the votes were a mistake'];
