@@ -72,7 +72,7 @@ test('a veto and an execution of one proposal: one of them wins, and the state s
   };
 
   const race = async (by: Caller, gapMs: number, order: (typeof ORDERS)[number], leadMs: number) => {
-    const proposal = await queued(by, 200 + leadMs);
+    const proposal = await queued(by, 300 + gapMs);
     if (proposal === undefined) return undefined;
     const params = { proposal_id: proposal.id };
     const veto = () =>
