@@ -1,5 +1,5 @@
 import { loadConfig, type Running } from '@aitbc/chassis';
-import { type Caller, routes } from '@aitbc/contracts';
+import { type Caller, newId, routes, toMinor } from '@aitbc/contracts';
 import {
   callerOf,
   eventually,
@@ -124,6 +124,35 @@ test('without money it is 402, and the GPU is free for the next', async () => {
   });
   expect(await balanceOf(poor)).toMatchObject({ balance: 1, held: 0 });
   expect((await book(await newAccount(['client'], 10), gpu, 1)).status).toBe(201);
+});
+
+test('a key books up to its cap; one that was made to trade, with all that its account holds', async () => {
+  const gpu = await offerOf(await newAccount(['miner']));
+  const account = await newAccount(['client'], 20);
+  const keyOf = (scopes: Caller['scopes']): Caller => ({
+    ...account,
+    credential_id: newId(),
+    scopes,
+    spend_cap_minor: toMinor(5),
+  });
+  // An hour costs 6. The cap is the key's, and counts what it booked before.
+  const [plain, trading] = [keyOf(['client']), keyOf(['client', 'trade'])];
+  const refused = { status: 402, body: { error: { code: 'SPEND_CAP_EXCEEDED' } } };
+  expect(await book(plain, gpu, 1)).toMatchObject(refused);
+  expect(await balanceOf(account)).toMatchObject({ available: 20, held: 0 });
+  const booked = await book(plain, gpu, 0.5);
+  expect(booked).toMatchObject({ status: 201, body: { amount: 3 } });
+  await settled(account, booked.ok ? booked.body.id : '');
+  expect(await book(plain, gpu, 0.5)).toMatchObject(refused);
+  const beyond = await book(trading, gpu, 2);
+  expect(beyond).toMatchObject({ status: 201, body: { status: 'active', amount: 12 } });
+  expect(await settled(account, beyond.ok ? beyond.body.id : '')).toMatchObject({ paid: 12 });
+  // It trades with what there is, and no more.
+  expect(await balanceOf(account)).toMatchObject({ balance: 5, held: 0 });
+  expect(await book(trading, gpu, 1)).toMatchObject({
+    status: 402,
+    body: { error: { code: 'INSUFFICIENT_FUNDS' } },
+  });
 });
 
 test('who rents from themselves pays the fee alone', async () => {

@@ -1,13 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { loadConfig } from '@aitbc/chassis';
 import { type Caller, type Execution, governanceRoutes, type MessageName } from '@aitbc/contracts';
 import {
   callerOf,
   eventually,
-  keepOutput,
   openPeers,
   type Received,
   scratchDirectory,
@@ -19,38 +15,16 @@ import { afterEach, expect, test } from 'vitest';
 import { configShape } from './config.ts';
 import { startGovernance } from './service.ts';
 import { allocationTo, openLedger, words } from './testing/ledger.ts';
+import { killServices, spawnService } from './testing/process.ts';
+import { DAY_MS } from './testing/stand.ts';
 
-const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
-const DAY_MS = 86_400_000;
 /** Half of them change a parameter, half pay out of the treasury. */
 const PROPOSALS = 40;
 const EXECUTES = 50;
 /** What a dead worker had in hand is taken over after 15 s. */
 const SLOW = { withinMs: 30_000 };
 
-const children: ChildProcess[] = [];
-afterEach(() => {
-  for (const child of children.splice(0)) if (child.exitCode === null) child.kill('SIGKILL');
-});
-
-/** The service as a process of its own; it may end before it is ready. */
-const spawnService = async (env: Record<string, string>): Promise<{ child: ChildProcess; url: string }> => {
-  const child = spawn(process.execPath, [MAIN], {
-    env: { PATH: process.env.PATH, ...env, LOG_LEVEL: 'info' },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  children.push(child);
-  keepOutput(child);
-  if (child.stdout === null) throw new Error('no output');
-  for await (const line of createInterface({ input: child.stdout })) {
-    const { msg, url } = JSON.parse(line) as { msg: string; url?: string };
-    if (msg === 'ready' && url !== undefined) {
-      child.stdout.resume();
-      return { child, url };
-    }
-  }
-  throw new Error('ended before it was ready');
-};
+afterEach(killServices);
 
 /** Queued proposals whose timelocks have ended: made by a service whose clock stands nine days back. */
 const prepare = async (env: Record<string, string>, peers: Awaited<ReturnType<typeof openPeers>>) => {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { loadConfig, type Running } from '@aitbc/chassis';
+import { join } from 'node:path';
 import {
   type BodyIn,
   type Caller,
@@ -7,81 +7,31 @@ import {
   newId,
   PARAMETERS,
   type Proposal,
-  type ProposalStatus,
   toMinor,
   type VoteChoice,
 } from '@aitbc/contracts';
-import {
-  callerOf,
-  eventually,
-  openPeers,
-  type Received,
-  scratchDirectory,
-  scratchRedis,
-  serviceEnv,
-  someone,
-} from '@aitbc/testing';
+import { eventually, scratchDirectory, someone } from '@aitbc/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { OPEN_PROPOSALS_MAX } from './commands/voting.ts';
-import { configShape } from './config.ts';
-import { startGovernance } from './service.ts';
-import { allocationTo, openLedger, words } from './testing/ledger.ts';
+import { allocationTo, words } from './testing/ledger.ts';
+import { createStand, DAY_MS } from './testing/stand.ts';
 
-const DAY_MS = 86_400_000;
-
-let directory: string;
-let redisUrl: string;
-let service: Running;
-let peers: Awaited<ReturnType<typeof openPeers>>;
-let ledger: ReturnType<typeof openLedger>;
-let toPayments: Received[];
-/** Deadlines and timelocks pass when a test says so. */
-let nowMs: number;
+const stand = createStand();
+const { as, power, get, reaches, vote, execute, cancel, parameter } = stand;
 let alice: Caller;
 let bob: Caller;
 let carol: Caller;
 
-const start = async (env: Record<string, string> = {}) => {
-  service = await startGovernance(
-    loadConfig(configShape, { ...serviceEnv('governance', directory, redisUrl), ...env }),
-    (reason) => expect.fail(reason),
-    () => nowMs,
-  );
-};
-
 beforeEach(async () => {
-  nowMs = Date.now();
   [alice, bob, carol] = [someone(['user']), someone(['vote']), someone(['vote'])];
-  directory = scratchDirectory();
-  redisUrl = await scratchRedis();
-  peers = await openPeers(redisUrl);
-  toPayments = peers.listen('payments');
-  ledger = openLedger(peers);
-  await start();
-  await ledger.seal(
-    [
-      [alice, 500],
-      [bob, 300],
-      [carol, 200],
-    ],
-    10_000,
-  );
-  await eventually(async () => (await power(alice)) === 500);
+  await stand.open([
+    [alice, 500],
+    [bob, 300],
+    [carol, 200],
+  ]);
 });
-afterEach(async () => {
-  await service.stop();
-  await peers.close();
-});
-
-const as = (caller: Caller | null) => callerOf(service.url, caller);
-const power = async (whom: Caller, proposalId?: string): Promise<number> => {
-  const reply = await as(null).call(governanceRoutes.votingPower, {
-    params: { user_id: whom.account_id },
-    query: proposalId === undefined ? {} : { proposal_id: proposalId },
-  });
-  return reply.ok ? reply.body.voting_power : Number.NaN;
-};
+afterEach(stand.close);
 
 type Draft = BodyIn<typeof governanceRoutes.propose>;
 const feeOf = (value: unknown, changes: object = {}): Draft => ({
@@ -95,34 +45,11 @@ const propose = async (draft: Draft = feeOf(300), who = alice): Promise<Proposal
   if (!reply.ok) throw new Error(JSON.stringify(reply.body));
   return reply.body;
 };
-const vote = (who: Caller, proposal_id: string, choice: VoteChoice = 'for', reason?: string) =>
-  as(who).call(governanceRoutes.vote, {
-    body: { proposal_id, vote: choice, ...(reason === undefined ? {} : { reason }) },
-  });
-const get = async (proposal_id: string): Promise<Proposal> => {
-  const reply = await as(null).call(governanceRoutes.get, { params: { proposal_id } });
-  if (!reply.ok) throw new Error(JSON.stringify(reply.body));
-  return reply.body;
-};
-const reaches = (id: string, status: ProposalStatus) =>
-  eventually(async () => {
-    const proposal = await get(id);
-    expect(proposal.status).toBe(status);
-    return proposal;
-  });
-const execute = (who: Caller, proposal_id: string) =>
-  as(who).call(governanceRoutes.execute, { params: { proposal_id } });
-const cancel = (who: Caller, proposal_id: string) =>
-  as(who).call(governanceRoutes.cancel, { params: { proposal_id } });
-const parameter = async (name: string) => {
-  const reply = await as(null).call(governanceRoutes.parameters, {});
-  return reply.ok ? reply.body.items.find((item) => item.name === name) : undefined;
-};
 /** Made, voted for by alice, and decided. */
 const queued = async (draft?: Draft): Promise<Proposal> => {
   const { id } = await propose(draft);
   await vote(alice, id);
-  nowMs += 7 * DAY_MS;
+  stand.nowMs += 7 * DAY_MS;
   return reaches(id, 'queued');
 };
 const code = (reply: { ok: boolean; body: unknown }) =>
@@ -153,16 +80,16 @@ describe('from proposal to effect', () => {
       approval_reached: true,
     });
 
-    nowMs += 7 * DAY_MS;
+    stand.nowMs += 7 * DAY_MS;
     const decided = await reaches(proposal.id, 'queued');
-    expect(decided.timelock_ends_at).toBe(new Date(nowMs + DAY_MS).toISOString());
+    expect(decided.timelock_ends_at).toBe(new Date(stand.nowMs + DAY_MS).toISOString());
     expect(await execute(bob, proposal.id)).toMatchObject({
       status: 409,
       body: { error: { code: 'TIMELOCK_ACTIVE', details: { timelock_ends_at: decided.timelock_ends_at } } },
     });
-    expect(toPayments).toEqual([]);
+    expect(stand.toPayments).toEqual([]);
 
-    nowMs += DAY_MS;
+    stand.nowMs += DAY_MS;
     const executed = await reaches(proposal.id, 'executed');
     expect(executed.execution).toMatchObject({
       status: 'executed',
@@ -170,8 +97,8 @@ describe('from proposal to effect', () => {
       effect: { kind: 'parameter_changed', parameter: 'platform_fee_basis_points', value: 300, version: 1 },
     });
     const change = { name: 'platform_fee_basis_points', value: 300, version: 1, proposal_id: proposal.id };
-    await eventually(() => toPayments.length > 0);
-    expect(toPayments).toEqual([{ name: 'governance.parameter_changed', payload: change }]);
+    await eventually(() => stand.toPayments.length > 0);
+    expect(stand.toPayments).toEqual([{ name: 'governance.parameter_changed', payload: change }]);
     expect(await parameter('platform_fee_basis_points')).toMatchObject({
       value: 300,
       default: 250,
@@ -181,13 +108,13 @@ describe('from proposal to effect', () => {
     });
     // A second execute gives the first answer.
     expect(await execute(bob, proposal.id)).toMatchObject({ status: 200, body: executed.execution });
-    expect(toPayments).toHaveLength(1);
+    expect(stand.toPayments).toHaveLength(1);
   });
 
   test('a rejected proposal changes nothing and cannot be executed', async () => {
     const { id } = await propose();
     await vote(alice, id, 'against');
-    nowMs += 7 * DAY_MS;
+    stand.nowMs += 7 * DAY_MS;
     await reaches(id, 'rejected');
     expect(code(await execute(alice, id))).toBe('PROPOSAL_NOT_EXECUTABLE');
     expect(await parameter('platform_fee_basis_points')).toMatchObject({ value: 250, version: 0 });
@@ -196,19 +123,19 @@ describe('from proposal to effect', () => {
   test('deadlines that pass while the service is down are kept after it, with a whole timelock', async () => {
     const { id } = await propose();
     await vote(alice, id);
-    await service.stop();
-    nowMs += 30 * DAY_MS;
-    await start();
-    expect((await reaches(id, 'queued')).timelock_ends_at).toBe(new Date(nowMs + DAY_MS).toISOString());
-    await service.stop();
-    nowMs += DAY_MS;
-    await start();
+    await stand.stop();
+    stand.nowMs += 30 * DAY_MS;
+    await stand.start();
+    expect((await reaches(id, 'queued')).timelock_ends_at).toBe(new Date(stand.nowMs + DAY_MS).toISOString());
+    await stand.stop();
+    stand.nowMs += DAY_MS;
+    await stand.start();
     await reaches(id, 'executed');
   });
 
   test('business time runs faster where the configuration says so', async () => {
-    await service.stop();
-    await start({ BUSINESS_TIME_SCALE: '86400' });
+    await stand.stop();
+    await stand.start({ BUSINESS_TIME_SCALE: '86400' });
     const proposal = await propose();
     expect(Date.parse(proposal.voting_ends_at) - Date.parse(proposal.created_at)).toBe(7_000);
   });
@@ -216,7 +143,7 @@ describe('from proposal to effect', () => {
   test('policies and upgrades are recorded with their text and its hash', async () => {
     const text = 'Miners publish the region their machines stand in. – § 1';
     const { id } = await queued({ ...words, type: 'policy_change', target: { policy: 'regions', text } });
-    nowMs += DAY_MS;
+    stand.nowMs += DAY_MS;
     const proposal = await reaches(id, 'executed');
     expect(proposal.target).toEqual({ policy: 'regions', text });
     expect(proposal.execution?.effect).toEqual({
@@ -229,7 +156,7 @@ describe('from proposal to effect', () => {
       type: 'protocol_upgrade',
       target: { release: '2.0.0', text: 'New limits.' },
     });
-    nowMs += DAY_MS;
+    stand.nowMs += DAY_MS;
     expect((await reaches(upgrade.id, 'executed')).execution?.effect).toMatchObject({ subject: '2.0.0' });
   });
 
@@ -239,7 +166,7 @@ describe('from proposal to effect', () => {
     const { schema } = entry;
     entry.schema = z.number().int().max(500);
     try {
-      nowMs += DAY_MS;
+      stand.nowMs += DAY_MS;
       const proposal = await reaches(id, 'execution_failed');
       expect(proposal.execution).toMatchObject({ status: 'failed', effect: null });
       expect(proposal.execution?.reason).toContain('out of the bounds of platform_fee_basis_points');
@@ -248,29 +175,28 @@ describe('from proposal to effect', () => {
     }
     expect(await execute(alice, id)).toMatchObject({ status: 200, body: { status: 'failed' } });
     expect(await parameter('platform_fee_basis_points')).toMatchObject({ value: 250, version: 0 });
-    expect(toPayments).toEqual([]);
+    expect(stand.toPayments).toEqual([]);
   });
 
   test('what governance owns it obeys itself', async () => {
     const own = async (target: object) => {
       const { id } = await queued({ ...words, type: 'parameter_change', target } as Draft);
-      nowMs += DAY_MS;
+      stand.nowMs += DAY_MS;
       await reaches(id, 'executed');
     };
     await own({ parameter: 'timelock_seconds', value: 43_200 });
     const after = await queued();
-    expect(Date.parse(after.timelock_ends_at ?? '')).toBe(nowMs + 43_200_000);
+    expect(Date.parse(after.timelock_ends_at ?? '')).toBe(stand.nowMs + 43_200_000);
     // One percent of what can vote is more than what is asked for.
-    await ledger.seal([[alice, 50_000]]);
-    await eventually(async () => (await power(alice)) === 50_000);
+    await stand.seal([[alice, 50_000]]);
     await own({ parameter: 'min_proposal_voting_power', value: 250.5 });
     await propose(feeOf(1), bob);
     expect(code(await as(carol).call(governanceRoutes.propose, { body: feeOf(1) }))).toBe(
       'INSUFFICIENT_VOTING_POWER',
     );
     // Also after a restart.
-    await service.stop();
-    await start();
+    await stand.stop();
+    await stand.start();
     expect(code(await as(carol).call(governanceRoutes.propose, { body: feeOf(1) }))).toBe(
       'INSUFFICIENT_VOTING_POWER',
     );
@@ -279,7 +205,7 @@ describe('from proposal to effect', () => {
 
 describe('a payment out of the treasury', () => {
   const answer = (proposal_id: string, changes: object = {}) =>
-    peers.send('payments.allocation_settled', {
+    stand.peers.send('payments.allocation_settled', {
       proposal_id,
       ok: true,
       transaction_hash: 'f00d',
@@ -290,9 +216,9 @@ describe('a payment out of the treasury', () => {
   test('is asked of the ledger once, shows as queued until it answers, and then with the transaction', async () => {
     const draft = allocationTo(9_999.5);
     const { id } = await queued(draft);
-    nowMs += DAY_MS;
-    await eventually(() => toPayments.length > 0);
-    expect(toPayments).toEqual([
+    stand.nowMs += DAY_MS;
+    await eventually(() => stand.toPayments.length > 0);
+    expect(stand.toPayments).toEqual([
       {
         name: 'governance.allocation_approved',
         payload: {
@@ -317,31 +243,31 @@ describe('a payment out of the treasury', () => {
     });
     const executed = await reaches(id, 'executed');
     expect(await execute(carol, id)).toMatchObject({ status: 200, body: executed.execution });
-    expect(toPayments).toHaveLength(1);
+    expect(stand.toPayments).toHaveLength(1);
   });
 
   test('that the treasury cannot make any more fails with the ledger’s reason', async () => {
     const { id } = await queued(allocationTo(10_000));
-    nowMs += DAY_MS;
-    await eventually(() => toPayments.length > 0);
+    stand.nowMs += DAY_MS;
+    await eventually(() => stand.toPayments.length > 0);
     await answer(id, { ok: false, transaction_hash: null, reason: 'The treasury holds 12 AITBC.' });
     const proposal = await reaches(id, 'execution_failed');
     expect(proposal.execution).toMatchObject({ status: 'failed', reason: 'The treasury holds 12 AITBC.' });
     // A contrary answer later is not believed: an operator finds it among the dead letters.
     await answer(id);
     await eventually(async () =>
-      (await (await fetch(`${service.url}/metrics`)).text()).includes('dead_letters{service="governance"} 1'),
+      (await (await fetch(`${stand.url}/metrics`)).text()).includes('dead_letters{service="governance"} 1'),
     );
     expect((await get(id)).execution).toEqual(proposal.execution);
   });
 
   test('is asked for again while the answer does not come', async () => {
     const { id } = await queued(allocationTo(1));
-    nowMs += DAY_MS;
-    await eventually(() => toPayments.length === 1);
-    nowMs += 60_000;
-    await eventually(() => toPayments.length === 2);
-    expect(toPayments[1]).toEqual(toPayments[0]);
+    stand.nowMs += DAY_MS;
+    await eventually(() => stand.toPayments.length === 1);
+    stand.nowMs += 60_000;
+    await eventually(() => stand.toPayments.length === 2);
+    expect(stand.toPayments[1]).toEqual(stand.toPayments[0]);
     await answer(id);
     await reaches(id, 'executed');
   });
@@ -360,13 +286,11 @@ describe('votes', () => {
     const dave = someone(['vote']);
     const { id } = await propose();
     await vote(bob, id);
-    await ledger.seal([
+    await stand.seal([
       [alice, 0],
       [bob, 5],
       [dave, 795],
     ]);
-    await eventually(async () => (await power(dave)) === 795);
-    expect(await power(alice)).toBe(0);
     expect(await power(alice, id)).toBe(500);
     expect((await get(id)).tally).toMatchObject({ for: 300, voting_supply: 1_000 });
 
@@ -418,9 +342,9 @@ describe('votes', () => {
       voters: 3,
     });
 
-    nowMs = Date.parse(voting_ends_at) - 1;
+    stand.nowMs = Date.parse(voting_ends_at) - 1;
     expect((await vote(carol, id, 'for')).status).toBe(200);
-    nowMs += 1;
+    stand.nowMs += 1;
     expect(code(await vote(carol, id, 'against'))).toBe('PROPOSAL_CLOSED');
     await eventually(async () => (await get(id)).status !== 'active');
   });
@@ -432,27 +356,24 @@ describe('votes', () => {
     await vote(bob, reached.id);
     await vote(bob, missed.id);
     expect((await get(missed.id)).tally).toMatchObject({ participation: 0.3, quorum_reached: false });
-    nowMs += 7 * DAY_MS;
+    stand.nowMs += 7 * DAY_MS;
     await reaches(reached.id, 'queued');
     await reaches(missed.id, 'rejected');
   });
 
   test('a proposal made before the first block, or by someone with too little, is refused', async () => {
     const poor = someone(['vote']);
-    await ledger.seal([
+    await stand.seal([
       [alice, 20_000],
       [poor, 99.99999999],
     ]);
-    await eventually(async () => (await power(poor)) === 99.99999999);
     const body = feeOf(1);
     expect(code(await as(poor).call(governanceRoutes.propose, { body }))).toBe('INSUFFICIENT_VOTING_POWER');
-    await ledger.seal([[poor, 100]]);
-    await eventually(async () => (await power(poor)) === 100);
+    await stand.seal([[poor, 100]]);
     expect((await as(poor).call(governanceRoutes.propose, { body })).status).toBe(201);
 
-    await service.stop();
-    directory = scratchDirectory();
-    await start();
+    await stand.stop();
+    await stand.start({ DATABASE_URL: `sqlite:///${join(scratchDirectory(), 'governance.db')}` });
     expect(code(await as(alice).call(governanceRoutes.propose, { body }))).toBe('INSUFFICIENT_VOTING_POWER');
     expect(await power(alice)).toBe(0);
   });
@@ -460,11 +381,11 @@ describe('votes', () => {
 
 test('blocks that stay away while later ones came are asked for, until there is no gap', async () => {
   const asked = () =>
-    toPayments.flatMap((message) =>
+    stand.toPayments.flatMap((message) =>
       message.name === 'governance.blocks_missed' ? [message.payload.from_height] : [],
     );
   const seal = (height: number, minor: number) =>
-    peers.send('payments.block_sealed', {
+    stand.peers.send('payments.block_sealed', {
       height,
       part: 0,
       parts: 1,
@@ -496,11 +417,11 @@ describe('cancelling', () => {
 
     const second = await queued();
     expect((await cancel(admin, second.id)).status).toBe(200);
-    nowMs += DAY_MS;
+    stand.nowMs += DAY_MS;
     expect(code(await execute(alice, second.id))).toBe('PROPOSAL_NOT_EXECUTABLE');
 
     const third = await queued();
-    nowMs += DAY_MS;
+    stand.nowMs += DAY_MS;
     await reaches(third.id, 'executed');
     expect(code(await cancel(alice, third.id))).toBe('PROPOSAL_CLOSED');
     // The cancelled ones were never made: the third is the first version.

@@ -1,84 +1,32 @@
-import { loadConfig, type Running } from '@aitbc/chassis';
-import {
-  type BodyIn,
-  type Caller,
-  governanceRoutes,
-  type Proposal,
-  type ProposalStatus,
-} from '@aitbc/contracts';
-import {
-  callerOf,
-  eventually,
-  openPeers,
-  scratchDirectory,
-  scratchRedis,
-  serviceEnv,
-  someone,
-} from '@aitbc/testing';
+import { type BodyIn, type Caller, governanceRoutes } from '@aitbc/contracts';
+import { someone } from '@aitbc/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { configShape } from './config.ts';
-import { startGovernance } from './service.ts';
-import { allocationTo, openLedger, words } from './testing/ledger.ts';
+import { allocationTo, words } from './testing/ledger.ts';
+import { createStand, DAY_MS } from './testing/stand.ts';
 
 // Votes that must not be able to rob the treasury or to brick the system, and the operators who may undo some.
 
-const DAY_MS = 86_400_000;
 const reason = 'this would hurt everybody';
 const admin = someone(['admin']);
 
-let service: Running;
-let peers: Awaited<ReturnType<typeof openPeers>>;
-let nowMs: number;
+const stand = createStand();
+const { as, get, reaches, vote, execute, cancel, parameter } = stand;
 let few: Caller;
 let many: Caller;
 
 beforeEach(async () => {
-  nowMs = Date.now();
   [few, many] = [someone(['vote']), someone(['vote'])];
-  const directory = scratchDirectory();
-  const redisUrl = await scratchRedis();
-  peers = await openPeers(redisUrl);
-  service = await startGovernance(
-    loadConfig(configShape, serviceEnv('governance', directory, redisUrl)),
-    (why) => expect.fail(why),
-    () => nowMs,
-  );
-  await openLedger(peers).seal(
-    [
-      [few, 373],
-      [many, 18_618],
-    ],
-    10_000,
-  );
-  await eventually(async () => {
-    const params = { user_id: many.account_id };
-    const reply = await as(null).call(governanceRoutes.votingPower, { params, query: {} });
-    return reply.ok && reply.body.voting_power === 18_618;
-  });
+  await stand.open([
+    [few, 373],
+    [many, 18_618],
+  ]);
 });
-afterEach(async () => {
-  await service.stop();
-  await peers.close();
-});
+afterEach(stand.close);
 
 type Draft = BodyIn<typeof governanceRoutes.propose>;
-const as = (caller: Caller | null) => callerOf(service.url, caller);
 const change = (parameter: string, value: unknown, more: object = {}) =>
   ({ ...words, type: 'parameter_change', target: { parameter, value }, ...more }) as Draft;
 const propose = (draft: Draft, who = many) => as(who).call(governanceRoutes.propose, { body: draft });
-const vote = (who: Caller, proposal_id: string, choice: 'for' | 'against') =>
-  as(who).call(governanceRoutes.vote, { body: { proposal_id, vote: choice } });
-const get = async (proposal_id: string): Promise<Proposal> => {
-  const reply = await as(null).call(governanceRoutes.get, { params: { proposal_id } });
-  if (!reply.ok) throw new Error(JSON.stringify(reply.body));
-  return reply.body;
-};
-const reaches = (id: string, status: ProposalStatus) =>
-  eventually(async () => {
-    const proposal = await get(id);
-    expect(proposal.status).toBe(status);
-    return proposal;
-  });
 const made = async (draft: Draft, who = many): Promise<string> => {
   const reply = await propose(draft, who);
   if (!reply.ok) throw new Error(JSON.stringify(reply.body));
@@ -87,13 +35,13 @@ const made = async (draft: Draft, who = many): Promise<string> => {
 const queued = async (draft: Draft): Promise<string> => {
   const id = await made(draft);
   await vote(many, id, 'for');
-  nowMs += 7 * DAY_MS;
+  stand.nowMs += 7 * DAY_MS;
   await reaches(id, 'queued');
   return id;
 };
 const executed = async (draft: Draft): Promise<string> => {
   const id = await queued(draft);
-  nowMs += 7 * DAY_MS;
+  stand.nowMs += 7 * DAY_MS;
   await reaches(id, 'executed');
   return id;
 };
@@ -101,10 +49,6 @@ const veto = (id: string, who = admin) =>
   as(who).call(governanceRoutes.veto, { params: { proposal_id: id }, body: { reason } });
 const reset = (name: 'timelock_seconds' | 'guardian_enabled') =>
   as(admin).call(governanceRoutes.resetParameter, { params: { name }, body: { reason } });
-const parameter = async (name: string) => {
-  const reply = await as(null).call(governanceRoutes.parameters, {});
-  return reply.ok ? reply.body.items.find((item) => item.name === name) : undefined;
-};
 const said = (reply: { ok: boolean; body: unknown }) => {
   if (reply.ok) return 'ok';
   const { code, details } = (
@@ -122,7 +66,7 @@ describe('the rules that judge a proposal', () => {
     expect(await get(id)).toMatchObject({ quorum_threshold: 0.1, approval_threshold: 0.5 });
     await vote(few, id, 'for');
     await vote(many, id, 'against');
-    nowMs += 7 * DAY_MS;
+    stand.nowMs += 7 * DAY_MS;
     await reaches(id, 'rejected');
   });
 
@@ -136,7 +80,7 @@ describe('the rules that judge a proposal', () => {
     );
     const raise = await queued(change('quorum_floor', 0.2));
     expect(await get(raise)).toMatchObject({ quorum_threshold: 0.2 });
-    nowMs += DAY_MS;
+    stand.nowMs += DAY_MS;
     await reaches(raise, 'executed');
     expect(await get(running)).toMatchObject({ quorum_threshold: 0.1 });
     expect(said(await propose({ ...allocationTo(1), quorum_threshold: 0.1 }))).toBe(
@@ -170,14 +114,36 @@ describe('a vote cannot brick', () => {
     ];
     await vote(many, up, 'for');
     await vote(many, down, 'for');
-    nowMs += 7 * DAY_MS;
+    stand.nowMs += 7 * DAY_MS;
     await reaches(up, 'queued');
-    nowMs += DAY_MS;
+    stand.nowMs += DAY_MS;
     await reaches(up, 'executed');
-    nowMs += DAY_MS;
+    stand.nowMs += DAY_MS;
     await reaches(down, 'queued');
-    nowMs += DAY_MS;
+    stand.nowMs += DAY_MS;
     expect((await reaches(down, 'execution_failed')).execution?.reason).toContain('at most 500');
+  });
+
+  test('nobody has to hold more than 1 % of what can vote: asked for when it is proposed, and when it is executed', async () => {
+    const name = 'min_proposal_voting_power';
+    // 1 % of 18,991.
+    expect(said(await propose(change(name, 189.92)))).toBe('VALIDATION_ERROR target.value');
+    const id = await queued(change(name, 189.91));
+    // Money leaves the holders before it is executed: the same value is more than 1 % now.
+    await stand.seal([[many, 10_000]]);
+    stand.nowMs += DAY_MS;
+    expect(await reaches(id, 'execution_failed')).toMatchObject({
+      execution: { status: 'failed', reason: expect.stringContaining('which is 103.73 AITBC now') },
+    });
+    expect(await parameter(name)).toMatchObject({ value: 100, version: 0 });
+    // What still fits is executed; and however little can vote afterwards, who has 1 % of it may propose.
+    await executed(change(name, 103.73));
+    await stand.seal([[many, 1_000]]);
+    const required = async (who: Caller) => {
+      const reply = await propose(allocationTo(1), who);
+      return reply.ok ? 'ok' : reply.body.error.details.required;
+    };
+    expect([await required(someone(['vote'])), await required(few)]).toEqual([13.73, 'ok']);
   });
 });
 
@@ -193,10 +159,8 @@ describe('the guardian', () => {
       veto_reason: reason,
     });
     expect((await veto(id)).status).toBe(200);
-    nowMs += 30 * DAY_MS;
-    expect(said(await as(many).call(governanceRoutes.execute, { params: { proposal_id: id } }))).toBe(
-      'PROPOSAL_NOT_EXECUTABLE',
-    );
+    stand.nowMs += 30 * DAY_MS;
+    expect(said(await execute(many, id))).toBe('PROPOSAL_NOT_EXECUTABLE');
     expect(await parameter('timelock_seconds')).toMatchObject({ version: 0 });
     const late = await executed(change('timelock_seconds', 43_200));
     expect(said(await veto(late))).toBe('PROPOSAL_NOT_VETOABLE');
@@ -231,15 +195,14 @@ describe('the guardian', () => {
   test('cannot stop the vote that ends its power, and has none afterwards', async () => {
     const end = await queued(change('guardian_enabled', false));
     expect(said(await veto(end))).toBe('PROPOSAL_NOT_VETOABLE');
-    const cancel = (id: string) => as(admin).call(governanceRoutes.cancel, { params: { proposal_id: id } });
-    expect(said(await cancel(end))).toBe('PROPOSAL_NOT_VETOABLE');
-    nowMs += DAY_MS;
+    expect(said(await cancel(admin, end))).toBe('PROPOSAL_NOT_VETOABLE');
+    stand.nowMs += DAY_MS;
     await reaches(end, 'executed');
     const other = await queued(change('timelock_seconds', 43_200));
     expect(said(await veto(other))).toBe('GUARDIAN_DISABLED');
-    expect(said(await cancel(other))).toBe('GUARDIAN_DISABLED');
+    expect(said(await cancel(admin, other))).toBe('GUARDIAN_DISABLED');
     expect(said(await reset('guardian_enabled'))).toBe('GUARDIAN_DISABLED');
-    nowMs += DAY_MS;
+    stand.nowMs += DAY_MS;
     await reaches(other, 'executed');
     await executed(change('guardian_enabled', true));
     expect(await reset('timelock_seconds')).toMatchObject({ body: { value: 86_400 } });
