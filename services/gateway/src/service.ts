@@ -13,6 +13,7 @@ import { createCredentials } from './credentials.ts';
 import { docsPage } from './docs.ts';
 import { bootstrapKeys, secretHash } from './domain.ts';
 import {
+  boundConnections,
   type CountedClass,
   createFront,
   createRouting,
@@ -144,7 +145,11 @@ export const startGateway = (config: Config, fail: Fail) => {
           front,
           listening: {
             options: SERVER_OPTIONS,
-            prepare: prepareServer,
+            prepare: (server) => {
+              const max = config.TRUST_PROXY > 0 ? 0 : config.CONNECTIONS_PER_ADDRESS;
+              boundConnections(server, { max, log, metrics });
+              prepareServer(server);
+            },
             ...(tls === undefined ? {} : { tls }),
           },
           start: async () => {
