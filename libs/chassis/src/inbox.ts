@@ -15,7 +15,7 @@ import { type Batch, maySendUnnumbered, openReceiver, type Postal } from './mail
 import type { Metrics } from './metrics.ts';
 import type { ChassisTables } from './migrations.ts';
 import { builder, hot, type Params } from './sql.ts';
-import type { Store, Trx } from './store.ts';
+import { isDiskFault, type Store, type Trx } from './store.ts';
 import type { Scheduled } from './ticker.ts';
 
 const ACK_EVERY_MS = 500;
@@ -132,11 +132,14 @@ export const startInbox = <D extends Destination>(options: {
     };
     try {
       trx.savepoint(() => receiveEach(trx, batch, hear));
-    } catch {
+    } catch (fault) {
+      if (isDiskFault(fault)) throw fault;
       receiveEach(trx, batch, (message) => {
         try {
           trx.savepoint(() => hear(message));
         } catch (error) {
+          // Not this message's fault: its batch stays as it is, unacknowledged, and comes again.
+          if (isDiskFault(error)) throw error;
           setAside(trx, batch.stream, message, error);
         }
       });
@@ -228,6 +231,8 @@ export const startInbox = <D extends Destination>(options: {
           trx.savepoint(() => handle(trx, letter.name, JSON.parse(letter.payload)));
           trx.run(db.deleteFrom('dead_letter').where('id', '=', letter.id));
         } catch (error) {
+          // A small row may fit where a message does not: no attempt counts while the disk has no room.
+          if (isDiskFault(error)) throw error;
           const attempts = letter.attempts + 1;
           const max = messages[letter.name as MessageName]?.attempts ?? 1;
           const isFinal = error instanceof Unreadable || attempts >= max;

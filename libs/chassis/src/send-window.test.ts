@@ -92,26 +92,26 @@ const heardAll = (payments: StandIn, count: number) =>
 
 test('a receiver that is away has so many messages waiting in Redis; the rest waits in the file and comes after them', async () => {
   const jobs = await start('jobs');
-  await say(jobs, WINDOW_MESSAGES + 3_000, 0);
+  await say(jobs, WINDOW_MESSAGES + 1_000, 0);
   const { messages } = await atRest();
   expect(messages).toBeGreaterThanOrEqual(WINDOW_MESSAGES);
   expect(messages).toBeLessThanOrEqual(WINDOW_MESSAGES + 100);
   const payments = await start('payments');
-  await heardAll(payments, WINDOW_MESSAGES + 3_000);
+  await heardAll(payments, WINDOW_MESSAGES + 1_000);
   expect(new Set(effectsOf(payments.store, 'jobs.submitted').values())).toEqual(new Set([1]));
 }, 120_000);
 
 test('large messages fill it by their bytes', async () => {
   const jobs = await start('jobs');
-  await say(jobs, 400, 100 * 1024);
+  await say(jobs, 150, 100 * 1024);
   const { messages, bytes } = await atRest();
-  expect(messages).toBeLessThan(200);
+  expect(messages).toBeLessThan(100);
   expect(bytes).toBeLessThan(WINDOW_BYTES * 1.1);
   // Redis loses them: they come again, and not more at once.
   await redis.flushdb();
   expect((await atRest()).bytes).toBeLessThan(WINDOW_BYTES * 1.1);
   const payments = await start('payments');
-  await heardAll(payments, 400);
+  await heardAll(payments, 150);
 }, 120_000);
 
 test('it counts what is under way, whatever is acknowledged twice or ahead', () => {

@@ -103,6 +103,9 @@ const diskProblem = (error: unknown): string | null => {
   if (code.startsWith('SQLITE_CANTOPEN')) return 'the file cannot be opened';
   return null;
 };
+/** Whether a statement failed by the disk: then it is no fault of what it was to write. */
+export const isDiskFault = (error: unknown): boolean => diskProblem(error) !== null;
+
 /** Room is made by a person: sooner than this, asking again is for nothing. */
 const DISK_RETRY_SECONDS = 10;
 const PROBE = 'store.write_probe';
@@ -353,8 +356,19 @@ export const openStore = async (options: {
       schedule();
     });
 
+  const reading = <T>(look: () => T): T => {
+    try {
+      return look();
+    } catch (error) {
+      throw refusalFor(error);
+    }
+  };
+
   return {
-    read: { all: read.all, get: read.get },
+    read: {
+      all: (query: never, values?: never) => reading(() => read.all(query, values as never)) as never[],
+      get: (query: never, values?: never) => reading(() => read.get(query, values as never)) as never,
+    },
     transact,
     writeProblem: async () => {
       if (problem === null) return null;
