@@ -9,13 +9,14 @@ import {
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { clock } from './clock.ts';
+import { isDiskFault } from './disk.ts';
 import { failpoint } from './failpoint.ts';
 import type { Log } from './log.ts';
 import { type Batch, maySendUnnumbered, openReceiver, type Postal } from './mailbox.ts';
 import type { Metrics } from './metrics.ts';
 import type { ChassisTables } from './migrations.ts';
 import { builder, hot, type Params } from './sql.ts';
-import { isDiskFault, type Store, type Trx } from './store.ts';
+import type { Store, Trx } from './store.ts';
 import type { Scheduled } from './ticker.ts';
 
 const ACK_EVERY_MS = 500;

@@ -4,6 +4,7 @@ import { Problem } from '@aitbc/contracts';
 import Database from 'better-sqlite3';
 import { type Compilable, Kysely, SqliteDialect } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
+import { diskProblem } from './disk.ts';
 import { type Hot, resolveQuery } from './sql.ts';
 
 /** One group shares one fsync. 64 × ~50 µs of work stays near 3 ms, so nobody waits long for a neighbour. */
@@ -93,18 +94,6 @@ export const keepPrivate = (path: string): void => {
   closeSync(openSync(path, 'a', 0o600));
   for (const companion of COMPANIONS) if (existsSync(path + companion)) chmodSync(path + companion, 0o600);
 };
-
-/** @returns what is wrong with the disk, or null when the error is another's. */
-const diskProblem = (error: unknown): string | null => {
-  const code = error instanceof Database.SqliteError ? error.code : '';
-  if (code === 'SQLITE_FULL') return 'the disk is full';
-  if (code.startsWith('SQLITE_IOERR')) return 'the disk answers with errors';
-  if (code.startsWith('SQLITE_READONLY')) return 'the file is read-only';
-  if (code.startsWith('SQLITE_CANTOPEN')) return 'the file cannot be opened';
-  return null;
-};
-/** Whether a statement failed by the disk: then it is no fault of what it was to write. */
-export const isDiskFault = (error: unknown): boolean => diskProblem(error) !== null;
 
 /** Room is made by a person: sooner than this, asking again is for nothing. */
 const DISK_RETRY_SECONDS = 10;

@@ -109,12 +109,7 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
 
   const rotate = (id: string, owner: string | null, overlapSeconds: number) =>
     store.transact('key.rotate', (trx) => {
-      const { row, key, old } = commands.rotateKey(
-        trx,
-        { id, owner, overlapSeconds },
-        environment,
-        now(),
-      );
+      const { row, key, old } = commands.rotateKey(trx, { id, owner, overlapSeconds }, environment, now());
       credentials.forgetAfter(trx, [old.key_sha256]);
       return { status: 201 as const, body: { ...viewKey(row), key } };
     });

@@ -8,11 +8,7 @@ const PURGE_EVERY_MS = 60_000;
 /** More than one address's limit lets it ask for in that time, times many addresses. */
 const PURGE_BATCH = 5_000;
 
-export const createSchedule = (
-  store: Store,
-  credentials: Credentials,
-  now: () => number,
-): Scheduled[] => [
+export const createSchedule = (store: Store, credentials: Credentials, now: () => number): Scheduled[] => [
   { name: 'credentials.save_uses', everyMs: SAVE_USES_EVERY_MS, run: credentials.saveUses },
   {
     name: 'sessions.purge',

@@ -27,8 +27,8 @@ import { createProxy } from './proxy.ts';
 import { createRateLimits } from './rate-limits.ts';
 import { createHandlers } from './routes.ts';
 import { createSchedule } from './schedule.ts';
-import { boundSessions } from './store.ts';
 import { createServices, remembered, upstreamUrls } from './services.ts';
+import { boundSessions } from './store.ts';
 
 const HSTS_SECONDS = 365 * 86_400;
 const PREFLIGHT_SECONDS = 86_400;
