@@ -120,11 +120,25 @@ describe('a process in production refuses by name what everybody knows', () => {
     ['SECRET_KEY', 'development-only-secret-key-0123456789'],
     ['REDIS_URL', 'redis://:development-only@redis:6379'],
     ['METRICS_TOKEN', 'development-only-token'],
+    ['ADMIN_API_KEYS', 'AK_DEV_ADMIN_KNOWN_TO_EVERYBODY'],
+    ['MINER_API_KEYS', `a-good-key-of-this-test,Ak_Dev_${'x'.repeat(43)}`],
+    ['CLIENT_API_KEYS', 'ChangeMe-client-key-0123456789'],
+    ['API_KEYS', 'my-key-CHANGE_ME-please'],
+    ['SECRET_KEY', 'Development-Only-secret-key-0123456789'],
+    ['SECRET_KEY', 'change-me-change-me-change-me-change-me'],
+    ['REDIS_URL', 'redis://:Development-Only@redis:6379'],
   ])('%s=%s', (name, value) => {
     const environment = { ...environmentOf('gateway', PRODUCTION), [name]: value };
     expect(() => loadConfig(gateway, environment)).toThrow(`  ${name}: holds a key or secret`);
     // It never repeats one.
     expect(() => loadConfig(gateway, environment)).not.toThrow(value);
     expect(loadConfig(gateway, { ...environment, NODE_ENV: 'development' })).toBeDefined();
+  });
+
+  test('the password of the broker, in any case, and no address that only looks like it', () => {
+    const withChanges = (changes: Record<string, string>) => () =>
+      loadConfig(gateway, { ...environmentOf('gateway', PRODUCTION), ...changes });
+    expect(withChanges({ REDIS_URL: 'redis://:ChangeMe@redis:6379' })).toThrow('  REDIS_URL: ');
+    expect(withChanges({ PUBLIC_URL: 'https://api.exchangemetal.example' })).not.toThrow();
   });
 });

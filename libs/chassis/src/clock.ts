@@ -25,7 +25,7 @@ export interface Clock {
  * answer is the wall clock's. After a jump this clock runs a tenth faster or slower until it is there again: a duration
  * is at most a tenth wrong meanwhile, and a wrong clock at the start does not last for ever. It never goes back.
  *
- * Not for what is compared with another machine's clock or a date that a person wrote: the caller header, keys' ends.
+ * Not for what is compared with another machine's clock: the caller header, sign-in nonces.
  */
 export const createClock = (
   wall: () => number = () => Date.now(),

@@ -8,10 +8,15 @@ export class ConfigError extends Error {}
 export const DEVELOPMENT_SECRET = 'development-only';
 
 /** How the API keys of that stack end, and how those begin that `npm start` and development itself make. */
-const KNOWN_KEY = /known_to_everybody|(?:^|,)\s*ak_dev_/;
+const KNOWN_KEY = /known_to_everybody|(?:^|,)\s*ak_dev_/i;
+/** What stands in examples for a key that is to be made. An address may hold it: exchangemerchant.example. */
+const PLACEHOLDER = /(?:^|[^a-z])change[-_ ]?me/i;
+const ADDRESS = /^[a-z]+:\/\//i;
 
 const isKnownToEverybody = (value: string): boolean =>
-  value.includes(DEVELOPMENT_SECRET) || KNOWN_KEY.test(value);
+  value.toLowerCase().includes(DEVELOPMENT_SECRET) ||
+  KNOWN_KEY.test(value) ||
+  (PLACEHOLDER.test(value) && !ADDRESS.test(value));
 
 /** Settings that every process of the stack reads. */
 export const commonConfig = {
@@ -78,7 +83,7 @@ export const loadConfig = <S extends z.ZodRawShape>(
       );
     }
   }
-  if (given.NODE_ENV === 'production' && passwordOf(given.REDIS_URL).startsWith(DEVELOPMENT_SECRET)) {
+  if (given.NODE_ENV === 'production' && isKnownToEverybody(passwordOf(given.REDIS_URL))) {
     problems.push(
       '  REDIS_URL: has the password of the development stack; make one with: openssl rand -hex 24',
     );

@@ -9,6 +9,7 @@ import {
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { clock } from './clock.ts';
+import { isDiskFault } from './disk.ts';
 import { failpoint } from './failpoint.ts';
 import type { Log } from './log.ts';
 import { type Batch, maySendUnnumbered, openReceiver, type Postal } from './mailbox.ts';
@@ -132,11 +133,14 @@ export const startInbox = <D extends Destination>(options: {
     };
     try {
       trx.savepoint(() => receiveEach(trx, batch, hear));
-    } catch {
+    } catch (fault) {
+      if (isDiskFault(fault)) throw fault;
       receiveEach(trx, batch, (message) => {
         try {
           trx.savepoint(() => hear(message));
         } catch (error) {
+          // Not this message's fault: its batch stays as it is, unacknowledged, and comes again.
+          if (isDiskFault(error)) throw error;
           setAside(trx, batch.stream, message, error);
         }
       });
@@ -228,6 +232,8 @@ export const startInbox = <D extends Destination>(options: {
           trx.savepoint(() => handle(trx, letter.name, JSON.parse(letter.payload)));
           trx.run(db.deleteFrom('dead_letter').where('id', '=', letter.id));
         } catch (error) {
+          // A small row may fit where a message does not: no attempt counts while the disk has no room.
+          if (isDiskFault(error)) throw error;
           const attempts = letter.attempts + 1;
           const max = messages[letter.name as MessageName]?.attempts ?? 1;
           const isFinal = error instanceof Unreadable || attempts >= max;

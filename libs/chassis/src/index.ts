@@ -17,6 +17,7 @@ export * from './page.ts';
 export * from './parameters.ts';
 export * from './queue.ts';
 export * from './service.ts';
+export { createShare } from './shares.ts';
 export { builder, type Hot, hot, type Params } from './sql.ts';
 export * from './store.ts';
 export * from './ticker.ts';

@@ -181,6 +181,28 @@ test('a poisonous message is undone alone, tried again with back-off, and done o
   expect(effectsOf(jobs.store, 'payments.escrowed')).toEqual(onceEach(all));
 });
 
+test.each([2, -2])(
+  'a wall clock that jumps by %i hours neither delays what is tried again nor uses up its attempts',
+  async (hours) => {
+    const jobs = await start('jobs');
+    let heard = 0;
+    onMessage = (_trx, name) => {
+      if (name !== 'dispatch.matched') return;
+      heard += 1;
+      if (heard < 3) throw new Error('broken');
+    };
+    await jobs.publish({ stream: 'peer-1', messages: [matched(1)] }, 'dispatcher');
+    await eventually(() => deadLetters(jobs).length === 1);
+    const wallClock = Date.now;
+    const jumped = vi.spyOn(Date, 'now').mockImplementation(() => wallClock() + hours * 3_600_000);
+    await eventually(() => effectsOf(jobs.store, 'dispatch.matched').size === 1);
+    jumped.mockRestore();
+    expect(deadLetters(jobs)).toEqual([]);
+    // The catalogue gives it three attempts: the third was the last.
+    expect(heard).toBe(3);
+  },
+);
+
 test('after its attempts a message waits for an operator, who replays or drops it', async () => {
   const jobs = await start('jobs');
   const payments = await start('payments');

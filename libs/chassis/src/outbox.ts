@@ -13,6 +13,7 @@ import type { Log } from './log.ts';
 import { openSender, type Postal, type Sender } from './mailbox.ts';
 import type { Metrics } from './metrics.ts';
 import type { ChassisTables } from './migrations.ts';
+import { createSendWindow, type SendWindow } from './send-window.ts';
 import { builder, hot, type Params } from './sql.ts';
 import type { Store, Trx } from './store.ts';
 import { pause } from './ticker.ts';
@@ -29,8 +30,12 @@ const GATHER_MS = 15;
 const LINGER_MS = 100;
 /** Sent so long ago and not acknowledged, with nothing waiting: lost. Receivers acknowledge twice a second. */
 const LOST_AFTER_MS = 2_500;
+/** Each time in vain it waits twice as long: a receiver may be slow, and copies of what it has not read make it slower. */
+const LOST_AFTER_MAX_MS = 20_000;
 const SETTLE_EVERY_MS = 1_000;
-/** Sent again at most, a turn: a receiver that is away must not fill Redis. */
+/** While somebody waits for room. */
+const SETTLE_FULL_EVERY_MS = 250;
+/** Sent again at most, a turn. */
 const RESEND_MAX = 5_000;
 const BACK_OFF_MAX_MS = 2_000;
 
@@ -124,6 +129,10 @@ interface Mailbox {
   sentSeq: number;
   ackedSeq: number;
   lastSentAt: number;
+  window: SendWindow;
+  /** Rows wait until the receiver acknowledges some of what is under way. */
+  isHeld: boolean;
+  lostAfterMs: number;
   /** When the receiver was first seen to have heard later messages but not the next one; 0 when it has no gap. */
   gapSince: number;
   /** When what waits in the outbox leaves; infinite when nothing waits. */
@@ -135,7 +144,8 @@ interface Mailbox {
 /**
  * Carries outbox rows to the destinations' mailboxes, in order, many in one queue entry. Rows stay until the receiver
  * acknowledged them (`watermark:highest`, as TCP does), so whatever Redis loses is sent again; what arrives twice is
- * dropped by the receiver's watermark. The dispatcher has no file: its rows go once Redis has taken them, and the
+ * dropped by the receiver's watermark. What is under way to one destination is bounded ({@link createSendWindow}): the
+ * rest waits in the file. The dispatcher has no file: its rows go once Redis has taken them, and the
  * reconciler of jobs is the net.
  */
 export const startRelay = (options: {
@@ -158,6 +168,9 @@ export const startRelay = (options: {
       sentSeq: start,
       ackedSeq: start,
       lastSentAt: 0,
+      window: createSendWindow(),
+      isHeld: false,
+      lostAfterMs: LOST_AFTER_MS,
       gapSince: 0,
       dueAt: 0,
       wake: () => {},
@@ -179,19 +192,24 @@ export const startRelay = (options: {
   /**
    * Sends up to BATCH_MAX rows after `afterSeq`, all that were read: of large messages an entry holds two, and reading
    * the other 98 again for each entry would cost fifty times as much as sending them.
+   * @param limit the window counts them and ends the batch when it is full; what is sent again ends at `untilSeq`.
    * @returns the seq of the last one, and whether more may follow.
    */
   const sendBatch = async (
     mailbox: Mailbox,
     afterSeq: number,
+    limit: { window: SendWindow } | { untilSeq: number },
   ): Promise<{ lastSeq: number; isFull: boolean }> => {
-    const rows = store.read.all(selectAfter, { destination: mailbox.destination, seq: afterSeq });
+    const window = 'window' in limit ? limit.window : undefined;
+    const read = store.read.all(selectAfter, { destination: mailbox.destination, seq: afterSeq });
+    const rows = 'untilSeq' in limit ? read.filter(({ seq }) => seq <= limit.untilSeq) : read;
     let texts: string[] = [];
     let bytes = 0;
     for (const row of rows) {
       if (texts.length > 0 && bytes + row.payload.length > BATCH_MAX_BYTES) {
         await sendEntry(mailbox, texts);
-        if (stopping.signal.aborted) return { lastSeq: row.seq - 1, isFull: true };
+        window?.sent(row.seq - 1, texts.length, bytes);
+        if (stopping.signal.aborted || window?.isFull()) return { lastSeq: row.seq - 1, isFull: true };
         texts = [];
         bytes = 0;
       }
@@ -199,8 +217,12 @@ export const startRelay = (options: {
       // The payload is JSON already: a batch is put together from texts, and what it says is sealed as it stands.
       texts.push(`{"seq":${row.seq},"name":"${row.name}","version":${row.version},"payload":${row.payload}}`);
     }
-    if (texts.length > 0) await sendEntry(mailbox, texts);
-    return { lastSeq: rows.at(-1)?.seq ?? afterSeq, isFull: rows.length === BATCH_MAX };
+    const lastSeq = rows.at(-1)?.seq ?? afterSeq;
+    if (texts.length > 0) {
+      await sendEntry(mailbox, texts);
+      window?.sent(lastSeq, texts.length, bytes);
+    }
+    return { lastSeq, isFull: rows.length === BATCH_MAX };
   };
 
   /** Rows were added. The first after a silence leaves at once; what comes right behind it travels together. */
@@ -233,7 +255,9 @@ export const startRelay = (options: {
       try {
         let isFull = true;
         while (isFull && !stopping.signal.aborted) {
-          const sent = await sendBatch(mailbox, mailbox.sentSeq);
+          mailbox.isHeld = mailbox.window.isFull();
+          if (mailbox.isHeld) break;
+          const sent = await sendBatch(mailbox, mailbox.sentSeq, { window: mailbox.window });
           mailbox.sentSeq = sent.lastSeq;
           isFull = sent.isFull;
         }
@@ -263,9 +287,11 @@ export const startRelay = (options: {
       { destination: mailbox.destination, from: mailbox.ackedSeq + 1, to: untilSeq },
       'messages were not acknowledged; sending again',
     );
+    mailbox.lostAfterMs = Math.min(mailbox.lostAfterMs * 2, LOST_AFTER_MAX_MS);
     const stopAt = Math.min(untilSeq, mailbox.ackedSeq + RESEND_MAX);
     let sent = { lastSeq: mailbox.ackedSeq, isFull: true };
-    while (sent.isFull && sent.lastSeq < stopAt) sent = await sendBatch(mailbox, sent.lastSeq);
+    while (sent.isFull && sent.lastSeq < stopAt)
+      sent = await sendBatch(mailbox, sent.lastSeq, { untilSeq: stopAt });
   };
 
   const settle = async (mailbox: Mailbox): Promise<void> => {
@@ -278,24 +304,28 @@ export const startRelay = (options: {
       mailbox.ackedSeq = watermark;
       mailbox.sentSeq = Math.max(mailbox.sentSeq, watermark);
       mailbox.gapSince = 0;
+      mailbox.lostAfterMs = LOST_AFTER_MS;
+      mailbox.window.acknowledged(watermark);
+      if (mailbox.isHeld) expect(mailbox, 0);
     }
     if (mailbox.sentSeq <= mailbox.ackedSeq) return;
     const now = performance.now();
     if (highest > mailbox.ackedSeq) {
       // Later ones arrived, the next one did not: its batch died with a worker or with Redis.
       if (mailbox.gapSince === 0) mailbox.gapSince = now;
-      else if (now - mailbox.gapSince > LOST_AFTER_MS) {
+      else if (now - mailbox.gapSince > mailbox.lostAfterMs) {
         mailbox.gapSince = now;
         await resend(mailbox, highest);
       }
-    } else if (now - mailbox.lastSentAt > LOST_AFTER_MS && !(await mailbox.sender.hasWaiting())) {
+    } else if (now - mailbox.lastSentAt > mailbox.lostAfterMs && !(await mailbox.sender.hasWaiting())) {
       await resend(mailbox, mailbox.sentSeq);
     }
   };
 
   const settleLoop = (async () => {
     while (!stopping.signal.aborted) {
-      await pause(SETTLE_EVERY_MS, stopping.signal);
+      const isHeld = mailboxes.some((mailbox) => mailbox.isHeld);
+      await pause(isHeld ? SETTLE_FULL_EVERY_MS : SETTLE_EVERY_MS, stopping.signal);
       for (const mailbox of mailboxes) {
         // Redis away: nothing to settle until it is back.
         await settle(mailbox).catch((error) => log.debug({ err: error }, 'relay could not settle'));

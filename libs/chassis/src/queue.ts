@@ -1,6 +1,7 @@
 import { type ConnectionOptions, type Job, Queue, Worker } from 'bullmq';
 import { Redis, type RedisOptions } from 'ioredis';
 import type { Log } from './log.ts';
+import { occasionally } from './occasionally.ts';
 
 // The only file that knows BullMQ. All workers of a queue must share one stalledInterval, so options come from here.
 const LOCK_DURATION_MS = 10_000;
@@ -171,9 +172,15 @@ export const openWorker = (options: {
     if (error.message !== lastError) log.warn({ err: error.message, queue: options.queue }, 'worker');
     lastError = error.message;
   });
-  worker.on('failed', (_job, error) =>
-    log.error({ err: error, queue: options.queue }, 'batch failed; it will be tried again'),
-  );
+  const tell = occasionally();
+  worker.on('failed', (_job, error) => {
+    const keptBack = tell('failed');
+    if (keptBack === undefined) return;
+    log.error(
+      { err: error, queue: options.queue, kept_back: keptBack },
+      'batch failed; it will be tried again',
+    );
+  });
 
   const watch = connectRedis(options.redisUrl, log);
   const watchdog = setInterval(async () => {

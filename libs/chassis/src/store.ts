@@ -4,6 +4,7 @@ import { Problem } from '@aitbc/contracts';
 import Database from 'better-sqlite3';
 import { type Compilable, Kysely, SqliteDialect } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
+import { diskProblem } from './disk.ts';
 import { type Hot, resolveQuery } from './sql.ts';
 
 /** One group shares one fsync. 64 × ~50 µs of work stays near 3 ms, so nobody waits long for a neighbour. */
@@ -94,15 +95,6 @@ export const keepPrivate = (path: string): void => {
   for (const companion of COMPANIONS) if (existsSync(path + companion)) chmodSync(path + companion, 0o600);
 };
 
-/** @returns what is wrong with the disk, or null when the error is another's. */
-const diskProblem = (error: unknown): string | null => {
-  const code = error instanceof Database.SqliteError ? error.code : '';
-  if (code === 'SQLITE_FULL') return 'the disk is full';
-  if (code.startsWith('SQLITE_IOERR')) return 'the disk answers with errors';
-  if (code.startsWith('SQLITE_READONLY')) return 'the file is read-only';
-  if (code.startsWith('SQLITE_CANTOPEN')) return 'the file cannot be opened';
-  return null;
-};
 /** Room is made by a person: sooner than this, asking again is for nothing. */
 const DISK_RETRY_SECONDS = 10;
 const PROBE = 'store.write_probe';
@@ -353,8 +345,19 @@ export const openStore = async (options: {
       schedule();
     });
 
+  const reading = <T>(look: () => T): T => {
+    try {
+      return look();
+    } catch (error) {
+      throw refusalFor(error);
+    }
+  };
+
   return {
-    read: { all: read.all, get: read.get },
+    read: {
+      all: (query: never, values?: never) => reading(() => read.all(query, values as never)) as never[],
+      get: (query: never, values?: never) => reading(() => read.get(query, values as never)) as never,
+    },
     transact,
     writeProblem: async () => {
       if (problem === null) return null;

@@ -1,5 +1,6 @@
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
+import { occasionally } from './occasionally.ts';
 
 /** Work that comes back by itself: timers, reconcilers, watchers. */
 export interface Scheduled {
@@ -9,9 +10,11 @@ export interface Scheduled {
   readonly run: (signal: AbortSignal) => Promise<void> | void;
 }
 
-/** Starts the schedule; a run that throws is logged and counted, and comes back. */
+/** Starts the schedule; a run that throws is counted and, once a minute at most, logged; and comes back. */
 export const startTicker = (options: { schedule: readonly Scheduled[]; log: Log; metrics: Metrics }) => {
   const stopping = new AbortController();
+  const tell = occasionally();
+  const failing = new Set<string>();
   const loops = options.schedule.map(async (item) => {
     while (!stopping.signal.aborted) {
       await pause(item.everyMs, stopping.signal);
@@ -19,9 +22,16 @@ export const startTicker = (options: { schedule: readonly Scheduled[]; log: Log;
       try {
         await item.run(stopping.signal);
         options.metrics.scheduleRuns.inc({ name: item.name, outcome: 'done' });
+        if (failing.delete(item.name)) options.log.info({ schedule: item.name }, 'scheduled work runs again');
       } catch (error) {
         options.metrics.scheduleRuns.inc({ name: item.name, outcome: 'failed' });
-        options.log.error({ err: error, schedule: item.name }, 'scheduled work failed; it will run again');
+        const keptBack = tell(item.name);
+        if (keptBack === undefined) continue;
+        failing.add(item.name);
+        options.log.error(
+          { err: error, schedule: item.name, kept_back: keptBack },
+          'scheduled work failed; it will run again',
+        );
       }
     }
   });

@@ -42,6 +42,8 @@ export const configShape = {
   RATE_LIMIT_USER_PER_MINUTE: perMinute(60),
   /** Proxies in front, each of which appends to X-Forwarded-For. 0: the header is a caller's and not believed. */
   TRUST_PROXY: z.coerce.number().int().min(0).max(10).default(0),
+  /** Open at once, of one address (of IPv6 one /56). 0: no bound, and none behind a proxy, which all come from. */
+  CONNECTIONS_PER_ADDRESS: z.coerce.number().int().min(0).max(1_000_000).default(4_000),
   TLS_CERT: z.string().optional(),
   TLS_KEY: z.string().optional(),
   /** Opens /metrics in production, as a bearer token: for Prometheus on another host. */

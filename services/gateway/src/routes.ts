@@ -33,6 +33,8 @@ interface Dependencies {
   readonly nodeEnv: string;
   /** Where people reach this API, when the configuration says so. */
   readonly publicUrl: string | undefined;
+  /** By which keys and sessions end. */
+  readonly now: () => number;
 }
 
 const viewKey = (row: ApiKeyTable): ApiKeyView => ({
@@ -73,7 +75,7 @@ const readExpiry = (expires_at: string | undefined, nowMs: number): number | nul
 const isService = (name: string): name is ServiceName => (SERVICES as readonly string[]).includes(name);
 
 export const createHandlers = (dependencies: Dependencies): Handlers<typeof gatewayRoutes> => {
-  const { store, credentials, services, nodeEnv } = dependencies;
+  const { store, credentials, services, nodeEnv, now } = dependencies;
   const environment = keyEnvironment(nodeEnv);
 
   /** The page that wallets compare a message with. Outside development a caller's Host header is not good enough. */
@@ -99,7 +101,7 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
         active: query.active === undefined ? undefined : query.active === 'true',
         before: readCursor(query.cursor),
         limit: query.limit + 1,
-        nowMs: Date.now(),
+        nowMs: now(),
       }),
       query.limit,
       viewKey,
@@ -107,26 +109,21 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
 
   const rotate = (id: string, owner: string | null, overlapSeconds: number) =>
     store.transact('key.rotate', (trx) => {
-      const { row, key, old } = commands.rotateKey(
-        trx,
-        { id, owner, overlapSeconds },
-        environment,
-        Date.now(),
-      );
+      const { row, key, old } = commands.rotateKey(trx, { id, owner, overlapSeconds }, environment, now());
       credentials.forgetAfter(trx, [old.key_sha256]);
       return { status: 201 as const, body: { ...viewKey(row), key } };
     });
 
   const revoke = (id: string, owner: string | null) =>
     store.transact('key.revoke', (trx) => {
-      const row = commands.revokeKey(trx, id, owner, Date.now());
+      const row = commands.revokeKey(trx, id, owner, now());
       credentials.forgetAfter(trx, [row.key_sha256]);
       return { status: 200 as const, body: viewKey(row) };
     });
 
   const endSessions = (caller: Caller, which: (session: { id: string }) => boolean) =>
     store.transact('session.end', (trx) => {
-      const ended = commands.endSessions(trx, caller.account_id, which, Date.now());
+      const ended = commands.endSessions(trx, caller.account_id, which, now());
       credentials.forgetAfter(
         trx,
         ended.map((session) => session.token_sha256),
@@ -145,6 +142,7 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
 
   return {
     challenge: async ({ body, response }) => {
+      // The wall clock's: the wallet shows these times, and may compare them with its own.
       const nowMs = Date.now();
       const origin = originFor(response.req.headers.host);
       const row = {
@@ -171,7 +169,7 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
       const wallet_address = wallet.canonicalAddress(body.wallet_address);
       await wallet.checkSignature({ ...body, wallet_address }, challenge, nowMs);
       const session = await store.transact('session.open', (trx) =>
-        commands.openSession(trx, { nonce: challenge.nonce, wallet_address }, Date.now()),
+        commands.openSession(trx, { nonce: challenge.nonce, wallet_address }, now()),
       );
       if (session === null) throw used();
       return {
@@ -194,7 +192,7 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
     me: ({ caller }) => {
       const account = rows.findAccount(store.read, caller.account_id);
       if (account === undefined) throw notFound('account');
-      const nowMs = Date.now();
+      const nowMs = now();
       const isUser = caller.scopes.includes('user');
       const sessions = isUser ? rows.listSessions(store.read, account.id) : [];
       return {
@@ -219,7 +217,7 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
     },
     listKeys: ({ caller, query }) => ({ status: 200, body: listKeys(query, caller.account_id) }),
     createKey: async ({ caller, body }) => {
-      const nowMs = Date.now();
+      const nowMs = now();
       const expires_at_ms = readExpiry(body.expires_at, nowMs);
       const made = await store.transact('key.create', (trx) =>
         commands.createKey(
@@ -245,7 +243,7 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
 
     adminListKeys: ({ query }) => ({ status: 200, body: listKeys(query, query.account_id) }),
     adminCreateKey: async ({ body }) => {
-      const nowMs = Date.now();
+      const nowMs = now();
       const expires_at_ms = readExpiry(body.expires_at, nowMs);
       const made = await store.transact('key.create', (trx) => {
         if (body.account_id !== undefined && rows.findAccount(trx, body.account_id) === undefined) {
@@ -273,7 +271,7 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
     adminRevokeKey: ({ params }) => revoke(params.key_id, null),
 
     stats: async () => {
-      const nowMs = Date.now();
+      const nowMs = now();
       const texts = await services.metrics();
       const states = await Promise.all(
         SERVICES.map(async (service) => {

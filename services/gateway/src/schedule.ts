@@ -8,15 +8,16 @@ const PURGE_EVERY_MS = 60_000;
 /** More than one address's limit lets it ask for in that time, times many addresses. */
 const PURGE_BATCH = 5_000;
 
-export const createSchedule = (store: Store, credentials: Credentials): Scheduled[] => [
+export const createSchedule = (store: Store, credentials: Credentials, now: () => number): Scheduled[] => [
   { name: 'credentials.save_uses', everyMs: SAVE_USES_EVERY_MS, run: credentials.saveUses },
   {
     name: 'sessions.purge',
     everyMs: PURGE_EVERY_MS,
     run: async () => {
-      const nowMs = Date.now();
+      const nowMs = now();
       await store.transact('sessions.purge', (trx) => {
-        rows.deleteOldNonces(trx, nowMs, PURGE_BATCH);
+        // Nonces end by the wall clock, as wallets show it.
+        rows.deleteOldNonces(trx, Date.now(), PURGE_BATCH);
         rows.deleteOldSessions(trx, nowMs, nowMs - SESSION_IDLE_MS, PURGE_BATCH);
       });
     },

@@ -1,5 +1,5 @@
 import { timingSafeEqual } from 'node:crypto';
-import { createParameters, deriveKey, type Fail, standUp } from '@aitbc/chassis';
+import { clock, createParameters, deriveKey, type Fail, standUp } from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
 import cors from 'cors';
 import type { Request } from 'express';
@@ -11,8 +11,9 @@ import { type Config, readTls, withAddress } from './config.ts';
 import { createConsumers } from './consumers.ts';
 import { createCredentials } from './credentials.ts';
 import { docsPage } from './docs.ts';
-import { bootstrapKeys, secretHash } from './domain.ts';
+import { bootstrapKeys, SESSION_ABSOLUTE_MS, secretHash } from './domain.ts';
 import {
+  boundConnections,
   type CountedClass,
   createFront,
   createRouting,
@@ -27,6 +28,7 @@ import { createRateLimits } from './rate-limits.ts';
 import { createHandlers } from './routes.ts';
 import { createSchedule } from './schedule.ts';
 import { createServices, remembered, upstreamUrls } from './services.ts';
+import { boundSessions } from './store.ts';
 
 const HSTS_SECONDS = 365 * 86_400;
 const PREFLIGHT_SECONDS = 86_400;
@@ -41,8 +43,11 @@ const hasToken = (request: Request, token: string | undefined): boolean => {
   return timingSafeEqual(Buffer.from(secretHash(given)), Buffer.from(secretHash(token)));
 };
 
-/** The composition root: every part with its plain dependencies, and nothing else. */
-export const startGateway = (config: Config, fail: Fail) => {
+/**
+ * The composition root: every part with its plain dependencies, and nothing else.
+ * @param now by which keys and sessions end.
+ */
+export const startGateway = (config: Config, fail: Fail, now: () => number = clock.nowMs) => {
   const tls = readTls(config);
   const isProduction = config.NODE_ENV === 'production';
   return standUp(
@@ -92,6 +97,7 @@ export const startGateway = (config: Config, fail: Fail) => {
           rateLimits,
           proxy,
           callerKey,
+          now,
           pages: [metricsPage, docsPage, board.page],
           limitOf: (rate) => limits[rate](),
           trustedProxies: config.TRUST_PROXY,
@@ -135,23 +141,29 @@ export const startGateway = (config: Config, fail: Fail) => {
             store,
             credentials,
             services,
+            now,
             nodeEnv: config.NODE_ENV,
             publicUrl: config.PUBLIC_URL,
           }),
           consumers: createConsumers(parameters),
-          schedule: createSchedule(store, credentials),
+          schedule: createSchedule(store, credentials, now),
           dependencies: services.dependencies(),
           front,
           listening: {
             options: SERVER_OPTIONS,
-            prepare: prepareServer,
+            prepare: (server) => {
+              const max = config.TRUST_PROXY > 0 ? 0 : config.CONNECTIONS_PER_ADDRESS;
+              boundConnections(server, { max, log, metrics });
+              prepareServer(server);
+            },
             ...(tls === undefined ? {} : { tls }),
           },
           start: async () => {
             await rateLimits.start();
             const refused = await store.transact('keys.sync', (trx) =>
-              syncBootstrapKeys(trx, bootstrapKeys(config), Date.now()),
+              syncBootstrapKeys(trx, bootstrapKeys(config), now()),
             );
+            await store.transact('sessions.bound', (trx) => boundSessions(trx, now(), SESSION_ABSOLUTE_MS));
             if (refused > 0) log.warn({ refused }, 'keys of the configuration were revoked by an operator');
           },
           stop: async () => {

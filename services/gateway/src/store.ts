@@ -174,6 +174,12 @@ export const deleteOldNonces = (trx: Trx, nowMs: number, limit: number) =>
         db.selectFrom('nonce').select('nonce').where('expires_at_ms', '<=', nowMs).limit(limit),
       ),
   );
+/** Sessions that were written while the clock ran ahead: nobody used one in the future, and none ends later than a new one. */
+export const boundSessions = (trx: Trx, nowMs: number, longestMs: number): void => {
+  const today = { created_at_ms: nowMs, last_used_at_ms: nowMs, expires_at_ms: nowMs + longestMs };
+  trx.run(db.updateTable('session').set(today).where('created_at_ms', '>', nowMs));
+  trx.run(db.updateTable('session').set({ last_used_at_ms: nowMs }).where('last_used_at_ms', '>', nowMs));
+};
 export const deleteOldSessions = (trx: Trx, nowMs: number, idleSinceMs: number, limit: number) =>
   trx.run(
     db.deleteFrom('session').where(

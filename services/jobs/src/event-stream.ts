@@ -1,7 +1,6 @@
-import type { Context } from '@aitbc/chassis';
+import { type Context, createShare } from '@aitbc/chassis';
 import { type jobsRoutes, notFound, Problem } from '@aitbc/contracts';
 import { isTerminal } from './domain.ts';
-import { createShare } from './shares.ts';
 import { eventsAfter, findOwnJob, jobTopic } from './store/jobs.ts';
 import { toEvent } from './views.ts';
 import type { Work } from './work.ts';

@@ -1,5 +1,6 @@
 import { sendAs, type Trx } from '@aitbc/chassis';
 import { type Caller, type MinerRegistration, newId, type Payload, Problem, toMinor } from '@aitbc/contracts';
+import { demandRoom, weightOf } from './attributes.ts';
 import {
   ATTEMPT,
   type AttemptId,
@@ -40,6 +41,7 @@ import {
   saveRevision,
   saveWordsOf,
   updateMiner,
+  weightOfMiners,
 } from './store.ts';
 
 const send = sendAs<'miners'>();
@@ -121,13 +123,18 @@ export const register = (
   const name = body.name ?? 'default';
   const said = { instance_id: body.instance_id ?? null, status_note: body.status_note ?? null };
   const known = findMinerByName(trx, caller.account_id, name);
+  const columns = columnsOf(body);
+  const weight = weightOf({ ...columns, ...said });
   if (known === undefined) {
     makeRoom(trx, roster, caller.account_id, nowMs);
+    demandRoom(weightOfMiners(trx, caller.account_id), 0, weight);
+    roster.changes.take(caller.account_id, weight, nowMs);
     const miner: Miner = {
       id: newId(),
       account_id: caller.account_id,
       name,
-      ...columnsOf(body),
+      ...columns,
+      weight,
       status: 'active',
       revision: 1,
       seen_at_ms: nowMs,
@@ -145,13 +152,16 @@ export const register = (
   }
   const present = roster.get(known.id);
   if (present !== undefined) claim(present, name, body.instance_id, nowMs);
-  const columns = columnsOf(body);
   const isChanged = Object.entries(columns).some(([column, value]) => known[column as keyof Miner] !== value);
   const isReturning = known.status === 'inactive';
+  if (weight > known.weight)
+    demandRoom(weightOfMiners(trx, caller.account_id) - known.weight, known.weight, weight);
+  if (isChanged) roster.changes.take(caller.account_id, weight, nowMs);
   const miner: Miner = {
     ...known,
     ...columns,
     ...said,
+    weight,
     status: 'active',
     seen_at_ms: nowMs,
     revision: known.revision + (isChanged || isReturning ? 1 : 0),
@@ -160,6 +170,7 @@ export const register = (
     updateMiner(trx, known.id, {
       ...columns,
       ...said,
+      weight,
       status: miner.status,
       seen_at_ms: nowMs,
       revision: miner.revision,
@@ -167,7 +178,7 @@ export const register = (
     tell(trx, miner);
   } else if (said.instance_id !== known.instance_id || said.status_note !== known.status_note) {
     // Nobody else has to know.
-    updateMiner(trx, known.id, said);
+    updateMiner(trx, known.id, { ...said, weight });
   }
   if (present !== undefined) {
     // At once: the judge of silence may stand in the same group of transactions.

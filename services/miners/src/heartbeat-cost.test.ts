@@ -58,6 +58,7 @@ const seed = async (url: string): Promise<{ id: string; account_id: string }[]> 
         created_at_ms: Date.now(),
         instance_id: null,
         status_note: null,
+        weight: 10,
       });
     }
   });

@@ -1,3 +1,4 @@
+import { createChanges } from './attributes.ts';
 import type { Missing, Status } from './domain.ts';
 import type { Instance } from './instances.ts';
 
@@ -28,6 +29,8 @@ export const createRoster = () => {
   const byId = new Map<string, Present>();
   const byAccount = new Map<string, Set<string>>();
   return {
+    /** What accounts changed of their miners' attributes lately. Only here: after a restart the count begins anew. */
+    changes: createChanges(),
     get: (id: string): Present | undefined => byId.get(id),
     all: (): IterableIterator<Present> => byId.values(),
     idsOf: (accountId: string): ReadonlySet<string> => byAccount.get(accountId) ?? new Set(),

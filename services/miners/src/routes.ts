@@ -1,4 +1,4 @@
-import { type Handlers, type Parameters, pageOf, type Reader, type Store } from '@aitbc/chassis';
+import { createShare, type Handlers, type Parameters, pageOf, type Reader, type Store } from '@aitbc/chassis';
 import {
   type Caller,
   fromMinor,
@@ -53,6 +53,9 @@ const shownMiner = (miner: Miner, seenAtMs: number, inflight: number, reputation
   jobs_failed: miner.jobs_failed,
 });
 
+/** Each of the 1,000 miners of an account holds one, and another for a moment when its line broke. */
+const HELD_BEATS_PER_ACCOUNT_MAX = 2_000;
+
 /** The miner that beats: the one named, or the only one of the account. */
 const beatingMiner = (roster: Roster, caller: Caller, minerId: string | undefined): Present => {
   const ids = roster.idsOf(caller.account_id);
@@ -91,6 +94,12 @@ export const createHandlers = (options: {
   now: () => number;
 }): Handlers<typeof minersRoutes> => {
   const { store, roster, parameters, now } = options;
+  const heldBeats = createShare({
+    max: HELD_BEATS_PER_ACCOUNT_MAX,
+    code: 'TOO_MANY_POLLS',
+    what: 'heartbeats open',
+    retryAfterSeconds: 5,
+  });
   return {
     register: (context) =>
       context.write((trx) => {
@@ -141,7 +150,12 @@ export const createHandlers = (options: {
       let stop = look();
       const waitMs = Math.min(body.wait_seconds ?? 0, nextSeconds) * 1_000;
       if (waitMs > 0 && stop.cancel.length + stop.drop.length === 0) {
-        await hold(present, waitMs, signal, now);
+        const giveBack = heldBeats.take(caller.account_id);
+        try {
+          await hold(present, waitMs, signal, now);
+        } finally {
+          giveBack();
+        }
         // For a caller that went away, nothing is told: its next beat asks.
         if (!signal.aborted) stop = look();
       }

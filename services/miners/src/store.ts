@@ -199,6 +199,16 @@ export const allPresences = (reader: Reader) =>
     db.selectFrom('miner').select(['id', 'account_id', 'name', 'status', 'seen_at_ms', 'instance_id']),
   );
 
+const weights = hot((p: Params<{ account_id: string }>) =>
+  db
+    .selectFrom('miner')
+    .select((eb) => eb.fn.sum<number>('weight').as('weight'))
+    .where('account_id', '=', p('account_id')),
+);
+/** What the attributes of all miners of an account take: read off an index. */
+export const weightOfMiners = (reader: Reader, accountId: string): number =>
+  Number(reader.get(weights, { account_id: accountId })?.weight ?? 0);
+
 export const minersOf = (reader: Reader, accountId: string): Miner[] =>
   reader.all(db.selectFrom('miner').selectAll().where('account_id', '=', accountId).orderBy('id', 'desc'));
 

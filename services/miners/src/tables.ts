@@ -30,6 +30,8 @@ export interface MinerTable {
   instance_id: string | null;
   /** What the agent says is not offered, and why. */
   status_note: string | null;
+  /** What its attributes take, in bytes: see `weightOf` in domain. */
+  weight: number;
 }
 
 /** Words for and against, as they stood at `at_ms`: see `faded` in domain. */

@@ -107,7 +107,7 @@ export const minersRoutes = {
     description: 'The same key and name again answers 200 with the same id; work in hand is kept.',
     body: MinerRegistration,
     responses: { 200: Miner, 201: Miner },
-    errors: ['MINER_LIMIT_REACHED', 'MINER_NAME_IN_USE'],
+    errors: ['MINER_LIMIT_REACHED', 'MINER_NAME_IN_USE', 'TOO_MANY_ATTRIBUTES'],
   }),
   heartbeat: defineRoute({
     ...base,
@@ -141,7 +141,7 @@ export const minersRoutes = {
         }),
       }),
     },
-    errors: ['MINER_NOT_REGISTERED', 'MINER_NAME_IN_USE'],
+    errors: ['MINER_NOT_REGISTERED', 'MINER_NAME_IN_USE', 'TOO_MANY_POLLS'],
   }),
   me: defineRoute({
     ...base,

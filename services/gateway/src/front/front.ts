@@ -58,6 +58,8 @@ export interface FrontDependencies {
   readonly secure: RequestHandler;
   readonly cors: RequestHandler;
   readonly callerKey: Buffer;
+  /** By which keys and sessions end. */
+  readonly now: () => number;
   readonly trustedProxies: number;
   readonly demandHttps: boolean;
 }
@@ -144,7 +146,7 @@ export const createFront = (options: FrontDependencies): RequestHandler => {
   ): Promise<Identity | null> => {
     if (credential === null) return null;
     try {
-      return credentials.identify(credential, Date.now());
+      return credentials.identify(credential, options.now());
     } catch (error) {
       const budget = budgetOf('public', null, origin.address, options.limitOf('public'));
       await take(response, budget);

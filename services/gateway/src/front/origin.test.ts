@@ -26,10 +26,30 @@ describe('of what stands in X-Forwarded-For only the entries of our own proxies 
     expect(from({ 'x-forwarded-for': '203.0.113.9' }, 3).address).toBe('203.0.113.9');
   });
 
-  test.each(['', ',', 'unknown', '203.0.113.9, ', '203.0.113.9:80 x'])(
-    '%j is no address: the peer',
-    (text) => {
-      expect(from({ 'x-forwarded-for': text }, 1).address).toBe(PEER);
-    },
-  );
+  test.each([
+    ['203.0.113.9:4711', '203.0.113.9'],
+    ['[2001:db8::1]:4711', '2001:db8::1'],
+    ['[2001:db8::1]', '2001:db8::1'],
+    ['2001:db8::1', '2001:db8::1'],
+    ['2001:db8::1:4711', '2001:db8::1:4711'],
+    ['192.0.2.1, 203.0.113.9:4711', '203.0.113.9'],
+  ])('%j names its address with or without a port', (text, address) => {
+    expect(from({ 'x-forwarded-for': text }, 1).address).toBe(address);
+  });
+
+  test.each([
+    '',
+    ',',
+    '[203.0.113.9]:80',
+    '203.0.113.9:port',
+    '203.0.113.9:',
+    '[::1',
+    '::1]:80',
+    '[::1]x',
+    'unknown',
+    '203.0.113.9, ',
+    '203.0.113.9:80 x',
+  ])('%j is no address: the peer', (text) => {
+    expect(from({ 'x-forwarded-for': text }, 1).address).toBe(PEER);
+  });
 });

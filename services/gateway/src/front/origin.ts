@@ -19,6 +19,18 @@ const lastOf = (header: string | string[] | undefined, count: number): string[] 
         .slice(-count)
         .map((part) => part.trim());
 
+/**
+ * The address in an entry, as proxies write it: bare, with a port (`192.0.2.1:4711`, `[2001:db8::1]:4711`), or in the
+ * brackets of an address with a port. '' for anything else.
+ */
+const addressIn = (entry: string): string => {
+  const bracketed = /^\[([^[\]]+)\](?::\d{1,5})?$/.exec(entry)?.[1];
+  if (bracketed !== undefined) return isIP(bracketed) === 6 ? bracketed : '';
+  if (isIP(entry) !== 0) return entry;
+  const bare = /^([\d.]+):\d{1,5}$/.exec(entry)?.[1] ?? '';
+  return isIP(bare) === 4 ? bare : '';
+};
+
 const isLoopback = (address: string): boolean =>
   address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.');
 
@@ -31,10 +43,10 @@ export const readOrigin = (request: IncomingMessage, trustedProxies: number): Or
   const isTls = (request.socket as TLSSocket).encrypted === true;
   if (trustedProxies === 0) return { address: peer, isEncrypted: isTls, isLocal: isLoopback(peer) };
   const addresses = lastOf(request.headers['x-forwarded-for'], trustedProxies);
-  const [forwarded = ''] = addresses;
+  const forwarded = addressIn(addresses[0] ?? '');
   const [protocol] = lastOf(request.headers['x-forwarded-proto'], trustedProxies);
   return {
-    address: isIP(forwarded) === 0 ? peer : forwarded,
+    address: forwarded === '' ? peer : forwarded,
     isEncrypted: isTls || protocol === 'https',
     isLocal: isLoopback(peer) && addresses.length === 0,
   };

@@ -1,4 +1,5 @@
-import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { ServerOptions } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { newId, Problem, type ProblemCode } from '@aitbc/contracts';
 
@@ -7,6 +8,8 @@ export const SERVER_OPTIONS: ServerOptions = {
   headersTimeout: 10_000,
   keepAliveTimeout: 65_000,
   connectionsCheckingInterval: 1_000,
+  /** TLS: until the handshake is done, which takes three ways there and back. */
+  handshakeTimeout: 10_000,
   maxHeaderSize: 16 * 1024,
   // Refused by the front itself, in the one error shape.
   requireHostHeader: false,
@@ -28,6 +31,8 @@ const BROKEN: Record<string, [ProblemCode, string]> = {
 /** Long enough for an answer to be read, short enough that a caller who does not close holds nothing of ours. */
 const LINGER_MS = 1_000;
 const answered = new WeakSet<Duplex>();
+/** What may still be said on a connection whose requests came to an end is on its way. */
+const ending = new WeakSet<Duplex>();
 
 /**
  * The last words on a connection that Node serves no more: no time-out of the server watches it from here on, and
@@ -55,12 +60,34 @@ const answerRaw = (socket: Duplex, problem: Problem, headers: Record<string, str
   socket.once('close', () => clearTimeout(timer));
 };
 
+/** The answer whose turn it is on a connection: Node keeps it there, and those of pipelined requests after it in a row. */
+const currentAnswer = (socket: Duplex): ServerResponse | null =>
+  (socket as { _httpMessage?: ServerResponse | null })._httpMessage ?? null;
+
+/**
+ * Refuses what came last on a connection, in its turn: what was asked before it is answered first. A request that is
+ * itself broken has no answer of its own to wait for.
+ */
+const answerInTurn = (socket: Duplex, problem: Problem, headers: Record<string, string> = {}): void => {
+  if (ending.has(socket)) return;
+  ending.add(socket);
+  const next = (): void => {
+    if (socket.destroyed) return;
+    const current = currentAnswer(socket);
+    if (current === null) answerRaw(socket, problem, headers);
+    // Whole: the fault lies behind it.
+    else if (current.req.complete) current.once('close', next);
+    // An answer to half a request has begun: a second one would be read as part of it.
+    else if (current.headersSent) socket.destroy();
+    else answerRaw(socket, problem, headers);
+  };
+  next();
+};
+
 /** What never becomes a request to Express: broken ones, CONNECT, and those that wait before they send a body. */
 export const prepareServer = (server: Server): void => {
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
-    // An answer has begun on this connection: a second one would be read as part of it.
-    const begun = (socket as { _httpMessage?: ServerResponse | null })._httpMessage?.headersSent === true;
-    if (error.code === 'ECONNRESET' || begun) {
+    if (error.code === 'ECONNRESET') {
       socket.destroy();
       return;
     }
@@ -68,10 +95,10 @@ export const prepareServer = (server: Server): void => {
       'BAD_REQUEST',
       'This is not a well-formed HTTP request.',
     ];
-    answerRaw(socket, new Problem(code, message));
+    answerInTurn(socket, new Problem(code, message));
   });
   server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
-    answerRaw(socket, new Problem('METHOD_NOT_ALLOWED', 'CONNECT is not offered here.'), {
+    answerInTurn(socket, new Problem('METHOD_NOT_ALLOWED', 'CONNECT is not offered here.'), {
       Allow: 'GET, HEAD, POST, PATCH, DELETE',
     });
   });

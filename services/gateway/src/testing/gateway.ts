@@ -43,15 +43,17 @@ export const gatewayEnv = async (upstream: Pick<TestUpstream, 'url'>): Promise<R
 
 /**
  * A gateway in this process, with one stand-in for all services behind it.
+ * @param now by which keys and sessions end; the wall clock, which tests set, unless the test is about a jump of it.
  * @param beside shares the file, the Redis and the services of this one, as a second process would.
  */
 export const startTestGateway = async (
   changes: Record<string, string> = {},
   beside?: Pick<TestGateway, 'env' | 'upstream'>,
+  now: () => number = () => Date.now(),
 ): Promise<TestGateway> => {
   const upstream = beside?.upstream ?? (await startUpstream());
   const env = { ...(beside?.env ?? (await gatewayEnv(upstream))), ...changes };
-  const running = await startGateway(loadConfig(configShape, env), fail);
+  const running = await startGateway(loadConfig(configShape, env), fail, now);
   return {
     ...running,
     env,

@@ -65,8 +65,9 @@ local IDLE_LOOK = 32
 -- Seconds. A poll lives 25 at most; a queue entry whose worker died is taken up again within 20.
 local POLL_TTL = 60
 local MATCH_TTL = 60
--- A kind that no poll named for so long is asked for again. Not much longer than a poll is kept: one account can make
--- 500 kinds of 250 KB a minute, and what nobody polls with any more is not worth its memory.
+-- A kind that no poll named for so long is asked for again. Not much longer than a poll is kept: an account may
+-- change 32 MB of what its miners list within it (services/miners/src/attributes.ts), and what nobody polls with any
+-- more is not worth its memory.
 local KIND_TTL = 150
 -- A poll that finds less than this left renews it: its kind outlives it, and most polls write nothing.
 local KIND_LEFT_MIN = 90

@@ -1,4 +1,4 @@
-import { clock, type Handlers, pageOf } from '@aitbc/chassis';
+import { clock, createShare, type Handlers, pageOf } from '@aitbc/chassis';
 import {
   issuesProblem,
   type Job,
@@ -17,7 +17,6 @@ import { readCursor, writeCursor } from '../cursor.ts';
 import { isTerminal } from '../domain.ts';
 import type { EventStreams } from '../event-stream.ts';
 import { requirementOfRow } from '../requirement.ts';
-import { createShare } from '../shares.ts';
 import { listJobsQuery } from '../store/backlog.ts';
 import { findOwnJob, jobTopic, parametersOf } from '../store/jobs.ts';
 import { receiptOf } from '../store/receipts.ts';

@@ -1,4 +1,4 @@
-import { clock, type Handlers } from '@aitbc/chassis';
+import { clock, createShare, type Handlers } from '@aitbc/chassis';
 import {
   invalidField,
   isJobType,
@@ -25,7 +25,6 @@ import { returnLeases } from '../commands/start.ts';
 import { satisfies } from '../dispatcher/match.ts';
 import type { Leased } from '../polls.ts';
 import { requirementOfRow } from '../requirement.ts';
-import { createShare } from '../shares.ts';
 import { oldestWaiting } from '../store/backlog.ts';
 import type { Work } from '../work.ts';
 

@@ -1,0 +1,131 @@
+import { newId } from '@aitbc/contracts';
+import { eventually, scratchDirectory, scratchRedis, serviceEnv } from '@aitbc/testing';
+import { Redis } from 'ioredis';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { builder, type ChassisTables, hot, type Params } from './index.ts';
+import { createSendWindow, WINDOW_BYTES, WINDOW_MESSAGES } from './send-window.ts';
+import { effectsOf, startStandIn } from './testing-processes/stand-in.ts';
+
+const db = builder<ChassisTables>();
+type StandIn = Awaited<ReturnType<typeof startStandIn>>;
+
+let redisUrl: string;
+let directory: string;
+let redis: Redis;
+let services: StandIn[];
+const start = async (name: 'jobs' | 'payments'): Promise<StandIn> => {
+  const service = await startStandIn(
+    name,
+    serviceEnv(name, directory, redisUrl),
+    (reason) => expect.fail(reason),
+    () => {},
+  );
+  services.push(service);
+  return service;
+};
+beforeEach(async () => {
+  redisUrl = await scratchRedis();
+  directory = scratchDirectory();
+  redis = new Redis(redisUrl);
+  services = [];
+});
+afterEach(async () => {
+  redis.disconnect();
+  for (const service of services) await service.stop();
+});
+
+const insert = hot((p: Params<{ seq: number; payload: string }>) =>
+  db.insertInto('outbox').values({
+    ...{ destination: 'payments', name: 'jobs.submitted', version: 1, created_at_ms: 1 },
+    seq: p('seq'),
+    payload: p('payload'),
+  }),
+);
+/** Says `count` messages of `bytes` each. */
+const say = async (jobs: StandIn, count: number, bytes: number) => {
+  // Large ones a few at a time: a transaction has a second.
+  const step = bytes > 0 ? 20 : 500;
+  for (let from = 1; from <= count; from += step)
+    await jobs.store.transact('test.say', (trx) => {
+      for (let seq = from; seq <= Math.min(count, from + step - 1); seq += 1) {
+        const payload = JSON.stringify({
+          job_id: newId(),
+          account_id: newId(),
+          credential_id: null,
+          spend_cap_minor: null,
+          payment_amount_minor: null,
+          submitted_at_ms: 1,
+        }).padEnd(bytes);
+        trx.run(insert, { seq, payload });
+      }
+      trx.notify('outbox:payments');
+    });
+};
+/** What waits in Redis for payments: messages, and bytes. */
+const waiting = async () => {
+  const list = (await redis.keys('*payments-inbox:wait'))[0] ?? '';
+  const prefix = list.slice(0, -'wait'.length);
+  const texts = await Promise.all(
+    (await redis.lrange(list, 0, -1)).map((id) => redis.hget(prefix + id, 'data')),
+  );
+  const messages = texts.flatMap((text) => JSON.parse(JSON.parse(text ?? '{}').text).messages as unknown[]);
+  return { messages: messages.length, bytes: texts.join('').length };
+};
+/** Looks until the relay has come to rest: for a second nothing was added. */
+const atRest = async () => {
+  let entries = 0;
+  let atMs = 0;
+  await eventually(
+    async () => {
+      const list = (await redis.keys('*payments-inbox:wait'))[0] ?? '';
+      const now = await redis.llen(list);
+      if (now === 0 || now !== entries) atMs = performance.now();
+      entries = now;
+      return now > 0 && performance.now() - atMs > 1_000;
+    },
+    { withinMs: 30_000 },
+  );
+  return waiting();
+};
+const heardAll = (payments: StandIn, count: number) =>
+  eventually(() => effectsOf(payments.store, 'jobs.submitted').size === count, { withinMs: 30_000 });
+
+test('a receiver that is away has so many messages waiting in Redis; the rest waits in the file and comes after them', async () => {
+  const jobs = await start('jobs');
+  await say(jobs, WINDOW_MESSAGES + 1_000, 0);
+  const { messages } = await atRest();
+  expect(messages).toBeGreaterThanOrEqual(WINDOW_MESSAGES);
+  expect(messages).toBeLessThanOrEqual(WINDOW_MESSAGES + 100);
+  const payments = await start('payments');
+  await heardAll(payments, WINDOW_MESSAGES + 1_000);
+  expect(new Set(effectsOf(payments.store, 'jobs.submitted').values())).toEqual(new Set([1]));
+}, 120_000);
+
+test('large messages fill it by their bytes', async () => {
+  const jobs = await start('jobs');
+  await say(jobs, 150, 100 * 1024);
+  const { messages, bytes } = await atRest();
+  expect(messages).toBeLessThan(100);
+  expect(bytes).toBeLessThan(WINDOW_BYTES * 1.1);
+  // Redis loses them: they come again, and not more at once.
+  await redis.flushdb();
+  expect((await atRest()).bytes).toBeLessThan(WINDOW_BYTES * 1.1);
+  const payments = await start('payments');
+  await heardAll(payments, 150);
+}, 120_000);
+
+test('it counts what is under way, whatever is acknowledged twice or ahead', () => {
+  const window = createSendWindow();
+  window.sent(60, 60, 10);
+  window.sent(100, WINDOW_MESSAGES - 60, 10);
+  expect(window.isFull()).toBe(true);
+  window.acknowledged(59);
+  expect(window.isFull()).toBe(true);
+  window.acknowledged(60);
+  window.acknowledged(60);
+  expect(window.isFull()).toBe(false);
+  window.sent(101, 1, WINDOW_BYTES);
+  expect(window.isFull()).toBe(true);
+  window.acknowledged(500);
+  expect(window.isFull()).toBe(false);
+});
