@@ -32,6 +32,9 @@ const describe = (kind: string, capability: Capability): (string | number)[] => 
   ];
 };
 
+/** The script orders by urgency, which counts from 0. */
+const PRIORITY_MAX = 9;
+
 const argumentsOf = (hint: Hint): (string | number)[] => {
   switch (hint.name) {
     case 'jobs.queued': {
@@ -41,16 +44,11 @@ const argumentsOf = (hint: Hint): (string | number)[] => {
         'Q',
         job_id,
         account_id,
-        place.tier,
-        place.type,
-        place.model,
-        place.card,
-        place.region,
-        place.cell,
+        PRIORITY_MAX - priority,
         place.price,
         place.memory,
         place.cuda,
-        priority,
+        place.queue,
         offer,
         avoid.join(','),
         place.cardNumber,
