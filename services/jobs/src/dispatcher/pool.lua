@@ -109,6 +109,9 @@ local turned = {}
 local cells_read = {}
 local has_nothing = {}
 
+-- A job that found no idle poll, until the next offer: where nothing else waits, a poll takes it and the index is spared.
+local held
+
 -- All functions stand in one: Lua finds what they use from above at once, and by searching what stands beside them.
 local function run()
 
@@ -159,19 +162,16 @@ end
 
 local NO_PLACE = '|'
 
--- A queue by its name, with the keys around it.
+-- A queue by its name, with what of its names is needed most.
+local QUEUE = '^(((%d)|([^|]*)|([^|]*))|(([^|]*)|([^|]*)))|(.*)$'
 local function queue_of(name)
   local queue = queues[name]
   if queue then return queue end
-  local tier, type, model, card, region, cell = string.match(name, '^(%d)|([^|]*)|([^|]*)|([^|]*)|([^|]*)|(.*)$')
-  local start, place = tier .. '|' .. type .. '|' .. model, card .. '|' .. region
-  local group = start .. '|' .. place
+  local group, start, tier, type, model, place, card, region, cell = string.match(name, QUEUE)
   queue = {
-    name = name, tier = tonumber(tier), type = type, model = model, card = card, region = region, cell = cell,
-    place = place, group = group, waits = place == NO_PLACE and start or start .. '|',
-    turns = prefix .. 'turns:' .. name, cells = prefix .. 'cells:' .. group, places = prefix .. 'places:' .. start,
-    own = prefix .. 'own:' .. name .. '|', easy = prefix .. 'easy:' .. name,
-    -- The first jobs of a client, as they were read, and the clients whose turns come next, see next_client.
+    name = name, group = group, start = start, tier = tonumber(tier), type = type, model = model, place = place,
+    card = card, region = region, cell = cell, turns = prefix .. 'turns:' .. name,
+    -- The first jobs of a client, as they were read; clients whose turns come next, see next_client; flags.
     firsts = {}, window = false, is_registered = false, is_empty = false, any = false,
   }
   queues[name] = queue
@@ -181,6 +181,13 @@ local function queue_of(name)
   end
   return queue
 end
+
+local function own_key(queue, client) return prefix .. 'own:' .. queue.name .. '|' .. client end
+local function easy_key(queue) return prefix .. 'easy:' .. queue.name end
+local function cells_key(queue) return prefix .. 'cells:' .. queue.group end
+local function places_key(queue) return prefix .. 'places:' .. queue.start end
+-- The queue in the terms of `waits`.
+local function waits_of(queue) return queue.place == NO_PLACE and queue.start or queue.start .. '|' end
 
 -- What is asked of a miner: the numbers as they were sent, as text.
 local function record_of(client, urgency, price, memory, cuda, queue)
@@ -255,7 +262,9 @@ local function kind_of(id)
   return kinds[id]
 end
 
-local function has_type(kind, type) return string.find(',' .. kind.types .. ',', ',' .. type .. ',', 1, true) ~= nil end
+local function has_type(kind, type)
+  return kind.types == type or string.find(',' .. kind.types .. ',', ',' .. type .. ',', 1, true) ~= nil
+end
 
 local function keep_kind(kind)
   for _, part in ipairs({ '', ':waits', ':places' }) do call('EXPIRE', kind.name .. part, KIND_TTL) end
@@ -321,6 +330,17 @@ local function read_served(tier, clients)
   if not unknown then return end
   local found = call('ZMSCORE', prefix .. 'served:' .. tier, unpack(unknown))
   for at, client in ipairs(unknown) do tags[client] = tonumber(found[at] or '0') end
+end
+
+-- Counts a job for a client whose turn began at `start`. @returns its tag
+local function serve(tier, client, start, step)
+  local time = times[tier]
+  start = math.max(start, served_tag(tier, client))
+  -- What it waited counts for one job; after that it stands where others are.
+  local tag = math.max(start + step, time)
+  served[tier][client], changed[tier][client] = tag, tag
+  times[tier] = math.max(time + CREEP, start)
+  return tag
 end
 
 -- The clients of a queue whose turns come next, as a call sees them: `last` is the tag behind which there are more;
@@ -395,7 +415,7 @@ local function begin_turn(queue, client)
     window.starts[client] = start
   end
   queue.is_empty = false
-  has_nothing[queue.waits] = nil
+  has_nothing[queue.start] = nil
   return true
 end
 
@@ -419,16 +439,16 @@ end
 -- @returns what to add to `waits`
 local function park_in(queue, job, record, ease)
   local client = record.client
-  call('ZADD', queue.own .. client, record.urgency, job)
-  if ease then call('ZADD', queue.easy, ease, job) end
+  call('ZADD', own_key(queue, client), record.urgency, job)
+  if ease then call('ZADD', easy_key(queue), ease, job) end
   queue.firsts[client] = nil
   if not begin_turn(queue, client) then return nil end
   queue.firsts[client] = { job, record.urgency, look = JOBS_LOOK }
   if queue.is_registered then return nil end
   queue.is_registered = true
-  if call('SADD', queue.cells, queue.cell) == 1 then cells_read[queue.group] = nil end
-  if queue.place ~= NO_PLACE then call('SADD', queue.places, queue.place) end
-  return queue.waits
+  if call('SADD', cells_key(queue), queue.cell) == 1 then cells_read[queue.group] = nil end
+  if queue.place ~= NO_PLACE then call('SADD', places_key(queue), queue.place) end
+  return waits_of(queue)
 end
 
 -- A job with a model stands in two queues. The second holds all that the first does.
@@ -440,6 +460,12 @@ local function park(job, record)
   elseif first or second then call('SADD', prefix .. 'waits', first or second) end
 end
 
+local function park_held()
+  local job = held
+  held = nil
+  if job then park(job, jobs[job]) end
+end
+
 -- How many of two, from the first on, are no more. Where the second is, it holds all that the first does.
 local function count_without(first, second)
   if not second then return 1 - call('EXISTS', first) end
@@ -447,9 +473,9 @@ local function count_without(first, second)
 end
 
 local function remove_from(queue, job, client, ease)
-  local own = queue.own .. client
+  local own = own_key(queue, client)
   call('ZREM', own, job)
-  if ease then call('ZREM', queue.easy, job) end
+  if ease then call('ZREM', easy_key(queue), job) end
   queue.firsts[client] = nil
   return own
 end
@@ -474,20 +500,25 @@ local function forget_emptied()
     local any = queue.any
     local gone = count_without(queue.turns, any and any.turns)
     if gone > 0 then
-      call('SREM', queue.cells, queue.cell)
-      if gone > 1 then call('SREM', any.cells, any.cell) end
-      for at = 1, count_without(queue.cells, any and any.cells) do
+      call('SREM', cells_key(queue), queue.cell)
+      if gone > 1 then call('SREM', cells_key(any), any.cell) end
+      for at = 1, count_without(cells_key(queue), any and cells_key(any)) do
         local one = at == 1 and queue or any
         local is_last = one.place == NO_PLACE
         if not is_last then
-          call('SREM', one.places, one.place)
-          is_last = call('EXISTS', one.places) == 0
+          call('SREM', places_key(one), one.place)
+          is_last = call('EXISTS', places_key(one)) == 0
         end
-        if is_last then waits[#waits + 1] = one.waits end
+        if is_last then waits[#waits + 1] = waits_of(one) end
       end
     end
   end
   for at = 1, #waits, 1000 do call('SREM', prefix .. 'waits', unpack(waits, at, math.min(at + 999, #waits))) end
+end
+
+-- How far one job moves its client: the less the more it pays, in even steps to WEIGHT_MAX.
+local function step_of(pays_class)
+  return math.floor(TURN / (1 + (WEIGHT_MAX - 1) * tonumber(pays_class) / PRICE_CLASSES))
 end
 
 -- How a class stands to a miner's number: all of it fits, some may, none does.
@@ -504,8 +535,7 @@ local function price_fit(class, reserve)
   return SOME
 end
 
--- A queue as miners of a kind see it. `step`: how far one job moves a client there; the more it pays the less, in even
--- steps to WEIGHT_MAX.
+-- A queue as miners of a kind see it.
 local function view_of(kind, group, card, cell)
   local memory = memory_of(kind, card)
   if not memory then return nil end
@@ -516,8 +546,7 @@ local function view_of(kind, group, card, cell)
     class_fit(CUDA_CLASSES, tonumber(cuda), kind.cuda)
   )
   if fit == NONE then return nil end
-  local weight = 1 + (WEIGHT_MAX - 1) * tonumber(pays) / PRICE_CLASSES
-  return { queue = queue_of(group .. '|' .. cell), is_exact = fit == ALL, step = math.floor(TURN / weight) }
+  return { queue = queue_of(group .. '|' .. cell), is_exact = fit == ALL, step = step_of(pays) }
 end
 
 -- The queues of a group that are for a kind. `is_all`: the group has no others.
@@ -550,7 +579,7 @@ local function first_of(view, poll, client, start)
   local look = (view.is_exact and not has_avoided) and 1 or JOBS_LOOK
   local firsts = queue.firsts[client]
   if not firsts or firsts.look < look then
-    firsts = call('ZRANGE', queue.own .. client, '0', look - 1, 'WITHSCORES')
+    firsts = call('ZRANGE', own_key(queue, client), '0', look - 1, 'WITHSCORES')
     firsts.look = look
     queue.firsts[client] = firsts
   end
@@ -563,7 +592,7 @@ local function first_of(view, poll, client, start)
 end
 
 local function easiest(view, poll, from, count)
-  for _, job in ipairs(call('ZREVRANGE', view.queue.easy, from, from + count - 1)) do
+  for _, job in ipairs(call('ZREVRANGE', easy_key(view.queue), from, from + count - 1)) do
     if suits(view, poll, job) then
       local record = read_job(job)
       return {
@@ -592,7 +621,7 @@ local function head_behind(view, poll, seed, first)
   end
   local found = easiest(view, poll, 0, EASY_LOOK)
   if found then return found end
-  local left = call('ZCARD', queue.easy) - EASY_LOOK
+  local left = call('ZCARD', easy_key(queue)) - EASY_LOOK
   if left > 0 then
     local skip = left > EASY_LOOK_MORE and seed % (left - EASY_LOOK_MORE + 1) or 0
     found = easiest(view, poll, EASY_LOOK + skip, EASY_LOOK_MORE)
@@ -673,16 +702,10 @@ end
 local function take(heads, item, poll, seed, is_last)
   local queue, client = item.view.queue, item.client
   local tier = queue.tier
-  local time = times[tier]
-  local start = math.max(item.start, served_tag(tier, client))
-  -- What it waited counts for one job; after that it stands where others are.
-  local tag = math.max(start + item.view.step, time)
   local is_gone = remove(item.job, read_job(item.job), queue)
   set_avoid(item.job, '')
-  served[tier][client] = tag
-  changed[tier][client] = tag
+  local tag = serve(tier, client, item.start, item.view.step)
   if not is_gone then move_turn(queue, client, tag) end
-  times[tier] = math.max(time + CREEP, start)
   if is_last then return end
   for at = #heads, 1, -1 do
     if heads[at].client == client then
@@ -692,10 +715,27 @@ local function take(heads, item, poll, seed, is_last)
   end
 end
 
+-- The job held back; nil where it is not for this poll.
+local function take_held(poll)
+  local record = jobs[held]
+  if not fits(poll.kind, record) then return nil end
+  local tier, client, job = record.queue.tier, record.client, held
+  times[tier] = times[tier] + ARRIVAL
+  serve(tier, client, times[tier], step_of(string.match(record.queue.cell, '^%d+')))
+  held = nil
+  return job
+end
+
 -- Takes up to `slots` jobs for a poll: paid before unpaid, with a turn for the unpaid where they wait behind many.
 local function choose(poll, slots, seed)
+  local waits = call('SINTER', prefix .. 'waits', poll.kind.waits)
+  if #waits == 0 then return { held and take_held(poll) } end
+  if held then
+    park_held()
+    waits = call('SINTER', prefix .. 'waits', poll.kind.waits)
+  end
   local got, paid_starts, unpaid_starts = {}, {}, {}
-  for _, start in ipairs(call('SINTER', prefix .. 'waits', poll.kind.waits)) do
+  for _, start in ipairs(waits) do
     local starts = string.byte(start) == 49 and paid_starts or unpaid_starts
     starts[#starts + 1] = start
   end
@@ -830,6 +870,10 @@ local function best_poll(record, avoid, card_number, seed)
   if no_idle[type] then return nil end
   local near = call('ZRANGE', prefix .. 'idle:near', 0, -1)
   local term, count = idle_terms(record, card_number)
+  if #near == 0 and not term then
+    no_idle[type] = true
+    return nil
+  end
   local best
   local is_type_seen = term ~= nil
   -- @returns whether it fits; nil when it waits no more
@@ -900,7 +944,13 @@ local function queued(job, record, offer, avoid, card_number)
   end
   if not poll then
     set_avoid(job, avoid)
-    if not known then write_job(job, record) end
+    if not known then
+      write_job(job, record)
+      if avoid == '' then
+        held = job
+        return
+      end
+    end
     -- Again, too: whatever got lost of it is there again.
     return park(job, record)
   end
@@ -1006,6 +1056,7 @@ read_ahead()
 local at = 2
 while at <= #ARGV do
   local op, id = ARGV[at], ARGV[at + 1]
+  if op ~= 'O' then park_held() end
   if op == 'Q' then
     queued(id, record_of(unpack(ARGV, at + 2, at + 7)), ARGV[at + 8], ARGV[at + 9], ARGV[at + 10])
   elseif op == 'O' then
@@ -1021,6 +1072,8 @@ while at <= #ARGV do
   end
   at = at + ARGUMENTS[op]
 end
+
+park_held()
 
 -- A poll that got anything is answered now, so it waits no longer.
 for id in pairs(touched) do leave(polls[id]) end
