@@ -48,23 +48,10 @@ local TURN = 1000000
 local CREEP = 1000
 -- Each client that begins to wait moves it so far: who comes first stands first.
 local ARRIVAL = 1
--- Paid jobs that a miner takes in a row while unpaid ones wait; then one unpaid has its turn.
-local PAID_IN_A_ROW = 16
 -- A client that pays most is served so many times as often as one that pays least: it is preferred, and nobody starves.
 local WEIGHT_MAX = 4
 -- Prices up to 10^15 minor units have this many classes.
 local PRICE_CLASSES = 16
--- Queues that one poll compares, and queues it looks into for those; of more a part, another one each time.
-local HEADS_MAX = 24
-local QUEUES_MAX = 64
-local CELLS_READ_MAX = 256
--- Clients of a queue, and jobs of a client, looked at in their order...
-local CLIENTS_LOOK = 8
-local CLIENTS_LOOK_MORE = 64
-local JOBS_LOOK = 8
--- ...and then those that are easiest to satisfy: of the rest a part, another one each time.
-local EASY_LOOK = 64
-local EASY_LOOK_MORE = 192
 -- Idle polls looked at for a job: the best ranked, then as many from anywhere.
 local IDLE_LOOK = 32
 -- Seconds. A poll lives 25 at most; a queue entry whose worker died is taken up again within 20.
@@ -75,12 +62,8 @@ local MATCH_TTL = '60'
 local KIND_TTL = '150'
 -- A poll that finds less than this left renews it: its kind outlives it, and most polls write nothing.
 local KIND_LEFT_MIN = 90
-local ROW_TTL = '3600'
 -- One more job in hand, in the terms of a poll's rank: the batch spreads over equals instead of filling the first.
 local LOAD_STEP = 0.01
--- The bounds of the classes; match.ts owns them.
-local MEMORY_CLASSES = { MEMORY_CLASSES_ARE_PUT_HERE }
-local CUDA_CLASSES = { CUDA_CLASSES_ARE_PUT_HERE }
 -- Arguments of each offer, its name among them.
 local ARGUMENTS = { Q = 11, W = 3, K = 10, O = 9, C = 2 }
 
@@ -127,27 +110,6 @@ local function list(text)
   return split(text, ',')
 end
 
-local function read_ahead()
-  local names = { prefix .. 'epoch', prefix .. 'time:0', prefix .. 'time:1' }
-  local at = 2
-  while at <= #ARGV do
-    local op = ARGV[at]
-    if op == 'Q' or op == 'W' then names[#names + 1] = prefix .. 'job:' .. ARGV[at + 1]
-    elseif op == 'O' or op == 'C' then names[#names + 1] = prefix .. 'poll:' .. ARGV[at + 1] end
-    at = at + (ARGUMENTS[op] or #ARGV)
-  end
-  -- So many at once: what Lua can pass on is limited.
-  for from = 1, #names, 1000 do
-    local found = call('MGET', unpack(names, from, math.min(from + 999, #names)))
-    for i = 1, #found do ahead[names[from + i - 1]] = found[i] end
-  end
-  epoch = tonumber(ahead[names[1]] or '0')
-  for tier = 0, 1 do
-    times[tier] = tonumber(ahead[names[2 + tier]] or '0')
-    times_before[tier] = times[tier]
-  end
-end
-
 -- False: there is no such text.
 local function read(name)
   local text = ahead[name]
@@ -181,13 +143,6 @@ local function queue_of(name)
   end
   return queue
 end
-
-local function own_key(queue, client) return prefix .. 'own:' .. queue.name .. '|' .. client end
-local function easy_key(queue) return prefix .. 'easy:' .. queue.name end
-local function cells_key(queue) return prefix .. 'cells:' .. queue.group end
-local function places_key(queue) return prefix .. 'places:' .. queue.start end
--- The queue in the terms of `waits`.
-local function waits_of(queue) return queue.place == NO_PLACE and queue.start or queue.start .. '|' end
 
 -- What is asked of a miner: the numbers as they were sent, as text.
 local function record_of(client, urgency, price, memory, cuda, queue)
@@ -229,11 +184,6 @@ end
 -- Ids are all different, so one list holds those of accounts and of miners.
 local function is_named(avoid, account, miner)
   return string.find(avoid, account, 1, true) or string.find(avoid, miner, 1, true)
-end
-
-local function is_avoided(job, poll)
-  local avoid = has_avoided and call('HGET', prefix .. 'avoid', job)
-  return avoid and is_named(avoid, poll.account, poll.miner)
 end
 
 local function set_avoid(job, avoid)
@@ -306,8 +256,6 @@ local function fits(kind, record)
   return suits and fits_numbers(kind, record)
 end
 
--- The waiting side ---------------------------------------------------------------------------------------------------
-
 local function served_tag(tier, client)
   local tags = served[tier]
   local tag = tags[client]
@@ -317,6 +265,68 @@ local function served_tag(tier, client)
   end
   return tag
 end
+
+-- Counts a job for a client whose turn began at `start`. @returns its tag
+local function serve(tier, client, start, step)
+  local time = times[tier]
+  start = math.max(start, served_tag(tier, client))
+  -- What it waited counts for one job; after that it stands where others are.
+  local tag = math.max(start + step, time)
+  served[tier][client], changed[tier][client] = tag, tag
+  times[tier] = math.max(time + CREEP, start)
+  return tag
+end
+
+-- How far one job moves its client: the less the more it pays, in even steps to WEIGHT_MAX.
+local function step_of(pays_class)
+  return math.floor(TURN / (1 + (WEIGHT_MAX - 1) * tonumber(pays_class) / PRICE_CLASSES))
+end
+
+-- The job held back; nil where it is not for this poll.
+local function take_held(poll)
+  local record = jobs[held]
+  if not fits(poll.kind, record) then return nil end
+  local tier, client, job = record.queue.tier, record.client, held
+  times[tier] = times[tier] + ARRIVAL
+  serve(tier, client, times[tier], step_of(string.match(record.queue.cell, '^%d+')))
+  held = nil
+  return job
+end
+
+-- The waiting side ---------------------------------------------------------------------------------------------------
+-- Built when something is parked or found waiting, with all it needs: to bind a function in Lua costs a third of a command,
+-- each time the script is called.
+local function build_waiting_side()
+-- Paid jobs that a miner takes in a row while unpaid ones wait; then one unpaid has its turn.
+local PAID_IN_A_ROW = 16
+-- Queues that one poll compares, and queues it looks into for those; of more a part, another one each time.
+local HEADS_MAX = 24
+local QUEUES_MAX = 64
+local CELLS_READ_MAX = 256
+-- Clients of a queue, and jobs of a client, looked at in their order...
+local CLIENTS_LOOK = 8
+local CLIENTS_LOOK_MORE = 64
+local JOBS_LOOK = 8
+-- ...and then those that are easiest to satisfy: of the rest a part, another one each time.
+local EASY_LOOK = 64
+local EASY_LOOK_MORE = 192
+local ROW_TTL = '3600'
+-- The bounds of the classes; match.ts owns them.
+local MEMORY_CLASSES = { MEMORY_CLASSES_ARE_PUT_HERE }
+local CUDA_CLASSES = { CUDA_CLASSES_ARE_PUT_HERE }
+
+local function own_key(queue, client) return prefix .. 'own:' .. queue.name .. '|' .. client end
+local function easy_key(queue) return prefix .. 'easy:' .. queue.name end
+local function cells_key(queue) return prefix .. 'cells:' .. queue.group end
+local function places_key(queue) return prefix .. 'places:' .. queue.start end
+-- The queue in the terms of `waits`.
+local function waits_of(queue) return queue.place == NO_PLACE and queue.start or queue.start .. '|' end
+
+local function is_avoided(job, poll)
+  local avoid = has_avoided and call('HGET', prefix .. 'avoid', job)
+  return avoid and is_named(avoid, poll.account, poll.miner)
+end
+
 
 -- Of all clients of a list at once.
 local function read_served(tier, clients)
@@ -330,17 +340,6 @@ local function read_served(tier, clients)
   if not unknown then return end
   local found = call('ZMSCORE', prefix .. 'served:' .. tier, unpack(unknown))
   for at, client in ipairs(unknown) do tags[client] = tonumber(found[at] or '0') end
-end
-
--- Counts a job for a client whose turn began at `start`. @returns its tag
-local function serve(tier, client, start, step)
-  local time = times[tier]
-  start = math.max(start, served_tag(tier, client))
-  -- What it waited counts for one job; after that it stands where others are.
-  local tag = math.max(start + step, time)
-  served[tier][client], changed[tier][client] = tag, tag
-  times[tier] = math.max(time + CREEP, start)
-  return tag
 end
 
 -- The clients of a queue whose turns come next, as a call sees them: `last` is the tag behind which there are more;
@@ -460,12 +459,6 @@ local function park(job, record)
   elseif first or second then call('SADD', prefix .. 'waits', first or second) end
 end
 
-local function park_held()
-  local job = held
-  held = nil
-  if job then park(job, jobs[job]) end
-end
-
 -- How many of two, from the first on, are no more. Where the second is, it holds all that the first does.
 local function count_without(first, second)
   if not second then return 1 - call('EXISTS', first) end
@@ -514,11 +507,6 @@ local function forget_emptied()
     end
   end
   for at = 1, #waits, 1000 do call('SREM', prefix .. 'waits', unpack(waits, at, math.min(at + 999, #waits))) end
-end
-
--- How far one job moves its client: the less the more it pays, in even steps to WEIGHT_MAX.
-local function step_of(pays_class)
-  return math.floor(TURN / (1 + (WEIGHT_MAX - 1) * tonumber(pays_class) / PRICE_CLASSES))
 end
 
 -- How a class stands to a miner's number: all of it fits, some may, none does.
@@ -715,25 +703,8 @@ local function take(heads, item, poll, seed, is_last)
   end
 end
 
--- The job held back; nil where it is not for this poll.
-local function take_held(poll)
-  local record = jobs[held]
-  if not fits(poll.kind, record) then return nil end
-  local tier, client, job = record.queue.tier, record.client, held
-  times[tier] = times[tier] + ARRIVAL
-  serve(tier, client, times[tier], step_of(string.match(record.queue.cell, '^%d+')))
-  held = nil
-  return job
-end
-
 -- Takes up to `slots` jobs for a poll: paid before unpaid, with a turn for the unpaid where they wait behind many.
-local function choose(poll, slots, seed)
-  local waits = call('SINTER', prefix .. 'waits', poll.kind.waits)
-  if #waits == 0 then return { held and take_held(poll) } end
-  if held then
-    park_held()
-    waits = call('SINTER', prefix .. 'waits', poll.kind.waits)
-  end
+local function choose_from(poll, waits, slots, seed)
   local got, paid_starts, unpaid_starts = {}, {}, {}
   for _, start in ipairs(waits) do
     local starts = string.byte(start) == 49 and paid_starts or unpaid_starts
@@ -762,6 +733,34 @@ local function choose(poll, slots, seed)
     call('EXPIRE', prefix .. 'row', ROW_TTL)
   end
   return got
+end
+
+return {
+  park = park, remove = remove, choose_from = choose_from, write_turns = write_turns, forget_emptied = forget_emptied,
+}
+end
+
+local built
+local function waiting_side()
+  built = built or build_waiting_side()
+  return built
+end
+
+local function park_held()
+  local job = held
+  held = nil
+  if job then waiting_side().park(job, jobs[job]) end
+end
+
+-- Takes up to `slots` jobs for a poll out of what waits.
+local function choose(poll, slots, seed)
+  local waits = call('SINTER', prefix .. 'waits', poll.kind.waits)
+  if #waits == 0 then return { held and take_held(poll) } end
+  if held then
+    park_held()
+    waits = call('SINTER', prefix .. 'waits', poll.kind.waits)
+  end
+  return waiting_side().choose_from(poll, waits, slots, seed)
 end
 
 -- The idle side ------------------------------------------------------------------------------------------------------
@@ -939,7 +938,7 @@ local function queued(job, record, offer, avoid, card_number)
   end
   local poll = best_poll(record, avoid, card_number, tonumber(offer))
   if known and (poll or text_of(known) ~= text_of(record)) then
-    remove(job, known)
+    waiting_side().remove(job, known)
     known = false
   end
   if not poll then
@@ -952,7 +951,7 @@ local function queued(job, record, offer, avoid, card_number)
       end
     end
     -- Again, too: whatever got lost of it is there again.
-    return park(job, record)
+    return waiting_side().park(job, record)
   end
   set_avoid(job, '')
   match(poll.id, poll.miner, job, offer)
@@ -978,7 +977,7 @@ local function withdrawn(job, offer)
   local known = read_job(job)
   write_job(job, '=' .. offer)
   set_avoid(job, '')
-  if is_waiting(known) then remove(job, known) end
+  if is_waiting(known) then waiting_side().remove(job, known) end
 end
 
 local function described(id, types, models, places, card_numbers, memories, region, price, cuda)
@@ -1052,7 +1051,27 @@ local function closed(id)
   })
 end
 
-read_ahead()
+-- What is said of jobs and polls is asked for at once.
+do
+  local names = { prefix .. 'epoch', prefix .. 'time:0', prefix .. 'time:1' }
+  local at = 2
+  while at <= #ARGV do
+    local op = ARGV[at]
+    if op == 'Q' or op == 'W' then names[#names + 1] = prefix .. 'job:' .. ARGV[at + 1]
+    elseif op == 'O' or op == 'C' then names[#names + 1] = prefix .. 'poll:' .. ARGV[at + 1] end
+    at = at + (ARGUMENTS[op] or #ARGV)
+  end
+  -- So many at once: what Lua can pass on is limited.
+  for from = 1, #names, 1000 do
+    local found = call('MGET', unpack(names, from, math.min(from + 999, #names)))
+    for i = 1, #found do ahead[names[from + i - 1]] = found[i] end
+  end
+  epoch = tonumber(ahead[names[1]] or '0')
+  for tier = 0, 1 do
+    times[tier] = tonumber(ahead[names[2 + tier]] or '0')
+    times_before[tier] = times[tier]
+  end
+end
 local at = 2
 while at <= #ARGV do
   local op, id = ARGV[at], ARGV[at + 1]
@@ -1083,8 +1102,10 @@ for job in pairs(jobs_changed) do
   if is_waiting(known) then call('SET', prefix .. 'job:' .. job, text_of(known))
   else call('SET', prefix .. 'job:' .. job, known, 'EX', MATCH_TTL) end
 end
-for queue in pairs(turned) do write_turns(queue) end
-forget_emptied()
+if built then
+  for queue in pairs(turned) do built.write_turns(queue) end
+  built.forget_emptied()
+end
 for tier = 0, 1 do
   local time, before = times[tier], times_before[tier]
   if time ~= before then
