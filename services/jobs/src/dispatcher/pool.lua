@@ -91,6 +91,8 @@ local turned = {}
 -- What was read of `cells`, and members of `waits` of which all queues were found empty.
 local cells_read = {}
 local has_nothing = {}
+-- What came to `waits` in this call.
+local waits_added = {}
 
 -- A job that found no idle poll, until the next offer: where nothing else waits, a poll takes it and the index is spared.
 local held
@@ -206,7 +208,7 @@ local function kind_of(id)
       card_numbers = found[5], memory = tonumber(found[6]), by_card = { [''] = tonumber(found[6]) },
       waits = name .. ':waits', places = name .. ':places',
       -- What was worked out in this call: whether it can take from a queue at all; queues as it sees them.
-      suits = {}, views = {}, is_kept = false,
+      suits = {}, views = {}, starts = nil, seen = 0, is_kept = false,
     }
   end
   return kinds[id]
@@ -450,13 +452,17 @@ local function park_in(queue, job, record, ease)
   return waits_of(queue)
 end
 
+local function add_waits(start)
+  if call('SADD', prefix .. 'waits', start) == 1 then waits_added[#waits_added + 1] = start end
+end
+
 -- A job with a model stands in two queues. The second holds all that the first does.
 local function park(job, record)
   local queue, ease = record.queue, ease_of(record)
   local first = park_in(queue, job, record, ease)
   local second = queue.any and park_in(queue.any, job, record, ease)
-  if first and second then call('SADD', prefix .. 'waits', first, second)
-  elseif first or second then call('SADD', prefix .. 'waits', first or second) end
+  if first then add_waits(first) end
+  if second then add_waits(second) end
 end
 
 -- How many of two, from the first on, are no more. Where the second is, it holds all that the first does.
@@ -534,7 +540,10 @@ local function view_of(kind, group, card, cell)
     class_fit(CUDA_CLASSES, tonumber(cuda), kind.cuda)
   )
   if fit == NONE then return nil end
-  return { queue = queue_of(group .. '|' .. cell), is_exact = fit == ALL, step = step_of(pays) }
+  local view = { queue = queue_of(group .. '|' .. cell), is_exact = fit == ALL, step = step_of(pays) }
+  -- Its head: a poll has one of each queue, and is done before the next poll.
+  view.item = { view = view, job = false, client = false, start = 0, urgency = 0 }
+  return view
 end
 
 -- The queues of a group that are for a kind. `is_all`: the group has no others.
@@ -561,7 +570,7 @@ local function suits(view, poll, job)
   return view.is_exact or fits_numbers(poll.kind, read_job(job))
 end
 
--- The first of a client's own jobs here that suits. A head: a queue's job whose turn it is, for one poll.
+-- The first of a client's own jobs here that suits, as the head of this queue.
 local function first_of(view, poll, client, start)
   local queue = view.queue
   local look = (view.is_exact and not has_avoided) and 1 or JOBS_LOOK
@@ -574,7 +583,9 @@ local function first_of(view, poll, client, start)
   for at = 1, #firsts, 2 do
     local job = firsts[at]
     if suits(view, poll, job) then
-      return { view = view, job = job, client = client, start = start, urgency = tonumber(firsts[at + 1]) }
+      local item = view.item
+      item.job, item.client, item.start, item.urgency = job, client, start, tonumber(firsts[at + 1])
+      return item
     end
   end
 end
@@ -583,9 +594,9 @@ local function easiest(view, poll, from, count)
   for _, job in ipairs(call('ZREVRANGE', easy_key(view.queue), from, from + count - 1)) do
     if suits(view, poll, job) then
       local record = read_job(job)
-      return {
-        view = view, job = job, client = record.client, start = times[view.queue.tier], urgency = tonumber(record.urgency),
-      }
+      local item = view.item
+      item.job, item.client, item.start, item.urgency = job, record.client, times[view.queue.tier], tonumber(record.urgency)
+      return item
     end
   end
 end
@@ -704,14 +715,10 @@ local function take(heads, item, poll, seed, is_last)
 end
 
 -- Takes up to `slots` jobs for a poll: paid before unpaid, with a turn for the unpaid where they wait behind many.
-local function choose_from(poll, waits, slots, seed)
-  local got, paid_starts, unpaid_starts = {}, {}, {}
-  for _, start in ipairs(waits) do
-    local starts = string.byte(start) == 49 and paid_starts or unpaid_starts
-    starts[#starts + 1] = start
-  end
-  local takes_unpaid = #unpaid_starts > 0
-  local paid = #paid_starts > 0 and open_queues(poll, paid_starts, seed) or {}
+local function choose_from(poll, starts, slots, seed)
+  local got = {}
+  local takes_unpaid = #starts.unpaid > 0
+  local paid = #starts.paid > 0 and open_queues(poll, starts.paid, seed) or {}
   if #paid == 0 and not takes_unpaid then return got end
   local row_before = takes_unpaid and #paid > 0 and tonumber(call('HGET', prefix .. 'row', poll.miner) or '0') or 0
   local row, unpaid = row_before, nil
@@ -719,7 +726,7 @@ local function choose_from(poll, waits, slots, seed)
     local item, heads
     if row < PAID_IN_A_ROW then item, heads = best_of(paid), paid end
     if not item and takes_unpaid then
-      unpaid = unpaid or open_queues(poll, unpaid_starts, seed)
+      unpaid = unpaid or open_queues(poll, starts.unpaid, seed)
       item, heads = best_of(unpaid), unpaid
     end
     if not item then item, heads = best_of(paid), paid end
@@ -752,15 +759,35 @@ local function park_held()
   if job then waiting_side().park(job, jobs[job]) end
 end
 
+-- What of `waits` is for a kind, paid and unpaid apart. In a call it only grows.
+local function starts_of(kind)
+  local starts, new = kind.starts, {}
+  if not starts then
+    starts = { paid = {}, unpaid = {} }
+    kind.starts = starts
+    new = call('SINTER', prefix .. 'waits', kind.waits)
+  elseif kind.seen < #waits_added then
+    for at, is_for_it in ipairs(call('SMISMEMBER', kind.waits, unpack(waits_added, kind.seen + 1))) do
+      if is_for_it == 1 then new[#new + 1] = waits_added[kind.seen + at] end
+    end
+  end
+  kind.seen = #waits_added
+  for _, start in ipairs(new) do
+    local list = string.byte(start) == 49 and starts.paid or starts.unpaid
+    list[#list + 1] = start
+  end
+  return starts
+end
+
 -- Takes up to `slots` jobs for a poll out of what waits.
 local function choose(poll, slots, seed)
-  local waits = call('SINTER', prefix .. 'waits', poll.kind.waits)
-  if #waits == 0 then return { held and take_held(poll) } end
+  local starts = starts_of(poll.kind)
+  if #starts.paid + #starts.unpaid == 0 then return { held and take_held(poll) } end
   if held then
     park_held()
-    waits = call('SINTER', prefix .. 'waits', poll.kind.waits)
+    starts = starts_of(poll.kind)
   end
-  return waiting_side().choose_from(poll, waits, slots, seed)
+  return waiting_side().choose_from(poll, starts, slots, seed)
 end
 
 -- The idle side ------------------------------------------------------------------------------------------------------
