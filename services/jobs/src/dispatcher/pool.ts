@@ -4,7 +4,9 @@ import type { Payload, ReceivedBy } from '@aitbc/contracts';
 import type { DispatchKeys } from './keys.ts';
 import { type Capability, CUDA_CLASSES, kindRecordOf, MEMORY_CLASSES, placeOf } from './match.ts';
 
-const LUA = readFileSync(new URL('./pool.lua', import.meta.url), 'utf8')
+const read = (name: string): string => readFileSync(new URL(name, import.meta.url), 'utf8');
+const LUA = read('./pool.lua')
+  .replace('WAITING_SIDE_IS_PUT_HERE', () => read('./waiting.lua'))
   .replace('MEMORY_CLASSES_ARE_PUT_HERE', MEMORY_CLASSES.join(', '))
   .replace('CUDA_CLASSES_ARE_PUT_HERE', CUDA_CLASSES.join(', '));
 
