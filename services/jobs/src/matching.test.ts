@@ -195,7 +195,12 @@ describe('many different requirements', () => {
         const [taken] = await polling;
         took.push(performance.now() - sentAt);
         expect(taken?.id).toBe(job.id);
-        const result = { job_id: job.id, lease: taken?.lease as string, status: 'completed' as const, result: {} };
+        const result = {
+          job_id: job.id,
+          lease: taken?.lease as string,
+          status: 'completed' as const,
+          result: {},
+        };
         await miner.http.call(jobsRoutes.result, { body: result });
       }
       return took.sort((a, b) => a - b)[Math.floor(jobs / 2)] as number;
@@ -204,7 +209,8 @@ describe('many different requirements', () => {
     const before = await medianOf(60);
 
     const greedy = stack.client();
-    const thousand = (from: number) => Array.from({ length: 1_000 }, (_, at) => ofModel(`other-${from + at}`));
+    const thousand = (from: number) =>
+      Array.from({ length: 1_000 }, (_, at) => ofModel(`other-${from + at}`));
     let accepted = 0;
     for (let batch = 0; batch < 20; batch++)
       for (const item of await submitBatch(greedy, thousand(batch * 1_000))) {
@@ -219,7 +225,9 @@ describe('many different requirements', () => {
     const waits = `${TEST_PREFIX}:dispatch:waits`;
     await eventually(async () => (await stack.peers.redis.scard(waits)) > 20_000, { withinMs: 120_000 });
     const after = await medianOf(60);
-    console.log(`submit to a miner's hands, median: ${before.toFixed(1)} ms, with 20,000: ${after.toFixed(1)} ms`);
+    console.log(
+      `submit to a miner's hands, median: ${before.toFixed(1)} ms, with 20,000: ${after.toFixed(1)} ms`,
+    );
     expect(after).toBeLessThanOrEqual(2 * before);
   }, 240_000);
 
