@@ -19,8 +19,7 @@ export const dispatchKeys = (redisPrefix: string) => {
       paysMinor: number,
       clientId: string,
     ): { turns: string; own: string } => {
-      const { tier, type, model, card, region, cell } = placeOf(requirement, paysMinor);
-      const queue = [tier, type, model, card, region, cell].join('|');
+      const { queue } = placeOf(requirement, paysMinor);
       return { turns: `${prefix}turns:${queue}`, own: `${prefix}own:${queue}|${clientId}` };
     },
   };

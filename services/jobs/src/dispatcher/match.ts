@@ -148,15 +148,11 @@ const ANY_MODEL = '*';
 
 /** A requirement in the terms of the index, as text for the script. */
 export interface Place {
-  /** 1 paid, 0 unpaid. */
-  readonly tier: 0 | 1;
-  readonly type: string;
-  /** '' when none is asked for. */
-  readonly model: string;
-  readonly card: string;
-  readonly region: string;
-  /** Classes of what it pays, of its price, memory and CUDA version. */
-  readonly cell: string;
+  /**
+   * The name of its queue: `tier|type|model|card|region|cell`. Tier 1 is paid, 0 is not; what is not asked for is ''; the
+   * cell is the classes of what it pays, of its price, memory and CUDA version.
+   */
+  readonly queue: string;
   readonly price: number;
   readonly memory: number;
   readonly cuda: number;
@@ -179,13 +175,16 @@ export const placeOf = (requirement: Requirement, paysMinor: number): Place => {
     classOf(MEMORY_CLASSES, memory),
     classOf(CUDA_CLASSES, cuda),
   ];
+  const queue = [
+    paysMinor > 0 ? 1 : 0,
+    requirement.job_type,
+    requirement.model === null ? '' : token(requirement.model),
+    token(card),
+    token(requirement.region ?? ''),
+    classes.join('.'),
+  ].join('|');
   return {
-    tier: paysMinor > 0 ? 1 : 0,
-    type: requirement.job_type,
-    model: requirement.model === null ? '' : token(requirement.model),
-    card: token(card),
-    region: token(requirement.region ?? ''),
-    cell: classes.join('.'),
+    queue,
     price,
     memory,
     cuda,

@@ -327,6 +327,48 @@ describe('the order of turns', () => {
     for (const share of shares) expect(share).toBe(20);
   });
 
+  test('clients that pay the same differ by one job at most, whatever they ask for and in whatever order', async () => {
+    const load = fc.record({
+      clients: fc.integer({ min: 2, max: 10 }),
+      each: fc.integer({ min: 3, max: 12 }),
+      pays: fc.constantFrom(0, 1_000),
+      order: fc.infiniteStream(fc.nat()),
+      polls: fc.infiniteStream(fc.integer({ min: 1, max: 4 })),
+      inOneCall: fc.boolean(),
+    });
+    await fc.assert(
+      fc.asyncProperty(load, async ({ clients, each, pays, order, polls, inOneCall }) => {
+        await redis.flushdb();
+        const some = (count: number): number => (order.next().value as number) % count;
+        const names = Array.from({ length: clients }, () => newId());
+        const hints = names
+          .flatMap((client) => Array.from({ length: each }, () => client))
+          .map((client) => ({ at: some(1_000_000), client }))
+          .sort((a, b) => a.at - b.at)
+          .map(({ client }) => job({ client, pays, model: `model-${some(3)}`, priority: some(10) }));
+        const owner = new Map(hints.map(({ payload }) => [payload.job_id, payload.account_id]));
+        for (let at = 0; at < hints.length; at += 7) await offerAll(hints.slice(at, at + 7));
+        const shares = new Map(names.map((name) => [name, 0]));
+        const models = ['model-0', 'model-1', 'model-2'];
+        for (;;) {
+          const open = Array.from({ length: inOneCall ? 5 : 1 }, () =>
+            poll({ models, slots: polls.next().value as number }),
+          );
+          const taken = jobsOf(await offerAll(open));
+          if (taken.length === 0) break;
+          for (const id of taken) {
+            const client = owner.get(id) as string;
+            shares.set(client, (shares.get(client) as number) + 1);
+            const counts = [...shares.values()];
+            expect(Math.max(...counts) - Math.min(...counts)).toBeLessThanOrEqual(1);
+          }
+        }
+        expect([...shares.values()]).toEqual(names.map(() => each));
+      }),
+      { numRuns: 40 },
+    );
+  });
+
   test('starves nobody: the second job of one client under an endless stream of new clients', async () => {
     const client = newId();
     const [first, second] = [job({ client }), job({ client })];

@@ -4,7 +4,9 @@ import type { Payload, ReceivedBy } from '@aitbc/contracts';
 import type { DispatchKeys } from './keys.ts';
 import { type Capability, CUDA_CLASSES, kindRecordOf, MEMORY_CLASSES, placeOf } from './match.ts';
 
-const LUA = readFileSync(new URL('./pool.lua', import.meta.url), 'utf8')
+const read = (name: string): string => readFileSync(new URL(name, import.meta.url), 'utf8');
+const LUA = read('./pool.lua')
+  .replace('WAITING_SIDE_IS_PUT_HERE', () => read('./waiting.lua'))
   .replace('MEMORY_CLASSES_ARE_PUT_HERE', MEMORY_CLASSES.join(', '))
   .replace('CUDA_CLASSES_ARE_PUT_HERE', CUDA_CLASSES.join(', '));
 
@@ -32,6 +34,9 @@ const describe = (kind: string, capability: Capability): (string | number)[] => 
   ];
 };
 
+/** The script orders by urgency, which counts from 0. */
+const PRIORITY_MAX = 9;
+
 const argumentsOf = (hint: Hint): (string | number)[] => {
   switch (hint.name) {
     case 'jobs.queued': {
@@ -41,16 +46,11 @@ const argumentsOf = (hint: Hint): (string | number)[] => {
         'Q',
         job_id,
         account_id,
-        place.tier,
-        place.type,
-        place.model,
-        place.card,
-        place.region,
-        place.cell,
+        PRIORITY_MAX - priority,
         place.price,
         place.memory,
         place.cuda,
-        priority,
+        place.queue,
         offer,
         avoid.join(','),
         place.cardNumber,
