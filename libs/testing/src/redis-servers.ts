@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { hash } from 'node:crypto';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,6 +16,10 @@ export interface RedisServer {
   /** On the same port, with what its append-only file holds. */
   start(): Promise<void>;
 }
+
+/** One server, for a test that wants it set up in its own way. */
+export const startServer = (folder: string, settings: readonly string[] = []): Promise<RedisServer> =>
+  openServer(folder, 'server', [...DURABLE, ...settings]);
 
 const say = (port: number, ...words: string[]): string => {
   const { stdout, stderr, status } = spawnSync('redis-cli', ['-p', String(port), ...words], {
@@ -73,11 +78,22 @@ const stopAll = async (servers: readonly RedisServer[]): Promise<void> => {
   }
 };
 
-/** Three masters on free ports, with a replica each if asked for; `url` is what REDIS_URL takes. */
-export const startCluster = async (folder: string, options: { replicas?: 0 | 1 } = {}) => {
+/** A line of redis.conf: a user with these ACL rules. The file does not hold the password. */
+export const aclUser = (name: string, password: string, rules: readonly string[]): string =>
+  `user ${name} on #${hash('sha256', password)} ${rules.join(' ')}`;
+
+/**
+ * Three masters on free ports, with a replica each if asked for; `url` is what REDIS_URL takes.
+ * @param options.settings lines of redis.conf for each server
+ */
+export const startCluster = async (
+  folder: string,
+  options: { replicas?: 0 | 1; settings?: readonly string[] } = {},
+) => {
   const { replicas = 0 } = options;
   const settings = [
     ...DURABLE,
+    ...(options.settings ?? []),
     'cluster-enabled yes',
     'cluster-node-timeout 1000',
     // A copy that has just begun may take over too: a test kills masters before they are ten seconds old.
@@ -140,10 +156,11 @@ export const startCluster = async (folder: string, options: { replicas?: 0 | 1 }
 };
 
 /** One master, one replica, three Sentinels that agree within a second or two. */
-export const startSentinel = async (folder: string) => {
-  const master = await openServer(folder, 'server-1', DURABLE);
+export const startSentinel = async (folder: string, options: { settings?: readonly string[] } = {}) => {
+  const ofServer = [...DURABLE, ...(options.settings ?? [])];
+  const master = await openServer(folder, 'server-1', ofServer);
   const replica = await openServer(folder, 'server-2', [
-    ...DURABLE,
+    ...ofServer,
     `replicaof 127.0.0.1 ${master.port}`,
     'repl-diskless-sync-delay 0',
   ]);
