@@ -1,6 +1,13 @@
 import { leastRights } from '@aitbc/chassis/redis';
 import { routes } from '@aitbc/contracts';
-import { aclUser, eventually, scratchDirectory, startCluster, startSentinel } from '@aitbc/testing';
+import {
+  aclUser,
+  eventually,
+  hasRedisServer,
+  scratchDirectory,
+  startCluster,
+  startSentinel,
+} from '@aitbc/testing';
 import { afterEach, expect, test } from 'vitest';
 import { every, nothingPlayed, persist, playMiner } from './careful.ts';
 import { type Coordinator, must, passes, registerMiner, startCoordinator } from './coordinator.ts';
@@ -87,31 +94,39 @@ const fewRightsWereEnough = ({ said }: Coordinator): void => {
   expect(refusals).toEqual([]);
 };
 
-test('a cluster: the master with the dispatch index is killed and comes back', {
-  timeout: 120_000,
-}, async () => {
-  const cluster = await startCluster(scratchDirectory(), { settings });
-  stops.push(cluster.stop);
-  const coordinator = await start(cluster.url);
-  await runThrough(coordinator, async () => {
-    const holder = cluster.masterOf('aitbc:{aitbc:dispatch}:generation');
-    await holder.kill();
-    await eventually(async () => {
-      // The limits go on meanwhile: counted in Redis where that answers, and alone where it does not.
-      const answer = await coordinator.client.call(jobs.list, { query: { limit: 1 } });
-      return answer.ok;
+test.skipIf(!hasRedisServer)(
+  'a cluster: the master with the dispatch index is killed and comes back',
+  {
+    timeout: 120_000,
+  },
+  async () => {
+    const cluster = await startCluster(scratchDirectory(), { settings });
+    stops.push(cluster.stop);
+    const coordinator = await start(cluster.url);
+    await runThrough(coordinator, async () => {
+      const holder = cluster.masterOf('aitbc:{aitbc:dispatch}:generation');
+      await holder.kill();
+      await eventually(async () => {
+        // The limits go on meanwhile: counted in Redis where that answers, and alone where it does not.
+        const answer = await coordinator.client.call(jobs.list, { query: { limit: 1 } });
+        return answer.ok;
+      });
+      await holder.start();
     });
-    await holder.start();
-  });
-  fewRightsWereEnough(coordinator);
-});
+    fewRightsWereEnough(coordinator);
+  },
+);
 
-test('Sentinels: the master is killed, another one takes over', { timeout: 120_000 }, async () => {
-  const sentinel = await startSentinel(scratchDirectory(), { settings });
-  stops.push(sentinel.stop);
-  const coordinator = await start(sentinel.url);
-  const first = sentinel.master();
-  await runThrough(coordinator, () => first.kill());
-  expect(sentinel.master()).not.toBe(first);
-  fewRightsWereEnough(coordinator);
-});
+test.skipIf(!hasRedisServer)(
+  'Sentinels: the master is killed, another one takes over',
+  { timeout: 120_000 },
+  async () => {
+    const sentinel = await startSentinel(scratchDirectory(), { settings });
+    stops.push(sentinel.stop);
+    const coordinator = await start(sentinel.url);
+    const first = sentinel.master();
+    await runThrough(coordinator, () => first.kill());
+    expect(sentinel.master()).not.toBe(first);
+    fewRightsWereEnough(coordinator);
+  },
+);

@@ -279,7 +279,7 @@ function writeConfig(dir: string, password: string, folder = dir): string {
  * A broker outlives a parent that was killed, so a shell holds the other end of a pipe of ours:
  * when we are gone, however we went, its `read` ends and it says the farewell. Returns how to let go of it.
  */
-function endWithUs(farewell: string[]): () => void {
+export function endWithUs(farewell: string[]): () => void {
   const watcher = spawn('sh', ['-c', 'read _; "$@"', 'sh', ...farewell], {
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],

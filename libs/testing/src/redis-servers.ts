@@ -4,8 +4,14 @@ import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
+import { endWithUs } from './broker.ts';
 import { eventually } from './eventually.ts';
 import { freePort } from './ports.ts';
+
+/** Without them a machine has no clusters and no Sentinels: such tests are skipped by name. */
+export const hasRedisServer = ['redis-server', 'redis-cli'].every(
+  (name) => spawnSync(name, ['--version']).status === 0,
+);
 
 /** A server that a test may kill: its processes and files are its own. */
 export interface RedisServer {
@@ -60,8 +66,10 @@ const openServer = async (
     },
     start: async () => {
       const output = openSync(join(dir, 'output.log'), 'a');
-      child = spawn('redis-server', [config, ...more], { stdio: ['ignore', output, output] });
+      const started = spawn('redis-server', [config, ...more], { stdio: ['ignore', output, output] });
       closeSync(output);
+      started.once('exit', endWithUs(['kill', '-KILL', String(started.pid)]));
+      child = started;
       await eventually(() => say(port, 'ping').includes('PONG') || say(port, 'ping').includes('NOAUTH'));
     },
   };
