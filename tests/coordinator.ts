@@ -1,5 +1,6 @@
 import { appendFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { parseRedisUrl } from '@aitbc/chassis/redis';
 import { type Client, createClient, type Miner, type Reply, routes } from '@aitbc/contracts';
 import { eventually, rememberSecret, scratchDirectory, scratchRedis } from '@aitbc/testing';
 import type { z } from 'zod';
@@ -76,8 +77,8 @@ export const startCoordinator = async (
       if (process.env.TEST_LOG_LEVEL !== undefined) console.log(`${from ?? ''} | ${line}`);
     },
   });
-  const { password } = new URL(stack.broker.url);
-  if (password !== '') rememberSecret(password);
+  const { password } = parseRedisUrl(stack.broker.url);
+  if (password !== undefined) rememberSecret(password);
   const keys = stack.keys as Coordinator['keys'];
   const as = (key: string) => createClient(stack.url, { 'x-api-key': key });
   const admin = as(keys.admin);

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { DEFAULT_PACE } from './body-pace.ts';
+import { parseRedisUrl } from './redis/index.ts';
 
 /** What a service cannot start without is missing or wrong; `main` prints it and ends with code 2. */
 export class ConfigError extends Error {}
@@ -18,11 +19,20 @@ const isKnownToEverybody = (value: string): boolean =>
   KNOWN_KEY.test(value) ||
   (PLACEHOLDER.test(value) && !ADDRESS.test(value));
 
+/** One server, Sentinels or a cluster; what is wrong with it is said without the password in it. */
+const RedisUrl = z.string().superRefine((url, context) => {
+  try {
+    parseRedisUrl(url);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: (error as Error).message });
+  }
+});
+
 /** Settings that every process of the stack reads. */
 export const commonConfig = {
   NODE_ENV: z.enum(['development', 'test', 'production']).default('development'),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
-  REDIS_URL: z.url({ protocol: /^rediss?$/ }).default('redis://127.0.0.1:6379'),
+  REDIS_URL: RedisUrl.default('redis://127.0.0.1:6379'),
   REDIS_PREFIX: z
     .string()
     .regex(/^[a-z0-9][a-z0-9_-]{0,39}$/, 'must be 1 to 40 of a-z, 0-9, _ and -')
@@ -51,7 +61,13 @@ export const serviceConfig = {
     .regex(/^sqlite:\/\/\/.+/, 'must look like sqlite:///relative.db or sqlite:////absolute.db'),
 };
 
-const passwordOf = (url = ''): string => (URL.canParse(url) ? decodeURIComponent(new URL(url).password) : '');
+const passwordOf = (url: string): string => {
+  try {
+    return parseRedisUrl(url).password ?? '';
+  } catch {
+    return '';
+  }
+};
 
 /**
  * Reads the environment through one schema.
@@ -83,7 +99,7 @@ export const loadConfig = <S extends z.ZodRawShape>(
       );
     }
   }
-  if (given.NODE_ENV === 'production' && isKnownToEverybody(passwordOf(given.REDIS_URL))) {
+  if (given.NODE_ENV === 'production' && isKnownToEverybody(passwordOf(given.REDIS_URL ?? ''))) {
     problems.push(
       '  REDIS_URL: has the password of the development stack; make one with: openssl rand -hex 24',
     );

@@ -6,7 +6,6 @@ import {
   type Payload,
   type ReceivedBy,
 } from '@aitbc/contracts';
-import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { clock } from './clock.ts';
 import { isDiskFault } from './disk.ts';
@@ -15,6 +14,7 @@ import type { Log } from './log.ts';
 import { type Batch, maySendUnnumbered, openReceiver, type Postal } from './mailbox.ts';
 import type { Metrics } from './metrics.ts';
 import type { ChassisTables } from './migrations.ts';
+import type { RedisClient } from './redis/index.ts';
 import { builder, hot, type Params } from './sql.ts';
 import type { Store, Trx } from './store.ts';
 import type { Scheduled } from './ticker.ts';
@@ -80,7 +80,7 @@ type Incoming = Batch['messages'][number];
 export const startInbox = <D extends Destination>(options: {
   service: D;
   store: Store;
-  redis: Redis;
+  redis: RedisClient;
   redisUrl: string;
   postal: Postal;
   consumers: Consumers<D>;

@@ -16,6 +16,7 @@ export * from './outbox.ts';
 export * from './page.ts';
 export * from './parameters.ts';
 export * from './queue.ts';
+export * from './redis/index.ts';
 export * from './service.ts';
 export { createShare } from './shares.ts';
 export { builder, type Hot, hot, type Params } from './sql.ts';

@@ -1,9 +1,9 @@
 import { type Destination, inboxQueue } from '@aitbc/contracts';
-import type { Redis } from 'ioredis';
 import { createEnvelopes, type Envelopes } from './envelope.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { openQueue, openWorker, type QueueWorker, queuePrefix } from './queue.ts';
+import type { RedisClient } from './redis/index.ts';
 
 /** What travels in one BullMQ job. `seq` is null from a sender without a file: see {@link maySendUnnumbered}. */
 export interface Batch {
@@ -46,7 +46,7 @@ export interface Sender {
 export const openSender = (options: {
   from: Destination;
   to: Destination;
-  redis: Redis;
+  redis: RedisClient;
   postal: Postal;
 }): Sender => {
   const { from, to, postal } = options;

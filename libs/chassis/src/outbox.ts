@@ -6,13 +6,13 @@ import {
   type SentBy,
   type ServiceName,
 } from '@aitbc/contracts';
-import type { Redis } from 'ioredis';
 import { clock } from './clock.ts';
 import { failpoint } from './failpoint.ts';
 import type { Log } from './log.ts';
 import { openSender, type Postal, type Sender } from './mailbox.ts';
 import type { Metrics } from './metrics.ts';
 import type { ChassisTables } from './migrations.ts';
+import type { RedisClient } from './redis/index.ts';
 import { createSendWindow, type SendWindow } from './send-window.ts';
 import { builder, hot, type Params } from './sql.ts';
 import type { Store, Trx } from './store.ts';
@@ -151,7 +151,7 @@ interface Mailbox {
 export const startRelay = (options: {
   service: ServiceName;
   store: Store;
-  redis: Redis;
+  redis: RedisClient;
   postal: Postal;
   destinations: readonly Destination[];
   log: Log;

@@ -1,7 +1,7 @@
 import { type ConnectionOptions, type Job, Queue, Worker } from 'bullmq';
-import { Redis, type RedisOptions } from 'ioredis';
 import type { Log } from './log.ts';
 import { occasionally } from './occasionally.ts';
+import { connectRedis, keysTogether, type RedisClient } from './redis/index.ts';
 
 // The only file that knows BullMQ. All workers of a queue must share one stalledInterval, so options come from here.
 const LOCK_DURATION_MS = 10_000;
@@ -16,49 +16,12 @@ const BATCH_ATTEMPTS = 20;
 const CONCURRENCY = 1;
 const KEPT_FAILED = 1_000;
 
-/** A connection that fails at once while Redis is away, instead of queueing in memory. */
-export const connectRedis = (url: string, log: Log, options: RedisOptions = {}): Redis => {
-  const redis = new Redis(url, {
-    enableOfflineQueue: false,
-    maxRetriesPerRequest: 1,
-    retryStrategy: (times: number) => Math.min(100 * 2 ** Math.min(times, 5), 2_000),
-    ...options,
-    // BullMQ's scripts and ours read the replies as RESP2 shapes them.
-    replyMapping: 'legacy',
-  });
-  let lastError = '';
-  redis.on('error', (error: Error) => {
-    if (error.message !== lastError) log.warn({ err: error.message }, 'redis connection');
-    lastError = error.message;
-  });
-  redis.on('ready', () => {
-    lastError = '';
-  });
-  return redis;
-};
-
-/**
- * What is wrong with a broker that answers: it may throw work away. Null when nothing is, or when it does not say
- * (hosted ones refuse CONFIG).
- */
-export const brokerProblem = async (redis: Redis, isProduction: boolean): Promise<string | null> => {
-  const setting = async (name: string) => ((await redis.config('GET', name)) as string[])[1];
-  try {
-    const policy = await setting('maxmemory-policy');
-    if (policy !== undefined && policy !== 'noeviction') {
-      return `redis may evict work: maxmemory-policy is ${policy}, set it to noeviction`;
-    }
-    if (isProduction && (await setting('appendonly')) === 'no') {
-      return 'redis forgets at a restart: set appendonly to yes';
-    }
-    return null;
-  } catch {
-    return null;
-  }
-};
-
 /** Where BullMQ keeps the queues of a deployment: two of them on one Redis never meet. */
 export const queuePrefix = (prefix: string): string => `${prefix}:bull`;
+
+/** BullMQ's scripts touch all keys of a queue; the queues of a deployment may lie on different masters. */
+const prefixOf = (prefix: string, name: string, connection: RedisClient): string =>
+  connection.isCluster ? keysTogether(prefix, name, true) : prefix;
 
 export interface BatchQueue {
   add(name: string, data: unknown): Promise<void>;
@@ -71,13 +34,13 @@ export interface BatchQueue {
  * A producer. Its connection is shared by all queues of the process; without one `add` throws at once.
  * @param prefix from {@link queuePrefix}
  */
-export const openQueue = (name: string, connection: Redis, prefix: string): BatchQueue => {
+export const openQueue = (name: string, connection: RedisClient, prefix: string): BatchQueue => {
   let opened: Queue | undefined;
   const ready = (): Queue => {
     if (connection.status !== 'ready') throw new Error(`redis connection is ${connection.status}`);
     opened ??= new Queue(name, {
       connection: connection as unknown as ConnectionOptions,
-      prefix,
+      prefix: prefixOf(prefix, name, connection),
       // A first look at the server is never repeated: one that failed would fail every `add` for ever.
       skipVersionCheck: true,
       skipWaitingForReady: true,
@@ -107,11 +70,15 @@ export const openQueue = (name: string, connection: Redis, prefix: string): Batc
 };
 
 /** Queues to look at, for a dashboard; they share `connection`. */
-export const openQueuesToWatch = (names: readonly string[], connection: Redis, prefix: string): Queue[] =>
+export const openQueuesToWatch = (
+  names: readonly string[],
+  connection: RedisClient,
+  prefix: string,
+): Queue[] =>
   names.map((name) => {
     const queue = new Queue(name, {
       connection: connection as unknown as ConnectionOptions,
-      prefix,
+      prefix: prefixOf(prefix, name, connection),
       skipVersionCheck: true,
       skipWaitingForReady: true,
     });
@@ -147,6 +114,7 @@ export const openWorker = (options: {
     maxRetriesPerRequest: null,
     enableOfflineQueue: true,
   });
+  const prefix = prefixOf(options.prefix, options.queue, connection);
   const worker = new Worker(
     options.queue,
     async (job: Job) => {
@@ -158,7 +126,7 @@ export const openWorker = (options: {
     },
     {
       connection: connection as unknown as ConnectionOptions,
-      prefix: options.prefix,
+      prefix,
       concurrency: CONCURRENCY,
       lockDuration: LOCK_DURATION_MS,
       stalledInterval: STALLED_INTERVAL_MS,
@@ -185,7 +153,7 @@ export const openWorker = (options: {
   const watch = connectRedis(options.redisUrl, log);
   const watchdog = setInterval(async () => {
     try {
-      const waiting = await watch.llen(`${options.prefix}:${options.queue}:wait`);
+      const waiting = await watch.llen(`${prefix}:${options.queue}:wait`);
       if (waiting === 0) lastMovedAt = performance.now();
       else if (performance.now() - lastMovedAt > WATCHDOG_MS)
         options.onStuck(`${options.queue}: work waits and nothing moves`);

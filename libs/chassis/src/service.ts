@@ -20,7 +20,7 @@ import { createMetrics, type Metrics } from './metrics.ts';
 import { type ChassisTables, chassisMigrations } from './migrations.ts';
 import { type Dependencies, deadLetterRoutes, healthRoutes } from './operations.ts';
 import { startRelay } from './outbox.ts';
-import { brokerProblem, connectRedis } from './queue.ts';
+import { connectRedis, type RedisClient, watchBroker } from './redis/index.ts';
 import { builder } from './sql.ts';
 import { type Migrations, openStore, type Store } from './store.ts';
 import { type Scheduled, startTicker } from './ticker.ts';
@@ -33,7 +33,7 @@ export interface Standing<C> {
   readonly store: Store;
   readonly log: Log;
   readonly metrics: Metrics;
-  readonly redis: ReturnType<typeof connectRedis>;
+  readonly redis: RedisClient;
   /** For a service that leaves something in Redis beside its outbox. */
   readonly postal: Postal;
 }
@@ -105,10 +105,12 @@ export const standUp = async <
     migrations: { ...chassisMigrations, ...definition.migrations },
   });
   const redis = connectRedis(config.REDIS_URL, log);
-  let redisProblem: string | null = null;
-  redis.on('ready', async () => {
-    redisProblem = await brokerProblem(redis, config.NODE_ENV === 'production');
-    if (redisProblem !== null) log.error(redisProblem);
+  const redisProblem = watchBroker({
+    redis,
+    redisUrl: config.REDIS_URL,
+    prefix: config.REDIS_PREFIX,
+    isProduction: config.NODE_ENV === 'production',
+    log,
   });
   if (config.SECRET_KEY.startsWith(DEVELOPMENT_SECRET)) {
     log.warn('this is a development stack: its keys and secrets are known to everybody; see .env.example');
@@ -162,7 +164,7 @@ export const standUp = async <
     // Requests are answered from the file; without Redis work is accepted and waits.
     redis: {
       required: false,
-      check: () => (redis.status === 'ready' ? redisProblem : `connection is ${redis.status}`),
+      check: redisProblem,
     },
     database: {
       required: true,

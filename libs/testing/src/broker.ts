@@ -14,7 +14,8 @@ import { createRequire } from 'node:module';
 import { delimiter, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { Redis } from 'ioredis';
+import type { Log } from '@aitbc/chassis';
+import { connectRedis, parseRedisUrl } from '@aitbc/chassis/redis';
 import { freePort } from './ports.ts';
 
 export type BrokerKind = 'redis_url' | 'redis-server' | 'valkey-server' | 'docker' | 'js-redis-server';
@@ -96,10 +97,17 @@ export async function findBroker({
 }
 
 async function givenBroker(url: string): Promise<Broker> {
+  let hosts: string;
+  try {
+    // The address may carry a password, so only its hosts are repeated.
+    hosts = parseRedisUrl(url)
+      .nodes.map(({ host, port }) => `${host}:${port}`)
+      .join(', ');
+  } catch (error) {
+    throw new Error(`REDIS_URL is not usable: ${(error as Error).message}`);
+  }
   const problem = await untilPong(url, 5_000, () => undefined);
-  // The address may carry a password, so only its host is repeated.
-  const host = URL.canParse(url) ? new URL(url).host : 'an address that is not a URL';
-  if (problem) throw new Error(`REDIS_URL points at ${host}, which does not answer PING: ${problem}`);
+  if (problem) throw new Error(`REDIS_URL points at ${hosts}, which does not answer PING: ${problem}`);
   return { url, kind: 'redis_url', stop: async () => {}, start: async () => {} };
 }
 
@@ -271,7 +279,7 @@ function writeConfig(dir: string, password: string, folder = dir): string {
  * A broker outlives a parent that was killed, so a shell holds the other end of a pipe of ours:
  * when we are gone, however we went, its `read` ends and it says the farewell. Returns how to let go of it.
  */
-function endWithUs(farewell: string[]): () => void {
+export function endWithUs(farewell: string[]): () => void {
   const watcher = spawn('sh', ['-c', 'read _; "$@"', 'sh', ...farewell], {
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],
@@ -288,30 +296,23 @@ async function untilPong(
 ): Promise<string | undefined> {
   const deadline = Date.now() + timeoutMs;
   let problem = 'no answer';
-  while (Date.now() < deadline) {
-    const died = gone();
-    if (died !== undefined) return died;
-    const options = {
-      lazyConnect: true,
-      enableReadyCheck: false,
-      connectTimeout: 2_000,
-      retryStrategy: null,
-    };
-    const redis = new Redis(url, { ...options, retryStrategy: () => null });
-    redis.on('error', (error) => {
-      problem = error.message || problem;
-    });
-    try {
-      await redis.connect();
-      if ((await redis.ping()) === 'PONG') return undefined;
-    } catch (error) {
-      if (problem === 'no answer') problem = (error as Error).message;
-    } finally {
-      redis.disconnect();
+  const log = {
+    warn: ({ err }: { err: string }) => {
+      problem = err || problem;
+    },
+  };
+  const redis = connectRedis(url, log as unknown as Log);
+  try {
+    while (Date.now() < deadline) {
+      const died = gone();
+      if (died !== undefined) return died;
+      if (redis.status === 'ready' && (await redis.ping().catch(() => '')) === 'PONG') return undefined;
+      await sleep(50);
     }
-    await sleep(50);
+    return problem;
+  } finally {
+    redis.disconnect();
   }
-  return problem;
 }
 
 function lastLines(file: string): string {

@@ -1,4 +1,4 @@
-import { type connectRedis, openQueuesToWatch, queuePrefix } from '@aitbc/chassis';
+import { openQueuesToWatch, queuePrefix, type RedisClient } from '@aitbc/chassis';
 import { inboxQueue, Problem, SERVICES } from '@aitbc/contracts';
 import express, { type RequestHandler } from 'express';
 import type { Page } from './front/index.ts';
@@ -21,7 +21,7 @@ const POLICY = [
  * The mailboxes, for operators to look at. Nothing can be changed there: what the queues hold are hints, and a
  * browser that keeps a password must not be made to act by another page. Dead letters are acted on through the API.
  */
-export const createBoard = (redis: ReturnType<typeof connectRedis>, redisPrefix: string) => {
+export const createBoard = (redis: RedisClient, redisPrefix: string) => {
   let closing: (() => Promise<void>) | undefined;
   let board: Promise<RequestHandler> | undefined;
 

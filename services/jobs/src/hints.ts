@@ -1,4 +1,4 @@
-import { type Batch, clock, type connectRedis, type Log, openSender, type Postal } from '@aitbc/chassis';
+import { type Batch, clock, type Log, openSender, type Postal, type RedisClient } from '@aitbc/chassis';
 import { messages, type Payload } from '@aitbc/contracts';
 
 /** One queue entry carries so many at most; the dispatcher runs it as one script of about a millisecond. */
@@ -22,12 +22,7 @@ type HintName = 'jobs.queued' | 'jobs.withdrawn' | 'jobs.capacity_opened' | 'job
  * Alone while idle, up to a hundred in one entry while one is on its way: the busier, the cheaper.
  * @param stream names this sender.
  */
-export const createHints = (options: {
-  redis: ReturnType<typeof connectRedis>;
-  postal: Postal;
-  stream: string;
-  log: Log;
-}) => {
+export const createHints = (options: { redis: RedisClient; postal: Postal; stream: string; log: Log }) => {
   const sender = openSender({ from: 'jobs', to: 'dispatcher', ...options });
   let waiting: Batch['messages'] = [];
   let isSending = false;

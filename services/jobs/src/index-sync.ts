@@ -1,4 +1,4 @@
-import { clock, type connectRedis, type Log } from '@aitbc/chassis';
+import { clock, type Log, mastersOf, type RedisClient } from '@aitbc/chassis';
 import { offerJob } from './commands/lifecycle.ts';
 import type { DispatchKeys } from './dispatcher/keys.ts';
 import { newestWaiting, type WaitingJob, waitingAfter } from './store/backlog.ts';
@@ -20,6 +20,9 @@ const SWEEP_COUNT = 500;
 /** After a restart the offers lost with the old process are among the newest jobs. */
 const NEWEST = 10_000;
 
+/** Asked by key, so that of a cluster that master answers that holds the index. */
+const INFO = "return redis.call('INFO', 'server')";
+
 type Position = Parameters<typeof waitingAfter>[1];
 const START = { job_type: '', id: '' } as const;
 
@@ -32,29 +35,25 @@ const START = { job_type: '', id: '' } as const;
  */
 export const createIndexSync = (options: {
   work: Work;
-  redis: ReturnType<typeof connectRedis>;
+  redis: RedisClient;
   keys: DispatchKeys;
   epoch: number;
   log: Log;
 }) => {
   const { work, redis, keys, epoch, log } = options;
-  let runId: string | undefined;
   let rebuild: { after: Position; offered: number } | undefined;
   let walkAfter: Position = START;
   let walkAgainAtMs = 0;
   let isFirst = true;
   let sweepAfter = '0';
 
-  redis.on('close', () => {
-    runId = undefined;
-  });
-
   const offerAll = (jobs: readonly WaitingJob[]): void => {
     for (const job of jobs) offerJob(work, work.store.read, job);
   };
 
   const look = async (): Promise<void> => {
-    runId ??= /run_id:(\w+)/.exec(await redis.info('server'))?.[1] ?? 'unknown';
+    const runId =
+      /run_id:(\w+)/.exec((await redis.eval(INFO, 1, keys.generation)) as string)?.[1] ?? 'unknown';
     const builtIn = await redis.get(keys.generation);
     const isLost = work.hints.takeLost();
     if (builtIn === runId && !isLost && !isFirst) return;
@@ -62,8 +61,9 @@ export const createIndexSync = (options: {
     // The polls of an earlier process are nobody's.
     await redis.mset(keys.generation, runId, keys.epoch, epoch);
     if (isFirst) {
-      for await (const found of redis.scanStream({ match: keys.idlePattern, count: SCAN_COUNT }))
-        if ((found as string[]).length > 0) await redis.unlink(...(found as string[]));
+      for (const master of mastersOf(redis))
+        for await (const found of master.scanStream({ match: keys.idlePattern, count: SCAN_COUNT }))
+          if ((found as string[]).length > 0) await redis.unlink(...(found as string[]));
       offerAll(newestWaiting(work.store.read, NEWEST));
       await work.hints.drain();
     }

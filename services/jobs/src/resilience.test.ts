@@ -88,12 +88,12 @@ describe('with Redis', () => {
     const dumps = await Promise.all(names.map((name) => redis.dumpBuffer(name)));
     await client.http.call(jobsRoutes.cancel, { params: { job_id: jobId } });
     await eventually(async () => (await inIndex()).length === 0);
-    const restore = redis.multi();
-    for (const [at, name] of names.entries()) {
-      const dump = dumps[at];
-      if (dump) restore.restore(name, 0, dump, 'REPLACE');
-    }
-    await restore.exec();
+    await Promise.all(
+      names.map((name, at) => {
+        const dump = dumps[at];
+        return dump ? redis.restore(name, 0, dump, 'REPLACE') : undefined;
+      }),
+    );
     expect((await inIndex()).length).toBeGreaterThan(0);
   };
 

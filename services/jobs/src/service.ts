@@ -1,10 +1,10 @@
 import {
   ConfigError,
   clock,
-  type connectRedis,
   createParameters,
   deriveKey,
   type Fail,
+  type RedisClient,
   standUp,
 } from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
@@ -33,8 +33,6 @@ import { boundTimes, countActive, countRunning, type WaitingJob } from './store/
 import { allMiners } from './store/fleet.ts';
 import type { Work } from './work.ts';
 
-type Redis = ReturnType<typeof connectRedis>;
-
 export { configShape } from './config.ts';
 export { dispatcherConfigShape } from './dispatcher/config.ts';
 export { startDispatcher } from './dispatcher/service.ts';
@@ -54,7 +52,11 @@ const withinOrNull = <T>(promise: Promise<T>, ms: number): Promise<T | null> => 
  * Jobs that come before this one, as its queue stands now: while each client has its turn, one of each. Those with
  * fewer jobs than this one has before itself make it less.
  */
-const findPosition = async (redis: Redis, keys: DispatchKeys, job: WaitingJob): Promise<number | null> => {
+const findPosition = async (
+  redis: RedisClient,
+  keys: DispatchKeys,
+  job: WaitingJob,
+): Promise<number | null> => {
   const { turns, own } = keys.queueOf(requirementOfRow(job), paysOf(job), job.client_id);
   const [before, turn, clients] = await Promise.all([
     redis.zrank(own, job.id),
@@ -78,7 +80,7 @@ export const startJobs = async (config: Config, fail: Fail) => {
       routes: routes.jobs,
       migrations,
       compose: ({ store, redis, log, metrics, postal }) => {
-        const keys = dispatchKeys(postal.prefix);
+        const keys = dispatchKeys(postal.prefix, redis.isCluster);
         const epoch = Date.now();
         const fleet = createFleet();
         const hints = createHints({ redis, postal, stream: `${store.stream}-hints`, log });

@@ -1,8 +1,12 @@
+import { keysTogether } from '@aitbc/chassis';
 import { placeOf, type Requirement } from './match.ts';
 
-/** The dispatch index in Redis. Everything of it begins with the prefix of the deployment; what the keys hold is in pool.lua. */
-export const dispatchKeys = (redisPrefix: string) => {
-  const prefix = `${redisPrefix}:dispatch:`;
+/**
+ * The dispatch index in Redis. Everything of it begins with the prefix of the deployment, and lies on one master of a
+ * cluster; what the keys hold is in pool.lua.
+ */
+export const dispatchKeys = (redisPrefix: string, isCluster = false) => {
+  const prefix = `${keysTogether(redisPrefix, 'dispatch', isCluster)}:`;
   return {
     prefix,
     /** The Redis (its run id) that the index was built in. Missing: the index is gone. */

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { connectRedis } from '@aitbc/chassis';
+import type { RedisClient } from '@aitbc/chassis';
 import type { Payload, ReceivedBy } from '@aitbc/contracts';
 import type { DispatchKeys } from './keys.ts';
 import { type Capability, CUDA_CLASSES, kindRecordOf, MEMORY_CLASSES, placeOf } from './match.ts';
@@ -100,16 +100,19 @@ const group = (flat: readonly string[]): Outcome => {
   return { matches: all, missing };
 };
 
-type WithPool = { dispatchPool(prefix: string, ...rest: (string | number)[]): Promise<string[]> };
+type WithPool = {
+  dispatchPool(where: string, prefix: string, ...rest: (string | number)[]): Promise<string[]>;
+};
 
 /** The index of waiting jobs and idle polls. Any number of processes may use one; each batch is one atomic script. */
-export const createPool = (redis: ReturnType<typeof connectRedis>, keys: DispatchKeys) => {
-  redis.defineCommand('dispatchPool', { numberOfKeys: 0, lua: LUA });
+export const createPool = (redis: RedisClient, keys: DispatchKeys) => {
+  redis.defineCommand('dispatchPool', { numberOfKeys: 1, lua: LUA });
+  // One key says to a cluster which master holds the index; all others lie beside it.
   const client = redis as unknown as WithPool;
   return {
     /** Takes offers in, in order. @returns the matches; those of a redelivered offer again. */
     offer: async (hints: readonly Hint[]): Promise<Outcome> =>
-      group(await client.dispatchPool(keys.prefix, ...hints.flatMap(argumentsOf))),
+      group(await client.dispatchPool(keys.epoch, keys.prefix, ...hints.flatMap(argumentsOf))),
   };
 };
 export type Pool = ReturnType<typeof createPool>;

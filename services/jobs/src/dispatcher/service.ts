@@ -12,6 +12,7 @@ import {
   openReceiver,
   openSender,
   type Running,
+  watchBroker,
 } from '@aitbc/chassis';
 import { messages, newId, type Payload } from '@aitbc/contracts';
 import { Counter, Histogram } from 'prom-client';
@@ -46,7 +47,14 @@ export const startDispatcher = async (config: DispatcherConfig, fail: Fail): Pro
   });
   const redis = connectRedis(config.REDIS_URL, log);
   const postal = createPostal(config);
-  const pool = createPool(redis, dispatchKeys(postal.prefix));
+  const redisProblem = watchBroker({
+    redis,
+    redisUrl: config.REDIS_URL,
+    prefix: postal.prefix,
+    isProduction: config.NODE_ENV === 'production',
+    log,
+  });
+  const pool = createPool(redis, dispatchKeys(postal.prefix, redis.isCluster));
   const toJobs = openSender({ from: 'dispatcher', to: 'jobs', redis, postal });
   const stream = `dispatcher-${newId()}`;
 
@@ -97,7 +105,7 @@ export const startDispatcher = async (config: DispatcherConfig, fail: Fail): Pro
   const dependencies: Dependencies = {
     redis: {
       required: true,
-      check: () => (redis.status === 'ready' ? null : `connection is ${redis.status}`),
+      check: redisProblem,
     },
   };
   const answers: Record<string, () => Promise<{ status: number; type: string; body: string }>> = {
