@@ -18,19 +18,22 @@ const BUSY_TIMEOUT_MS = 5_000;
 
 /** Reads. On the read-only connection it sees committed rows alone and never waits for the writer. */
 export interface Reader {
-  all<R>(query: Compilable<R>): R[];
-  all<P, R>(query: Hot<P, R>, values: P): R[];
-  get<R>(query: Compilable<R>): R | undefined;
-  get<P, R>(query: Hot<P, R>, values: P): R | undefined;
+  all<R>(query: Compilable<R>): Promise<R[]>;
+  all<P, R>(query: Hot<P, R>, values: P): Promise<R[]>;
+  get<R>(query: Compilable<R>): Promise<R | undefined>;
+  get<P, R>(query: Hot<P, R>, values: P): Promise<R | undefined>;
 }
 
-/** A running transaction: reads see its own writes. Comes first in every function that takes part. */
+/**
+ * A running transaction: reads see its own writes. Comes first in every function that takes part. Such a function may
+ * await the store and other such functions, and nothing else: the one writer waits for it.
+ */
 export interface Trx extends Reader {
   /** @returns the number of rows changed: the answer of a compare-and-set. */
-  run(query: Compilable<unknown>): number;
-  run<P>(query: Hot<P, unknown>, values: P): number;
+  run(query: Compilable<unknown>): Promise<number>;
+  run<P>(query: Hot<P, unknown>, values: P): Promise<number>;
   /** Runs `fn` under its own savepoint: when it throws, its writes alone are undone and the error goes on. */
-  savepoint<T>(fn: () => T): T;
+  savepoint<T>(fn: () => T | Promise<T>): Promise<T>;
   /** Runs after the commit reached the disk; forgotten on roll-back. For waking somebody, never for facts. */
   afterCommit(fn: () => void): void;
   /**
@@ -46,11 +49,12 @@ export interface Store {
   readonly read: Reader;
   /**
    * Runs `fn` in a write transaction, durable when the promise resolves. Waiting functions share one
-   * `BEGIN IMMEDIATE` and one fsync; several have a savepoint each: a throw undoes that function alone.
+   * `BEGIN IMMEDIATE` and one fsync; several have a savepoint each: a throw undoes that function alone. They run one
+   * after the other, never side by side.
    * @param name of the operation, for the error when it is too slow.
    * @throws what `fn` throws; Problem OVERLOADED when too many wait.
    */
-  transact<T>(name: string, fn: (trx: Trx) => T): Promise<T>;
+  transact<T>(name: string, fn: (trx: Trx) => T | Promise<T>): Promise<T>;
   /** An online, consistent copy of the file. */
   backup(path: string): Promise<void>;
   /** @returns the function that ends the subscription. */
@@ -139,12 +143,12 @@ const createReader = (
   };
   return {
     statement,
-    all: (query: Compilable<unknown> | Hot<never, unknown>, values?: never) => {
+    all: async (query: Compilable<unknown> | Hot<never, unknown>, values?: never) => {
       check();
       const [sql, parameters] = resolveQuery(query, values as never);
       return statement(sql).all(parameters) as never[];
     },
-    get: (query: Compilable<unknown> | Hot<never, unknown>, values?: never) => {
+    get: async (query: Compilable<unknown> | Hot<never, unknown>, values?: never) => {
       check();
       const [sql, parameters] = resolveQuery(query, values as never);
       return statement(sql).get(parameters) as never;
@@ -203,20 +207,21 @@ export const openStore = async (options: {
   const assertRunning = (): void => {
     if (!writer.inTransaction) throw new Error('SQLite rolled the transaction back');
   };
-  const { statement, all, get } = createReader(writer, assertRunning);
+  const writing = createReader(writer, assertRunning);
+  const { statement } = writing;
   const listeners = new Map<string, Set<() => void>>();
   const memo = new Map<string, number>();
   let hooks: (() => void)[] = [];
   let depth = 0;
 
-  const savepoint = <T>(fn: () => T): T => {
+  const savepoint = async <T>(fn: () => T | Promise<T>): Promise<T> => {
     assertRunning();
     const name = `s${depth}`;
     const hooksBefore = hooks.length;
     statement(`SAVEPOINT ${name}`).run();
     depth += 1;
     try {
-      const value = fn();
+      const value = await fn();
       statement(`RELEASE ${name}`).run();
       return value;
     } catch (error) {
@@ -233,37 +238,84 @@ export const openStore = async (options: {
     }
   };
 
-  const trx: Trx = {
-    all,
-    get,
-    run: (query: Compilable<unknown> | Hot<never, unknown>, values?: never) => {
-      assertRunning();
-      const [sql, parameters] = resolveQuery(query, values as never);
-      return statement(sql).run(parameters).changes;
-    },
-    savepoint,
-    memo,
-    afterCommit: (fn) => hooks.push(fn),
-    notify: (topic) => hooks.push(() => listeners.get(topic)?.forEach((listener) => void listener())),
+  /** What one function is given. Once it is over, a part of it that was left behind cannot write into another's. */
+  const open = (name: string): { trx: Trx; end: () => void } => {
+    let isOver = false;
+    const assertOpen = (): void => {
+      if (isOver) throw new Error(`transaction ${name} is over: something in it was not awaited`);
+    };
+    const trx: Trx = {
+      all: async (query: never, values?: never) => {
+        assertOpen();
+        return writing.all(query, values as never) as never;
+      },
+      get: async (query: never, values?: never) => {
+        assertOpen();
+        return writing.get(query, values as never) as never;
+      },
+      run: async (query: Compilable<unknown> | Hot<never, unknown>, values?: never) => {
+        assertOpen();
+        assertRunning();
+        const [sql, parameters] = resolveQuery(query, values as never);
+        return statement(sql).run(parameters).changes;
+      },
+      savepoint: async (fn) => {
+        assertOpen();
+        return savepoint(fn);
+      },
+      memo,
+      afterCommit: (fn) => void hooks.push(fn),
+      notify: (topic) =>
+        void hooks.push(() => listeners.get(topic)?.forEach((listener) => void listener())),
+    };
+    return {
+      trx,
+      end: () => {
+        isOver = true;
+      },
+    };
   };
 
   const queue: Waiting[] = [];
   let scheduled = false;
   let closed = false;
 
-  const runChecked = ({ name, fn }: Waiting): unknown => {
+  /**
+   * SQLite answers at once, so a function that awaits the store alone goes on in the same turn of the event loop. Rejects
+   * when a turn has passed: the function waits for something else, and everybody behind it would too.
+   */
+  const foreignWait = (name: string): { promise: Promise<never>; stop: () => void } => {
+    let turn: NodeJS.Immediate;
+    const promise = new Promise<never>((_, reject) => {
+      turn = setImmediate(() =>
+        reject(new Error(`transaction ${name} awaited something that is not the store`)),
+      );
+    });
+    return { promise, stop: () => clearImmediate(turn) };
+  };
+
+  const runChecked = async ({ name, fn }: Waiting): Promise<unknown> => {
     const startedAt = performance.now();
-    const result = fn(trx);
-    if (result instanceof Promise) throw new Error(`transaction ${name} must not be async`);
-    const tookMs = performance.now() - startedAt;
-    if (tookMs > FUNCTION_DEADLINE_MS) throw new Error(`transaction ${name} took ${Math.round(tookMs)} ms`);
-    return result;
+    const { trx, end } = open(name);
+    try {
+      const running = fn(trx);
+      let result = running;
+      if (running instanceof Promise) {
+        const foreign = foreignWait(name);
+        result = await Promise.race([running, foreign.promise]).finally(foreign.stop);
+      }
+      const tookMs = performance.now() - startedAt;
+      if (tookMs > FUNCTION_DEADLINE_MS) throw new Error(`transaction ${name} took ${Math.round(tookMs)} ms`);
+      return result;
+    } finally {
+      end();
+    }
   };
 
   /** One of several: what it wrote is undone alone when it throws. */
-  const runOne = (item: Waiting): Outcome => {
+  const runOne = async (item: Waiting): Promise<Outcome> => {
     try {
-      return { ok: true, value: savepoint(() => runChecked(item)) };
+      return { ok: true, value: await savepoint(() => runChecked(item)) };
     } catch (error) {
       return { ok: false, error };
     }
@@ -290,10 +342,8 @@ export const openStore = async (options: {
     });
   };
 
-  const flush = (): void => {
-    scheduled = false;
+  const flush = async (): Promise<void> => {
     const group = queue.splice(0, GROUP_MAX);
-    if (group.length === 0) return;
     hooks = [];
     const outcomes: Outcome[] = [];
     try {
@@ -302,7 +352,7 @@ export const openStore = async (options: {
       // Alone it needs no savepoint: the transaction is its own.
       const isAlone = group.length === 1;
       for (const item of group) {
-        outcomes.push(isAlone ? { ok: true, value: runChecked(item) } : runOne(item));
+        outcomes.push(isAlone ? { ok: true, value: await runChecked(item) } : await runOne(item));
         assertRunning();
       }
       statement('COMMIT').run();
@@ -313,7 +363,6 @@ export const openStore = async (options: {
       const first = outcomes.find((outcome) => !outcome.ok && diskProblem(outcome.error) !== null);
       const refusal = refusalFor(first?.ok === false ? first.error : error);
       for (const item of group) item.reject(refusal);
-      schedule();
       return;
     }
     group.forEach((item, index) => {
@@ -322,16 +371,19 @@ export const openStore = async (options: {
       else item.reject(refusalFor(outcome.error));
     });
     for (const hook of hooks) runHook(hook);
-    schedule();
   };
 
   const schedule = (): void => {
     if (scheduled || queue.length === 0) return;
     scheduled = true;
-    setImmediate(flush);
+    setImmediate(async () => {
+      await flush();
+      scheduled = false;
+      schedule();
+    });
   };
 
-  const transact = <T>(name: string, fn: (trx: Trx) => T): Promise<T> =>
+  const transact = <T>(name: string, fn: (trx: Trx) => T | Promise<T>): Promise<T> =>
     new Promise<T>((resolve, reject) => {
       if (closed) return reject(new Error(`store is closed: ${name}`));
       if (queue.length >= WAITING_MAX) {
@@ -382,7 +434,7 @@ export const openStore = async (options: {
     },
     close: async () => {
       closed = true;
-      while (queue.length > 0) await new Promise((resolve) => setImmediate(resolve));
+      while (scheduled) await new Promise((resolve) => setImmediate(resolve));
       readConnection.close();
       // Leaves one file behind instead of three, so a plain copy of a stopped service is whole.
       writer.pragma('wal_checkpoint(TRUNCATE)');
