@@ -24,7 +24,7 @@ import { type Received, readBody } from './body.ts';
 import { DEFAULT_PACE, type Pace, watchBodies } from './body-pace.ts';
 import { CALLER_HEADER, type SignedCaller, verifyCaller } from './caller.ts';
 import { guardConnections } from './connections.ts';
-import { withIdempotency } from './idempotency.ts';
+import { type Write, withIdempotency } from './idempotency.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { Store, Trx } from './store.ts';
@@ -61,7 +61,7 @@ export interface Context<T extends AnyRoute> {
    * Runs the one write of a request. With an Idempotency-Key the answer is stored in the same transaction, and a
    * repeated request gets it again without running `fn`.
    */
-  write(fn: (trx: Trx) => ReplyOf<T>): Promise<ReplyOf<T>>;
+  write(fn: Write<T>): Promise<ReplyOf<T>>;
   /** For event streams alone: the raw response. */
   readonly response: Response;
 }

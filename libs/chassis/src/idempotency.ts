@@ -60,6 +60,9 @@ const forget = hot((p: Params<{ account_id: string; route: string; key: string }
     .where('key', '=', p('key')),
 );
 
+/** The one write of a request. */
+export type Write<T extends AnyRoute> = (trx: Trx) => ReplyOf<T> | Promise<ReplyOf<T>>;
+
 /**
  * Wraps the write of a request so that the same caller, route, key and request get the stored answer again.
  * Lookup, effect and stored answer are one transaction of one writer, so "still running" cannot be met.
@@ -70,15 +73,15 @@ export const withIdempotency = (
   route: AnyRoute,
   caller: Caller | null,
   asked: Asked,
-  fn: (trx: Trx) => ReplyOf<AnyRoute>,
-): ((trx: Trx) => ReplyOf<AnyRoute>) => {
+  fn: Write<AnyRoute>,
+): Write<AnyRoute> => {
   if (route.idempotent !== true || caller === null) return fn;
   const key = readKey(asked.request);
   if (key === undefined) return fn;
   const id = { account_id: caller.account_id, route: route.name, key };
   // Before the transaction: for a batch of 4 MB it takes 50 ms, in which nobody else could write.
   const requestHash = hashOf(asked);
-  return (trx) => {
+  return async (trx) => {
     const seen = trx.get(find, id);
     if (seen !== undefined && seen.created_at_ms > clock.nowMs() - KEPT_MS) {
       if (seen.request_sha256 !== requestHash) {
@@ -89,7 +92,7 @@ export const withIdempotency = (
       }
       return { status: seen.status, body: JSON.parse(seen.body) } as ReplyOf<AnyRoute>;
     }
-    const reply = fn(trx);
+    const reply = await fn(trx);
     const row = {
       ...id,
       request_sha256: requestHash,

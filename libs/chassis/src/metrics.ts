@@ -46,13 +46,13 @@ export const createMetrics = (service: string) => {
       labelNames: ['name', 'outcome'] as const,
       registers,
     }),
-    gauge: (name: string, help: string, read: () => number) =>
+    gauge: (name: string, help: string, read: () => number | Promise<number>) =>
       new Gauge({
         name,
         help,
         registers,
-        collect() {
-          this.set(read());
+        async collect() {
+          this.set(await read());
         },
       }),
   };

@@ -148,7 +148,7 @@ interface Mailbox {
  * rest waits in the file. The dispatcher has no file: its rows go once Redis has taken them, and the
  * reconciler of jobs is the net.
  */
-export const startRelay = (options: {
+export const startRelay = async (options: {
   service: ServiceName;
   store: Store;
   redis: RedisClient;
@@ -160,9 +160,10 @@ export const startRelay = (options: {
   const { store, redis, log, postal } = options;
   const stopping = new AbortController();
 
-  const mailboxes = options.destinations.map((destination): Mailbox => {
+  const mailboxes: Mailbox[] = [];
+  for (const destination of options.destinations) {
     const start = Number(store.read.get(oldest, { destination })?.seq ?? 1) - 1;
-    return {
+    mailboxes.push({
       destination,
       sender: openSender({ from: options.service, to: destination, redis, postal }),
       sentSeq: start,
@@ -174,8 +175,8 @@ export const startRelay = (options: {
       gapSince: 0,
       dueAt: 0,
       wake: () => {},
-    };
-  });
+    });
+  }
   const newestSeq = (mailbox: Mailbox): number =>
     Number(store.read.get(newest, { destination: mailbox.destination })?.seq ?? 0);
 
@@ -345,8 +346,11 @@ export const startRelay = (options: {
 
   return {
     /** Messages not yet acknowledged, over all destinations. */
-    unacknowledged: (): number =>
-      mailboxes.reduce((sum, mailbox) => sum + Math.max(0, newestSeq(mailbox) - mailbox.ackedSeq), 0),
+    unacknowledged: (): number => {
+      let sum = 0;
+      for (const mailbox of mailboxes) sum += Math.max(0, newestSeq(mailbox) - mailbox.ackedSeq);
+      return sum;
+    },
     stop: async (): Promise<void> => {
       stopping.abort();
       for (const unsubscribe of subscriptions) unsubscribe();

@@ -11,17 +11,17 @@ export const PAGE_BYTES_MAX = 256 * 1_024;
  * @param view of a row; null ends the page before it, for a bound of work. It gives at least the first
  * @param cursorOf the place after which the next page begins
  */
-export const pageOf = <R, V>(
-  rows: Iterable<R>,
+export const pageOf = async <R, V>(
+  rows: Iterable<R> | AsyncIterable<R>,
   limit: number,
-  view: (row: R) => V | null,
+  view: (row: R) => V | null | Promise<V | null>,
   cursorOf: (last: R) => string,
-): { items: V[]; next_cursor: string | null } => {
+): Promise<{ items: V[]; next_cursor: string | null }> => {
   const items: V[] = [];
   let bytes = 0;
   let last: R | undefined;
-  for (const row of rows) {
-    const item = items.length === limit ? null : view(row);
+  for await (const row of rows) {
+    const item = items.length === limit ? null : await view(row);
     if (item !== null) bytes += Buffer.byteLength(JSON.stringify(item));
     if (item === null || (bytes > PAGE_BYTES_MAX && items.length > 0))
       return { items, next_cursor: last === undefined ? null : cursorOf(last) };

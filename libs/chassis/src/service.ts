@@ -89,7 +89,7 @@ export const standUp = async <
     readonly name: S;
     readonly routes: R;
     readonly migrations: Migrations;
-    readonly compose: (standing: Standing<C>) => Parts<S, R>;
+    readonly compose: (standing: Standing<C>) => Parts<S, R> | Promise<Parts<S, R>>;
   },
   config: C,
   fail: Fail,
@@ -118,8 +118,8 @@ export const standUp = async <
   const callerKey = deriveKey(config.SECRET_KEY, 'caller');
 
   const postal = createPostal(config);
-  const parts = definition.compose({ config, store, log, metrics, redis, postal });
-  const relay = startRelay({
+  const parts = await definition.compose({ config, store, log, metrics, redis, postal });
+  const relay = await startRelay({
     service: name,
     store,
     redis,

@@ -265,8 +265,7 @@ export const openStore = async (options: {
       },
       memo,
       afterCommit: (fn) => void hooks.push(fn),
-      notify: (topic) =>
-        void hooks.push(() => listeners.get(topic)?.forEach((listener) => void listener())),
+      notify: (topic) => void hooks.push(() => listeners.get(topic)?.forEach((listener) => void listener())),
     };
     return {
       trx,

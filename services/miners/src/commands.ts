@@ -95,18 +95,24 @@ const makeRoom = (trx: Trx, roster: Roster, accountId: string, nowMs: number): v
   const mine = minersOf(trx, accountId);
   if (mine.length < MINERS_PER_ACCOUNT_MAX) return;
   const seenAt = (miner: Miner) => roster.get(miner.id)?.seenAtMs ?? miner.seen_at_ms;
-  const leaving = mine
+  const candidates = mine
     .filter((miner) => miner.status === 'inactive' && seenAt(miner) < nowMs - DAY_MS)
-    .sort((a, b) => seenAt(a) - seenAt(b) || (a.id < b.id ? -1 : 1))
-    .find((miner) => inflightOf(trx, miner.id) === 0);
+    .sort((a, b) => seenAt(a) - seenAt(b) || (a.id < b.id ? -1 : 1));
+  let leaving: Miner | undefined;
+  for (const miner of candidates) {
+    if (inflightOf(trx, miner.id) !== 0) continue;
+    leaving = miner;
+    break;
+  }
   if (leaving === undefined) {
     throw new Problem(
       'MINER_LIMIT_REACHED',
       `An account can have ${MINERS_PER_ACCOUNT_MAX} miners; register under a name that is in use.`,
     );
   }
-  deleteMiner(trx, leaving.id);
-  trx.afterCommit(() => roster.remove(leaving.id));
+  const { id } = leaving;
+  deleteMiner(trx, id);
+  trx.afterCommit(() => roster.remove(id));
 };
 
 /**

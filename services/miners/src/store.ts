@@ -216,17 +216,17 @@ export const minersOf = (reader: Reader, accountId: string): Miner[] =>
 const ROWS_AT_ONCE = 20;
 
 /** Miners, the newest first, of one account or of all: read as they are walked. */
-export function* minersBefore(
+export async function* minersBefore(
   reader: Reader,
   filter: { account_id?: string; status?: Status | undefined; beforeId: string | undefined },
-): Generator<Miner> {
+): AsyncGenerator<Miner> {
   let { beforeId } = filter;
   for (;;) {
     let query = db.selectFrom('miner').selectAll().orderBy('id', 'desc').limit(ROWS_AT_ONCE);
     if (filter.account_id !== undefined) query = query.where('account_id', '=', filter.account_id);
     if (filter.status !== undefined) query = query.where('status', '=', filter.status);
     if (beforeId !== undefined) query = query.where('id', '<', beforeId);
-    const rows = reader.all(query);
+    const rows = await reader.all(query);
     yield* rows;
     if (rows.length < ROWS_AT_ONCE) return;
     beforeId = rows.at(-1)?.id;

@@ -66,9 +66,11 @@ const party = (accountId: string) => ({ account_id: accountId, address: ledgerAd
 
 /** What the signed statement of a payment says. */
 export const toStatement = (reader: Reader, row: PaymentView, nowMs: number): StatementClaims => {
-  const transfers = (['hold', 'release', 'fee', 'refund'] as const)
-    .map((kind) => findTransferRow(reader, transferId(kind, row.id)))
-    .filter((transfer) => transfer !== undefined);
+  const transfers: TransferRow[] = [];
+  for (const kind of ['hold', 'release', 'fee', 'refund'] as const) {
+    const transfer = findTransferRow(reader, transferId(kind, row.id));
+    if (transfer !== undefined) transfers.push(transfer);
+  }
   const isDone = isResolved(row);
   const payee = payeeOf(row);
   return {

@@ -120,16 +120,20 @@ export const clientHandlers = (
           return refused(error);
         }
       });
-      const submitAll = (trx: Parameters<typeof submit>[0], some: readonly (Prepared | BatchItem)[]) =>
-        some.map((item): BatchItem => {
-          if ('status' in item) return item;
-          try {
-            assertShare(trx, caller.account_id, item.requirement);
-            return { status: 201, job: trx.savepoint(() => submit(trx, work, caller, item)) };
-          } catch (error) {
-            return refused(error);
-          }
-        });
+      const submitOne = (trx: Trx, item: Prepared | BatchItem): BatchItem => {
+        if ('status' in item) return item;
+        try {
+          assertShare(trx, caller.account_id, item.requirement);
+          return { status: 201, job: trx.savepoint(() => submit(trx, work, caller, item)) };
+        } catch (error) {
+          return refused(error);
+        }
+      };
+      const submitAll = (trx: Trx, some: readonly (Prepared | BatchItem)[]): BatchItem[] => {
+        const items: BatchItem[] = [];
+        for (const item of some) items.push(submitOne(trx, item));
+        return items;
+      };
       // With a key, the answer is kept in the transaction of its effect, so that must be one.
       if (context.response.req.get('idempotency-key') !== undefined)
         return context.write((trx) => ({ status: 207, body: { items: submitAll(trx, prepared) } }));

@@ -62,10 +62,13 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
     const miner = fleet.miner(minerId);
     const ability = miner && fleet.ability(minerId, miner.revision);
     if (ability === undefined) return false;
-    return [...ability.types].filter(isJobType).some((type) => {
+    for (const type of ability.types) {
+      if (!isJobType(type)) continue;
       const oldest = oldestWaiting(store.read, type, LOOK);
-      return oldest.length === LOOK || oldest.some((job) => satisfies(ability, requirementOfRow(job)));
-    });
+      if (oldest.length === LOOK || oldest.some((job) => satisfies(ability, requirementOfRow(job))))
+        return true;
+    }
+    return false;
   };
 
   /** @returns undefined while no such miner of this account is known. @throws Problem when it must be named. */
@@ -174,17 +177,20 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
           return { job_id: parsed.data.job_id, ...problemItem(error) };
         }
       });
-      const items = await store.transact('jobs.results', (trx) =>
-        prepared.map((item): BatchItem => {
-          if (!('report' in item)) return item;
-          const { job_id } = item.report;
-          try {
-            return { job_id, status: 200, verdict: trx.savepoint(() => acceptReport(trx, work, item)) };
-          } catch (error) {
-            return { job_id, ...problemItem(error) };
-          }
-        }),
-      );
+      const acceptOne = (trx: Trx, item: PreparedReport | BatchItem): BatchItem => {
+        if (!('report' in item)) return item;
+        const { job_id } = item.report;
+        try {
+          return { job_id, status: 200, verdict: trx.savepoint(() => acceptReport(trx, work, item)) };
+        } catch (error) {
+          return { job_id, ...problemItem(error) };
+        }
+      };
+      const items = await store.transact('jobs.results', (trx) => {
+        const accepted: BatchItem[] = [];
+        for (const item of prepared) accepted.push(acceptOne(trx, item));
+        return accepted;
+      });
       return { status: 200, body: { items } };
     },
   };

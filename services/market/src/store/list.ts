@@ -87,7 +87,8 @@ export const listOffers = (
 ): { offers: Offer[]; cursorOf: (last: Offer) => string } => {
   const ids = reader.all(pageOfIds(filter)).map(({ id }) => id);
   // Nothing is awaited in between, so the rows are those of the ids.
-  const offers = ids.map((id) => findOffer(reader, id) as Offer);
+  const offers: Offer[] = [];
+  for (const id of ids) offers.push(findOffer(reader, id) as Offer);
   return { offers, cursorOf: (last) => encode(filter.sort ?? 'newest', last) };
 };
 

@@ -186,10 +186,9 @@ export const listOrders = (
   limit: number,
 ): Order[] => {
   if (accountId === null) return reader.all(ordersBefore(null, '', status, beforeId, limit));
-  return (['booker_id', 'owner_id'] as const)
-    .flatMap((party) => reader.all(ordersBefore(party, accountId, status, beforeId, limit)))
-    .sort((a, b) => (a.id < b.id ? 1 : -1))
-    .slice(0, limit);
+  const asBooker = reader.all(ordersBefore('booker_id', accountId, status, beforeId, limit));
+  const asOwner = reader.all(ordersBefore('owner_id', accountId, status, beforeId, limit));
+  return [...asBooker, ...asOwner].sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, limit);
 };
 
 // ── Reviews ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -83,8 +83,8 @@ export const acceptTransaction = (trx: Trx, raw: Uint8Array): Tx => {
   const fee = inSats - outSats;
   if (fee < 0) throw new Rejected('bad-txns-in-belowout');
   if (fee < tx.vsize * FEE_RATE_MIN) throw new Rejected('min relay fee not met');
-  const replaced = [...conflicts].map((txid) => findTransaction(trx, txid));
-  const replacedFees = replaced.reduce((sum, each) => sum + (each?.fee_sats ?? 0), 0);
+  let replacedFees = 0;
+  for (const txid of conflicts) replacedFees += findTransaction(trx, txid)?.fee_sats ?? 0;
   if (conflicts.size > 0 && fee < replacedFees + tx.vsize * FEE_RATE_MIN)
     throw new Rejected('insufficient fee, rejecting replacement');
 
@@ -124,10 +124,12 @@ export const mine = (
   options: { blocks: number; nowMs: number; only?: readonly string[] },
 ): string[] => {
   const only = options.only === undefined ? null : new Set(options.only);
-  return Array.from({ length: options.blocks }, () => {
+  const hashes: string[] = [];
+  for (let count = 0; count < options.blocks; count += 1) {
     const previousS = findTip(trx)?.time_s ?? 0;
-    return mineOne(trx, Math.max(previousS + 1, Math.floor(options.nowMs / 1_000)), only);
-  });
+    hashes.push(mineOne(trx, Math.max(previousS + 1, Math.floor(options.nowMs / 1_000)), only));
+  }
+  return hashes;
 };
 
 /** Takes the last blocks back. Their transactions wait in the mempool again; what spent a lost reward is gone. */

@@ -26,7 +26,8 @@ const feeFor = (inputs: number): number => (BASE_VSIZE + inputs * INPUT_VSIZE) *
 const choose = (trx: Trx, sats: number, feeSats: number | undefined): { coins: Coin[]; fee: number } => {
   const coins: Coin[] = [];
   let sum = 0;
-  for (const coin of unspentOf(trx, FAUCET_SCRIPT).filter((each) => isSpendable(trx, each))) {
+  for (const coin of unspentOf(trx, FAUCET_SCRIPT)) {
+    if (!isSpendable(trx, coin)) continue;
     coins.push(coin);
     sum += coin.value_sats;
     const fee = feeSats ?? feeFor(coins.length);
@@ -42,13 +43,12 @@ const choose = (trx: Trx, sats: number, feeSats: number | undefined): { coins: C
 const coinsOf = (trx: Trx, txid: string): { coins: Coin[]; fee: number } => {
   const replaced = findTransaction(trx, txid);
   if (replaced === undefined) throw new Error(`no transaction ${txid}`);
-  const coins = replaced.tx.inputs.map((input) => ({
-    txid: input.txid,
-    vout: input.vout,
-    value_sats: findOutput(trx, input.txid, input.vout)?.value_sats ?? 0,
-  }));
-  const lost = withDescendants(trx, txid).map((each) => findTransaction(trx, each)?.fee_sats ?? 0);
-  return { coins, fee: lost.reduce((sum, fee) => sum + fee, 0) + feeFor(coins.length) };
+  const coins: Coin[] = [];
+  for (const { txid: spent, vout } of replaced.tx.inputs)
+    coins.push({ txid: spent, vout, value_sats: findOutput(trx, spent, vout)?.value_sats ?? 0 });
+  let fee = feeFor(coins.length);
+  for (const each of withDescendants(trx, txid)) fee += findTransaction(trx, each)?.fee_sats ?? 0;
+  return { coins, fee };
 };
 
 /**

@@ -97,9 +97,9 @@ export const transactionsOf = (reader: Reader, script: string): StoredTx[] => {
     rows.flatMap(({ txid, spent_by }) => (spent_by === null ? [txid] : [txid, spent_by])),
   );
   const depth = (each: StoredTx): number => each.height ?? Number.MAX_SAFE_INTEGER;
-  return [...txids]
-    .map((txid) => findTransaction(reader, txid) as StoredTx)
-    .sort((a, b) => depth(b) - depth(a) || a.tx.txid.localeCompare(b.tx.txid));
+  const found: StoredTx[] = [];
+  for (const txid of txids) found.push(findTransaction(reader, txid) as StoredTx);
+  return found.sort((a, b) => depth(b) - depth(a) || a.tx.txid.localeCompare(b.tx.txid));
 };
 
 export const addTransaction = (

@@ -63,10 +63,11 @@ const standpoint = (look: Look, exposure: Exposure, script: string): Standpoint 
 });
 
 /** Would the look change anything? One that would not costs no transaction. */
-export const bringsNews = (reader: Reader, look: Look): boolean =>
-  readCursor(reader)?.hash !== look.tip.hash ||
-  look.sightings.some((sighting) => isNew(reader, sighting)) ||
-  losses(reader, look).length > 0;
+export const bringsNews = (reader: Reader, look: Look): boolean => {
+  if (readCursor(reader)?.hash !== look.tip.hash) return true;
+  for (const sighting of look.sightings) if (isNew(reader, sighting)) return true;
+  return losses(reader, look).length > 0;
+};
 
 /** What is known of an output is what was seen first, on the earliest of our clock and its block's. */
 const seenAt = (sighting: Sighting, nowMs: number): number =>
