@@ -177,8 +177,8 @@ export const createWorld = async (run: number) => {
       }
     }
   };
-  const inJobs = <T>(fn: (trx: Trx) => T): Promise<T> => jobsStore.transact('model', fn);
-  const inPayments = <T>(fn: (trx: Trx) => T): Promise<T> => paymentsStore.transact('model', fn);
+  const inJobs = <T>(fn: (trx: Trx) => T | Promise<T>): Promise<T> => jobsStore.transact('model', fn);
+  const inPayments = <T>(fn: (trx: Trx) => T | Promise<T>): Promise<T> => paymentsStore.transact('model', fn);
 
   // The first account has two names.
   const miners: MinerOffer[] = (['first', 'first', 'second', 'payer'] as const).map((account) => ({

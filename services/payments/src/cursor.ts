@@ -16,5 +16,5 @@ export const toPage = <R, T>(
   rows: readonly R[],
   limit: number,
   place: (row: R) => number,
-  view: (row: R) => T | null,
+  view: (row: R) => T | null | Promise<T | null>,
 ) => pageOf(rows, limit, view, (last) => toCursor(place(last)));

@@ -1,4 +1,4 @@
-import { clock, createShare, type Handlers, pageOf } from '@aitbc/chassis';
+import { clock, createShare, type Handlers, pageOf, type Trx } from '@aitbc/chassis';
 import {
   issuesProblem,
   type Job,

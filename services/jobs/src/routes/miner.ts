@@ -1,4 +1,4 @@
-import { clock, createShare, type Handlers } from '@aitbc/chassis';
+import { clock, createShare, type Handlers, type Trx } from '@aitbc/chassis';
 import {
   invalidField,
   isJobType,

@@ -30,7 +30,7 @@ beforeAll(async () => {
 });
 afterAll(() => store.close());
 
-const write = <T>(fn: (trx: Trx) => T): Promise<T> => store.transact('test', fn);
+const write = <T>(fn: (trx: Trx) => T | Promise<T>): Promise<T> => store.transact('test', fn);
 const at = (now: number): Clock => ({ now, scale: 1 });
 const person = (accountId = newId()) => ({
   account_id: accountId,

@@ -24,7 +24,7 @@ const createScene = () => {
   let branch = 0;
   let paid = 0;
   const clock = createClock();
-  const run = <T>(fn: (trx: Trx) => T): Promise<T> => store.transact('test', fn);
+  const run = <T>(fn: (trx: Trx) => T | Promise<T>): Promise<T> => store.transact('test', fn);
   const hashAt = (at: number) => `${branch}${at}`.padStart(64, '0');
 
   const look = async (

@@ -16,7 +16,7 @@ const theirs = p2wpkh(someone.publicKey as Uint8Array, networkOf('regtest'));
 const THEIR_SCRIPT = Buffer.from(theirs.script).toString('hex');
 
 let store: Store;
-const run = <T>(fn: (trx: Trx) => T): Promise<T> => store.transact('test', fn);
+const run = <T>(fn: (trx: Trx) => T | Promise<T>): Promise<T> => store.transact('test', fn);
 beforeAll(async () => {
   store = await openScratch();
   await run(beginChain);

@@ -40,7 +40,7 @@ let store: Store;
 let deps: ExchangeDeps;
 const clock = createClock();
 const START = clock.now();
-const run = <T>(fn: (trx: Trx) => T): Promise<T> => store.transact('test', fn);
+const run = <T>(fn: (trx: Trx) => T | Promise<T>): Promise<T> => store.transact('test', fn);
 
 beforeEach(async () => {
   clock.set(START);

@@ -14,7 +14,7 @@ let store: Store;
 let deps: ExchangeDeps;
 let credit: CreditFromMint;
 const clock = createClock();
-const run = <T>(fn: (trx: Trx) => T): Promise<T> => store.transact('test', fn);
+const run = <T>(fn: (trx: Trx) => T | Promise<T>): Promise<T> => store.transact('test', fn);
 const read = (invoice: Invoice): Invoice => findInvoice(store.read, invoice.id) as Invoice;
 
 beforeEach(async () => {

@@ -30,7 +30,7 @@ describe.each(['core', 'esplora'] as const)('watching through %s', (kind) => {
   let watcher: Watcher;
   let deps: ExchangeDeps;
   const clock = createClock(Date.UTC(2026, 0, 1));
-  const run = <T>(fn: (trx: Trx) => T): Promise<T> => store.transact('test', fn);
+  const run = <T>(fn: (trx: Trx) => T | Promise<T>): Promise<T> => store.transact('test', fn);
 
   const makeWatcher = (): Watcher =>
     kind === 'core'
