@@ -52,13 +52,13 @@ const fill = async (path: string): Promise<void> => {
     service: 'payments',
     migrations: { ...chassisMigrations, ...migrations },
   });
-  const signer = openSigner(store.read, { NODE_ENV: 'development' });
+  const signer = await openSigner(store.read, { NODE_ENV: 'development' });
   await signer.keep(store);
   for (let done = 0; done < TRANSFERS; done += BLOCK) {
-    await store.transact('fill', (trx) => {
+    await store.transact('fill', async (trx) => {
       for (let i = done; i < Math.min(done + BLOCK, TRANSFERS); i += 1) {
         const reference = newId();
-        creditFromMint(trx, {
+        await creditFromMint(trx, {
           transfer_id: transferId('credit', reference),
           account_id: userOf(i),
           amount_minor: 1 + (i % 1_000),

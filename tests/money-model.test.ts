@@ -72,9 +72,9 @@ const course = fc.record({
 
 const begin = async (world: World, how: 'submitted' | 'held' | 'leased' | 'crossed'): Promise<void> => {
   const hear = async () => {
-    world.collect();
+    await world.collect();
     await world.deliver(0, { isKept: false, dies: false });
-    world.collect();
+    await world.collect();
   };
   await world.submit(how === 'crossed' ? null : 1_000, 3);
   if (how === 'submitted') return;
@@ -83,7 +83,7 @@ const begin = async (world: World, how: 'submitted' | 'held' | 'leased' | 'cross
   if (how === 'crossed') {
     await world.lease(0, 0);
     await world.payLater(0, 1_000);
-    world.collect();
+    await world.collect();
     return;
   }
   await hear();
@@ -98,10 +98,10 @@ test(`whatever happens in whatever order, a priced receipt and its release are o
       await begin(world, begins);
       for (const [, run] of happenings) {
         await run(world);
-        world.collect();
+        await world.collect();
       }
       await world.quiesce(() => order.next().value as number);
-      const { priced, refunded } = world.check();
+      const { priced, refunded } = await world.check();
       seen.runs += 1;
       seen.steps += happenings.length;
       seen.priced += priced;

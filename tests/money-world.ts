@@ -59,7 +59,7 @@ let paymentsStore: Store;
 let work: Work;
 let deps: Deps;
 let clockMs = Date.now();
-type AnyConsumers = Record<string, (trx: Trx, payload: never) => void>;
+type AnyConsumers = Record<string, (trx: Trx, payload: never) => void | Promise<void>>;
 let consumers: Record<Destination, AnyConsumers>;
 
 /** A poll's name is told to a dispatcher alone, which the test is. */
@@ -82,7 +82,7 @@ const startJobs = async (): Promise<void> => {
   await keyring.load(jobsStore, undefined);
   work = {
     store: jobsStore,
-    parameters: createParameters(jobsStore, 'jobs'),
+    parameters: await createParameters(jobsStore, 'jobs'),
     fleet,
     hints,
     polls,
@@ -94,7 +94,7 @@ const startJobs = async (): Promise<void> => {
     metrics: createJobMetrics(createMetrics('model'), polls.size),
     queuePosition: async () => null,
   };
-  for (const miner of allMiners(jobsStore.read)) if (miner.status === 'active') fleet.setMiner(miner);
+  for (const miner of await allMiners(jobsStore.read)) if (miner.status === 'active') fleet.setMiner(miner);
   consumers.jobs = createJobsConsumers(work) as AnyConsumers;
 };
 
@@ -108,13 +108,13 @@ export const openFiles = async (): Promise<void> => {
     });
   jobsStore = await open('jobs', jobsMigrations);
   paymentsStore = await open('payments', paymentsMigrations);
-  deps = { parameters: createParameters(paymentsStore, 'payments'), now: () => clockMs };
+  deps = { parameters: await createParameters(paymentsStore, 'payments'), now: () => clockMs };
   consumers = { jobs: {}, payments: createPaymentsConsumers(deps) as AnyConsumers };
   await startJobs();
 };
 /** @throws when a balance does not agree with its transfers, or the whole is not nothing */
 export const closeFiles = async (): Promise<void> => {
-  expect(auditAccounts(paymentsStore.read, 0, 1_000_000).wrong).toEqual([]);
+  expect((await auditAccounts(paymentsStore.read, 0, 1_000_000)).wrong).toEqual([]);
   work.polls.endAll();
   await Promise.all([jobsStore.close(), paymentsStore.close()]);
 };
@@ -147,23 +147,23 @@ export const createWorld = async (run: number) => {
   const leases: { leased: Leased; account: string; minerId: string }[] = [];
   const letters: Letter[] = [];
   const cursor: Record<Destination, number> = { jobs: 0, payments: 0 };
-  const lastSaid = (by: Destination, to: Destination): number =>
+  const lastSaid = async (by: Destination, to: Destination): Promise<number> =>
     Math.max(
       0,
-      ...storeOf(by)
-        .read.all(chassis.selectFrom('outbox').select('seq').where('destination', '=', to))
-        .map((row) => Number(row.seq)),
+      ...(
+        await storeOf(by).read.all(chassis.selectFrom('outbox').select('seq').where('destination', '=', to))
+      ).map((row) => Number(row.seq)),
     );
-  cursor.jobs = lastSaid('payments', 'jobs');
-  cursor.payments = lastSaid('jobs', 'payments');
+  cursor.jobs = await lastSaid('payments', 'jobs');
+  cursor.payments = await lastSaid('jobs', 'payments');
 
   /** Takes what was committed since to the post. */
-  const collect = (): void => {
+  const collect = async (): Promise<void> => {
     for (const [by, to] of [
       ['jobs', 'payments'],
       ['payments', 'jobs'],
     ] as const) {
-      const rows = storeOf(by).read.all(
+      const rows = await storeOf(by).read.all(
         chassis
           .selectFrom('outbox')
           .selectAll()
@@ -195,17 +195,17 @@ export const createWorld = async (run: number) => {
     concurrency: 8,
     reputation: 1,
   }));
-  await inJobs((trx) => {
-    for (const miner of miners) minerChanged(trx, work, miner);
+  await inJobs(async (trx) => {
+    for (const miner of miners) await minerChanged(trx, work, miner);
   });
-  await inPayments((trx) => {
+  await inPayments(async (trx) => {
     const { account_id } = people.payer;
     for (const one of Object.values(people))
-      consumers.payments['gateway.account_created']?.(trx, {
+      await consumers.payments['gateway.account_created']?.(trx, {
         account_id: one.account_id,
         wallet_address: null,
       } as never);
-    creditByAdmin(trx, deps, admin, { account_id, amount_minor: PAYER_FUNDS, reason: 'model' });
+    await creditByAdmin(trx, deps, admin, { account_id, amount_minor: PAYER_FUNDS, reason: 'model' });
   });
 
   const deliver = async (at: number, options: { isKept: boolean; dies: boolean }): Promise<void> => {
@@ -213,8 +213,8 @@ export const createWorld = async (run: number) => {
     const letter = letters[index];
     if (letter === undefined) return;
     try {
-      await storeOf(letter.to).transact('deliver', (trx) => {
-        consumers[letter.to][letter.name]?.(trx, letter.payload as never);
+      await storeOf(letter.to).transact('deliver', async (trx) => {
+        await consumers[letter.to][letter.name]?.(trx, letter.payload as never);
         if (options.dies) throw new Crash();
       });
       if (!options.isKept) letters.splice(index, 1);
@@ -223,7 +223,7 @@ export const createWorld = async (run: number) => {
     }
   };
   const settleAll = async (): Promise<void> => {
-    const due = findUnsettled(paymentsStore.read, clockMs, 1_000);
+    const due = await findUnsettled(paymentsStore.read, clockMs, 1_000);
     await Promise.all(due.map((id) => inPayments((trx) => settle(trx, deps, id))));
   };
   const jobAt = (at: number) => findJob(jobsStore.read, jobIds[at % jobIds.length] ?? '');
@@ -250,7 +250,7 @@ export const createWorld = async (run: number) => {
         ),
       ),
     lease: async (at: number, who: number) => {
-      const job = jobAt(at);
+      const job = await jobAt(at);
       const miner = miners[who % miners.length] as MinerOffer;
       if (job === undefined) return;
       const hanging = new AbortController();
@@ -275,8 +275,8 @@ export const createWorld = async (run: number) => {
           : { job_id: job.id, lease: token, status: 'failed' as const, retryable: kind === 'retryable' };
       try {
         await orRefused(
-          inJobs((trx) => {
-            const verdict = acceptReport(trx, work, prepareReport(work, lease.account, report));
+          inJobs(async (trx) => {
+            const verdict = await acceptReport(trx, work, prepareReport(work, lease.account, report));
             if (dies) throw new Crash();
             return verdict;
           }),
@@ -297,19 +297,19 @@ export const createWorld = async (run: number) => {
       }
     },
     cancel: async (at: number) => {
-      const job = jobAt(at);
+      const job = await jobAt(at);
       if (job !== undefined) await orRefused(inJobs((trx) => cancel(trx, work, job.id, job.client_id)));
     },
     passTime: async (at: number) => {
-      const job = jobAt(at);
+      const job = await jobAt(at);
       if (job === undefined) return;
-      await inJobs((trx) => {
-        expire(trx, work, job.id, job.expires_at_ms);
-        timeOut(trx, work, job.id, job.deadline_at_ms ?? 0);
+      await inJobs(async (trx) => {
+        await expire(trx, work, job.id, job.expires_at_ms);
+        await timeOut(trx, work, job.id, job.deadline_at_ms ?? 0);
       });
     },
     refund: async (at: number, who: (typeof ACCOUNTS)[number] | 'operator') => {
-      const payment = paymentAt(at);
+      const payment = await paymentAt(at);
       if (payment === undefined) return;
       // Far enough for a wish that waits to be told again.
       clockMs += 2_500;
@@ -317,12 +317,12 @@ export const createWorld = async (run: number) => {
       await orRefused(inPayments((trx) => askForRefund(trx, deps, caller, payment.id, 'model')));
     },
     release: async (at: number) => {
-      const payment = paymentAt(at);
+      const payment = await paymentAt(at);
       if (payment !== undefined)
         await orRefused(inPayments((trx) => releaseByHand(trx, people.payer, payment.id)));
     },
     deadline: async (at: number) => {
-      const payment = paymentAt(at);
+      const payment = await paymentAt(at);
       if (payment?.expires_at_ms == null) return;
       const late = { ...deps, now: () => payment.expires_at_ms as number };
       await inPayments((trx) => passDeadline(trx, late, payment.id));
@@ -339,38 +339,38 @@ export const createWorld = async (run: number) => {
     /** Lets everything come to its end, in some order still. */
     quiesce: async (pick: () => number): Promise<void> => {
       for (let round = 0; round < 20; round += 1) {
-        collect();
+        await collect();
         while (letters.length > 0) {
           await deliver(pick(), { isKept: false, dies: false });
-          collect();
+          await collect();
         }
         await settleAll();
-        collect();
+        await collect();
         if (letters.length > 0) continue;
         const open = jobIds
           .map((id) => findJob(jobsStore.read, id))
           .filter((job) => job?.ended_at_ms === null);
         if (open.length === 0) return;
         for (const job of open)
-          await inJobs((trx) => {
+          await inJobs(async (trx) => {
             if (job === undefined) return;
-            expire(trx, work, job.id, job.expires_at_ms);
-            timeOut(trx, work, job.id, job.deadline_at_ms ?? 0);
+            await expire(trx, work, job.id, job.expires_at_ms);
+            await timeOut(trx, work, job.id, job.deadline_at_ms ?? 0);
           });
       }
       throw new Error('it did not come to rest');
     },
 
-    check: (): { priced: number; refunded: number } => {
+    check: async (): Promise<{ priced: number; refunded: number }> => {
       const counts = { priced: 0, refunded: 0 };
       for (const id of jobIds) {
-        const job = findJob(jobsStore.read, id);
-        const payment = findPaymentOfJob(paymentsStore.read, id);
+        const job = await findJob(jobsStore.read, id);
+        const payment = await findPaymentOfJob(paymentsStore.read, id);
         if (job === undefined) throw new Error(`job ${id} is gone`);
-        const receipt = receiptOf(jobsStore.read, job.seq);
+        const receipt = await receiptOf(jobsStore.read, job.seq);
         expect(receipt !== undefined).toBe(job.status === 'completed');
         const price = receipt === undefined ? 0 : Math.round(claimsOf(receipt.proof).price * 100_000_000);
-        const stands = payment === undefined ? undefined : findPayment(paymentsStore.read, payment.id);
+        const stands = payment === undefined ? undefined : await findPayment(paymentsStore.read, payment.id);
         expect(stands?.status).not.toBe('escrowed');
         if (stands?.status === 'released') {
           counts.priced += 1;
@@ -386,7 +386,7 @@ export const createWorld = async (run: number) => {
         }
         expect(job.payment_status ?? undefined).toBe(stands?.status);
       }
-      expect(findUser(paymentsStore.read, people.payer.account_id)?.held_minor).toBe(0);
+      expect((await findUser(paymentsStore.read, people.payer.account_id))?.held_minor).toBe(0);
       return counts;
     },
   };

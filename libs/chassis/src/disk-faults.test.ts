@@ -79,11 +79,11 @@ test('a message that finds no room is neither set aside nor given up, however lo
   const message = { seq: 1, name: 'payments.escrowed', version: 1, payload };
   await jobs.publish({ stream: 'peer', messages: [message] });
   await eventually(() => heard >= 3);
-  expect(deadLetters()).toEqual([]);
+  expect(await deadLetters()).toEqual([]);
   hasRoom = true;
   // Its sender was never told that it was heard, and says it again.
   await jobs.publish({ stream: 'peer', messages: [message] });
-  await eventually(() => effectsOf(jobs.store, 'payments.escrowed').get(id) === 1);
+  await eventually(async () => (await effectsOf(jobs.store, 'payments.escrowed')).get(id) === 1);
 });
 
 test('nor does an attempt count while one that failed before is tried again', async () => {
@@ -97,10 +97,10 @@ test('nor does an attempt count while one that failed before is tried again', as
   const payload = { poll_id: newId(), miner_id: newId(), job_ids: [id] };
   const message = { seq: 1, name: 'dispatch.matched', version: 1, payload };
   await jobs.publish({ stream: 'peer', messages: [message] }, 'dispatcher');
-  await eventually(() => deadLetters()[0]?.attempts === 1);
+  await eventually(async () => (await deadLetters())[0]?.attempts === 1);
   fault = new Database.SqliteError('database or disk is full', 'SQLITE_FULL');
   const before = heard;
   // The catalogue gives it three attempts.
   await eventually(() => heard > before + 4);
-  expect(deadLetters()).toMatchObject([{ attempts: 1, retry_at_ms: expect.any(Number) }]);
+  expect(await deadLetters()).toMatchObject([{ attempts: 1, retry_at_ms: expect.any(Number) }]);
 });

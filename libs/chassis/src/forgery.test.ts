@@ -80,13 +80,13 @@ test('a forged watermark deletes nothing: what its receiver has not heard arrive
     await eventually(
       async () => (await metric(jobs, /^redis_forgeries_total\{.*what="watermark".*\} (\d+)$/m)) > index,
     );
-    expect(rows(jobs)).toHaveLength(5);
+    expect(await rows(jobs)).toHaveLength(5);
   }
   await redis.flushdb();
   const payments = await start('payments', directory);
-  await eventually(() => effectsOf(payments.store, 'jobs.submitted').size === 5);
-  expect(effectsOf(payments.store, 'jobs.submitted')).toEqual(onceEach(said));
-  await eventually(() => rows(jobs).length === 1);
+  await eventually(async () => (await effectsOf(payments.store, 'jobs.submitted')).size === 5);
+  expect(await effectsOf(payments.store, 'jobs.submitted')).toEqual(onceEach(said));
+  await eventually(async () => (await rows(jobs)).length === 1);
 });
 
 test('two deployments on one Redis never meet, whatever secret they share', async () => {
@@ -97,15 +97,15 @@ test('two deployments on one Redis never meet, whatever secret they share', asyn
   const paymentsThere = await start('payments', there, { REDIS_PREFIX: 'there' });
   const [saidHere, saidThere] = [ids(50), ids(50)];
   await Promise.all([say(jobsHere, saidHere), say(jobsThere, saidThere)]);
-  await eventually(() => effectsOf(jobsHere.store, 'payments.escrowed').size === 50);
-  await eventually(() => effectsOf(jobsThere.store, 'payments.escrowed').size === 50);
+  await eventually(async () => (await effectsOf(jobsHere.store, 'payments.escrowed')).size === 50);
+  await eventually(async () => (await effectsOf(jobsThere.store, 'payments.escrowed')).size === 50);
   for (const [service, name, said] of [
     [paymentsHere, 'jobs.submitted', saidHere],
     [jobsHere, 'payments.escrowed', saidHere],
     [paymentsThere, 'jobs.submitted', saidThere],
     [jobsThere, 'payments.escrowed', saidThere],
   ] as const)
-    expect(effectsOf(service.store, name)).toEqual(onceEach(said));
+    expect(await effectsOf(service.store, name)).toEqual(onceEach(said));
   const keys = await redis.keys('*');
   expect(keys.length).toBeGreaterThan(0);
   expect(keys.filter((key) => !key.startsWith('here:') && !key.startsWith('there:'))).toEqual([]);

@@ -277,7 +277,7 @@ test('one Idempotency-Key, ten at once: one effect, ten equal answers', async ()
   const replies = await Promise.all(Array.from({ length: 10 }, () => sayAs(client, job_ids, 'ten at once')));
   expect(new Set(replies.map((reply) => JSON.stringify([reply.status, reply.body]))).size).toBe(1);
   expect(replies[0]?.status).toBe(201);
-  const said = effectsOf(service.store, 'said');
+  const said = await effectsOf(service.store, 'said');
   expect(job_ids.map((id) => said.get(id))).toEqual([1, 1]);
 });
 
@@ -290,7 +290,7 @@ test('an Idempotency-Key belongs to its account and its body', async () => {
   });
   expect((await sayAs(someone(['client']), [theirs], 'a key')).status).toBe(201);
   expect((await sayAs(client, [mine], 'a key')).status).toBe(201);
-  const said = effectsOf(service.store, 'said');
+  const said = await effectsOf(service.store, 'said');
   expect([mine, changed, theirs].map((id) => said.get(id))).toEqual([1, undefined, 1]);
 });
 
@@ -303,7 +303,7 @@ test('the same fields in another order, spacing and spelling are the same reques
     headers,
   });
   expect([second.status, second.text]).toEqual([201, first.text]);
-  expect(effectsOf(service.store, 'said').get(id)).toBe(1);
+  expect((await effectsOf(service.store, 'said')).get(id)).toBe(1);
   const other = await send('POST', say, { body: `{"job_ids":["${id}"],"note":"ba"}`, headers });
   expect(other).toMatchObject({ status: 422, body: { error: { code: 'IDEMPOTENCY_KEY_REUSED' } } });
 });
@@ -352,12 +352,12 @@ test('a refused request does not use its key up, and a bad key is named', async 
 });
 
 test('what was said reaches the outbox with the answer, and nothing of what was refused', async () => {
-  const before = effectsOf(service.store, 'said').size;
+  const before = (await effectsOf(service.store, 'said')).size;
   const id = newId();
   expect((await sayAs(client, [id, 'no id'], 'half')).status).toBe(422);
-  expect(effectsOf(service.store, 'said').size).toBe(before);
+  expect((await effectsOf(service.store, 'said')).size).toBe(before);
   expect((await sayAs(client, [id], 'whole')).status).toBe(201);
-  expect(effectsOf(service.store, 'said').get(id)).toBe(1);
+  expect((await effectsOf(service.store, 'said')).get(id)).toBe(1);
 });
 
 test('health, readiness and metrics need no caller; routes in metrics are templates', async () => {

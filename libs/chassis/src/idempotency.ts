@@ -82,7 +82,7 @@ export const withIdempotency = (
   // Before the transaction: for a batch of 4 MB it takes 50 ms, in which nobody else could write.
   const requestHash = hashOf(asked);
   return async (trx) => {
-    const seen = trx.get(find, id);
+    const seen = await trx.get(find, id);
     if (seen !== undefined && seen.created_at_ms > clock.nowMs() - KEPT_MS) {
       if (seen.request_sha256 !== requestHash) {
         throw new Problem(
@@ -100,7 +100,7 @@ export const withIdempotency = (
       body: JSON.stringify(reply.body ?? null),
       created_at_ms: clock.nowMs(),
     };
-    trx.run(
+    await trx.run(
       db
         .insertInto('idempotency')
         .values(row)
@@ -116,7 +116,7 @@ export const purgeIdempotency = (store: Store): Scheduled => ({
   everyMs: 60_000,
   run: async (signal) => {
     for (;;) {
-      const old = store.read.all(
+      const old = await store.read.all(
         db
           .selectFrom('idempotency')
           .select(['account_id', 'route', 'key'])
@@ -124,8 +124,8 @@ export const purgeIdempotency = (store: Store): Scheduled => ({
           .limit(PURGE_BATCH),
       );
       if (old.length === 0 || signal.aborted) return;
-      await store.transact('idempotency.purge', (trx) => {
-        for (const row of old) trx.run(forget, row);
+      await store.transact('idempotency.purge', async (trx) => {
+        for (const row of old) await trx.run(forget, row);
       });
     }
   },

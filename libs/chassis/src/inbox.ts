@@ -29,7 +29,7 @@ const ERROR_LENGTH_MAX = 1_000;
 const db = builder<ChassisTables>();
 
 /** Handles one message inside the transaction that marks it heard. May run twice, in any order; must not be async. */
-export type Consumer<N extends MessageName> = (trx: Trx, payload: Payload<N>) => void;
+export type Consumer<N extends MessageName> = (trx: Trx, payload: Payload<N>) => void | Promise<void>;
 
 /** One consumer for every message addressed to `D`: a missing one does not compile. */
 export type Consumers<D extends Destination> = { [N in ReceivedBy<D>]: Consumer<N> };
@@ -89,24 +89,24 @@ export const startInbox = <D extends Destination>(options: {
   onStuck: (reason: string) => void;
 }) => {
   const { store, log, metrics, postal, service } = options;
-  const consumers = options.consumers as Record<string, (trx: Trx, payload: unknown) => void>;
+  const consumers = options.consumers as Record<string, (trx: Trx, payload: unknown) => void | Promise<void>>;
 
   /** @throws what the consumer throws; `Unreadable` when no retry could help. */
-  const handle = (trx: Trx, name: string, payload: unknown): void => {
+  const handle = async (trx: Trx, name: string, payload: unknown): Promise<void> => {
     const consumer = Object.hasOwn(consumers, name) ? consumers[name] : undefined;
     const message = Object.hasOwn(messages, name) ? messages[name as MessageName] : undefined;
     if (consumer === undefined || message === undefined) throw new Unreadable(`no consumer for ${name}`);
     const parsed = message.schema.safeParse(payload);
     if (!parsed.success) throw new Unreadable(`unreadable: ${z.prettifyError(parsed.error)}`);
-    consumer(trx, parsed.data);
+    await consumer(trx, parsed.data);
     trx.afterCommit(() => metrics.messages.inc({ name, outcome: 'handled' }));
   };
 
-  const setAside = (trx: Trx, stream: string, message: Incoming, error: unknown): void => {
+  const setAside = async (trx: Trx, stream: string, message: Incoming, error: unknown): Promise<void> => {
     const isFinal = error instanceof Unreadable;
     metrics.messages.inc({ name: known(message.name), outcome: isFinal ? 'dead' : 'failed' });
     log.error({ err: error, message: message.name, stream, seq: message.seq }, 'message failed');
-    trx.run(
+    await trx.run(
       db.insertInto('dead_letter').values({
         id: newId(),
         stream,
@@ -126,29 +126,29 @@ export const startInbox = <D extends Destination>(options: {
    * Nearly always all of a batch succeeds, and a savepoint costs as much as a small message: so the whole batch runs
    * under one, and only when that fails again with one each, so that a failing message is undone and set aside alone.
    */
-  const receive = (trx: Trx, batch: Batch, from: Destination): void => {
-    const hear = (message: Incoming): void => {
+  const receive = async (trx: Trx, batch: Batch, from: Destination): Promise<void> => {
+    const hear = async (message: Incoming): Promise<void> => {
       demandSender(message, from, service);
-      handle(trx, message.name, message.payload);
+      await handle(trx, message.name, message.payload);
     };
     try {
-      trx.savepoint(() => receiveEach(trx, batch, hear));
+      await trx.savepoint(() => receiveEach(trx, batch, hear));
     } catch (fault) {
       if (isDiskFault(fault)) throw fault;
-      receiveEach(trx, batch, (message) => {
+      await receiveEach(trx, batch, async (message) => {
         try {
-          trx.savepoint(() => hear(message));
+          await trx.savepoint(() => hear(message));
         } catch (error) {
           // Not this message's fault: its batch stays as it is, unacknowledged, and comes again.
           if (isDiskFault(error)) throw error;
-          setAside(trx, batch.stream, message, error);
+          await setAside(trx, batch.stream, message, error);
         }
       });
     }
   };
 
-  const receiveEach = (trx: Trx, batch: Batch, each: (message: Incoming) => void): void => {
-    const before = trx.get(findStream, { stream: batch.stream }) ?? { watermark: 0, highest: 0 };
+  const receiveEach = async (trx: Trx, batch: Batch, each: (message: Incoming) => void): Promise<void> => {
+    const before = (await trx.get(findStream, { stream: batch.stream })) ?? { watermark: 0, highest: 0 };
     let { watermark, highest } = before;
     const missedUntil = (batch.floor ?? 0) - 1;
     if (missedUntil > watermark) {
@@ -163,30 +163,35 @@ export const startInbox = <D extends Destination>(options: {
       });
       watermark = missedUntil;
       highest = Math.max(highest, watermark);
-      trx.run(db.deleteFrom('inbox_ahead').where('stream', '=', batch.stream).where('seq', '<=', watermark));
+      await trx.run(
+        db.deleteFrom('inbox_ahead').where('stream', '=', batch.stream).where('seq', '<=', watermark),
+      );
     }
     for (const message of batch.messages) {
       const { seq } = message;
       if (
         seq !== null &&
         (seq <= watermark ||
-          (seq <= highest && trx.get(findAhead, { stream: batch.stream, seq }) !== undefined))
+          (seq <= highest && (await trx.get(findAhead, { stream: batch.stream, seq })) !== undefined))
       ) {
         trx.afterCommit(() => metrics.messages.inc({ name: known(message.name), outcome: 'duplicate' }));
         continue;
       }
       each(message);
       if (seq === null) continue;
-      if (seq !== watermark + 1) trx.run(saveAhead, { stream: batch.stream, seq });
+      if (seq !== watermark + 1) await trx.run(saveAhead, { stream: batch.stream, seq });
       else {
         watermark = seq;
-        while (watermark < highest && trx.run(dropAhead, { stream: batch.stream, seq: watermark + 1 }) === 1)
+        while (
+          watermark < highest &&
+          (await trx.run(dropAhead, { stream: batch.stream, seq: watermark + 1 })) === 1
+        )
           watermark += 1;
       }
       highest = Math.max(highest, seq);
     }
     if (watermark !== before.watermark || highest !== before.highest) {
-      trx.run(saveStream, { stream: batch.stream, watermark, highest });
+      await trx.run(saveStream, { stream: batch.stream, watermark, highest });
     }
   };
 
@@ -218,7 +223,7 @@ export const startInbox = <D extends Destination>(options: {
   });
 
   const retry = async (): Promise<void> => {
-    const due = store.read.all(
+    const due = await store.read.all(
       db
         .selectFrom('dead_letter')
         .selectAll()
@@ -227,10 +232,10 @@ export const startInbox = <D extends Destination>(options: {
         .limit(RETRY_BATCH),
     );
     for (const letter of due) {
-      await store.transact('inbox.retry', (trx) => {
+      await store.transact('inbox.retry', async (trx) => {
         try {
-          trx.savepoint(() => handle(trx, letter.name, JSON.parse(letter.payload)));
-          trx.run(db.deleteFrom('dead_letter').where('id', '=', letter.id));
+          await trx.savepoint(() => handle(trx, letter.name, JSON.parse(letter.payload)));
+          await trx.run(db.deleteFrom('dead_letter').where('id', '=', letter.id));
         } catch (error) {
           // A small row may fit where a message does not: no attempt counts while the disk has no room.
           if (isDiskFault(error)) throw error;
@@ -241,7 +246,7 @@ export const startInbox = <D extends Destination>(options: {
             log.error({ err: error, message: letter.name }, 'message given up; see the dead letters');
           metrics.messages.inc({ name: known(letter.name), outcome: isFinal ? 'dead' : 'failed' });
           const backOffMs = Math.min(RETRY_FIRST_MS * 2 ** (attempts - 1), RETRY_MAX_MS);
-          trx.run(
+          await trx.run(
             db
               .updateTable('dead_letter')
               .set({
@@ -258,7 +263,7 @@ export const startInbox = <D extends Destination>(options: {
 
   const acknowledge = async (): Promise<void> => {
     if (options.redis.status !== 'ready') return;
-    const streams = store.read.all(db.selectFrom('inbox_stream').selectAll());
+    const streams = await store.read.all(db.selectFrom('inbox_stream').selectAll());
     if (streams.length === 0) return;
     // Written again each time, changed or not: a wiped Redis is filled within half a second.
     await options.redis.hset(

@@ -68,13 +68,13 @@ test('there and back: every message has one effect, then nothing is kept of it',
     ),
   );
   await eventually(async () => (await unacknowledged(jobs)) + (await unacknowledged(payments)) === 0);
-  expect(effectsOf(payments.store, 'jobs.submitted')).toEqual(onceEach(said));
-  expect(effectsOf(jobs.store, 'payments.escrowed')).toEqual(onceEach(said));
+  expect(await effectsOf(payments.store, 'jobs.submitted')).toEqual(onceEach(said));
+  expect(await effectsOf(jobs.store, 'payments.escrowed')).toEqual(onceEach(said));
   // The newest row of a destination stays, so that its number is not given again.
-  const rows = jobs.store.read.all(db.selectFrom('outbox').select(['destination', 'seq']));
+  const rows = await jobs.store.read.all(db.selectFrom('outbox').select(['destination', 'seq']));
   expect(rows).toEqual([{ destination: 'payments', seq: 450 }]);
-  expect(streamOf(payments, jobs.store.stream)).toMatchObject({ watermark: 450, highest: 450 });
-  expect(aheadOf(payments)).toEqual([]);
+  expect(await streamOf(payments, jobs.store.stream)).toMatchObject({ watermark: 450, highest: 450 });
+  expect(await aheadOf(payments)).toEqual([]);
 });
 
 test('duplicates, disorder and gaps: one effect each, and the watermark waits for the gap', async () => {
@@ -85,9 +85,9 @@ test('duplicates, disorder and gaps: one effect each, and the watermark waits fo
   await send(3, 2);
   await send(1, 2, 3);
   await send(6, 8, 8);
-  await eventually(() => streamOf(jobs, 'peer-1')?.highest === 8);
-  expect(streamOf(jobs, 'peer-1')).toMatchObject({ watermark: 3 });
-  expect(aheadOf(jobs).map(({ seq }) => seq)).toEqual([6, 8]);
+  await eventually(async () => (await streamOf(jobs, 'peer-1'))?.highest === 8);
+  expect(await streamOf(jobs, 'peer-1')).toMatchObject({ watermark: 3 });
+  expect((await aheadOf(jobs)).map(({ seq }) => seq)).toEqual([6, 8]);
   // Everything again and again, backwards, from an order that a fixed seed shuffles.
   let random = 7;
   const shuffled = Array.from({ length: 200 }, () => {
@@ -96,9 +96,9 @@ test('duplicates, disorder and gaps: one effect each, and the watermark waits fo
   });
   for (let from = 0; from < 200; from += 10) await send(...shuffled.slice(from, from + 10));
   await send(...Array.from({ length: 40 }, (_, index) => 40 - index));
-  await eventually(() => streamOf(jobs, 'peer-1')?.watermark === 40);
-  expect(aheadOf(jobs)).toEqual([]);
-  expect(effectsOf(jobs.store, 'payments.escrowed')).toEqual(onceEach(all));
+  await eventually(async () => (await streamOf(jobs, 'peer-1'))?.watermark === 40);
+  expect(await aheadOf(jobs)).toEqual([]);
+  expect(await effectsOf(jobs.store, 'payments.escrowed')).toEqual(onceEach(all));
 });
 
 test('the same number in another stream is another message; without a number each copy counts', async () => {
@@ -108,8 +108,8 @@ test('the same number in another stream is another message; without a number eac
   await jobs.publish({ stream: 'peer-2', messages: [escrowed(1, other)] });
   const unnumbered = { ...matched(0), seq: null };
   await jobs.publish({ stream: 'dispatcher', messages: [unnumbered, unnumbered] }, 'dispatcher');
-  await eventually(() => effectsOf(jobs.store, 'dispatch.matched').get('') === 2);
-  expect(effectsOf(jobs.store, 'payments.escrowed')).toEqual(onceEach([one, other]));
+  await eventually(async () => (await effectsOf(jobs.store, 'dispatch.matched')).get('') === 2);
+  expect(await effectsOf(jobs.store, 'payments.escrowed')).toEqual(onceEach([one, other]));
 });
 
 test('what cannot be read is set aside at once and holds nobody up', async () => {
@@ -132,18 +132,14 @@ test('what cannot be read is set aside at once and holds nobody up', async () =>
       escrowed(6, after),
     ],
   });
-  await eventually(() => effectsOf(jobs.store, 'payments.escrowed').has(after));
-  expect(effectsOf(jobs.store, 'payments.escrowed')).toEqual(onceEach([before, after]));
-  expect(streamOf(jobs, 'peer-1')).toMatchObject({ watermark: 7 });
-  await eventually(() => deadLetters(jobs).length === 8);
-  expect(deadLetters(jobs).every(({ retry_at_ms, attempts }) => retry_at_ms === null && attempts === 1)).toBe(
-    true,
-  );
+  await eventually(async () => (await effectsOf(jobs.store, 'payments.escrowed')).has(after));
+  expect(await effectsOf(jobs.store, 'payments.escrowed')).toEqual(onceEach([before, after]));
+  expect(await streamOf(jobs, 'peer-1')).toMatchObject({ watermark: 7 });
+  await eventually(async () => (await deadLetters(jobs)).length === 8);
   expect(
-    deadLetters(jobs)
-      .map(({ name }) => name)
-      .sort(),
-  ).toEqual([
+    (await deadLetters(jobs)).every(({ retry_at_ms, attempts }) => retry_at_ms === null && attempts === 1),
+  ).toBe(true);
+  expect((await deadLetters(jobs)).map(({ name }) => name).sort()).toEqual([
     'batch',
     'batch',
     'constructor',
@@ -168,17 +164,21 @@ test('a poisonous message is undone alone, tried again with back-off, and done o
   };
   await jobs.publish({ stream: 'peer-1', messages: all.map((id, index) => escrowed(index + 1, id)) });
   await eventually(() => tries.length >= 5);
-  expect(effectsOf(jobs.store, 'payments.escrowed')).toEqual(onceEach(all.filter((id) => id !== poison)));
-  expect(streamOf(jobs, 'peer-1')).toMatchObject({ watermark: 5 });
-  expect(deadLetters(jobs)).toMatchObject([{ name: 'payments.escrowed', seq: 3, error: 'Error: not today' }]);
+  expect(await effectsOf(jobs.store, 'payments.escrowed')).toEqual(
+    onceEach(all.filter((id) => id !== poison)),
+  );
+  expect(await streamOf(jobs, 'peer-1')).toMatchObject({ watermark: 5 });
+  expect(await deadLetters(jobs)).toMatchObject([
+    { name: 'payments.escrowed', seq: 3, error: 'Error: not today' },
+  ]);
   const gaps = tries.slice(1).map((at, index) => at - (tries[index] as number));
   // With its batch and at once alone; then after 250, 500, 1,000 ms, each until the next look at the letters.
   expect(gaps[2]).toBeGreaterThan(450);
   expect(gaps[3]).toBeGreaterThan(950);
   tries = [];
   isHealed = true;
-  await eventually(() => deadLetters(jobs).length === 0);
-  expect(effectsOf(jobs.store, 'payments.escrowed')).toEqual(onceEach(all));
+  await eventually(async () => (await deadLetters(jobs)).length === 0);
+  expect(await effectsOf(jobs.store, 'payments.escrowed')).toEqual(onceEach(all));
 });
 
 test.each([2, -2])(
@@ -192,12 +192,12 @@ test.each([2, -2])(
       if (heard < 3) throw new Error('broken');
     };
     await jobs.publish({ stream: 'peer-1', messages: [matched(1)] }, 'dispatcher');
-    await eventually(() => deadLetters(jobs).length === 1);
+    await eventually(async () => (await deadLetters(jobs)).length === 1);
     const wallClock = Date.now;
     const jumped = vi.spyOn(Date, 'now').mockImplementation(() => wallClock() + hours * 3_600_000);
-    await eventually(() => effectsOf(jobs.store, 'dispatch.matched').size === 1);
+    await eventually(async () => (await effectsOf(jobs.store, 'dispatch.matched')).size === 1);
     jumped.mockRestore();
-    expect(deadLetters(jobs)).toEqual([]);
+    expect(await deadLetters(jobs)).toEqual([]);
     // The catalogue gives it three attempts: the third was the last.
     expect(heard).toBe(3);
   },
@@ -212,11 +212,11 @@ test('after its attempts a message waits for an operator, who replays or drops i
   };
   // The catalogue gives dispatch.matched three attempts.
   await jobs.publish({ stream: 'peer-1', messages: [matched(1), matched(2)] }, 'dispatcher');
-  await eventually(() => {
-    const letters = deadLetters(jobs);
+  await eventually(async () => {
+    const letters = await deadLetters(jobs);
     return letters.length === 2 && letters.every(({ retry_at_ms }) => retry_at_ms === null);
   });
-  expect(deadLetters(jobs).map(({ attempts }) => attempts)).toEqual([3, 3]);
+  expect((await deadLetters(jobs)).map(({ attempts }) => attempts)).toEqual([3, 3]);
 
   const path = '/internal/dead-letters';
   const key = deriveKey(serviceEnv('jobs', directory, redisUrl).SECRET_KEY as string, 'caller');
@@ -253,14 +253,16 @@ test('after its attempts a message waits for an operator, who replays or drops i
   const [first, second] = listed.body.items as [{ id: string }, { id: string }];
   // Replayed while the cause is there, it comes back to the operator.
   await call(admin, { id: first.id, action: 'replay' });
-  await eventually(() => deadLetters(jobs).find(({ id }) => id === first.id)?.retry_at_ms === null);
+  await eventually(
+    async () => (await deadLetters(jobs)).find(({ id }) => id === first.id)?.retry_at_ms === null,
+  );
   isHealed = true;
   expect(await call(admin, { id: first.id, action: 'replay' })).toMatchObject({ status: 200 });
-  await eventually(() => deadLetters(jobs).length === 1);
-  expect(effectsOf(jobs.store, 'dispatch.matched')).toEqual(new Map([['', 1]]));
+  await eventually(async () => (await deadLetters(jobs)).length === 1);
+  expect(await effectsOf(jobs.store, 'dispatch.matched')).toEqual(new Map([['', 1]]));
   expect(await call(admin, { id: second.id, action: 'drop' })).toMatchObject({ status: 200 });
-  expect(deadLetters(jobs)).toEqual([]);
-  expect(effectsOf(jobs.store, 'dispatch.matched')).toEqual(new Map([['', 1]]));
+  expect(await deadLetters(jobs)).toEqual([]);
+  expect(await effectsOf(jobs.store, 'dispatch.matched')).toEqual(new Map([['', 1]]));
 });
 
 test('large messages are read from the file once, however few of them an entry holds', async () => {
@@ -279,15 +281,15 @@ test('large messages are read from the file once, however few of them an entry h
       payment_amount_minor: null,
       submitted_at_ms: 1,
     }) + pad;
-  await jobs.store.transact('test.say', (trx) => {
+  await jobs.store.transact('test.say', async (trx) => {
     for (const [index, job_id] of said.entries()) {
       const row = { destination: 'payments', seq: index + 1, name: 'jobs.submitted', version: 1 };
-      trx.run(db.insertInto('outbox').values({ ...row, payload: payloadOf(job_id), created_at_ms: 1 }));
+      await trx.run(db.insertInto('outbox').values({ ...row, payload: payloadOf(job_id), created_at_ms: 1 }));
     }
     trx.notify('outbox:payments');
   });
   await eventually(async () => (await unacknowledged(jobs)) === 0);
-  expect(effectsOf(payments.store, 'jobs.submitted')).toEqual(onceEach(said));
+  expect(await effectsOf(payments.store, 'jobs.submitted')).toEqual(onceEach(said));
   const rows = read.mock.results.flatMap(({ value }) => value as { payload?: string }[]);
   // Twice or three times where a loaded machine makes them late, and they are sent again; never once for each entry.
   expect(rows.filter(({ payload }) => payload?.endsWith(pad)).length).toBeLessThan(said.length * 5);

@@ -50,25 +50,25 @@ export const healthRoutes =
   };
 
 /** Newest first, at most DEAD_LETTERS_MAX. @param before an id of the list before, to go on after it. */
-export const listDeadLetters = (service: string, store: Store, before?: string) => {
+export const listDeadLetters = async (service: string, store: Store, before?: string) => {
   let query = db.selectFrom('dead_letter').selectAll().orderBy('id', 'desc').limit(DEAD_LETTERS_MAX);
   if (before !== undefined) query = query.where('id', '<', before);
-  return store.read
-    .all(query)
-    .map(({ payload: _payload, version: _version, retry_at_ms, created_at_ms, ...row }) => ({
+  return (await store.read.all(query)).map(
+    ({ payload: _payload, version: _version, retry_at_ms, created_at_ms, ...row }) => ({
       ...row,
       service,
       retry_at: toTimestampOrNull(retry_at_ms),
       created_at: toTimestamp(created_at_ms),
-    }));
+    }),
+  );
 };
 
 /** Tries a dead letter again from its first attempt, or forgets it. @throws Problem NOT_FOUND */
 export const actOnDeadLetter = async (store: Store, id: string, action: 'replay' | 'drop'): Promise<void> => {
-  const changed = await store.transact('dead_letter.act', (trx) =>
+  const changed = await store.transact('dead_letter.act', async (trx) =>
     action === 'drop'
-      ? trx.run(db.deleteFrom('dead_letter').where('id', '=', id))
-      : trx.run(
+      ? await trx.run(db.deleteFrom('dead_letter').where('id', '=', id))
+      : await trx.run(
           db.updateTable('dead_letter').set({ retry_at_ms: clock.nowMs(), attempts: 0 }).where('id', '=', id),
         ),
   );
@@ -90,11 +90,11 @@ export const deadLetterRoutes =
       );
       if (caller?.scopes.includes('admin') !== true) throw new Problem('FORBIDDEN', 'Operators only.');
     };
-    app.get(path, (request, response) => {
+    app.get(path, async (request, response) => {
       demandAdmin(request);
       const { before } = request.query;
       response.json({
-        items: listDeadLetters(service, store, typeof before === 'string' ? before : undefined),
+        items: await listDeadLetters(service, store, typeof before === 'string' ? before : undefined),
       });
     });
     app.post(path, express.json({ limit: 4_096 }), async (request, response) => {

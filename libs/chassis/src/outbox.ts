@@ -102,15 +102,15 @@ const purge = hot((p: Params<{ destination: string; acked: number; newest: numbe
  */
 export const sendAs =
   <S extends Destination>() =>
-  <N extends SentBy<S>>(trx: Trx, name: N, payload: Payload<N>): void => {
+  async <N extends SentBy<S>>(trx: Trx, name: N, payload: Payload<N>): Promise<void> => {
     const message = messages[name as MessageName];
     const parsed = message.schema.parse(payload);
     const text = JSON.stringify(parsed);
     const lingers = message.lingers?.(parsed as never) ?? false;
     for (const destination of message.to) {
       const key = `outbox:${destination}`;
-      const last = trx.memo.get(key) ?? trx.get(newest, { destination })?.seq ?? 0;
-      trx.run(insert, {
+      const last = trx.memo.get(key) ?? (await trx.get(newest, { destination }))?.seq ?? 0;
+      await trx.run(insert, {
         destination,
         seq: last + 1,
         name,
@@ -162,7 +162,7 @@ export const startRelay = async (options: {
 
   const mailboxes: Mailbox[] = [];
   for (const destination of options.destinations) {
-    const start = Number(store.read.get(oldest, { destination })?.seq ?? 1) - 1;
+    const start = Number((await store.read.get(oldest, { destination }))?.seq ?? 1) - 1;
     mailboxes.push({
       destination,
       sender: openSender({ from: options.service, to: destination, redis, postal }),
@@ -177,8 +177,8 @@ export const startRelay = async (options: {
       wake: () => {},
     });
   }
-  const newestSeq = (mailbox: Mailbox): number =>
-    Number(store.read.get(newest, { destination: mailbox.destination })?.seq ?? 0);
+  const newestSeq = async (mailbox: Mailbox): Promise<number> =>
+    Number((await store.read.get(newest, { destination: mailbox.destination }))?.seq ?? 0);
 
   /** One queue entry. */
   const sendEntry = async (mailbox: Mailbox, texts: readonly string[]): Promise<void> => {
@@ -202,7 +202,7 @@ export const startRelay = async (options: {
     limit: { window: SendWindow } | { untilSeq: number },
   ): Promise<{ lastSeq: number; isFull: boolean }> => {
     const window = 'window' in limit ? limit.window : undefined;
-    const read = store.read.all(selectAfter, { destination: mailbox.destination, seq: afterSeq });
+    const read = await store.read.all(selectAfter, { destination: mailbox.destination, seq: afterSeq });
     const rows = 'untilSeq' in limit ? read.filter(({ seq }) => seq <= limit.untilSeq) : read;
     let texts: string[] = [];
     let bytes = 0;
@@ -299,8 +299,12 @@ export const startRelay = async (options: {
     const { watermark, highest } = await acknowledged(mailbox);
     if (watermark > mailbox.ackedSeq) {
       failpoint('relay:before-purge');
-      await store.transact('outbox.purge', (trx) =>
-        trx.run(purge, { destination: mailbox.destination, acked: watermark, newest: newestSeq(mailbox) }),
+      await store.transact('outbox.purge', async (trx) =>
+        trx.run(purge, {
+          destination: mailbox.destination,
+          acked: watermark,
+          newest: await newestSeq(mailbox),
+        }),
       );
       mailbox.ackedSeq = watermark;
       mailbox.sentSeq = Math.max(mailbox.sentSeq, watermark);
@@ -346,9 +350,9 @@ export const startRelay = async (options: {
 
   return {
     /** Messages not yet acknowledged, over all destinations. */
-    unacknowledged: (): number => {
+    unacknowledged: async (): Promise<number> => {
       let sum = 0;
-      for (const mailbox of mailboxes) sum += Math.max(0, newestSeq(mailbox) - mailbox.ackedSeq);
+      for (const mailbox of mailboxes) sum += Math.max(0, (await newestSeq(mailbox)) - mailbox.ackedSeq);
       return sum;
     },
     stop: async (): Promise<void> => {

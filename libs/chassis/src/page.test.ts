@@ -15,13 +15,13 @@ test('a walk sees every row once, in pages within both bounds', () => {
     maxLength: 30,
   });
   fc.assert(
-    fc.property(sizes, fc.integer({ min: 1, max: 10 }), (all, limit) => {
+    fc.property(sizes, fc.integer({ min: 1, max: 10 }), async (all, limit) => {
       const rows = all.map((size, id) => ({ id, text: 'x'.repeat(size) }));
       const seen: Row[] = [];
       let cursor: string | null = null;
       do {
         const from: number = cursor === null ? 0 : Number(cursor) + 1;
-        const page = pageOf(rows.slice(from, from + limit + 1), limit, view, cursorOf);
+        const page = await pageOf(rows.slice(from, from + limit + 1), limit, view, cursorOf);
         expect(page.items.length).toBeLessThanOrEqual(limit);
         if (rows.length > 0) expect(page.items.length).toBeGreaterThan(0);
         if (page.items.length > 1)
@@ -37,7 +37,7 @@ test('a walk sees every row once, in pages within both bounds', () => {
   );
 });
 
-test('rows beyond the page are not read, and bytes are counted, not characters', () => {
+test('rows beyond the page are not read, and bytes are counted, not characters', async () => {
   let read = 0;
   const rows = function* (): Generator<Row> {
     for (let id = 0; ; id += 1) {
@@ -45,14 +45,14 @@ test('rows beyond the page are not read, and bytes are counted, not characters',
       yield { id, text: '語'.repeat(10_000) };
     }
   };
-  const page = pageOf(rows(), 500, view, cursorOf);
+  const page = await pageOf(rows(), 500, view, cursorOf);
   expect(page.items).toHaveLength(8);
   expect(read).toBe(9);
   expect(page.next_cursor).toBe('7');
 });
 
-test('a view that gives nothing ends the page before it', () => {
+test('a view that gives nothing ends the page before it', async () => {
   const rows = [0, 1, 2, 3].map((id) => ({ id, text: '' }));
-  const page = pageOf(rows, 10, (row) => (row.id < 2 ? row : null), cursorOf);
+  const page = await pageOf(rows, 10, (row) => (row.id < 2 ? row : null), cursorOf);
   expect(page).toEqual({ items: rows.slice(0, 2), next_cursor: '1' });
 });

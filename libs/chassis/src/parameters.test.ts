@@ -9,7 +9,7 @@ let store: Store;
 let parameters: Parameters<'miners'>;
 const begin = async () => {
   store = await openStore({ url, service: 'miners', migrations: chassisMigrations });
-  parameters = createParameters(store, 'miners');
+  parameters = await createParameters(store, 'miners');
 };
 beforeEach(async () => {
   url = `sqlite:///${join(scratchDirectory(), 'miners.db')}`;
@@ -50,8 +50,13 @@ test('a value outside the bounds is not applied; another service’s parameter i
 });
 
 test('an undone transaction changes nothing that is read', async () => {
-  const undone = store.transact('test', (trx) => {
-    parameters.apply(trx, { name: 'heartbeat_timeout_seconds', value: 60, version: 1, proposal_id: newId() });
+  const undone = store.transact('test', async (trx) => {
+    await parameters.apply(trx, {
+      name: 'heartbeat_timeout_seconds',
+      value: 60,
+      version: 1,
+      proposal_id: newId(),
+    });
     throw new Error('no');
   });
   await expect(undone).rejects.toThrow('no');

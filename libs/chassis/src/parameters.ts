@@ -18,17 +18,17 @@ const db = builder<ChassisTables>();
  * value that is outside the bounds of this release.
  * Values are read from memory, so a hot path may ask each time.
  */
-export const createParameters = <S extends ServiceName>(store: Store, owner: S) => {
+export const createParameters = async <S extends ServiceName>(store: Store, owner: S) => {
   const current = new Map<string, unknown>();
-  const load = () => {
-    for (const row of store.read.all(db.selectFrom('parameter').selectAll())) {
+  const load = async () => {
+    for (const row of await store.read.all(db.selectFrom('parameter').selectAll())) {
       // A vote under wider bounds of an older release may have left a value that nothing can work with.
       const value = inBounds(row.name, JSON.parse(row.value));
       if (value === undefined) current.delete(row.name);
       else current.set(row.name, value);
     }
   };
-  load();
+  await load();
   return {
     /** @param unvoted holds until a vote; the registry's default unless the environment says otherwise. */
     get: <N extends OwnedBy<S>>(
@@ -36,13 +36,13 @@ export const createParameters = <S extends ServiceName>(store: Store, owner: S) 
       unvoted: ParameterValue<N> = PARAMETERS[name as ParameterName].default as ParameterValue<N>,
     ): ParameterValue<N> => (current.has(name) ? current.get(name) : unvoted) as ParameterValue<N>,
     /** The consumer of governance.parameter_changed. Another service's parameter and an older version are ignored. */
-    apply: (trx: Trx, change: Payload<'governance.parameter_changed'>): void => {
+    apply: async (trx: Trx, change: Payload<'governance.parameter_changed'>): Promise<void> => {
       const parameter = PARAMETERS[change.name];
       if (parameter.owner !== owner) return;
       const value = JSON.stringify(parameter.schema.parse(change.value));
       // The column is older than resets, which come from no proposal.
       const row = { value, version: change.version, proposal_id: change.proposal_id ?? '' };
-      trx.run(
+      await trx.run(
         db
           .insertInto('parameter')
           .values({ name: change.name, ...row })
@@ -54,4 +54,4 @@ export const createParameters = <S extends ServiceName>(store: Store, owner: S) 
     },
   };
 };
-export type Parameters<S extends ServiceName> = ReturnType<typeof createParameters<S>>;
+export type Parameters<S extends ServiceName> = Awaited<ReturnType<typeof createParameters<S>>>;

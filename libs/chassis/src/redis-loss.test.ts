@@ -64,8 +64,8 @@ const settled = async (jobs: StandIn, payments: StandIn) => {
     { withinMs: 40_000, everyMs: 100 },
   );
   const once = new Map(said.map((id) => [id, 1]));
-  expect(effectsOf(payments.store, 'jobs.submitted')).toEqual(once);
-  expect(effectsOf(jobs.store, 'payments.escrowed')).toEqual(once);
+  expect(await effectsOf(payments.store, 'jobs.submitted')).toEqual(once);
+  expect(await effectsOf(jobs.store, 'payments.escrowed')).toEqual(once);
 };
 
 test('FLUSHDB at any moment loses nothing and doubles nothing', async () => {

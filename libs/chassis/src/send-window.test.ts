@@ -46,7 +46,7 @@ const say = async (jobs: StandIn, count: number, bytes: number) => {
   // Large ones a few at a time: a transaction has a second.
   const step = bytes > 0 ? 20 : 500;
   for (let from = 1; from <= count; from += step)
-    await jobs.store.transact('test.say', (trx) => {
+    await jobs.store.transact('test.say', async (trx) => {
       for (let seq = from; seq <= Math.min(count, from + step - 1); seq += 1) {
         const payload = JSON.stringify({
           job_id: newId(),
@@ -56,7 +56,7 @@ const say = async (jobs: StandIn, count: number, bytes: number) => {
           payment_amount_minor: null,
           submitted_at_ms: 1,
         }).padEnd(bytes);
-        trx.run(insert, { seq, payload });
+        await trx.run(insert, { seq, payload });
       }
       trx.notify('outbox:payments');
     });
@@ -88,7 +88,9 @@ const atRest = async () => {
   return waiting();
 };
 const heardAll = (payments: StandIn, count: number) =>
-  eventually(() => effectsOf(payments.store, 'jobs.submitted').size === count, { withinMs: 30_000 });
+  eventually(async () => (await effectsOf(payments.store, 'jobs.submitted')).size === count, {
+    withinMs: 30_000,
+  });
 
 test('a receiver that is away has so many messages waiting in Redis; the rest waits in the file and comes after them', async () => {
   const jobs = await start('jobs');
@@ -98,7 +100,7 @@ test('a receiver that is away has so many messages waiting in Redis; the rest wa
   expect(messages).toBeLessThanOrEqual(WINDOW_MESSAGES + 100);
   const payments = await start('payments');
   await heardAll(payments, WINDOW_MESSAGES + 1_000);
-  expect(new Set(effectsOf(payments.store, 'jobs.submitted').values())).toEqual(new Set([1]));
+  expect(new Set((await effectsOf(payments.store, 'jobs.submitted')).values())).toEqual(new Set([1]));
 }, 120_000);
 
 test('large messages fill it by their bytes', async () => {

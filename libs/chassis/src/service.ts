@@ -168,8 +168,8 @@ export const standUp = async <
     },
     database: {
       required: true,
-      check: () =>
-        store.read.get(db.selectFrom('store_identity').select('id')) === undefined
+      check: async () =>
+        (await store.read.get(db.selectFrom('store_identity').select('id'))) === undefined
           ? 'does not answer'
           : store.writeProblem(),
     },
@@ -212,5 +212,7 @@ export const standUp = async <
   };
 };
 
-const countDeadLetters = (store: Store): number =>
-  Number(store.read.get(db.selectFrom('dead_letter').select((eb) => eb.fn.countAll().as('n')))?.n ?? 0);
+const countDeadLetters = async (store: Store): Promise<number> =>
+  Number(
+    (await store.read.get(db.selectFrom('dead_letter').select((eb) => eb.fn.countAll().as('n'))))?.n ?? 0,
+  );

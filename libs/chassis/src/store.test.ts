@@ -14,8 +14,8 @@ interface Tables {
 }
 const db = builder<Tables>();
 const insert = (id: number, text = 'x') => db.insertInto('thing').values({ id, text });
-const count = (store: Store): number =>
-  Number(store.read.get(db.selectFrom('thing').select((eb) => eb.fn.countAll().as('n')))?.n);
+const count = async (store: Store): Promise<number> =>
+  Number((await store.read.get(db.selectFrom('thing').select((eb) => eb.fn.countAll().as('n'))))?.n);
 
 let store: Store;
 let url: string;
@@ -44,25 +44,25 @@ afterEach(() => store.close());
 test('functions waiting together are one transaction; a throw undoes that one alone', async () => {
   const results = await Promise.allSettled([
     store.transact('a', (trx) => trx.run(insert(1))),
-    store.transact('b', (trx) => {
-      trx.run(insert(2));
+    store.transact('b', async (trx) => {
+      await trx.run(insert(2));
       throw new Error('no');
     }),
     store.transact('c', (trx) => trx.run(insert(3, 'bad'))),
     store.transact('d', (trx) => trx.run(insert(4))),
   ]);
   expect(results.map((result) => result.status)).toEqual(['fulfilled', 'rejected', 'rejected', 'fulfilled']);
-  expect(store.read.all(db.selectFrom('thing').select('id').orderBy('id')).map((row) => row.id)).toEqual([
-    1, 4,
-  ]);
+  expect(
+    (await store.read.all(db.selectFrom('thing').select('id').orderBy('id'))).map((row) => row.id),
+  ).toEqual([1, 4]);
 });
 
 test('hooks of an undone function never run; those of a committed one run after its rows can be read', async () => {
   const seen: number[] = [];
   await Promise.allSettled([
-    store.transact('a', (trx) => {
-      trx.run(insert(1));
-      trx.afterCommit(() => seen.push(count(store)));
+    store.transact('a', async (trx) => {
+      await trx.run(insert(1));
+      trx.afterCommit(async () => seen.push(await count(store)));
     }),
     store.transact('b', (trx) => {
       trx.afterCommit(() => seen.push(-1));
@@ -73,23 +73,23 @@ test('hooks of an undone function never run; those of a committed one run after 
 });
 
 test('an inner savepoint that throws leaves the outer writes', async () => {
-  await store.transact('outer', (trx) => {
-    trx.run(insert(1));
+  await store.transact('outer', async (trx) => {
+    await trx.run(insert(1));
     expect(() =>
-      trx.savepoint(() => {
-        trx.run(insert(2));
+      trx.savepoint(async () => {
+        await trx.run(insert(2));
         throw new Error('inner');
       }),
     ).toThrow('inner');
   });
-  expect(count(store)).toBe(1);
+  expect(await count(store)).toBe(1);
 });
 
 test('an async function is refused and undone', async () => {
   await expect(store.transact('late', (async (trx: Trx) => trx.run(insert(1))) as never)).rejects.toThrow(
     'must not be async',
   );
-  expect(count(store)).toBe(0);
+  expect(await count(store)).toBe(0);
 });
 
 test('rows, and the identity of the stream, are there after opening again', async () => {
@@ -97,7 +97,7 @@ test('rows, and the identity of the stream, are there after opening again', asyn
   await store.transact('a', (trx) => trx.run(insert(1)));
   await store.close();
   store = await open();
-  expect(count(store)).toBe(1);
+  expect(await count(store)).toBe(1);
   expect(store.stream).toBe(stream);
 });
 
@@ -115,24 +115,24 @@ test('a hot statement binds its named parameters in order', async () => {
       .where('id', '<', 100),
   );
   await store.transact('a', (trx) => [1, 2, 3].map((id) => trx.run(insert(id, id === 2 ? 'y' : 'x'))));
-  expect(store.read.all(find, { id: 1, text: 'x' }).map((row) => row.id)).toEqual([3]);
+  expect((await store.read.all(find, { id: 1, text: 'x' })).map((row) => row.id)).toEqual([3]);
 });
 
 test('what the writer runs with is what a power cut survives', async () => {
-  const modes = await store.transact('look', (trx) => [
-    trx.get({ compile: () => sql`PRAGMA synchronous`.compile(db) }),
-    trx.get({ compile: () => sql`PRAGMA journal_mode`.compile(db) }),
+  const modes = await store.transact('look', async (trx) => [
+    await trx.get({ compile: () => sql`PRAGMA synchronous`.compile(db) }),
+    await trx.get({ compile: () => sql`PRAGMA journal_mode`.compile(db) }),
   ]);
   expect(modes).toEqual([{ synchronous: 2 }, { journal_mode: 'wal' }]);
 });
 
 test('what SQLite undid by itself is over: nothing can be written after it, by whatever way', async () => {
-  await store.transact('trigger', (trx) => {
+  await store.transact('trigger', async (trx) => {
     const text = `CREATE TRIGGER undo BEFORE INSERT ON thing WHEN new.text = 'undo'
       BEGIN SELECT RAISE(ROLLBACK, 'as a full disk would'); END`;
-    trx.run({ sql: text, bind: () => [] }, {});
+    await trx.run({ sql: text, bind: () => [] }, {});
   });
-  const afterwards: ((trx: Trx) => void)[] = [
+  const afterwards: ((trx: Trx) => void | Promise<void>)[] = [
     (trx) => trx.run(insert(2)),
     (trx) => trx.get(insert(2).returning('id')),
     (trx) => trx.savepoint(() => trx.get(insert(2).returning('id'))),
@@ -141,16 +141,16 @@ test('what SQLite undid by itself is over: nothing can be written after it, by w
   ];
   for (const then of afterwards) {
     const neighbour = store.transact('neighbour', (trx) => trx.run(insert(3)));
-    const careless = store.transact('careless', (trx) => {
-      trx.run(insert(1));
+    const careless = store.transact('careless', async (trx) => {
+      await trx.run(insert(1));
       expect(() => trx.savepoint(() => trx.run(insert(9, 'undo')))).toThrow('full disk');
-      then(trx);
+      await then(trx);
     });
     expect((await Promise.allSettled([neighbour, careless])).map(({ status }) => status)).toEqual([
       'rejected',
       'rejected',
     ]);
-    expect(count(store)).toBe(0);
+    expect(await count(store)).toBe(0);
   }
 });
 
@@ -161,7 +161,7 @@ test('two processes with one file number their messages without meeting', async 
     await each.transact('send', (trx) =>
       send(trx, 'gateway.account_created', { account_id: newId(), wallet_address: null }),
     );
-  const rows = store.read.all(
+  const rows = await store.read.all(
     builder<{ outbox: { destination: string; seq: number } }>()
       .selectFrom('outbox')
       .select('seq')

@@ -17,10 +17,14 @@ import type { ApiKeyTable, SessionTable } from './tables.ts';
 
 const send = sendAs<'gateway'>();
 
-export const createAccount = (trx: Trx, wallet_address: string | null, nowMs: number): string => {
+export const createAccount = async (
+  trx: Trx,
+  wallet_address: string | null,
+  nowMs: number,
+): Promise<string> => {
   const id = newId();
-  rows.insertAccount(trx, { id, wallet_address, created_at_ms: nowMs });
-  send(trx, 'gateway.account_created', { account_id: id, wallet_address });
+  await rows.insertAccount(trx, { id, wallet_address, created_at_ms: nowMs });
+  await send(trx, 'gateway.account_created', { account_id: id, wallet_address });
   return id;
 };
 
@@ -29,8 +33,12 @@ export const createAccount = (trx: Trx, wallet_address: string | null, nowMs: nu
  * that come back work again for the account they had. A key that an operator revoked stays revoked.
  * @returns how many of the configuration's keys are refused for that reason.
  */
-export const syncBootstrapKeys = (trx: Trx, keys: ReadonlyMap<string, Scope[]>, nowMs: number): number => {
-  const stored = new Map(rows.listBootstrapKeys(trx).map((row) => [row.key_sha256, row]));
+export const syncBootstrapKeys = async (
+  trx: Trx,
+  keys: ReadonlyMap<string, Scope[]>,
+  nowMs: number,
+): Promise<number> => {
+  const stored = new Map((await rows.listBootstrapKeys(trx)).map((row) => [row.key_sha256, row]));
   let refused = 0;
   for (const [key, scopeList] of keys) {
     const key_sha256 = secretHash(key);
@@ -38,13 +46,13 @@ export const syncBootstrapKeys = (trx: Trx, keys: ReadonlyMap<string, Scope[]>, 
     const row = stored.get(key_sha256);
     stored.delete(key_sha256);
     if (row === undefined) {
-      const taken = rows.findKeyByHash(trx, key_sha256);
+      const taken = await rows.findKeyByHash(trx, key_sha256);
       // Made through the API and then put into the configuration: it is that key, with that account.
       if (taken !== undefined) continue;
-      rows.insertKey(trx, {
+      await rows.insertKey(trx, {
         ...blankKey,
         id: newId(),
-        account_id: createAccount(trx, null, nowMs),
+        account_id: await createAccount(trx, null, nowMs),
         key_sha256,
         prefix: shownPrefix(key),
         scopes,
@@ -54,9 +62,9 @@ export const syncBootstrapKeys = (trx: Trx, keys: ReadonlyMap<string, Scope[]>, 
       continue;
     }
     if (row.revoked_by === 'operator') refused += 1;
-    else rows.setBootstrapKey(trx, row.id, scopes, true);
+    else await rows.setBootstrapKey(trx, row.id, scopes, true);
   }
-  for (const row of stored.values()) rows.revokeKeyRow(trx, row.id, 'configuration', nowMs);
+  for (const row of stored.values()) await rows.revokeKeyRow(trx, row.id, 'configuration', nowMs);
   return refused;
 };
 
@@ -88,8 +96,16 @@ export interface MadeKey {
   key: string;
 }
 
-export const createKey = (trx: Trx, wish: KeyWish, environment: string, nowMs: number): MadeKey => {
-  if (wish.source === 'user' && rows.countUsableKeys(trx, nowMs, wish.account_id) >= KEYS_PER_ACCOUNT_MAX) {
+export const createKey = async (
+  trx: Trx,
+  wish: KeyWish,
+  environment: string,
+  nowMs: number,
+): Promise<MadeKey> => {
+  if (
+    wish.source === 'user' &&
+    (await rows.countUsableKeys(trx, nowMs, wish.account_id)) >= KEYS_PER_ACCOUNT_MAX
+  ) {
     throw new Problem(
       'KEY_LIMIT_REACHED',
       `An account has at most ${KEYS_PER_ACCOUNT_MAX} usable keys; revoke one first.`,
@@ -105,32 +121,32 @@ export const createKey = (trx: Trx, wish: KeyWish, environment: string, nowMs: n
     prefix: shownPrefix(key),
     created_at_ms: nowMs,
   };
-  rows.insertKey(trx, row);
+  await rows.insertKey(trx, row);
   return { row, key };
 };
 
 /** @param owner whose keys may be touched; null for an operator, who may touch any. */
-const findOwnKey = (trx: Trx, id: string, owner: string | null): ApiKeyTable => {
-  const row = rows.findKey(trx, id);
+const findOwnKey = async (trx: Trx, id: string, owner: string | null): Promise<ApiKeyTable> => {
+  const row = await rows.findKey(trx, id);
   if (row === undefined || (owner !== null && row.account_id !== owner)) throw notFound('API key');
   return row;
 };
 
 /** A new key with the old one's powers; the old one ends after the overlap. */
-export const rotateKey = (
+export const rotateKey = async (
   trx: Trx,
   change: { id: string; owner: string | null; overlapSeconds: number },
   environment: string,
   nowMs: number,
-): MadeKey & { old: ApiKeyTable } => {
-  const old = findOwnKey(trx, change.id, change.owner);
+): Promise<MadeKey & { old: ApiKeyTable }> => {
+  const old = await findOwnKey(trx, change.id, change.owner);
   if (keyRefusal(old, nowMs) !== null) {
     throw new Problem('KEY_ALREADY_REVOKED', 'This key no longer works; make a new one.');
   }
   if (old.source === 'environment') {
     throw new Problem('FORBIDDEN', 'This key comes from the configuration; change it there.');
   }
-  const made = createKey(
+  const made = await createKey(
     trx,
     {
       account_id: old.account_id,
@@ -145,14 +161,19 @@ export const rotateKey = (
     environment,
     nowMs,
   );
-  rows.setKeyExpiry(trx, old.id, overlapEndsAt(old, change.overlapSeconds, nowMs));
+  await rows.setKeyExpiry(trx, old.id, overlapEndsAt(old, change.overlapSeconds, nowMs));
   return { ...made, old };
 };
 
-export const revokeKey = (trx: Trx, id: string, owner: string | null, nowMs: number): ApiKeyTable => {
-  const row = findOwnKey(trx, id, owner);
+export const revokeKey = async (
+  trx: Trx,
+  id: string,
+  owner: string | null,
+  nowMs: number,
+): Promise<ApiKeyTable> => {
+  const row = await findOwnKey(trx, id, owner);
   const by = owner === null ? 'operator' : 'account';
-  if (rows.revokeKeyRow(trx, id, by, nowMs) === 0) {
+  if ((await rows.revokeKeyRow(trx, id, by, nowMs)) === 0) {
     throw new Problem('KEY_ALREADY_REVOKED', 'This key is revoked already.');
   }
   return { ...row, revoked_at_ms: nowMs, revoked_by: by };
@@ -162,18 +183,18 @@ export const revokeKey = (trx: Trx, id: string, owner: string | null, nowMs: num
  * Turns a checked signature into a session: uses up the nonce, makes the account of a new wallet, all or nothing.
  * @returns null when the nonce was used or ran out meanwhile.
  */
-export const openSession = (
+export const openSession = async (
   trx: Trx,
   login: { nonce: string; wallet_address: string },
   nowMs: number,
-): { token: string; account_id: string; expires_at_ms: number } | null => {
-  if (rows.useNonce(trx, login.nonce, nowMs) !== 1) return null;
+): Promise<{ token: string; account_id: string; expires_at_ms: number } | null> => {
+  if ((await rows.useNonce(trx, login.nonce, nowMs)) !== 1) return null;
   const account_id =
-    rows.findAccountByWallet(trx, login.wallet_address)?.id ??
-    createAccount(trx, login.wallet_address, nowMs);
+    (await rows.findAccountByWallet(trx, login.wallet_address))?.id ??
+    (await createAccount(trx, login.wallet_address, nowMs));
   const token = sessionTokenOf(randomBytes(32));
   const expires_at_ms = nowMs + SESSION_ABSOLUTE_MS;
-  rows.insertSession(trx, {
+  await rows.insertSession(trx, {
     id: newId(),
     account_id,
     token_sha256: secretHash(token),
@@ -185,13 +206,13 @@ export const openSession = (
 };
 
 /** Ends those of the account's sessions that `which` names. @returns the rows that are gone. */
-export const endSessions = (
+export const endSessions = async (
   trx: Trx,
   account_id: string,
   which: (session: SessionTable) => boolean,
   nowMs: number,
-): SessionTable[] => {
-  const ended = rows.listSessions(trx, account_id).filter(which);
-  for (const session of ended) rows.deleteSession(trx, session.id);
+): Promise<SessionTable[]> => {
+  const ended = (await rows.listSessions(trx, account_id)).filter(which);
+  for (const session of ended) await rows.deleteSession(trx, session.id);
   return ended.filter((session) => sessionEndsAt(session) > nowMs);
 };

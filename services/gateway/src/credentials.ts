@@ -56,8 +56,8 @@ export const createCredentials = (options: {
       .catch((error) => log.warn({ err: error.message }, 'revocation could not be broadcast'));
   };
 
-  const lookUpKey = (secret: string, hash: string, nowMs: number): Cached => {
-    const row = rows.findKeyByHash(store.read, hash);
+  const lookUpKey = async (secret: string, hash: string, nowMs: number): Promise<Cached> => {
+    const row = await rows.findKeyByHash(store.read, hash);
     if (row === undefined) {
       throw unauthenticated(
         hasGoodChecksum(secret) ? 'This API key is not known.' : 'This API key is mistyped.',
@@ -74,7 +74,7 @@ export const createCredentials = (options: {
         caller: {
           account_id: row.account_id,
           // What was spent and asked with the keys before it counts on: a rotation is no new cap and no new limit.
-          credential_id: rows.firstKeyOf(store.read, row),
+          credential_id: await rows.firstKeyOf(store.read, row),
           scopes: JSON.parse(row.scopes) as Scope[],
           wallet_address: row.wallet_address,
           spend_cap_minor: row.spend_cap_minor,
@@ -83,8 +83,8 @@ export const createCredentials = (options: {
     };
   };
 
-  const lookUpSession = (hash: string, nowMs: number): Cached => {
-    const row = rows.findSessionByHash(store.read, hash);
+  const lookUpSession = async (hash: string, nowMs: number): Promise<Cached> => {
+    const row = await rows.findSessionByHash(store.read, hash);
     if (row === undefined) throw unauthenticated('This session is not known; sign in again.');
     // Uses of the last seconds may not have reached the file yet.
     const last_used_at_ms = Math.max(row.last_used_at_ms, used.get(row.id)?.atMs ?? 0);
@@ -110,13 +110,13 @@ export const createCredentials = (options: {
 
   return {
     /** @throws Problem UNAUTHENTICATED, saying why: the holder of a secret may know its state. */
-    identify: ({ kind, secret }: Credential, nowMs: number): Identity => {
+    identify: async ({ kind, secret }: Credential, nowMs: number): Promise<Identity> => {
       if (secret.length > SECRET_LENGTH_MAX) throw unauthenticated('This credential is not known.');
       const hash = secretHash(secret);
       let found = cache.get(hash);
       if (found === undefined || found.until <= nowMs || found.isKey !== (kind === 'key')) {
         cache.delete(hash);
-        found = kind === 'key' ? lookUpKey(secret, hash, nowMs) : lookUpSession(hash, nowMs);
+        found = kind === 'key' ? await lookUpKey(secret, hash, nowMs) : await lookUpSession(hash, nowMs);
         if (cache.size >= CACHE_MAX) cache.delete(cache.keys().next().value as string);
         cache.set(hash, found);
       }
@@ -136,10 +136,10 @@ export const createCredentials = (options: {
     saveUses: async (): Promise<void> => {
       if (used.size === 0) return;
       const uses = [...used];
-      await store.transact('credentials.save_uses', (trx) => {
+      await store.transact('credentials.save_uses', async (trx) => {
         for (const [id, { isKey, atMs }] of uses) {
-          if (isKey) rows.markKeyUsed(trx, id, atMs);
-          else rows.markSessionUsed(trx, id, atMs);
+          if (isKey) await rows.markKeyUsed(trx, id, atMs);
+          else await rows.markSessionUsed(trx, id, atMs);
         }
       });
       for (const [id, { atMs }] of uses) if (used.get(id)?.atMs === atMs) used.delete(id);

@@ -91,12 +91,12 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
     return new URL(url);
   };
 
-  const listKeys = (
+  const listKeys = async (
     query: { active?: 'true' | 'false' | undefined; cursor?: string | undefined; limit: number },
     account_id: string | undefined,
   ) =>
     pageById(
-      rows.listKeys(store.read, {
+      await rows.listKeys(store.read, {
         account_id,
         active: query.active === undefined ? undefined : query.active === 'true',
         before: readCursor(query.cursor),
@@ -108,22 +108,27 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
     );
 
   const rotate = (id: string, owner: string | null, overlapSeconds: number) =>
-    store.transact('key.rotate', (trx) => {
-      const { row, key, old } = commands.rotateKey(trx, { id, owner, overlapSeconds }, environment, now());
+    store.transact('key.rotate', async (trx) => {
+      const { row, key, old } = await commands.rotateKey(
+        trx,
+        { id, owner, overlapSeconds },
+        environment,
+        now(),
+      );
       credentials.forgetAfter(trx, [old.key_sha256]);
       return { status: 201 as const, body: { ...viewKey(row), key } };
     });
 
   const revoke = (id: string, owner: string | null) =>
-    store.transact('key.revoke', (trx) => {
-      const row = commands.revokeKey(trx, id, owner, now());
+    store.transact('key.revoke', async (trx) => {
+      const row = await commands.revokeKey(trx, id, owner, now());
       credentials.forgetAfter(trx, [row.key_sha256]);
       return { status: 200 as const, body: viewKey(row) };
     });
 
   const endSessions = (caller: Caller, which: (session: { id: string }) => boolean) =>
-    store.transact('session.end', (trx) => {
-      const ended = commands.endSessions(trx, caller.account_id, which, now());
+    store.transact('session.end', async (trx) => {
+      const ended = await commands.endSessions(trx, caller.account_id, which, now());
       credentials.forgetAfter(
         trx,
         ended.map((session) => session.token_sha256),
@@ -133,7 +138,7 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
 
   /** @returns null when the service does not answer. */
   const deadLettersOf = async (service: ServiceName, caller: Caller, before: string | undefined) => {
-    if (service === 'gateway') return listDeadLetters(service, store, before) as Letter[];
+    if (service === 'gateway') return (await listDeadLetters(service, store, before)) as Letter[];
     return services.deadLetters(service, caller, before).then(
       ({ items }) => items as Letter[],
       () => null,
@@ -164,7 +169,7 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
       const used = () =>
         new Problem('UNAUTHENTICATED', 'This challenge was used or has run out; ask for a new one.');
       const nonce = wallet.readNonce(body.message);
-      const challenge = nonce === null ? undefined : rows.findNonce(store.read, nonce);
+      const challenge = nonce === null ? undefined : await rows.findNonce(store.read, nonce);
       if (challenge === undefined || challenge.expires_at_ms <= nowMs) throw used();
       const wallet_address = wallet.canonicalAddress(body.wallet_address);
       await wallet.checkSignature({ ...body, wallet_address }, challenge, nowMs);
@@ -189,12 +194,12 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
       if (reply.body.sessions_ended === 0) throw notFound('session');
       return reply;
     },
-    me: ({ caller }) => {
-      const account = rows.findAccount(store.read, caller.account_id);
+    me: async ({ caller }) => {
+      const account = await rows.findAccount(store.read, caller.account_id);
       if (account === undefined) throw notFound('account');
       const nowMs = now();
       const isUser = caller.scopes.includes('user');
-      const sessions = isUser ? rows.listSessions(store.read, account.id) : [];
+      const sessions = isUser ? await rows.listSessions(store.read, account.id) : [];
       return {
         status: 200,
         body: {
@@ -215,7 +220,7 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
         },
       };
     },
-    listKeys: ({ caller, query }) => ({ status: 200, body: listKeys(query, caller.account_id) }),
+    listKeys: async ({ caller, query }) => ({ status: 200, body: await listKeys(query, caller.account_id) }),
     createKey: async ({ caller, body }) => {
       const nowMs = now();
       const expires_at_ms = readExpiry(body.expires_at, nowMs);
@@ -241,18 +246,18 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
     rotateKey: ({ caller, params, body }) => rotate(params.key_id, caller.account_id, body.overlap_seconds),
     revokeKey: ({ caller, params }) => revoke(params.key_id, caller.account_id),
 
-    adminListKeys: ({ query }) => ({ status: 200, body: listKeys(query, query.account_id) }),
+    adminListKeys: async ({ query }) => ({ status: 200, body: await listKeys(query, query.account_id) }),
     adminCreateKey: async ({ body }) => {
       const nowMs = now();
       const expires_at_ms = readExpiry(body.expires_at, nowMs);
-      const made = await store.transact('key.create', (trx) => {
-        if (body.account_id !== undefined && rows.findAccount(trx, body.account_id) === undefined) {
+      const made = await store.transact('key.create', async (trx) => {
+        if (body.account_id !== undefined && (await rows.findAccount(trx, body.account_id)) === undefined) {
           throw invalidField('account_id', 'no such account');
         }
-        return commands.createKey(
+        return await commands.createKey(
           trx,
           {
-            account_id: body.account_id ?? commands.createAccount(trx, null, nowMs),
+            account_id: body.account_id ?? (await commands.createAccount(trx, null, nowMs)),
             scopes: body.scopes,
             label: body.label,
             expires_at_ms,
@@ -285,7 +290,7 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
             ok: health.ok,
             dependencies: health.dependencies,
             dead_letters: isOurs
-              ? listDeadLetters(service, store).length
+              ? (await listDeadLetters(service, store)).length
               : readMetric(texts, 'dead_letters', { service }),
             outbox_unacknowledged: isOurs ? null : readMetric(texts, 'outbox_unacknowledged', { service }),
           };
@@ -294,9 +299,9 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
       return {
         status: 200,
         body: {
-          accounts: rows.countAccounts(store.read),
-          api_keys: rows.countUsableKeys(store.read, nowMs),
-          sessions: rows.countSessions(store.read, nowMs, nowMs - SESSION_IDLE_MS),
+          accounts: await rows.countAccounts(store.read),
+          api_keys: await rows.countUsableKeys(store.read, nowMs),
+          sessions: await rows.countSessions(store.read, nowMs, nowMs - SESSION_IDLE_MS),
           active_jobs: readMetric(texts, 'active_jobs'),
           registered_miners: readMetric(texts, 'registered_miners'),
           services: states,
@@ -314,7 +319,7 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
       return {
         status: 200,
         body: {
-          ...pageById(items, query.limit, (item) => item),
+          ...(await pageById(items, query.limit, (item) => item)),
           unavailable: answers.filter((answer) => answer.items === null).map((answer) => answer.service),
         },
       };

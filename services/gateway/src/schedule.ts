@@ -15,10 +15,10 @@ export const createSchedule = (store: Store, credentials: Credentials, now: () =
     everyMs: PURGE_EVERY_MS,
     run: async () => {
       const nowMs = now();
-      await store.transact('sessions.purge', (trx) => {
+      await store.transact('sessions.purge', async (trx) => {
         // Nonces end by the wall clock, as wallets show it.
-        rows.deleteOldNonces(trx, Date.now(), PURGE_BATCH);
-        rows.deleteOldSessions(trx, nowMs, nowMs - SESSION_IDLE_MS, PURGE_BATCH);
+        await rows.deleteOldNonces(trx, Date.now(), PURGE_BATCH);
+        await rows.deleteOldSessions(trx, nowMs, nowMs - SESSION_IDLE_MS, PURGE_BATCH);
       });
     },
   },

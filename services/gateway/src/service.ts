@@ -55,12 +55,12 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
       name: 'gateway',
       routes: routes.gateway,
       migrations,
-      compose: ({ store, log, metrics, redis, postal }) => {
+      compose: async ({ store, log, metrics, redis, postal }) => {
         const callerKey = deriveKey(config.SECRET_KEY, 'caller');
         const urls = upstreamUrls(config);
         const redisUrl = config.REDIS_URL;
         const redisPrefix = postal.prefix;
-        const parameters = createParameters(store, 'gateway');
+        const parameters = await createParameters(store, 'gateway');
         const credentials = createCredentials({ store, redisUrl, redisPrefix, log });
         const rateLimits = createRateLimits({ redisUrl, redisPrefix, log });
         const proxy = createProxy(urls, settleCost);

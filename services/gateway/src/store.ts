@@ -58,8 +58,11 @@ const firstInChain = hot((p: Params<{ id: string }>) =>
 );
 
 /** The key that a chain of rotations began with; a key that replaces none is its own first. */
-export const firstKeyOf = (read: Reader, key: { id: string; replaces: string | null }): string =>
-  key.replaces === null ? key.id : (read.get(firstInChain, { id: key.id })?.id ?? key.id);
+export const firstKeyOf = async (
+  read: Reader,
+  key: { id: string; replaces: string | null },
+): Promise<string> =>
+  key.replaces === null ? key.id : ((await read.get(firstInChain, { id: key.id }))?.id ?? key.id);
 
 export const findKeyByHash = (read: Reader, key_sha256: string) => read.get(keyByHash, { key_sha256 });
 export const findSessionByHash = (read: Reader, token_sha256: string) =>
@@ -84,7 +87,7 @@ export const revokeKeyRow = (
   id: string,
   by: NonNullable<ApiKeyTable['revoked_by']>,
   nowMs: number,
-): number =>
+): Promise<number> =>
   trx.run(
     db
       .updateTable('api_key')
@@ -113,7 +116,7 @@ export interface KeyFilter {
 }
 
 /** Newest first; ids are UUIDv7, so they are the order too. */
-export const listKeys = (read: Reader, filter: KeyFilter) => {
+export const listKeys = async (read: Reader, filter: KeyFilter) => {
   let query = db.selectFrom('api_key').selectAll().orderBy('id', 'desc').limit(filter.limit);
   if (filter.account_id !== undefined) query = query.where('account_id', '=', filter.account_id);
   if (filter.before !== undefined) query = query.where('id', '<', filter.before);
@@ -127,28 +130,30 @@ export const listKeys = (read: Reader, filter: KeyFilter) => {
       return active ? usable : eb.not(usable);
     });
   }
-  return read.all(query);
+  return await read.all(query);
 };
 
-export const countUsableKeys = (read: Reader, nowMs: number, account_id?: string): number => {
+export const countUsableKeys = async (read: Reader, nowMs: number, account_id?: string): Promise<number> => {
   let query = db
     .selectFrom('api_key')
     .select((eb) => eb.fn.countAll().as('n'))
     .where('revoked_at_ms', 'is', null)
     .where((eb) => eb.or([eb('expires_at_ms', 'is', null), eb('expires_at_ms', '>', nowMs)]));
   if (account_id !== undefined) query = query.where('account_id', '=', account_id);
-  return Number(read.get(query)?.n ?? 0);
+  return Number((await read.get(query))?.n ?? 0);
 };
-export const countAccounts = (read: Reader): number =>
-  Number(read.get(db.selectFrom('account').select((eb) => eb.fn.countAll().as('n')))?.n ?? 0);
-export const countSessions = (read: Reader, nowMs: number, idleSinceMs: number): number =>
+export const countAccounts = async (read: Reader): Promise<number> =>
+  Number((await read.get(db.selectFrom('account').select((eb) => eb.fn.countAll().as('n'))))?.n ?? 0);
+export const countSessions = async (read: Reader, nowMs: number, idleSinceMs: number): Promise<number> =>
   Number(
-    read.get(
-      db
-        .selectFrom('session')
-        .select((eb) => eb.fn.countAll().as('n'))
-        .where('expires_at_ms', '>', nowMs)
-        .where('last_used_at_ms', '>', idleSinceMs),
+    (
+      await read.get(
+        db
+          .selectFrom('session')
+          .select((eb) => eb.fn.countAll().as('n'))
+          .where('expires_at_ms', '>', nowMs)
+          .where('last_used_at_ms', '>', idleSinceMs),
+      )
     )?.n ?? 0,
   );
 
@@ -161,7 +166,7 @@ export const insertNonce = (trx: Trx, row: NonceTable) => trx.run(db.insertInto(
 export const findNonce = (read: Reader, nonce: string) =>
   read.get(db.selectFrom('nonce').selectAll().where('nonce', '=', nonce));
 /** Compare-and-set: 1 for the one caller who uses it. */
-export const useNonce = (trx: Trx, nonce: string, nowMs: number): number =>
+export const useNonce = (trx: Trx, nonce: string, nowMs: number): Promise<number> =>
   trx.run(db.deleteFrom('nonce').where('nonce', '=', nonce).where('expires_at_ms', '>', nowMs));
 
 export const deleteOldNonces = (trx: Trx, nowMs: number, limit: number) =>
@@ -175,10 +180,12 @@ export const deleteOldNonces = (trx: Trx, nowMs: number, limit: number) =>
       ),
   );
 /** Sessions that were written while the clock ran ahead: nobody used one in the future, and none ends later than a new one. */
-export const boundSessions = (trx: Trx, nowMs: number, longestMs: number): void => {
+export const boundSessions = async (trx: Trx, nowMs: number, longestMs: number): Promise<void> => {
   const today = { created_at_ms: nowMs, last_used_at_ms: nowMs, expires_at_ms: nowMs + longestMs };
-  trx.run(db.updateTable('session').set(today).where('created_at_ms', '>', nowMs));
-  trx.run(db.updateTable('session').set({ last_used_at_ms: nowMs }).where('last_used_at_ms', '>', nowMs));
+  await trx.run(db.updateTable('session').set(today).where('created_at_ms', '>', nowMs));
+  await trx.run(
+    db.updateTable('session').set({ last_used_at_ms: nowMs }).where('last_used_at_ms', '>', nowMs),
+  );
 };
 export const deleteOldSessions = (trx: Trx, nowMs: number, idleSinceMs: number, limit: number) =>
   trx.run(

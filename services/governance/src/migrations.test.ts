@@ -67,15 +67,21 @@ test('a file of the release before keeps its votes and the history of its parame
     reset_reason: null,
     changed_at_ms: 4 + index,
   });
-  expect(history()).toEqual([voted(1), voted(0)]);
-  expect(currentValue(store.read, 'platform_fee_basis_points')).toBe(301);
-  expect(findProposal(store.read, stopped)).toMatchObject({ state: 'cancelled', veto_reason: null });
-  expect(findExecution(store.read, executed[0] as string)).toMatchObject({ status: 'executed' });
+  expect(await history()).toEqual([voted(1), voted(0)]);
+  expect(await currentValue(store.read, 'platform_fee_basis_points')).toBe(301);
+  expect(await findProposal(store.read, stopped)).toMatchObject({ state: 'cancelled', veto_reason: null });
+  expect(await findExecution(store.read, executed[0] as string)).toMatchObject({ status: 'executed' });
   for (const id of [...executed, waiting, stopped])
-    expect(listVotes(store.read, id, undefined, 10)).toHaveLength(1);
+    expect(await listVotes(store.read, id, undefined, 10)).toHaveLength(1);
 
-  expect(findProposal(store.read, loose)).toMatchObject({ quorum_parts: 100_000, approval_parts: 500_000 });
-  expect(findProposal(store.read, strict)).toMatchObject({ quorum_parts: 200_000, approval_parts: 600_000 });
+  expect(await findProposal(store.read, loose)).toMatchObject({
+    quorum_parts: 100_000,
+    approval_parts: 500_000,
+  });
+  expect(await findProposal(store.read, strict)).toMatchObject({
+    quorum_parts: 200_000,
+    approval_parts: 600_000,
+  });
 
   // What is new: an operator's reset after those votes, and a veto of a proposal that was queued before.
   const [operator, reason] = [newId(), 'the votes were a mistake'];
@@ -85,12 +91,12 @@ test('a file of the release before keeps its votes and the history of its parame
       recordChange(trx, { ...reset, proposal_id: null, reset_by: null, reset_reason: null, ...source }),
     );
   expect(await record({ reset_by: operator, reset_reason: reason })).toBe(3);
-  expect(history()[0]).toMatchObject({ value: '250', reset_by: operator, proposal_id: null });
+  expect((await history())[0]).toMatchObject({ value: '250', reset_by: operator, proposal_id: null });
   const change = (id: string, columns: Partial<Tables['proposal']>) =>
     store.transact('test', (trx) => trx.run(db.updateTable('proposal').set(columns).where('id', '=', id)));
   const veto = { veto_reason: reason, cancelled_by: operator };
   await change(waiting, { ...veto, state: 'cancelled', cancelled_at_ms: 9, due_at_ms: null });
-  expect(findProposal(store.read, waiting)).toMatchObject({ state: 'cancelled', ...veto });
+  expect(await findProposal(store.read, waiting)).toMatchObject({ state: 'cancelled', ...veto });
 
   // What must never be: a value from nobody, from two, without a reason, twice from one vote; a veto of what was done.
   await expect(record({})).rejects.toThrow('CHECK');

@@ -44,8 +44,8 @@ const toPage = <R, T>(rows: R[], limit: number, view: (row: R) => T, keyOf: (row
 /** The execution once it ended, or as it stands when the wait is over or the caller went away. */
 const settled = async (store: Store, row: ExecutionRow, signal: AbortSignal): Promise<ExecutionRow> => {
   const giveUp = AbortSignal.any([signal, AbortSignal.timeout(SETTLE_WAIT_MS)]);
-  const read = () => findExecution(store.read, row.proposal_id) ?? row;
-  let current = read();
+  const read = async () => (await findExecution(store.read, row.proposal_id)) ?? row;
+  let current = await read();
   while (current.status === 'settling' && !giveUp.aborted) {
     await new Promise<void>((resolve) => {
       const unsubscribe = store.subscribe(EXECUTIONS, done);
@@ -56,7 +56,7 @@ const settled = async (store: Store, row: ExecutionRow, signal: AbortSignal): Pr
         resolve();
       }
     });
-    current = read();
+    current = await read();
   }
   return current;
 };
@@ -68,13 +68,13 @@ export const createHandlers = (
   now: () => number,
 ): Handlers<typeof governanceRoutes> => ({
   propose: (context) =>
-    context.write((trx) => ({
+    context.write(async (trx) => ({
       status: 201,
-      body: viewProposal(propose(trx, ruling, context.caller, context.body, now()), undefined),
+      body: viewProposal(await propose(trx, ruling, context.caller, context.body, now()), undefined),
     })),
 
-  list: ({ query }) => {
-    const rows = listProposals(
+  list: async ({ query }) => {
+    const rows = await listProposals(
       store.read,
       {
         states: query.status === undefined ? undefined : statesOf(query.status),
@@ -83,13 +83,13 @@ export const createHandlers = (
       },
       query.limit + 1,
     );
-    const executions = findExecutions(
+    const executions = await findExecutions(
       store.read,
       rows.map((row) => row.id),
     );
     return {
       status: 200,
-      body: toPage(
+      body: await toPage(
         rows,
         query.limit,
         (row) => viewProposal(row, executions.get(row.id)),
@@ -98,45 +98,47 @@ export const createHandlers = (
     };
   },
 
-  get: ({ params }) => {
-    const row = findProposal(store.read, params.proposal_id);
+  get: async ({ params }) => {
+    const row = await findProposal(store.read, params.proposal_id);
     if (row === undefined) throw notFound('proposal');
-    return { status: 200, body: viewProposal(row, findExecution(store.read, row.id)) };
+    return { status: 200, body: viewProposal(row, await findExecution(store.read, row.id)) };
   },
 
-  votes: ({ params, query }) => {
-    if (findProposal(store.read, params.proposal_id) === undefined) throw notFound('proposal');
-    const rows = listVotes(store.read, params.proposal_id, fromCursor(query.cursor), query.limit + 1);
-    return { status: 200, body: toPage(rows, query.limit, viewVote, (row) => row.id) };
+  votes: async ({ params, query }) => {
+    if ((await findProposal(store.read, params.proposal_id)) === undefined) throw notFound('proposal');
+    const rows = await listVotes(store.read, params.proposal_id, fromCursor(query.cursor), query.limit + 1);
+    return { status: 200, body: await toPage(rows, query.limit, viewVote, (row) => row.id) };
   },
 
   cancel: (context) =>
-    context.write((trx) => ({
+    context.write(async (trx) => ({
       status: 200,
-      body: viewProposal(cancel(trx, context.caller, context.params.proposal_id, now()), undefined),
+      body: viewProposal(await cancel(trx, context.caller, context.params.proposal_id, now()), undefined),
     })),
 
   veto: (context) =>
-    context.write((trx) => {
+    context.write(async (trx) => {
       const { caller, params, body } = context;
-      const row = veto(trx, caller, params.proposal_id, body.reason, now());
+      const row = await veto(trx, caller, params.proposal_id, body.reason, now());
       log.warn({ proposal_id: row.id, account_id: row.cancelled_by, reason: row.veto_reason }, 'vetoed');
       return { status: 200, body: viewProposal(row, undefined) };
     }),
 
   vote: (context) =>
-    context.write((trx) => ({
+    context.write(async (trx) => ({
       status: 200,
-      body: viewVote(castVote(trx, context.caller, context.body, now())),
+      body: viewVote(await castVote(trx, context.caller, context.body, now())),
     })),
 
-  votingPower: ({ params, query }) => {
+  votingPower: async ({ params, query }) => {
     const { proposal_id } = query;
-    const proposal = proposal_id === undefined ? undefined : findProposal(store.read, proposal_id);
+    const proposal = proposal_id === undefined ? undefined : await findProposal(store.read, proposal_id);
     if (proposal_id !== undefined && proposal === undefined) throw notFound('proposal');
     const snapshot =
-      proposal === undefined ? latestSnapshot(store.read) : snapshotAt(store.read, proposal.snapshot_height);
-    const power = snapshot === undefined ? 0 : powerAt(store.read, params.user_id, snapshot.height);
+      proposal === undefined
+        ? await latestSnapshot(store.read)
+        : await snapshotAt(store.read, proposal.snapshot_height);
+    const power = snapshot === undefined ? 0 : await powerAt(store.read, params.user_id, snapshot.height);
     return {
       status: 200,
       body: {
@@ -150,30 +152,33 @@ export const createHandlers = (
     };
   },
 
-  parameters: () => ({ status: 200, body: { items: viewParameters(currentChanges(store.read)) } }),
+  parameters: async () => ({
+    status: 200,
+    body: { items: viewParameters(await currentChanges(store.read)) },
+  }),
 
-  parameterHistory: ({ params, query }) => {
-    const rows = listChanges(store.read, params.name, versionFrom(query.cursor), query.limit + 1);
-    return { status: 200, body: toPage(rows, query.limit, viewChange, (row) => String(row.version)) };
+  parameterHistory: async ({ params, query }) => {
+    const rows = await listChanges(store.read, params.name, versionFrom(query.cursor), query.limit + 1);
+    return { status: 200, body: await toPage(rows, query.limit, viewChange, (row) => String(row.version)) };
   },
 
   resetParameter: (context) =>
-    context.write((trx) => {
+    context.write(async (trx) => {
       const { caller, params, body } = context;
-      reset(trx, ruling, caller, params.name, body.reason, now());
+      await reset(trx, ruling, caller, params.name, body.reason, now());
       log.warn({ parameter: params.name, account_id: caller.account_id, reason: body.reason }, 'reset');
-      return { status: 200, body: viewParameter(params.name, newestChange(trx, params.name)) };
+      return { status: 200, body: viewParameter(params.name, await newestChange(trx, params.name)) };
     }),
 
   execute: async (context) => {
     const id = context.params.proposal_id;
     let row: ExecutionRow | undefined;
-    const reply = await context.write((trx) => {
-      row = execute(trx, ruling, context.caller, id, now());
+    const reply = await context.write(async (trx) => {
+      row = await execute(trx, ruling, context.caller, id, now());
       return { status: row.status === 'settling' ? 202 : 200, body: viewExecution(row) };
     });
     // A repeated key is answered from the stored reply, which may be older than the ledger's answer.
-    row ??= findExecution(store.read, id);
+    row ??= await findExecution(store.read, id);
     if (reply.status === 200 || row === undefined) return reply;
     const ended = await settled(store, row, context.signal);
     return { status: ended.status === 'settling' ? 202 : 200, body: viewExecution(ended) };

@@ -25,7 +25,7 @@ const createBlockFinder = (store: Store, log: Log) => {
   let seen: number | null = null;
   let asked = { height: -1, atMs: 0 };
   return async (): Promise<void> => {
-    const height = missingFrom(store.read);
+    const height = await missingFrom(store.read);
     const isLasting = height !== null && height === seen;
     seen = height;
     if (!isLasting || (height === asked.height && performance.now() - asked.atMs < ASK_AGAIN_MS)) return;
@@ -43,7 +43,7 @@ export const createSchedule = (store: Store, ruling: Ruling, log: Log, now: () =
     name: 'governance.advance',
     everyMs: ADVANCE_EVERY_MS,
     run: async () => {
-      const ids = dueProposals(store.read, now(), ADVANCE_BATCH);
+      const ids = await dueProposals(store.read, now(), ADVANCE_BATCH);
       await Promise.all(
         ids.map((id) =>
           store

@@ -19,10 +19,10 @@ export const startGovernance = (config: Config, fail: Fail, now: () => number = 
       name: 'governance',
       routes: routes.governance,
       migrations,
-      compose: ({ store, log, metrics }) => {
+      compose: async ({ store, log, metrics }) => {
         const ruling: Ruling = {
           timeScale: config.BUSINESS_TIME_SCALE,
-          parameters: createParameters(store, 'governance'),
+          parameters: await createParameters(store, 'governance'),
         };
         metrics.gauge('governance_active_proposals', 'Proposals open for votes', () =>
           countInState(store.read, 'active'),
@@ -30,12 +30,16 @@ export const startGovernance = (config: Config, fail: Fail, now: () => number = 
         metrics.gauge(
           'governance_snapshot_height',
           'Newest block whose balances can be votes',
-          () => latestSnapshot(store.read)?.height ?? -1,
+          async () => (await latestSnapshot(store.read))?.height ?? -1,
         );
         metrics.gauge(
           'governance_snapshot_gap',
           'Blocks heard of beyond the snapshot: they are asked for again; lasting, it means that payments does not answer',
-          () => Math.max(0, (highestHeard(store.read) ?? -1) - (latestSnapshot(store.read)?.height ?? -1)),
+          async () =>
+            Math.max(
+              0,
+              ((await highestHeard(store.read)) ?? -1) - ((await latestSnapshot(store.read))?.height ?? -1),
+            ),
         );
         return {
           handlers: createHandlers(store, ruling, log, now),

@@ -29,7 +29,7 @@ export const createEventStreams = (work: Work) => {
   ): Promise<null | { status: 204; body: undefined }> => {
     const { store } = work;
     const { response } = context;
-    const job = findOwnJob(store.read, context.params.job_id, context.caller.account_id);
+    const job = await findOwnJob(store.read, context.params.job_id, context.caller.account_id);
     if (job === undefined) throw notFound('job');
     const given = /^\d{1,9}$/.test(context.lastEventId ?? '') ? Number(context.lastEventId) : 0;
     if (isTerminal(job.status) && given === job.events) return { status: 204, body: undefined };
@@ -57,9 +57,9 @@ export const createEventStreams = (work: Work) => {
       unsubscribe();
       response.end();
     };
-    const push = () => {
+    const push = async () => {
       for (;;) {
-        const events = eventsAfter(store.read, job.seq, lastId, EVENTS_PER_READ);
+        const events = await eventsAfter(store.read, job.seq, lastId, EVENTS_PER_READ);
         for (const event of events) {
           lastId = event.id;
           response.write(
@@ -69,7 +69,7 @@ export const createEventStreams = (work: Work) => {
         if (events.length < EVENTS_PER_READ) break;
       }
       // The end of a job is its last event.
-      const now = findOwnJob(store.read, job.id, job.client_id);
+      const now = await findOwnJob(store.read, job.id, job.client_id);
       if (now !== undefined && isTerminal(now.status) && lastId >= now.events) end();
     };
     const keepAlive = setInterval(() => response.write(': still here\n\n'), KEEP_ALIVE_MS);
@@ -77,7 +77,7 @@ export const createEventStreams = (work: Work) => {
     ends.add(end);
     context.signal.addEventListener('abort', end, { once: true });
     if (context.signal.aborted) end();
-    else push();
+    else await push();
     return null;
   };
 

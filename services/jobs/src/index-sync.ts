@@ -47,8 +47,8 @@ export const createIndexSync = (options: {
   let isFirst = true;
   let sweepAfter = '0';
 
-  const offerAll = (jobs: readonly WaitingJob[]): void => {
-    for (const job of jobs) offerJob(work, work.store.read, job);
+  const offerAll = async (jobs: readonly WaitingJob[]): Promise<void> => {
+    for (const job of jobs) await offerJob(work, work.store.read, job);
   };
 
   const look = async (): Promise<void> => {
@@ -64,7 +64,7 @@ export const createIndexSync = (options: {
       for (const master of mastersOf(redis))
         for await (const found of master.scanStream({ match: keys.idlePattern, count: SCAN_COUNT }))
           if ((found as string[]).length > 0) await redis.unlink(...(found as string[]));
-      offerAll(newestWaiting(work.store.read, NEWEST));
+      await offerAll(await newestWaiting(work.store.read, NEWEST));
       await work.hints.drain();
     }
     isFirst = false;
@@ -81,8 +81,8 @@ export const createIndexSync = (options: {
         await new Promise((resolve) => setTimeout(resolve, 5));
         continue;
       }
-      const jobs = waitingAfter(work.store.read, rebuild.after, REBUILD_BATCH);
-      offerAll(jobs);
+      const jobs = await waitingAfter(work.store.read, rebuild.after, REBUILD_BATCH);
+      await offerAll(jobs);
       await work.hints.drain();
       const last = jobs.at(-1);
       if (jobs.length < REBUILD_BATCH || last === undefined) {
@@ -92,11 +92,11 @@ export const createIndexSync = (options: {
     }
   };
 
-  const walk = (): void => {
+  const walk = async (): Promise<void> => {
     const nowMs = clock.nowMs();
     if (nowMs < walkAgainAtMs) return;
-    const jobs = waitingAfter(work.store.read, walkAfter, WALK_BATCH);
-    offerAll(jobs.filter((job) => nowMs - job.queued_at_ms > WALK_AGE_MS));
+    const jobs = await waitingAfter(work.store.read, walkAfter, WALK_BATCH);
+    await offerAll(jobs.filter((job) => nowMs - job.queued_at_ms > WALK_AGE_MS));
     if (jobs.length < WALK_BATCH) {
       walkAfter = START;
       walkAgainAtMs = nowMs + WALK_AGE_MS;
@@ -112,7 +112,7 @@ export const createIndexSync = (options: {
       // What begins with it is kept for a minute after a match or an end.
       if (records[at]?.startsWith('=') !== false) continue;
       const id = key.slice(keys.job('').length);
-      const job = findJob(work.store.read, id);
+      const job = await findJob(work.store.read, id);
       if (job?.status !== 'pending' || job.is_funded !== 1) work.hints.withdrawn({ job_id: id });
     }
   };
@@ -125,7 +125,7 @@ export const createIndexSync = (options: {
       try {
         await look();
         if (rebuild === undefined) {
-          walk();
+          await walk();
           await sweep();
         } else await rebuildTurn(signal);
       } catch (error) {

@@ -11,12 +11,12 @@ export const createKeyring = () => {
     /** @param given RECEIPT_SIGNING_KEY; without it, one is made and kept in the file. */
     load: async (store: Store, given: string | undefined): Promise<void> => {
       const nowMs = Date.now();
-      signer = await store.transact('jobs.signing_key', (trx) => {
-        const current = createSigner(given ?? ownSigningKey(trx, createSigner, nowMs));
-        rememberKey(trx, current, nowMs);
+      signer = await store.transact('jobs.signing_key', async (trx) => {
+        const current = createSigner(given ?? (await ownSigningKey(trx, createSigner, nowMs)));
+        await rememberKey(trx, current, nowMs);
         return current;
       });
-      jwks = receiptKeys(store.read).map((key) => toJwk(key.x));
+      jwks = (await receiptKeys(store.read)).map((key) => toJwk(key.x));
     },
     sign: (claims: ReceiptClaims): string => {
       if (signer === undefined) throw new Error('the signing key is not loaded yet');

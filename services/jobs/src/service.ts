@@ -79,7 +79,7 @@ export const startJobs = async (config: Config, fail: Fail) => {
       name: 'jobs',
       routes: routes.jobs,
       migrations,
-      compose: ({ store, redis, log, metrics, postal }) => {
+      compose: async ({ store, redis, log, metrics, postal }) => {
         const keys = dispatchKeys(postal.prefix, redis.isCluster);
         const epoch = Date.now();
         const fleet = createFleet();
@@ -90,7 +90,7 @@ export const startJobs = async (config: Config, fail: Fail) => {
         const keyring = createKeyring();
         const work: Work = {
           store,
-          parameters: createParameters(store, 'jobs'),
+          parameters: await createParameters(store, 'jobs'),
           fleet,
           hints,
           polls,
@@ -118,9 +118,9 @@ export const startJobs = async (config: Config, fail: Fail) => {
             await store.transact('jobs.bound_times', (trx) => boundTimes(trx, clock.nowMs()));
             await makeSureOfMoney(work);
             await keyring.load(store, config.RECEIPT_SIGNING_KEY);
-            for (const miner of allMiners(store.read)) fleet.setMiner(miner);
-            for (const { miner_id, n } of countRunning(store.read)) load.add(miner_id, n);
-            Object.assign(work.metrics.active, countActive(store.read));
+            for (const miner of await allMiners(store.read)) fleet.setMiner(miner);
+            for (const { miner_id, n } of await countRunning(store.read)) load.add(miner_id, n);
+            Object.assign(work.metrics.active, await countActive(store.read));
           },
           stop: async () => {
             stopping.abort();

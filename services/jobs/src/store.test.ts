@@ -24,9 +24,9 @@ afterAll(() => store.close());
 const write = <T>(fn: Parameters<typeof store.transact<T>>[1]): Promise<T> => store.transact('test', fn);
 
 const addJob = (changes: Partial<Parameters<typeof jobs.insertJob>[1]> = {}): Promise<JobRow> =>
-  write((trx) => {
+  write(async (trx) => {
     const nowMs = Date.now();
-    return jobs.insertJob(
+    return await jobs.insertJob(
       trx,
       {
         id: newId(),
@@ -129,18 +129,24 @@ describe('no poll, timer or list walks the backlog', () => {
   /** The plan of what a store function runs: it is called with a reader that explains instead of reading. */
   const planOf = (run: (reader: Parameters<typeof jobs.findJob>[0]) => unknown): string[] => {
     const details: string[] = [];
-    const explain = (query: Compilable<unknown> | ReturnType<typeof hot>, values?: unknown): [] => {
+    const explain = async (
+      query: Compilable<unknown> | ReturnType<typeof hot>,
+      values?: unknown,
+    ): Promise<[]> => {
       const { text, parameters } =
         'bind' in query
           ? { text: query.sql, parameters: (query.bind as (v: unknown) => unknown[])(values) }
           : { text: query.compile().sql, parameters: [...query.compile().parameters] };
-      const rows = store.read.all({
+      const rows = await store.read.all({
         compile: () => ({ ...sql`x`.compile(db), sql: `EXPLAIN QUERY PLAN ${text}`, parameters }),
       } as unknown as Compilable<{ detail: string }>);
       details.push(...rows.map((row) => row.detail));
       return [];
     };
-    run({ all: explain, get: ((...given: Parameters<typeof explain>) => void explain(...given)) as never });
+    run({
+      all: explain,
+      get: (async (...given: Parameters<typeof explain>) => void (await explain(...given))) as never,
+    });
     return details;
   };
   const client_id = newId();

@@ -6,16 +6,16 @@ import type { Clock } from './store/stats.ts';
 
 export const createConsumers = (holds: Holds, clock: () => Clock): Consumers<'market'> => ({
   'miners.changed': (trx, message) => minerChanged(trx, message, clock()),
-  'payments.booking_held': (trx, message) => {
-    held(trx, message, clock());
+  'payments.booking_held': async (trx, message) => {
+    await held(trx, message, clock());
     holds.answered(trx, message.order_id);
   },
-  'payments.booking_refused': (trx, message) => {
-    refused(trx, message, clock());
+  'payments.booking_refused': async (trx, message) => {
+    await refused(trx, message, clock());
     holds.answered(trx, message.order_id);
   },
-  'payments.booking_refund_requested': (trx, message) => {
-    calledOff(trx, message, clock());
+  'payments.booking_refund_requested': async (trx, message) => {
+    await calledOff(trx, message, clock());
     holds.answered(trx, message.order_id);
   },
   'payments.booking_settled': (trx, message) => settled(trx, message, clock()),

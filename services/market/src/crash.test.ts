@@ -81,7 +81,7 @@ it.each(failpoints)(
     payments.behaviour.isSilent = isSilent;
     const client = someone(['client']);
     await payments.credit(client, failpoint.includes('refused') ? 0.1 : 100);
-    const total = payments.total();
+    const total = await payments.total();
     const owner = someone(['miner']);
 
     const doomedUrl = await start(failpoint);
@@ -121,7 +121,7 @@ it.each(failpoints)(
         async () => {
           const orders = await ordersOf(client);
           for (const order of orders) {
-            const hold = payments.holds().find((row) => row.order_id === order.id);
+            const hold = (await payments.holds()).find((row) => row.order_id === order.id);
             // What payments was silent about it says in the end.
             if (isSilent && hold?.state === 'held' && !told.has(order.id) && order.status === 'cancelled') {
               told.add(order.id);
@@ -139,11 +139,13 @@ it.each(failpoints)(
           // And no hold without its order.
           const known = new Set(orders.map((order) => order.id));
           expect(
-            payments.holds().filter((row) => row.booker_id === client.account_id && !known.has(row.order_id)),
+            (await payments.holds()).filter(
+              (row) => row.booker_id === client.account_id && !known.has(row.order_id),
+            ),
           ).toEqual([]);
           const gpu = await callerOf(url, null).call(market.get, { params });
           expect(gpu.body).toMatchObject({ available: true, current_booking: null, upcoming_bookings: [] });
-          expect(payments.total()).toBe(total);
+          expect(await payments.total()).toBe(total);
           return orders;
         },
         { withinMs: AGREE_WITHIN_MS, everyMs: 50 },

@@ -18,11 +18,11 @@ export const createHolds = (store: Store) => {
       waiting.set(orderId, sleepers.add(woken.resolve));
       const timer = setTimeout(woken.resolve, waitMs);
       signal.addEventListener('abort', () => woken.resolve(), { once: true });
-      const current = () => findOrder(store.read, orderId) as Order;
+      const current = async () => (await findOrder(store.read, orderId)) as Order;
       try {
         // Listening began first, so an answer is either seen here or wakes.
-        if (current().status === 'pending_payment') await woken.promise;
-        return current();
+        if ((await current()).status === 'pending_payment') await woken.promise;
+        return await current();
       } finally {
         clearTimeout(timer);
         sleepers.delete(woken.resolve);

@@ -46,14 +46,14 @@ const withError = async (event: string, when: string, during: () => Promise<void
 
 const failedMessage = (name: string) =>
   eventually(
-    () =>
-      store.read.get(
+    async () =>
+      (await store.read.get(
         db
           .selectFrom('dead_letter')
           .select('id')
           .where('name', '=', name)
           .where('error', 'like', '%injected%'),
-      ) !== undefined,
+      )) !== undefined,
   );
 const failures = async (schedule: string): Promise<number> => {
   const text = await (await fetch(`${scene.url}/metrics`)).text();
@@ -86,7 +86,7 @@ const agrees = async (
     async () => {
       const order = await orderOf(client);
       expect(statuses).toContain(order?.status);
-      const hold = scene.payments.holds().find((row) => row.order_id === order?.id);
+      const hold = (await scene.payments.holds()).find((row) => row.order_id === order?.id);
       expect(hold?.state).not.toBe('held');
       if (order?.status === 'settled')
         expect(hold).toMatchObject({
@@ -95,8 +95,8 @@ const agrees = async (
         });
       const gpu = await scene.call(null).call(market.get, { params: { gpu_id: gpuId } });
       expect(gpu.body).toMatchObject({ available: true, current_booking: null, upcoming_bookings: [] });
-      expect(store.read.all(db.selectFrom('dead_letter').select('id'))).toEqual([]);
-      expect(scene.payments.total()).toBe(expectedTotal);
+      expect(await store.read.all(db.selectFrom('dead_letter').select('id'))).toEqual([]);
+      expect(await scene.payments.total()).toBe(expectedTotal);
       return true;
     },
     { withinMs: 25_000, everyMs: 50 },
@@ -107,7 +107,7 @@ describe('an error in the step that', () => {
   const start = async (amount = 100) => {
     const gpu = await scene.offer(owner);
     const client = await scene.client(amount);
-    return { gpu, client, total: scene.payments.total() };
+    return { gpu, client, total: await scene.payments.total() };
   };
 
   it.each([
@@ -124,7 +124,7 @@ describe('an error in the step that', () => {
       expect(JSON.stringify(reply.body)).not.toContain('injected');
     });
     expect(await orderOf(client)).toBeUndefined();
-    expect(scene.payments.balance(client)).toBe(100);
+    expect(await scene.payments.balance(client)).toBe(100);
     expect((await book(client, gpu.id)).status).toBe(201);
     await agrees(client, gpu.id, ['settled'], total);
   });
@@ -145,7 +145,7 @@ describe('an error in the step that', () => {
       await failedMessage('payments.booking_refused');
     });
     await agrees(client, gpu.id, ['cancelled'], total);
-    expect(scene.payments.balance(client)).toBe(0.1);
+    expect(await scene.payments.balance(client)).toBe(0.1);
   });
 
   it.each([
@@ -193,7 +193,7 @@ describe('an error in the step that', () => {
         });
       }
       await agrees(client, gpu.id, ['cancelled'], total);
-      expect(scene.payments.balance(client)).toBe(100);
+      expect(await scene.payments.balance(client)).toBe(100);
     } finally {
       scene.payments.behaviour.isSilent = false;
     }

@@ -51,12 +51,13 @@ const createBooks = async (db: Kysely<unknown>): Promise<void> => {
     amount_minor INTEGER NOT NULL, state TEXT NOT NULL, paid_minor INTEGER) STRICT`.execute(db);
 };
 
-const credit = (trx: Trx, accountId: string, minor: number): void => {
+const credit = async (trx: Trx, accountId: string, minor: number): Promise<void> => {
   const update = books
     .updateTable('balance')
     .set((eb) => ({ minor: eb('minor', '+', minor) }))
     .where('account_id', '=', accountId);
-  if (trx.run(update) === 0) trx.run(books.insertInto('balance').values({ account_id: accountId, minor }));
+  if ((await trx.run(update)) === 0)
+    await trx.run(books.insertInto('balance').values({ account_id: accountId, minor }));
 };
 
 const findHold = (store: Pick<Trx, 'get'>, orderId: string) =>
@@ -65,22 +66,26 @@ const findHold = (store: Pick<Trx, 'get'>, orderId: string) =>
 /** Plays payments: a file, an outbox and an inbox of its own, and books that must balance. */
 const paymentsConsumers = (behaviour: { isSilent: boolean }): Partial<Consumers<'payments'>> => {
   const send = sendAs<'payments'>();
-  const answer = (trx: Trx, orderId: string): void => {
-    const hold = findHold(trx, orderId);
+  const answer = async (trx: Trx, orderId: string): Promise<void> => {
+    const hold = await findHold(trx, orderId);
     if (hold === undefined) return;
     if (hold.state === 'refused')
-      send(trx, 'payments.booking_refused', { order_id: orderId, code: 'INSUFFICIENT_FUNDS', message: 'no' });
-    else send(trx, 'payments.booking_held', { order_id: orderId, payment_id: hold.payment_id });
+      await send(trx, 'payments.booking_refused', {
+        order_id: orderId,
+        code: 'INSUFFICIENT_FUNDS',
+        message: 'no',
+      });
+    else await send(trx, 'payments.booking_held', { order_id: orderId, payment_id: hold.payment_id });
   };
   return {
-    'market.booking_requested': (trx, request) => {
-      if (findHold(trx, request.order_id) !== undefined) return;
-      const account = trx.get(
+    'market.booking_requested': async (trx, request) => {
+      if ((await findHold(trx, request.order_id)) !== undefined) return;
+      const account = await trx.get(
         books.selectFrom('balance').selectAll().where('account_id', '=', request.booker_account_id),
       );
       const isCovered = (account?.minor ?? 0) >= request.amount_minor;
-      if (isCovered) credit(trx, request.booker_account_id, 0 - request.amount_minor);
-      trx.run(
+      if (isCovered) await credit(trx, request.booker_account_id, 0 - request.amount_minor);
+      await trx.run(
         books.insertInto('hold').values({
           order_id: request.order_id,
           payment_id: newId(),
@@ -91,24 +96,24 @@ const paymentsConsumers = (behaviour: { isSilent: boolean }): Partial<Consumers<
           paid_minor: null,
         }),
       );
-      if (!behaviour.isSilent) answer(trx, request.order_id);
+      if (!behaviour.isSilent) await answer(trx, request.order_id);
     },
-    'market.booking_ended': (trx, { order_id, pay_minor }) => {
-      const hold = findHold(trx, order_id);
+    'market.booking_ended': async (trx, { order_id, pay_minor }) => {
+      const hold = await findHold(trx, order_id);
       if (hold === undefined || hold.state === 'refused') throw new Error('nothing is held for this order');
       if (hold.state === 'settled') {
         if (hold.paid_minor !== pay_minor) throw new Error('the same order ended with two amounts');
         return;
       }
-      trx.run(
+      await trx.run(
         books
           .updateTable('hold')
           .set({ state: 'settled', paid_minor: pay_minor })
           .where('order_id', '=', order_id),
       );
-      credit(trx, hold.owner_id, pay_minor);
-      credit(trx, hold.booker_id, hold.amount_minor - pay_minor);
-      send(trx, 'payments.booking_settled', {
+      await credit(trx, hold.owner_id, pay_minor);
+      await credit(trx, hold.booker_id, hold.amount_minor - pay_minor);
+      await send(trx, 'payments.booking_settled', {
         order_id,
         paid_minor: pay_minor,
         refunded_minor: hold.amount_minor - pay_minor,
@@ -161,24 +166,31 @@ export const startPaymentsStandIn = async (directory: string, redisUrl: string) 
     behaviour,
     credit: (caller: Caller, amount: number) =>
       store.transact('credit', (trx) => credit(trx, caller.account_id, toMinor(amount))),
-    balance: (caller: Caller): number =>
+    balance: async (caller: Caller): Promise<number> =>
       fromMinor(
-        store.read.get(books.selectFrom('balance').selectAll().where('account_id', '=', caller.account_id))
-          ?.minor ?? 0,
+        (
+          await store.read.get(
+            books.selectFrom('balance').selectAll().where('account_id', '=', caller.account_id),
+          )
+        )?.minor ?? 0,
       ),
     holds: () => store.read.all(books.selectFrom('hold').selectAll()),
     /** Everything that was ever credited: in balances, or held. */
-    total: (): number =>
-      store.read.all(books.selectFrom('balance').selectAll()).reduce((sum, row) => sum + row.minor, 0) +
-      store.read
-        .all(books.selectFrom('hold').selectAll().where('state', '=', 'held'))
-        .reduce((sum, row) => sum + row.amount_minor, 0),
+    total: async (): Promise<number> =>
+      (await store.read.all(books.selectFrom('balance').selectAll())).reduce(
+        (sum, row) => sum + row.minor,
+        0,
+      ) +
+      (await store.read.all(books.selectFrom('hold').selectAll().where('state', '=', 'held'))).reduce(
+        (sum, row) => sum + row.amount_minor,
+        0,
+      ),
     /** Says, late, what it was silent about. */
     sayHeld: (orderId: string) =>
-      store.transact('say', (trx) => {
-        const hold = findHold(trx, orderId);
+      store.transact('say', async (trx) => {
+        const hold = await findHold(trx, orderId);
         if (hold?.state !== 'held') throw new Error('nothing is held');
-        send(trx, 'payments.booking_held', { order_id: orderId, payment_id: hold.payment_id });
+        await send(trx, 'payments.booking_held', { order_id: orderId, payment_id: hold.payment_id });
       }),
   };
 };

@@ -204,7 +204,7 @@ describe('a booking', () => {
   it('is paid, runs, ends by itself and is settled', async () => {
     const gpu = await scene.offer(owner);
     const client = await scene.client(10);
-    const paidBefore = scene.payments.balance(owner);
+    const paidBefore = await scene.payments.balance(owner);
     const order = await booked(client, gpu.id, { duration_hours: 1.5 });
     expect(order).toMatchObject({
       status: 'active',
@@ -214,7 +214,7 @@ describe('a booking', () => {
       paid: null,
     });
     expect(Date.parse(order.end_time) - Date.parse(order.start_time)).toBe(1_500);
-    expect(scene.payments.balance(client)).toBe(9.1);
+    expect(await scene.payments.balance(client)).toBe(9.1);
     const shown = await getGpu(gpu.id);
     expect(shown.available).toBe(false);
     expect(shown.current_booking).toEqual({ start_time: order.start_time, end_time: order.end_time });
@@ -226,8 +226,8 @@ describe('a booking', () => {
       used_minutes: 90,
       ended_at: order.end_time,
     });
-    expect(scene.payments.balance(client)).toBe(9.1);
-    expect(scene.payments.balance(owner) - paidBefore).toBeCloseTo(0.9, 8);
+    expect(await scene.payments.balance(client)).toBe(9.1);
+    expect((await scene.payments.balance(owner)) - paidBefore).toBeCloseTo(0.9, 8);
     expect((await getGpu(gpu.id)).available).toBe(true);
   });
 
@@ -235,7 +235,7 @@ describe('a booking', () => {
     const gpu = await scene.offer(owner);
     const poor = await scene.client(0.1);
     expect(codeOf(await book(poor, gpu.id))).toEqual([402, 'INSUFFICIENT_FUNDS']);
-    expect(scene.payments.balance(poor)).toBe(0.1);
+    expect(await scene.payments.balance(poor)).toBe(0.1);
     expect((await getGpu(gpu.id)).available).toBe(true);
     const orders = await scene.call(poor).call(market.orders, { query: {} });
     expect(orders.body).toMatchObject({ items: [{ status: 'cancelled', reason: 'INSUFFICIENT_FUNDS' }] });
@@ -253,7 +253,7 @@ describe('a booking', () => {
     expect(minutes).toBeGreaterThanOrEqual(1);
     expect(minutes).toBeLessThan(600);
     expect(done.paid).toBeCloseTo(minutes * 0.1, 8);
-    expect(scene.payments.balance(client)).toBeCloseTo(100 - minutes * 0.1, 8);
+    expect(await scene.payments.balance(client)).toBeCloseTo(100 - minutes * 0.1, 8);
     expect(codeOf(await release(client, gpu.id))).toEqual([409, 'ORDER_ALREADY_ENDED']);
     expect(codeOf(await release(client, gpu.id, order.id))).toEqual([409, 'ORDER_ALREADY_ENDED']);
     expect((await getGpu(gpu.id)).owner_interruptions).toBe(0);
@@ -271,7 +271,7 @@ describe('a booking', () => {
       refunded: 6,
     });
     await settled(client, order.id);
-    expect(scene.payments.balance(client)).toBe(100);
+    expect(await scene.payments.balance(client)).toBe(100);
   });
 
   it('released by the owner pays whole minutes only and marks the owner', async () => {
@@ -291,7 +291,7 @@ describe('a booking', () => {
       refunded: 6,
     });
     await settled(client, order.id);
-    expect(scene.payments.balance(client)).toBe(100);
+    expect(await scene.payments.balance(client)).toBe(100);
     expect((await getGpu(gpu.id)).owner_interruptions).toBe(1);
     expect((await scene.call(landlord).call(market.withdraw, { params: { gpu_id: gpu.id } })).status).toBe(
       204,
@@ -393,7 +393,7 @@ describe('a booking', () => {
     await settled(client, order?.id as string);
     const afterwards = await book(client, gpu.id, { duration_hours: 1 }, 'book-1');
     expect(afterwards).toMatchObject({ status: 201, body: { id: order?.id, status: 'active', paid: null } });
-    expect(scene.payments.balance(client)).toBe(99.4);
+    expect(await scene.payments.balance(client)).toBe(99.4);
     expect(codeOf(await book(client, gpu.id, { duration_hours: 2 }, 'book-1'))).toEqual([
       422,
       'IDEMPOTENCY_KEY_REUSED',
@@ -442,7 +442,7 @@ describe('when payments is slow or away', () => {
       expect((await getGpu(gpu.id)).available).toBe(true);
       await scene.payments.sayHeld(order.id);
       await scene.payments.sayHeld(order.id);
-      await eventually(() => scene.payments.balance(client) === 100);
+      await eventually(async () => (await scene.payments.balance(client)) === 100);
       await eventually(async () => (await getOrder(client, order.id)).settled_at !== null);
       expect(await getOrder(client, order.id)).toMatchObject({ status: 'cancelled', paid: 0, refunded: 1.2 });
     } finally {
@@ -461,9 +461,9 @@ describe('when payments is slow or away', () => {
       expect(released.body).toMatchObject({ status: 'cancelled', reason: 'WITHDRAWN' });
       expect((await waiting).body).toMatchObject({ status: 'cancelled' });
       const orderId = released.ok ? released.body.id : '';
-      await eventually(() => scene.payments.balance(client) === 98.8);
+      await eventually(async () => (await scene.payments.balance(client)) === 98.8);
       await scene.payments.sayHeld(orderId);
-      await eventually(() => scene.payments.balance(client) === 100);
+      await eventually(async () => (await scene.payments.balance(client)) === 100);
     } finally {
       scene.payments.behaviour.isSilent = false;
     }
@@ -537,7 +537,7 @@ describe('a miner', () => {
       (0.9 * ((Date.parse(done.ended_at as string) - Date.parse(done.start_time)) * 3_600)) / 60_000,
     );
     expect(done.paid).toBeCloseTo((done.used_minutes as number) * 0.1, 8);
-    expect(scene.payments.balance(client)).toBeCloseTo(10_000 - (done.paid as number), 6);
+    expect(await scene.payments.balance(client)).toBeCloseTo(10_000 - (done.paid as number), 6);
     expect((await getGpu(gpu.id)).owner_interruptions).toBe(1);
   });
 });

@@ -65,12 +65,13 @@ test('reviews of the release before count by what their bookings paid', async ()
     service: 'market',
     migrations: { ...chassisMigrations, ...migrations },
   });
-  const now = ([id]: readonly [string, string]) => findGpu(store.read, id) as Gpu;
-  expect(shownRating(now(dusty))).toBeNull();
-  expect(shownRating(now(silent))).toBeNull();
-  expect(now(silent)).toMatchObject({ rating: 3, reviewer_count: 0 });
+  const now = async ([id]: readonly [string, string]) => (await findGpu(store.read, id)) as Gpu;
+  expect(shownRating(await now(dusty))).toBeNull();
+  expect(shownRating(await now(silent))).toBeNull();
+  expect(await now(silent)).toMatchObject({ rating: 3, reviewer_count: 0 });
   // 5 × 3, once 5 stars for 3 AITBC (weight 2), of two GPUs of one owner, once 1 star for 1 AITBC (weight 1).
-  for (const each of [paid, beside]) expect(now(each)).toMatchObject({ rating: 26 / 8, reviewer_count: 2 });
+  for (const each of [paid, beside])
+    expect(await now(each)).toMatchObject({ rating: 26 / 8, reviewer_count: 2 });
   await store.close();
 });
 
@@ -106,15 +107,19 @@ test('cards whose names shared a key get their own, and their own counters', asy
     migrations: { ...chassisMigrations, ...migrations },
   });
   const clock = { now: 10, scale: 1 };
-  const now = (model: string) => {
-    const found = modelPricing(store.read, model, clock);
+  const now = async (model: string) => {
+    const found = await modelPricing(store.read, model, clock);
     return found && [found.total, found.available, found.min_price, found.average_price];
   };
-  expect(now('显卡甲')).toEqual([1, 1, 2.5, 2.5]);
-  expect(now('显卡乙')).toEqual([2, 2, 1, 2]);
-  expect(now('显卡丙')).toBeNull();
-  expect(findStats(store.read, '')).toBeUndefined();
+  expect(await now('显卡甲')).toEqual([1, 1, 2.5, 2.5]);
+  expect(await now('显卡乙')).toEqual([2, 2, 1, 2]);
+  expect(await now('显卡丙')).toBeNull();
+  expect(await findStats(store.read, '')).toBeUndefined();
   // What kept its key keeps its counters with their history.
-  expect(findStats(store.read, 'rtx 4090')).toMatchObject({ total: 1, rented_gpu_ms: 5, accrued_at_ms: 9 });
+  expect(await findStats(store.read, 'rtx 4090')).toMatchObject({
+    total: 1,
+    rented_gpu_ms: 5,
+    accrued_at_ms: 9,
+  });
   await store.close();
 });

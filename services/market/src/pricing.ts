@@ -15,18 +15,18 @@ import { viewFactors } from './views.ts';
  * What a model costs. Counts and sum are kept as offers change; lowest, highest and middle are places in the index of
  * the model's prices. @returns null when nobody offers the model.
  */
-export const modelPricing = (
+export const modelPricing = async (
   reader: Reader,
   name: string,
   clock: Clock,
-): ReplyOf<typeof marketRoutes.pricing>['body'] | null => {
+): Promise<ReplyOf<typeof marketRoutes.pricing>['body'] | null> => {
   const model = cardKey(name);
-  const stats = findStats(reader, model);
+  const stats = await findStats(reader, model);
   if (stats === undefined || stats.total === 0) return null;
   const { total, available } = stats;
-  const priceAt = (offset: number): number =>
-    reader.get(pricesFrom, { model, offset, limit: 1 })?.price_minor ?? 0;
-  const middle = reader.all(pricesFrom, {
+  const priceAt = async (offset: number): Promise<number> =>
+    (await reader.get(pricesFrom, { model, offset, limit: 1 }))?.price_minor ?? 0;
+  const middle = await reader.all(pricesFrom, {
     model,
     offset: Math.floor((total - 1) / 2),
     limit: total % 2 === 0 ? 2 : 1,
@@ -35,15 +35,15 @@ export const modelPricing = (
   const step = priceStep({
     baseMinor: median,
     previousMinor: median,
-    utilization: utilizationOf(reader, stats, clock),
+    utilization: await utilizationOf(reader, stats, clock),
     competingOffers: total,
     competingAvailable: available,
   });
   return {
     model: name,
     currency: CURRENCY,
-    min_price: fromMinor(priceAt(0)),
-    max_price: fromMinor(reader.get(dearest, { model })?.price_minor ?? 0),
+    min_price: fromMinor(await priceAt(0)),
+    max_price: fromMinor((await reader.get(dearest, { model }))?.price_minor ?? 0),
     average_price: fromMinor(
       Math.round((stats.price_sum_whole / total) * MINOR_PER_AITBC + stats.price_sum_minor / total),
     ),

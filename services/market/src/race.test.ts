@@ -61,17 +61,12 @@ it(`${CLIENTS} clients, ${GPUS} GPUs, one moment: one winner a window, clean los
     return orders.ok && orders.body.items.length === won.length;
   });
   // Money was asked for the winners alone, and for each of them once.
-  expect(
-    scene.payments
-      .holds()
-      .map((hold) => hold.order_id)
-      .sort(),
-  ).toEqual([...idsWon].sort());
+  expect((await scene.payments.holds()).map((hold) => hold.order_id).sort()).toEqual([...idsWon].sort());
   for (const client of clients) {
     const owed = won
       .filter((attempt) => attempt.client === client)
       .reduce((sum, { window }) => sum + 10 * (windows[window]?.duration_hours ?? 0), 0);
-    expect(scene.payments.balance(client)).toBe(MONEY - owed);
+    expect(await scene.payments.balance(client)).toBe(MONEY - owed);
   }
   console.info(
     `${attempts.length} bookings at once: ${won.length} won, ${lost.length} refused, ${Math.round(tookMs)} ms`,

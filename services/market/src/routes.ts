@@ -27,8 +27,8 @@ const UPCOMING_SHOWN = 20;
 
 type Reader = Store['read'];
 
-const offerOr404 = (reader: Reader, id: string): Offer => {
-  const offer = findOffer(reader, id);
+const offerOr404 = async (reader: Reader, id: string): Promise<Offer> => {
+  const offer = await findOffer(reader, id);
   if (offer === undefined) throw notFound('GPU');
   return offer;
 };
@@ -68,21 +68,23 @@ const answerOf = (order: Order) => {
 };
 
 /** Which booking of a GPU a caller means, and as whom. @throws Problem NOT_FOUND, ORDER_ALREADY_ENDED */
-const orderToRelease = (
+const orderToRelease = async (
   reader: Reader,
   caller: Caller,
   gpuId: string,
   orderId: string | undefined,
-): Order => {
+): Promise<Order> => {
   const me = caller.account_id;
   if (orderId !== undefined) {
-    const order = findOrder(reader, orderId);
+    const order = await findOrder(reader, orderId);
     const isParty = order?.booker_id === me || order?.owner_id === me;
     if (order === undefined || !isParty || order.gpu_id !== gpuId) throw notFound('booking');
     return order;
   }
-  const open = nextOpenOrder(reader, gpuId, 'booker_id', me) ?? nextOpenOrder(reader, gpuId, 'owner_id', me);
-  const order = open ?? lastOrderOf(reader, gpuId, me);
+  const open =
+    (await nextOpenOrder(reader, gpuId, 'booker_id', me)) ??
+    (await nextOpenOrder(reader, gpuId, 'owner_id', me));
+  const order = open ?? (await lastOrderOf(reader, gpuId, me));
   if (order === undefined) throw notFound('booking');
   return order;
 };
@@ -97,51 +99,58 @@ export const createHandlers = (options: {
   const { read } = store;
   return {
     register: (context) =>
-      context.write((trx) => {
-        const id = register(trx, context.caller.account_id, context.body, clock());
-        return { status: 201, body: viewOffer(offerOr404(trx, id)) };
+      context.write(async (trx) => {
+        const id = await register(trx, context.caller.account_id, context.body, clock());
+        return { status: 201, body: viewOffer(await offerOr404(trx, id)) };
       }),
-    list: ({ query }) => {
-      const { offers, cursorOf } = listOffers(read, query);
-      return { status: 200, body: pageOf(offers, query.limit, viewOffer, cursorOf) };
+    list: async ({ query }) => {
+      const { offers, cursorOf } = await listOffers(read, query);
+      return { status: 200, body: await pageOf(offers, query.limit, viewOffer, cursorOf) };
     },
-    get: ({ params }) => {
-      const offer = offerOr404(read, params.gpu_id);
+    get: async ({ params }) => {
+      const offer = await offerOr404(read, params.gpu_id);
       const { booked_order_id } = offer;
       return {
         status: 200,
         body: viewOfferDetail(
           offer,
-          booked_order_id === null ? undefined : findOrder(read, booked_order_id),
-          upcomingWindows(read, offer.id, booked_order_id, UPCOMING_SHOWN),
-          recentPrices(read, offer.id),
+          booked_order_id === null ? undefined : await findOrder(read, booked_order_id),
+          await upcomingWindows(read, offer.id, booked_order_id, UPCOMING_SHOWN),
+          await recentPrices(read, offer.id),
         ),
       };
     },
     change: (context) =>
-      context.write((trx) => {
-        change(trx, context.caller.account_id, context.params.gpu_id, context.body, clock());
-        return { status: 200, body: viewOffer(offerOr404(trx, context.params.gpu_id)) };
+      context.write(async (trx) => {
+        await change(trx, context.caller.account_id, context.params.gpu_id, context.body, clock());
+        return { status: 200, body: viewOffer(await offerOr404(trx, context.params.gpu_id)) };
       }),
     withdraw: (context) =>
-      context.write((trx) => {
-        withdraw(trx, context.caller.account_id, context.params.gpu_id, clock());
+      context.write(async (trx) => {
+        await withdraw(trx, context.caller.account_id, context.params.gpu_id, clock());
         return { status: 204, body: undefined };
       }),
     book: async (context) => {
-      const booked = await context.write((trx) => {
-        const order = book(trx, context.caller, context.params.gpu_id, context.body, options.holdMs, clock());
+      const booked = await context.write(async (trx) => {
+        const order = await book(
+          trx,
+          context.caller,
+          context.params.gpu_id,
+          context.body,
+          options.holdMs,
+          clock(),
+        );
         return { status: 201, body: viewOrder(order) };
       });
       const order = await holds.wait(booked.body.id, HOLD_WAIT_MS, context.signal);
       return { status: 201, body: answerOf(order) };
     },
     release: (context) =>
-      context.write((trx) => {
+      context.write(async (trx) => {
         const { caller, params, query } = context;
-        const order = orderToRelease(trx, caller, params.gpu_id, query.order_id);
+        const order = await orderToRelease(trx, caller, params.gpu_id, query.order_id);
         const reason = order.booker_id === caller.account_id ? 'RELEASED_BY_BOOKER' : 'RELEASED_BY_OWNER';
-        const released = release(trx, order, reason, clock());
+        const released = await release(trx, order, reason, clock());
         if (released === null)
           throw new Problem('ORDER_ALREADY_ENDED', 'This booking has ended already.', {
             details: { order_id: order.id, status: order.status },
@@ -149,31 +158,31 @@ export const createHandlers = (options: {
         holds.answered(trx, order.id);
         return { status: 200, body: viewOrder(released) };
       }),
-    reviews: ({ params, query }) => {
-      offerOr404(read, params.gpu_id);
-      const rows = listReviews(read, params.gpu_id, idAfter(query.cursor), query.limit + 1);
-      return { status: 200, body: page(rows, query.limit, viewReview) };
+    reviews: async ({ params, query }) => {
+      await offerOr404(read, params.gpu_id);
+      const rows = await listReviews(read, params.gpu_id, idAfter(query.cursor), query.limit + 1);
+      return { status: 200, body: await page(rows, query.limit, viewReview) };
     },
     review: (context) =>
-      context.write((trx) => {
+      context.write(async (trx) => {
         const { caller, params, body } = context;
-        const made = review(trx, caller.account_id, params.gpu_id, body, clock());
+        const made = await review(trx, caller.account_id, params.gpu_id, body, clock());
         return { status: 201, body: viewReview(made) };
       }),
-    orders: ({ caller, query }) => {
+    orders: async ({ caller, query }) => {
       const whose = caller.scopes.includes('admin') ? null : caller.account_id;
-      const rows = listOrders(read, whose, query.status, idAfter(query.cursor), query.limit + 1);
-      return { status: 200, body: page(rows, query.limit, viewOrder) };
+      const rows = await listOrders(read, whose, query.status, idAfter(query.cursor), query.limit + 1);
+      return { status: 200, body: await page(rows, query.limit, viewOrder) };
     },
-    order: ({ caller, params }) => {
-      const order = findOrder(read, params.order_id);
+    order: async ({ caller, params }) => {
+      const order = await findOrder(read, params.order_id);
       const me = caller.account_id;
       const mayRead = order?.booker_id === me || order?.owner_id === me || caller.scopes.includes('admin');
       if (order === undefined || !mayRead) throw notFound('order');
       return { status: 200, body: viewOrder(order) };
     },
-    pricing: ({ params }) => {
-      const body = modelPricing(read, params.model, clock());
+    pricing: async ({ params }) => {
+      const body = await modelPricing(read, params.model, clock());
       if (body === null) throw notFound('GPU model on offer');
       return { status: 200, body };
     },

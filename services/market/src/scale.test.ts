@@ -95,23 +95,25 @@ const LISTS = FILTERS.flatMap((filter): Partial<ListFilter>[] => [
 ]);
 
 /** The lines of a query's plan. */
-const planOf = (query: { compile(): { sql: string; parameters: readonly unknown[] } }): string[] => {
+const planOf = async (query: {
+  compile(): { sql: string; parameters: readonly unknown[] };
+}): Promise<string[]> => {
   const compiled = query.compile();
-  const rows = store.read.all({
+  const rows = (await store.read.all({
     compile: () => ({ ...compiled, sql: `EXPLAIN QUERY PLAN ${compiled.sql}` }) as never,
-  }) as unknown as { detail: string }[];
+  })) as unknown as { detail: string }[];
   return rows.map((row) => row.detail);
 };
-const hotPlan = <P>(query: { sql: string; bind: (values: P) => unknown[] }, values: P): string[] =>
+const hotPlan = <P>(query: { sql: string; bind: (values: P) => unknown[] }, values: P): Promise<string[]> =>
   planOf({ compile: () => ({ sql: query.sql, parameters: query.bind(values) }) });
 
 const sorted = (values: number[]) => values.sort((a, b) => a - b);
 const p99 = (values: number[]): number => sorted(values)[Math.ceil(values.length * 0.99) - 1] as number;
 
 describe(`with ${OFFERS} offers`, () => {
-  it('every list is a search of one covering index, in the order asked for', () => {
+  it('every list is a search of one covering index, in the order asked for', async () => {
     for (const filter of LISTS) {
-      const plan = planOf(pageOfIds({ limit: 50, ...filter }));
+      const plan = await planOf(pageOfIds({ limit: 50, ...filter }));
       expect(plan).toHaveLength(1);
       const prefix = filter.model === undefined ? 'gpu_by_' : 'gpu_by_model_';
       expect(plan[0]).toMatch(
@@ -120,10 +122,10 @@ describe(`with ${OFFERS} offers`, () => {
     }
   });
 
-  it('so is all else that is asked often: prices, orders, timers', () => {
+  it('so is all else that is asked often: prices, orders, timers', async () => {
     const plans = [
-      hotPlan(pricesFrom, { model: 'H100', offset: 25_000, limit: 2 }),
-      hotPlan(dearest, { model: 'H100' }),
+      await hotPlan(pricesFrom, { model: 'H100', offset: 25_000, limit: 2 }),
+      await hotPlan(dearest, { model: 'H100' }),
       ...Object.values(due).map((query) => hotPlan(query, { now: 1, limit: 10 })),
       ...(['booker_id', 'owner_id', null] as const).flatMap((party) =>
         ([undefined, 'active'] as const).map((status) => planOf(ordersBefore(party, OWNER, status, 'g', 10))),
@@ -170,9 +172,9 @@ describe(`with ${OFFERS} offers`, () => {
       if (!reply.ok) throw new Error(JSON.stringify(reply.body));
       if (round > 3) continue;
       const prices = sorted(
-        store.read
-          .all(db.selectFrom('gpu').select('price_minor').where('model', '=', model))
-          .map((row) => row.price_minor),
+        (await store.read.all(db.selectFrom('gpu').select('price_minor').where('model', '=', model))).map(
+          (row) => row.price_minor,
+        ),
       );
       const half = prices.length / 2;
       const median = ((prices[Math.ceil(half) - 1] as number) + (prices[Math.floor(half)] as number)) / 2;
@@ -204,7 +206,7 @@ describe(`with ${OFFERS} offers`, () => {
         seen.push(...reply.body.items);
         cursor = reply.body.next_cursor;
       }
-      const expected = store.read.all(
+      const expected = await store.read.all(
         db.selectFrom('gpu').select('id').where('model', '=', 'Model 42').where('memory_gb', '>=', 40),
       );
       expect(new Set(seen.map((item) => item.id)).size).toBe(expected.length);

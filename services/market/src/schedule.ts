@@ -14,48 +14,53 @@ const PURGE_BATCH = 1_000;
 
 export const createSchedule = (store: Store, clock: () => Clock, absenceMs: number): Scheduled[] => {
   /** Each in a transaction of its own, sharing the commit: one that fails does not hold up the others. */
-  const each = async (ids: string[], name: string, fn: (trx: Trx, id: string) => void): Promise<void> => {
+  const each = async (
+    ids: string[],
+    name: string,
+    fn: (trx: Trx, id: string) => void | Promise<void>,
+  ): Promise<void> => {
     const results = await Promise.allSettled(ids.map((id) => store.transact(name, (trx) => fn(trx, id))));
     const failed = results.find((result) => result.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
   };
-  const idsDue = (query: Hot<{ now: number; limit: number }, { id: string }>): string[] =>
-    store.read.all(query, { now: clock().now, limit: BATCH }).map(({ id }) => id);
+  const idsDue = async (query: Hot<{ now: number; limit: number }, { id: string }>): Promise<string[]> =>
+    (await store.read.all(query, { now: clock().now, limit: BATCH })).map(({ id }) => id);
 
   return [
     {
       name: 'market.holds',
       everyMs: 1_000,
-      run: () => each(idsDue(due.unanswered), 'market.unanswered', (trx, id) => unanswered(trx, id, clock())),
+      run: async () =>
+        each(await idsDue(due.unanswered), 'market.unanswered', (trx, id) => unanswered(trx, id, clock())),
     },
     {
       name: 'market.windows',
       everyMs: WINDOWS_EVERY_MS,
       run: async () => {
         // Ends first: the next booking of a GPU begins where the one before ended.
-        await each(idsDue(due.ends), 'market.due', (trx, id) => endDue(trx, id, clock()));
-        await each(idsDue(due.starts), 'market.begin', (trx, id) => begin(trx, id, clock()));
+        await each(await idsDue(due.ends), 'market.due', (trx, id) => endDue(trx, id, clock()));
+        await each(await idsDue(due.starts), 'market.begin', (trx, id) => begin(trx, id, clock()));
       },
     },
     {
       name: 'market.absence',
       everyMs: 1_000,
-      run: () =>
-        each(absentBookings(store.read, clock().now - absenceMs, BATCH), 'market.absent', (trx, id) =>
+      run: async () =>
+        each(await absentBookings(store.read, clock().now - absenceMs, BATCH), 'market.absent', (trx, id) =>
           absent(trx, id, absenceMs, clock()),
         ),
     },
     {
       name: 'market.nudge',
       everyMs: 5_000,
-      run: () => each(idsDue(due.nudges), 'market.nudge', (trx, id) => nudge(trx, id, clock())),
+      run: async () => each(await idsDue(due.nudges), 'market.nudge', (trx, id) => nudge(trx, id, clock())),
     },
     {
       name: 'market.reprice',
       // 100,000 dynamic offers, each every 10 minutes, are 167 a second.
       everyMs: Math.min(500, repriceEveryMs(clock().scale)),
-      run: () =>
-        each(gpusToReprice(store.read, clock().now, BATCH), 'market.reprice', (trx, id) =>
+      run: async () =>
+        each(await gpusToReprice(store.read, clock().now, BATCH), 'market.reprice', (trx, id) =>
           reprice(trx, id, clock()),
         ),
     },
@@ -63,9 +68,9 @@ export const createSchedule = (store: Store, clock: () => Clock, absenceMs: numb
       name: 'market.purge',
       everyMs: 60_000,
       run: async () => {
-        await store.transact('market.purge', (trx) => {
-          purgeHours(trx, clock(), PURGE_BATCH);
-          purgePrices(trx, clock().now - PRICE_HISTORY_KEPT_MS, PURGE_BATCH);
+        await store.transact('market.purge', async (trx) => {
+          await purgeHours(trx, clock(), PURGE_BATCH);
+          await purgePrices(trx, clock().now - PRICE_HISTORY_KEPT_MS, PURGE_BATCH);
         });
       },
     },

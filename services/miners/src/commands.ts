@@ -69,12 +69,12 @@ const columnsOf = (body: MinerRegistration) => ({
   concurrency: body.concurrency,
 });
 
-const announcedOf = (trx: Trx, accountId: string): number =>
-  findReputation(trx, accountId)?.announced ?? reputation(NO_WORDS);
+const announcedOf = async (trx: Trx, accountId: string): Promise<number> =>
+  (await findReputation(trx, accountId))?.announced ?? reputation(NO_WORDS);
 
 /** Tells the others of a miner, as it stands in this transaction. */
-const tell = (trx: Trx, miner: Miner): void => {
-  send(trx, 'miners.changed', {
+const tell = async (trx: Trx, miner: Miner): Promise<void> => {
+  await send(trx, 'miners.changed', {
     miner_id: miner.id,
     account_id: miner.account_id,
     revision: miner.revision,
@@ -86,13 +86,13 @@ const tell = (trx: Trx, miner: Miner): void => {
     region: miner.region,
     price_per_job_minor: miner.price_per_job_minor,
     concurrency: miner.concurrency,
-    reputation: announcedOf(trx, miner.account_id),
+    reputation: await announcedOf(trx, miner.account_id),
   });
 };
 
-const makeRoom = (trx: Trx, roster: Roster, accountId: string, nowMs: number): void => {
+const makeRoom = async (trx: Trx, roster: Roster, accountId: string, nowMs: number): Promise<void> => {
   if (roster.idsOf(accountId).size < MINERS_PER_ACCOUNT_MAX) return;
-  const mine = minersOf(trx, accountId);
+  const mine = await minersOf(trx, accountId);
   if (mine.length < MINERS_PER_ACCOUNT_MAX) return;
   const seenAt = (miner: Miner) => roster.get(miner.id)?.seenAtMs ?? miner.seen_at_ms;
   const candidates = mine
@@ -100,7 +100,7 @@ const makeRoom = (trx: Trx, roster: Roster, accountId: string, nowMs: number): v
     .sort((a, b) => seenAt(a) - seenAt(b) || (a.id < b.id ? -1 : 1));
   let leaving: Miner | undefined;
   for (const miner of candidates) {
-    if (inflightOf(trx, miner.id) !== 0) continue;
+    if ((await inflightOf(trx, miner.id)) !== 0) continue;
     leaving = miner;
     break;
   }
@@ -111,7 +111,7 @@ const makeRoom = (trx: Trx, roster: Roster, accountId: string, nowMs: number): v
     );
   }
   const { id } = leaving;
-  deleteMiner(trx, id);
+  await deleteMiner(trx, id);
   trx.afterCommit(() => roster.remove(id));
 };
 
@@ -119,21 +119,21 @@ const makeRoom = (trx: Trx, roster: Roster, accountId: string, nowMs: number): v
  * Registers a miner under the account and its name, or changes the one that is there; its work in hand is not touched.
  * Others are told only when something they know has changed.
  */
-export const register = (
+export const register = async (
   trx: Trx,
   roster: Roster,
   caller: Caller,
   body: MinerRegistration,
   nowMs: number,
-): { miner: Miner; isNew: boolean } => {
+): Promise<{ miner: Miner; isNew: boolean }> => {
   const name = body.name ?? 'default';
   const said = { instance_id: body.instance_id ?? null, status_note: body.status_note ?? null };
-  const known = findMinerByName(trx, caller.account_id, name);
+  const known = await findMinerByName(trx, caller.account_id, name);
   const columns = columnsOf(body);
   const weight = weightOf({ ...columns, ...said });
   if (known === undefined) {
-    makeRoom(trx, roster, caller.account_id, nowMs);
-    demandRoom(weightOfMiners(trx, caller.account_id), 0, weight);
+    await makeRoom(trx, roster, caller.account_id, nowMs);
+    demandRoom(await weightOfMiners(trx, caller.account_id), 0, weight);
     roster.changes.take(caller.account_id, weight, nowMs);
     const miner: Miner = {
       id: newId(),
@@ -151,8 +151,8 @@ export const register = (
       created_at_ms: nowMs,
       ...said,
     };
-    insertMiner(trx, miner);
-    tell(trx, miner);
+    await insertMiner(trx, miner);
+    await tell(trx, miner);
     trx.afterCommit(() => roster.set(miner, nowMs + FIRST_BEAT_MS));
     return { miner, isNew: true };
   }
@@ -161,7 +161,7 @@ export const register = (
   const isChanged = Object.entries(columns).some(([column, value]) => known[column as keyof Miner] !== value);
   const isReturning = known.status === 'inactive';
   if (weight > known.weight)
-    demandRoom(weightOfMiners(trx, caller.account_id) - known.weight, known.weight, weight);
+    demandRoom((await weightOfMiners(trx, caller.account_id)) - known.weight, known.weight, weight);
   if (isChanged) roster.changes.take(caller.account_id, weight, nowMs);
   const miner: Miner = {
     ...known,
@@ -173,7 +173,7 @@ export const register = (
     revision: known.revision + (isChanged || isReturning ? 1 : 0),
   };
   if (isChanged || isReturning) {
-    updateMiner(trx, known.id, {
+    await updateMiner(trx, known.id, {
       ...columns,
       ...said,
       weight,
@@ -181,10 +181,10 @@ export const register = (
       seen_at_ms: nowMs,
       revision: miner.revision,
     });
-    tell(trx, miner);
+    await tell(trx, miner);
   } else if (said.instance_id !== known.instance_id || said.status_note !== known.status_note) {
     // Nobody else has to know.
-    updateMiner(trx, known.id, { ...said, weight });
+    await updateMiner(trx, known.id, { ...said, weight });
   }
   if (present !== undefined) {
     // At once: the judge of silence may stand in the same group of transactions.
@@ -197,19 +197,19 @@ export const register = (
 };
 
 /** A miner came back or went silent: changes its status and tells the others; nothing when it is so already. */
-export const changePresence = (
+export const changePresence = async (
   trx: Trx,
   roster: Roster,
   minerId: string,
   event: PresenceEvent,
   nowMs: number,
-): void => {
+): Promise<void> => {
   const present = roster.get(minerId);
   if (present === undefined) return;
   const status = PRESENCE[present.status][event];
   const seenAtMs = event === 'seen' ? Math.max(nowMs, present.seenAtMs) : present.seenAtMs;
-  if (changeStatus(trx, minerId, status, seenAtMs) === 0) return;
-  tell(trx, findMiner(trx, minerId) as Miner);
+  if ((await changeStatus(trx, minerId, status, seenAtMs)) === 0) return;
+  await tell(trx, (await findMiner(trx, minerId)) as Miner);
   trx.afterCommit(() => {
     present.status = status;
     roster.seen(present, seenAtMs);
@@ -217,37 +217,41 @@ export const changePresence = (
 };
 
 /** Marks those of `minerIds` inactive that are still silent: one may have been heard since they were looked for. */
-export const markSilent = (
+export const markSilent = async (
   trx: Trx,
   roster: Roster,
   minerIds: readonly string[],
   silence: { nowMs: number; hearingSinceMs: number; timeoutMs: number },
-): void => {
+): Promise<void> => {
   for (const id of minerIds) {
     const present = roster.get(id);
     if (
       present !== undefined &&
       isSilent(silence.nowMs, present.seenAtMs, silence.hearingSinceMs, silence.timeoutMs)
     )
-      changePresence(trx, roster, id, 'silent', silence.nowMs);
+      await changePresence(trx, roster, id, 'silent', silence.nowMs);
   }
 };
 
 /** Tells jobs what a miner, by its own words, does not have any more. */
-export const tellAbandoned = (trx: Trx, minerId: string, attempts: readonly AttemptId[]): void => {
+export const tellAbandoned = async (
+  trx: Trx,
+  minerId: string,
+  attempts: readonly AttemptId[],
+): Promise<void> => {
   for (let at = 0; at < attempts.length; at += ABANDONED_MAX) {
     const some = attempts.slice(at, at + ABANDONED_MAX);
-    send(trx, 'miners.attempts_abandoned', { miner_id: minerId, attempts: some });
+    await send(trx, 'miners.attempts_abandoned', { miner_id: minerId, attempts: some });
   }
 };
 
 /** A job was leased to a miner. */
-export const startAttempt = (trx: Trx, started: Payload<'jobs.started'>): void => {
-  const known = attemptsOf(trx, started.job_id);
+export const startAttempt = async (trx: Trx, started: Payload<'jobs.started'>): Promise<void> => {
+  const known = await attemptsOf(trx, started.job_id);
   const mine = known.find(({ attempt }) => attempt === started.attempt);
   const state = ATTEMPT[mine?.state ?? 'unknown'].started;
   if (state === 'ignore') return;
-  saveAttempt(trx, {
+  await saveAttempt(trx, {
     job_id: started.job_id,
     attempt: started.attempt,
     miner_id: started.miner_id,
@@ -256,32 +260,33 @@ export const startAttempt = (trx: Trx, started: Payload<'jobs.started'>): void =
     // The net: jobs ends every attempt by its deadline and tells of it.
     forget_at_ms: started.deadline_at_ms + DAY_MS,
   });
-  overtakeEarlier(trx, started.job_id);
+  await overtakeEarlier(trx, started.job_id);
 };
 
 /** Two attempts of a job never run at once, so the latest one known ends those before it. */
-const overtakeEarlier = (trx: Trx, jobId: string): void => {
-  const known = attemptsOf(trx, jobId);
+const overtakeEarlier = async (trx: Trx, jobId: string): Promise<void> => {
+  const known = await attemptsOf(trx, jobId);
   const latest = Math.max(...known.map(({ attempt }) => attempt));
   for (const { attempt, state } of known) {
-    if (attempt < latest && ATTEMPT[state].overtaken === 'overtaken') markOvertaken(trx, jobId, attempt);
+    if (attempt < latest && ATTEMPT[state].overtaken === 'overtaken')
+      await markOvertaken(trx, jobId, attempt);
   }
 };
 
 /** A lease is over: counts once, whatever comes twice or first, and is remembered to stop the agent. */
-export const endAttempt = (
+export const endAttempt = async (
   trx: Trx,
   roster: Roster,
   ended: Payload<'jobs.attempt_ended'>,
   nowMs: number,
-): void => {
+): Promise<void> => {
   const { job_id, miner_id, attempt, outcome } = ended;
-  const known = attemptsOf(trx, job_id);
+  const known = await attemptsOf(trx, job_id);
   const mine = known.find((candidate) => candidate.attempt === attempt);
   const state = ATTEMPT[mine?.state ?? 'unknown'].ended;
   if (state === 'ignore') return;
   const isReported = outcome === 'completed' || outcome === 'failed';
-  saveAttempt(trx, {
+  await saveAttempt(trx, {
     job_id,
     attempt,
     miner_id,
@@ -289,97 +294,104 @@ export const endAttempt = (
     outcome: keptOutcome(outcome),
     forget_at_ms: nowMs + (isReported ? FORGET_REPORTED_MS : FORGET_TAKEN_MS),
   });
-  if (known.length > 1 || mine === undefined) overtakeEarlier(trx, job_id);
+  if (known.length > 1 || mine === undefined) await overtakeEarlier(trx, job_id);
   if (!isReported) trx.afterCommit(() => roster.remember(miner_id, job_id));
 
-  countOutcome(trx, miner_id, COUNTER[outcome]);
-  const miner = findMiner(trx, miner_id);
+  await countOutcome(trx, miner_id, COUNTER[outcome]);
+  const miner = await findMiner(trx, miner_id);
   // From the release before this one comes no client: then it is one of the strangers.
   if (miner !== undefined)
-    hearAgainst(trx, miner.account_id, ended.client_account_id ?? STRANGERS, outcome, nowMs);
+    await hearAgainst(trx, miner.account_id, ended.client_account_id ?? STRANGERS, outcome, nowMs);
 };
 
 /** The client that stands for all who never paid an account. */
 const STRANGERS = '';
 
 /** Takes in what was said of an account, and lets the others know when that moved it noticeably. */
-const hear = (
+const hear = async (
   trx: Trx,
   accountId: string,
   clientId: string,
   said: { client: Words; good: number; bad: number },
   nowMs: number,
-): void => {
+): Promise<void> => {
   const { client, good, bad } = said;
-  saveWordsOf(trx, {
+  await saveWordsOf(trx, {
     account_id: accountId,
     client_id: clientId,
     good: client.good + good,
     bad: client.bad + bad,
     at_ms: nowMs,
   });
-  const before = findReputation(trx, accountId);
+  const before = await findReputation(trx, accountId);
   const words = faded(before ?? NO_WORDS, nowMs);
   const after = { good: words.good + good, bad: words.bad + bad };
   const now = reputation(after);
   const announced = before?.announced ?? reputation(NO_WORDS);
   const isNews = isNoticeable(announced, now);
-  saveReputation(trx, {
+  await saveReputation(trx, {
     account_id: accountId,
     ...after,
     at_ms: nowMs,
     announced: isNews ? now : announced,
     telling_after: isNews ? '' : (before?.telling_after ?? null),
   });
-  if (isNews) tellReputation(trx, accountId);
+  if (isNews) await tellReputation(trx, accountId);
 };
 
-const hearAgainst = (
+const hearAgainst = async (
   trx: Trx,
   accountId: string,
   clientId: string,
   outcome: Outcome,
   nowMs: number,
-): void => {
+): Promise<void> => {
   // Of its own jobs nobody speaks.
   if (clientId === accountId) return;
-  const client = faded(findWordsOf(trx, accountId, clientId), nowMs);
-  const strangers = faded(findWordsOf(trx, accountId, STRANGERS), nowMs);
+  const client = faded(await findWordsOf(trx, accountId, clientId), nowMs);
+  const strangers = faded(await findWordsOf(trx, accountId, STRANGERS), nowMs);
   const { bad, asStranger } = wordAgainst(client, strangers, outcome);
   if (bad === 0) return;
   if (asStranger > 0 && clientId !== STRANGERS)
-    saveWordsOf(trx, {
+    await saveWordsOf(trx, {
       ...strangers,
       account_id: accountId,
       client_id: STRANGERS,
       bad: strangers.bad + asStranger,
     });
-  hear(trx, accountId, clientId, { client, good: 0, bad }, nowMs);
+  await hear(trx, accountId, clientId, { client, good: 0, bad }, nowMs);
 };
 
 /** Miners told of in one transaction: a message holds up to 500 names of models. The schedule goes on with the others. */
 const TOLD_AT_ONCE = 20;
 
 /** Tells of the reputation of an account's miners, some at a time. */
-export const tellReputation = (trx: Trx, accountId: string): void => {
-  const row = findReputation(trx, accountId);
+export const tellReputation = async (trx: Trx, accountId: string): Promise<void> => {
+  const row = await findReputation(trx, accountId);
   if (row === undefined || row.telling_after === null) return;
-  const ids = activeMinersAfter(trx, accountId, row.telling_after, TOLD_AT_ONCE);
+  const ids = await activeMinersAfter(trx, accountId, row.telling_after, TOLD_AT_ONCE);
   for (const id of ids) {
-    saveRevision(trx, id);
-    tell(trx, findMiner(trx, id) as Miner);
+    await saveRevision(trx, id);
+    await tell(trx, (await findMiner(trx, id)) as Miner);
   }
-  saveReputation(trx, { ...row, telling_after: ids.length < TOLD_AT_ONCE ? null : (ids.at(-1) as string) });
+  await saveReputation(trx, {
+    ...row,
+    telling_after: ids.length < TOLD_AT_ONCE ? null : (ids.at(-1) as string),
+  });
 };
 
 /** A payment reached its end: what the miner got counts as earned, and as its client's good word, once a payment. */
-export const creditPayment = (trx: Trx, resolved: Payload<'payments.resolved'>, nowMs: number): void => {
+export const creditPayment = async (
+  trx: Trx,
+  resolved: Payload<'payments.resolved'>,
+  nowMs: number,
+): Promise<void> => {
   const { payment_id, kind, miner_id, earned_minor, payee_account_id, payer_account_id } = resolved;
   if (kind !== 'released' || miner_id === null || earned_minor === 0 || resolved.is_repeat) return;
-  if (!addEarning(trx, { payment_id, miner_id, earned_minor, forget_at_ms: nowMs + DAY_MS })) return;
+  if (!(await addEarning(trx, { payment_id, miner_id, earned_minor, forget_at_ms: nowMs + DAY_MS }))) return;
   if (payee_account_id === null || payer_account_id === undefined || payer_account_id === payee_account_id)
     return;
-  const client = faded(findWordsOf(trx, payee_account_id, payer_account_id), nowMs);
+  const client = faded(await findWordsOf(trx, payee_account_id, payer_account_id), nowMs);
   const good = wordFor(client, earned_minor);
-  if (good > 0) hear(trx, payee_account_id, payer_account_id, { client, good, bad: 0 }, nowMs);
+  if (good > 0) await hear(trx, payee_account_id, payer_account_id, { client, good, bad: 0 }, nowMs);
 };

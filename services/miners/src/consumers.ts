@@ -12,7 +12,7 @@ export const createConsumers = (options: {
     'governance.parameter_changed': parameters.apply,
     'jobs.started': startAttempt,
     'jobs.attempt_ended': (trx, ended) => endAttempt(trx, roster, ended, now()),
-    'jobs.miners_seen': (trx, { miner_ids, seen_at_ms }) => {
+    'jobs.miners_seen': async (trx, { miner_ids, seen_at_ms }) => {
       // The clock of jobs may run ahead of ours; nobody can be seen in the future.
       const seenAtMs = Math.min(seen_at_ms, now());
       const isFresh = now() - seenAtMs < parameters.get('heartbeat_timeout_seconds') * 1_000;
@@ -20,7 +20,7 @@ export const createConsumers = (options: {
         const present = roster.get(id);
         if (present === undefined) continue;
         roster.seen(present, seenAtMs);
-        if (present.status === 'inactive' && isFresh) changePresence(trx, roster, id, 'seen', seenAtMs);
+        if (present.status === 'inactive' && isFresh) await changePresence(trx, roster, id, 'seen', seenAtMs);
       }
     },
     'payments.resolved': (trx, resolved) => creditPayment(trx, resolved, now()),

@@ -33,9 +33,9 @@ const seed = async (url: string): Promise<{ id: string; account_id: string }[]> 
     migrations: { ...chassisMigrations, ...migrations },
   });
   const ids = Array.from({ length: MINERS }, () => ({ id: newId(), account_id: newId() }));
-  await store.transact('seed', (trx) => {
+  await store.transact('seed', async (trx) => {
     for (const { id, account_id } of ids) {
-      insertMiner(trx, {
+      await insertMiner(trx, {
         id,
         account_id,
         name: 'default',

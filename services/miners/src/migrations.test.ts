@@ -39,7 +39,7 @@ test('a file of the release before keeps what speaks for and against an account'
   });
   const known = (account: string) => findReputation(store.read, account);
   // 0.7 AITBC earned: log2(8). Jobs that nobody paid for say nothing any more.
-  expect(known(good)).toMatchObject({ good: 3, bad: 0, announced: reputation({ good: 3, bad: 0 }) });
-  expect(known(bad)).toMatchObject({ good: 0, bad: 10, announced: reputation({ good: 0, bad: 10 }) });
+  expect(await known(good)).toMatchObject({ good: 3, bad: 0, announced: reputation({ good: 3, bad: 0 }) });
+  expect(await known(bad)).toMatchObject({ good: 0, bad: 10, announced: reputation({ good: 0, bad: 10 }) });
   await store.close();
 });

@@ -33,8 +33,8 @@ let isHearing: boolean;
 const begin = async () => {
   store = await openStore({ url, service: 'miners', migrations: { ...chassisMigrations, ...migrations } });
   roster = createRoster();
-  for (const known of allPresences(store.read)) roster.set(known, 0);
-  const parameters = createParameters(store, 'miners');
+  for (const known of await allPresences(store.read)) roster.set(known, 0);
+  const parameters = await createParameters(store, 'miners');
   consumers = createConsumers({ roster, parameters, now: () => nowMs });
   judge = createJudge({ store, roster, parameters, hears: () => isHearing, now: () => nowMs });
 };
@@ -56,7 +56,7 @@ const enrol = (name: string, changes: Partial<MinerRegistration> = {}) =>
       nowMs,
     ),
   );
-const status = (id: string) => findMiner(store.read, id)?.status;
+const status = async (id: string) => (await findMiner(store.read, id))?.status;
 /** Time passes as it does in life: the judge comes each second. */
 const pass = async (ms: number) => {
   for (let passed = 0; passed < ms; passed += 1_000) {
@@ -64,22 +64,25 @@ const pass = async (ms: number) => {
     await judge();
   }
 };
-const toldWhole = () =>
-  store.read
-    .all(db.selectFrom('outbox').select('payload').where('destination', '=', 'jobs').orderBy('seq'))
-    .map((row) => JSON.parse(row.payload) as Payload<'miners.changed'>);
-const told = () => toldWhole().map(({ miner_id, revision, status }) => ({ miner_id, revision, status }));
+const toldWhole = async () =>
+  (
+    await store.read.all(
+      db.selectFrom('outbox').select('payload').where('destination', '=', 'jobs').orderBy('seq'),
+    )
+  ).map((row) => JSON.parse(row.payload) as Payload<'miners.changed'>);
+const told = async () =>
+  (await toldWhole()).map(({ miner_id, revision, status }) => ({ miner_id, revision, status }));
 const seen = (miner_ids: string[], seen_at_ms: number) =>
   store.transact('test', (trx) => consumers['jobs.miners_seen'](trx, { miner_ids, seen_at_ms }));
 
 test('active to the last millisecond of the timeout, inactive after it, each told once', async () => {
   const { id } = (await enrol('a')).miner;
   await pass(TIMEOUT_MS);
-  expect(status(id)).toBe('active');
+  expect(await status(id)).toBe('active');
   await pass(1_000);
-  expect(status(id)).toBe('inactive');
+  expect(await status(id)).toBe('inactive');
   await pass(60_000);
-  expect(told()).toEqual([
+  expect(await told()).toEqual([
     { miner_id: id, revision: 1, status: 'active' },
     { miner_id: id, revision: 2, status: 'inactive' },
   ]);
@@ -91,22 +94,22 @@ test('polls keep alive and bring back; a late word of them brings nobody back', 
     await pass(20_000);
     await seen([newId(), id], nowMs);
   }
-  expect(status(id)).toBe('active');
+  expect(await status(id)).toBe('active');
   await pass(TIMEOUT_MS + 1_000);
-  expect(status(id)).toBe('inactive');
+  expect(await status(id)).toBe('inactive');
   await seen([id], nowMs - TIMEOUT_MS);
-  expect(status(id)).toBe('inactive');
+  expect(await status(id)).toBe('inactive');
   // Said twice, heard twice: one return.
   await Promise.all([seen([id], nowMs), seen([id], nowMs)]);
-  expect(status(id)).toBe('active');
-  expect(told().map(({ revision }) => revision)).toEqual([1, 2, 3]);
+  expect(await status(id)).toBe('active');
+  expect((await told()).map(({ revision }) => revision)).toEqual([1, 2, 3]);
 });
 
 test('a clock of jobs that runs ahead keeps nobody alive longer', async () => {
   const { id } = (await enrol('a')).miner;
   await seen([id], nowMs + 3_600_000);
   await pass(TIMEOUT_MS + 1_000);
-  expect(status(id)).toBe('inactive');
+  expect(await status(id)).toBe('inactive');
 });
 
 test('registering again brings back', async () => {
@@ -114,7 +117,7 @@ test('registering again brings back', async () => {
   await pass(TIMEOUT_MS + 1_000);
   expect((await enrol('a')).miner).toMatchObject({ id, status: 'active', revision: 3 });
   await pass(TIMEOUT_MS);
-  expect(status(id)).toBe('active');
+  expect(await status(id)).toBe('active');
 });
 
 test('a miner heard while the judge waits for its transaction is not marked', async () => {
@@ -125,7 +128,7 @@ test('a miner heard while the judge waits for its transaction is not marked', as
   const present = roster.get(id);
   if (present !== undefined) roster.seen(present, nowMs);
   await judging;
-  expect(status(id)).toBe('active');
+  expect(await status(id)).toBe('active');
 });
 
 test('silence does not count while nobody could be heard: start, sleep, Redis away', async () => {
@@ -134,19 +137,19 @@ test('silence does not count while nobody could be heard: start, sleep, Redis aw
   nowMs += 3_600_000;
   await begin();
   await pass(TIMEOUT_MS);
-  expect(status(id)).toBe('active');
+  expect(await status(id)).toBe('active');
 
   nowMs += 3_600_000;
   await pass(TIMEOUT_MS);
-  expect(status(id)).toBe('active');
+  expect(await status(id)).toBe('active');
 
   isHearing = false;
   await pass(300_000);
   isHearing = true;
   await pass(TIMEOUT_MS);
-  expect(status(id)).toBe('active');
+  expect(await status(id)).toBe('active');
   await pass(1_000);
-  expect(status(id)).toBe('inactive');
+  expect(await status(id)).toBe('inactive');
 });
 
 test('last seen reaches the file by the flush, in bounded batches, and only of those who were seen', async () => {
@@ -166,7 +169,7 @@ test('last seen reaches the file by the flush, in bounded batches, and only of t
   const flush = createFlush(counting, roster);
   await flush();
   expect(names).toEqual(['miners.flush', 'miners.flush']);
-  expect(allPresences(store.read).filter(({ seen_at_ms }) => seen_at_ms === nowMs)).toHaveLength(550);
+  expect((await allPresences(store.read)).filter(({ seen_at_ms }) => seen_at_ms === nowMs)).toHaveLength(550);
   await flush();
   expect(names).toHaveLength(2);
 });
@@ -193,8 +196,8 @@ test('an account has 1,000 miners at most; one that is long gone and idle makes 
   );
   nowMs += 25 * 3_600_000;
   expect((await enrol('more')).isNew).toBe(true);
-  expect(status(ids[0] as string)).toBe('inactive');
-  expect(status(ids[1] as string)).toBeUndefined();
+  expect(await status(ids[0] as string)).toBe('inactive');
+  expect(await status(ids[1] as string)).toBeUndefined();
   expect(roster.get(ids[1] as string)).toBeUndefined();
   expect(roster.count()).toBe(1_000);
 });
@@ -232,24 +235,25 @@ const paid = (miner_id: string, payer_account_id: string, earned_minor: number, 
       earned_minor,
     }),
   );
-const announced = (accountId = miner.account_id) => findReputation(store.read, accountId)?.announced ?? 0.5;
+const announced = async (accountId = miner.account_id) =>
+  (await findReputation(store.read, accountId))?.announced ?? 0.5;
 
 test('others are told of a reputation that moved noticeably, not of each job', async () => {
   const { id } = (await enrol('a')).miner;
   const client = newId();
   for (let turn = 0; turn < 20; turn += 1) await paid(id, client, 10_000_000);
   for (let turn = 0; turn < 20; turn += 1) await ended(newId(), id, 'completed', 1, client);
-  expect(announced()).toBeGreaterThan(0.6);
-  expect(toldWhole().at(-1)?.reputation).toBe(announced());
-  expect(told().length).toBeGreaterThan(1);
-  expect(told().length).toBeLessThan(10);
-  const before = told().length;
+  expect(await announced()).toBeGreaterThan(0.6);
+  expect((await toldWhole()).at(-1)?.reputation).toBe(await announced());
+  expect((await told()).length).toBeGreaterThan(1);
+  expect((await told()).length).toBeLessThan(10);
+  const before = (await told()).length;
   await ended(newId(), id, 'cancelled', 1, client);
-  expect(told()).toHaveLength(before);
+  expect(await told()).toHaveLength(before);
   await ended(newId(), id, 'lost', 1, client);
-  expect(told().length).toBeGreaterThan(before);
-  expect(told().map(({ revision }) => revision)).toEqual(told().map((_, index) => index + 1));
-  expect(findMiner(store.read, id)).toMatchObject({ jobs_completed: 20, jobs_lost: 1, jobs_failed: 0 });
+  expect((await told()).length).toBeGreaterThan(before);
+  expect((await told()).map(({ revision }) => revision)).toEqual((await told()).map((_, index) => index + 1));
+  expect(await findMiner(store.read, id)).toMatchObject({ jobs_completed: 20, jobs_lost: 1, jobs_failed: 0 });
 });
 
 test('own jobs and unpaid jobs make no reputation', async () => {
@@ -258,47 +262,42 @@ test('own jobs and unpaid jobs make no reputation', async () => {
   for (let turn = 0; turn < 50; turn += 1) await ended(newId(), id, 'completed', 1, newId());
   for (let turn = 0; turn < 50; turn += 1) await paid(id, miner.account_id, 1_000_000_000);
   for (let turn = 0; turn < 50; turn += 1) await ended(newId(), id, 'lost', 1, miner.account_id);
-  expect(findReputation(store.read, miner.account_id)).toBeUndefined();
+  expect(await findReputation(store.read, miner.account_id)).toBeUndefined();
 });
 
 test('a new name begins where the account stands, and all names of it move together', async () => {
   const first = (await enrol('a')).miner;
   for (let turn = 0; turn < 20; turn += 1) await ended(newId(), first.id, 'lost', 1, newId());
-  const low = announced();
+  const low = await announced();
   expect(low).toBeLessThan(0.36);
   const second = (await enrol('b')).miner;
-  expect(toldWhole().at(-1)).toMatchObject({ miner_id: second.id, reputation: low });
+  expect((await toldWhole()).at(-1)).toMatchObject({ miner_id: second.id, reputation: low });
   for (const client of [newId(), newId()])
     for (let turn = 0; turn < 10; turn += 1) await paid(second.id, client, 100_000_000);
-  expect(announced()).toBeGreaterThan(low + 0.2);
-  const lastOf = (id: string) => toldWhole().findLast(({ miner_id }) => miner_id === id)?.reputation;
-  expect(lastOf(first.id)).toBe(announced());
-  expect(lastOf(second.id)).toBe(announced());
+  expect(await announced()).toBeGreaterThan(low + 0.2);
+  const lastOf = async (id: string) =>
+    (await toldWhole()).findLast(({ miner_id }) => miner_id === id)?.reputation;
+  expect(await lastOf(first.id)).toBe(await announced());
+  expect(await lastOf(second.id)).toBe(await announced());
 });
 
 test('an account of many miners is told of a part at a time', async () => {
   const ids: string[] = [];
   for (let index = 0; index < 45; index += 1) ids.push((await enrol(`m${index}`)).miner.id);
-  const before = told().length;
+  const before = (await told()).length;
   await ended(newId(), ids[0] as string, 'lost', 1, newId());
-  expect(told().length - before).toBe(20);
+  expect((await told()).length - before).toBe(20);
   await store.transact('test', (trx) => tellReputation(trx, miner.account_id));
   await store.transact('test', (trx) => tellReputation(trx, miner.account_id));
   await store.transact('test', (trx) => tellReputation(trx, miner.account_id));
-  expect(told().length - before).toBe(45);
-  expect(
-    new Set(
-      told()
-        .slice(before)
-        .map(({ miner_id }) => miner_id),
-    ).size,
-  ).toBe(45);
+  expect((await told()).length - before).toBe(45);
+  expect(new Set((await told()).slice(before).map(({ miner_id }) => miner_id)).size).toBe(45);
 });
 
 test('of a miner or job that nobody knows here, nothing breaks and nothing is told', async () => {
   await started(newId(), newId());
   await ended(newId(), newId(), 'lost');
-  expect(told()).toEqual([]);
+  expect(await told()).toEqual([]);
 });
 
 test('what is over is forgotten: reports soon, jobs taken away after a day, the lost end of one after its deadline', async () => {
@@ -309,7 +308,8 @@ test('what is over is forgotten: reports soon, jobs taken away after a day, the 
   await started(taken, id);
   await ended(taken, id, 'lost');
   await started(running, id);
-  const known = () => [done, taken, running].filter((job) => attemptsOf(store.read, job).length > 0);
+  const known = () =>
+    [done, taken, running].filter(async (job) => (await attemptsOf(store.read, job)).length > 0);
   const forget = () => store.transact('test', (trx) => forgetOld(trx, nowMs, 500));
   expect(await forget()).toBe(0);
   nowMs += 16 * 60_000;
@@ -318,7 +318,7 @@ test('what is over is forgotten: reports soon, jobs taken away after a day, the 
   nowMs += 24 * 3_600_000;
   expect(await forget()).toBe(2);
   expect(known()).toEqual([]);
-  expect(inflightOf(store.read, id)).toBe(0);
+  expect(await inflightOf(store.read, id)).toBe(0);
 });
 
 test('a batch of what is forgotten is bounded', async () => {

@@ -30,8 +30,8 @@ const idOfCursor = (cursor: string): string => {
   return id;
 };
 
-const reputationNow = (reader: Reader, accountId: string, nowMs: number): number =>
-  reputation(faded(findReputation(reader, accountId) ?? NO_WORDS, nowMs));
+const reputationNow = async (reader: Reader, accountId: string, nowMs: number): Promise<number> =>
+  reputation(faded((await findReputation(reader, accountId)) ?? NO_WORDS, nowMs));
 
 const shownMiner = (miner: Miner, seenAtMs: number, inflight: number, reputation: number) => ({
   id: miner.id,
@@ -71,7 +71,7 @@ const beatingMiner = (roster: Roster, caller: Caller, minerId: string | undefine
 };
 
 /** Which of the jobs that an agent has, or had until now, it is to stop. */
-const directives = (
+const directives = async (
   reader: Reader,
   present: Present,
   inflight: readonly string[],
@@ -80,7 +80,7 @@ const directives = (
   const stop = { cancel: [] as string[], drop: [] as string[] };
   if (inflight.length === 0 && present.toTell.size === 0) return stop;
   for (const jobId of new Set([...inflight, ...present.toTell])) {
-    const directive = directiveFor(attemptsOf(reader, jobId), present.id, held.get(jobId));
+    const directive = directiveFor(await attemptsOf(reader, jobId), present.id, held.get(jobId));
     if (directive !== null) stop[directive].push(jobId);
   }
   present.toTell.clear();
@@ -102,13 +102,13 @@ export const createHandlers = (options: {
   });
   return {
     register: (context) =>
-      context.write((trx) => {
-        const { miner, isNew } = register(trx, roster, context.caller, context.body, now());
+      context.write(async (trx) => {
+        const { miner, isNew } = await register(trx, roster, context.caller, context.body, now());
         const body = shownMiner(
           miner,
           miner.seen_at_ms,
-          inflightOf(trx, miner.id),
-          reputationNow(trx, miner.account_id, now()),
+          await inflightOf(trx, miner.id),
+          await reputationNow(trx, miner.account_id, now()),
         );
         return { status: isNew ? 201 : 200, body };
       }),
@@ -117,7 +117,7 @@ export const createHandlers = (options: {
       const present = beatingMiner(roster, caller, body.miner_id);
       const inflight = body.inflight ?? [];
       const held = new Map(inflight.map((jobId, index) => [jobId, body.attempts?.[index]]));
-      const running = runningOf(store.read, present.id);
+      const running = await runningOf(store.read, present.id);
       const timeoutSeconds = parameters.get('heartbeat_timeout_seconds');
       const fleet = roster.idsOf(caller.account_id).size;
       const nextSeconds = nextHeartbeatSeconds(timeoutSeconds, {
@@ -147,7 +147,7 @@ export const createHandlers = (options: {
         }
       }
       const look = () => directives(store.read, present, inflight, held);
-      let stop = look();
+      let stop = await look();
       const waitMs = Math.min(body.wait_seconds ?? 0, nextSeconds) * 1_000;
       if (waitMs > 0 && stop.cancel.length + stop.drop.length === 0) {
         const giveBack = heldBeats.take(caller.account_id);
@@ -157,7 +157,7 @@ export const createHandlers = (options: {
           giveBack();
         }
         // For a caller that went away, nothing is told: its next beat asks.
-        if (!signal.aborted) stop = look();
+        if (!signal.aborted) stop = await look();
       }
       return {
         status: 200,
@@ -170,16 +170,16 @@ export const createHandlers = (options: {
       };
     },
 
-    me: ({ caller, query }) => {
+    me: async ({ caller, query }) => {
       const mine = minersBefore(store.read, {
         account_id: caller.account_id,
         beforeId: query.cursor === undefined ? undefined : idOfCursor(query.cursor),
       });
-      const view = (miner: Miner) => {
-        const inflight = inflightOf(store.read, miner.id);
+      const view = async (miner: Miner) => {
+        const inflight = await inflightOf(store.read, miner.id);
         const seenAtMs = roster.get(miner.id)?.seenAtMs ?? miner.seen_at_ms;
         return {
-          ...shownMiner(miner, seenAtMs, inflight, reputationNow(store.read, caller.account_id, now())),
+          ...shownMiner(miner, seenAtMs, inflight, await reputationNow(store.read, caller.account_id, now())),
           jobs_lost: miner.jobs_lost,
           earnings: fromMinor(miner.earned_minor),
           status_note: miner.status_note,
@@ -191,23 +191,23 @@ export const createHandlers = (options: {
           }),
         };
       };
-      return { status: 200, body: pageOf(mine, query.limit, view, (last) => cursorOf(last.id)) };
+      return { status: 200, body: await pageOf(mine, query.limit, view, (last) => cursorOf(last.id)) };
     },
 
-    list: ({ query }) => {
+    list: async ({ query }) => {
       const miners = minersBefore(store.read, {
         status: query.status,
         beforeId: query.cursor === undefined ? undefined : idOfCursor(query.cursor),
       });
-      const view = (miner: Miner) => ({
+      const view = async (miner: Miner) => ({
         id: miner.id,
         status: miner.status,
         capabilities: JSON.parse(miner.capabilities),
         gpus: JSON.parse(miner.gpus),
         region: miner.region,
-        reputation: reputationNow(store.read, miner.account_id, now()),
+        reputation: await reputationNow(store.read, miner.account_id, now()),
       });
-      return { status: 200, body: pageOf(miners, query.limit, view, (last) => cursorOf(last.id)) };
+      return { status: 200, body: await pageOf(miners, query.limit, view, (last) => cursorOf(last.id)) };
     },
   };
 };

@@ -55,9 +55,9 @@ export const createJudge = (options: {
 export const createFlush = (store: Store, roster: Roster) => async (): Promise<void> => {
   const unsaved = [...roster.all()].filter((miner) => miner.isUnsaved);
   for (const some of batches(unsaved)) {
-    await store.transact('miners.flush', (trx) => {
+    await store.transact('miners.flush', async (trx) => {
       for (const miner of some) {
-        saveSeenAt(trx, miner.id, miner.seenAtMs);
+        await saveSeenAt(trx, miner.id, miner.seenAtMs);
         miner.isUnsaved = false;
       }
     });
@@ -78,7 +78,7 @@ export const createSchedule = (options: {
       name: 'miners.tell',
       everyMs: TELL_EVERY_MS,
       run: async () => {
-        for (const accountId of accountsToTell(store.read, ACCOUNTS_TOLD_AT_ONCE))
+        for (const accountId of await accountsToTell(store.read, ACCOUNTS_TOLD_AT_ONCE))
           await store.transact('miners.tell', (trx) => tellReputation(trx, accountId));
       },
     },

@@ -18,8 +18,8 @@ export const startMiners = (config: Config, fail: Fail, now: () => number = cloc
       name: 'miners',
       routes: routes.miners,
       migrations,
-      compose: ({ store, redis, metrics }) => {
-        const parameters = createParameters(store, 'miners');
+      compose: async ({ store, redis, metrics }) => {
+        const parameters = await createParameters(store, 'miners');
         const roster = createRoster();
         const hears = () => redis.status === 'ready';
         const flush = createFlush(store, roster);
@@ -34,11 +34,11 @@ export const startMiners = (config: Config, fail: Fail, now: () => number = cloc
             flush,
             now,
           }),
-          start: () => {
+          start: async () => {
             // Those that live beat within one interval.
             const livesUntilMs = now() + parameters.get('heartbeat_timeout_seconds') * 500;
             // Nobody was seen in the future: a file written while the clock ran ahead would keep the dead alive.
-            for (const miner of allPresences(store.read))
+            for (const miner of await allPresences(store.read))
               roster.set({ ...miner, seen_at_ms: Math.min(miner.seen_at_ms, now()) }, livesUntilMs);
           },
           stop: async () => {

@@ -76,7 +76,7 @@ test('what the miners of an account list is bounded by its sum, and only for tha
   expect((await enrol('m0', all('another'), someone(['miner']))).isNew).toBe(true);
   await enrol('m1', { models: [] });
   await enrol('one more', all('more'));
-  expect(weightOfMiners(store.read, greedy.account_id)).toBeLessThanOrEqual(ATTRIBUTES_PER_ACCOUNT_MAX);
+  expect(await weightOfMiners(store.read, greedy.account_id)).toBeLessThanOrEqual(ATTRIBUTES_PER_ACCOUNT_MAX);
 });
 
 test('names of one letter weigh what the index makes of them, not what they are long', async () => {
@@ -142,12 +142,12 @@ test('a file of the release before is weighed as the miners weigh themselves', a
     models: ['x', 'y'],
   });
   expect(weight).toBeDefined();
-  expect(weightOfMiners(now.read, 'a')).toBe(whole.miner.weight);
+  expect(await weightOfMiners(now.read, 'a')).toBe(whole.miner.weight);
   await now.close();
 });
 
 test('heartbeats held are bounded for each account; one beyond is heard, and told so', async () => {
-  const parameters = createParameters(store, 'miners');
+  const parameters = await createParameters(store, 'miners');
   const { heartbeat } = createHandlers({ store, roster, parameters, now: () => nowMs });
   const { id: miner_id } = (await enrol('m')).miner;
   const other = (await enrol('m', {}, someone(['miner']))).miner;

@@ -61,36 +61,39 @@ const earn = hot((p: Params<{ id: string; earned_minor: number }>) =>
     .where('id', '=', p('id')),
 );
 
-export const findMiner = (reader: Reader, id: string): Miner | undefined => reader.get(byId, { id });
+export const findMiner = (reader: Reader, id: string): Promise<Miner | undefined> => reader.get(byId, { id });
 
-export const findMinerByName = (reader: Reader, accountId: string, name: string): Miner | undefined =>
-  reader.get(byName, { account_id: accountId, name });
+export const findMinerByName = (
+  reader: Reader,
+  accountId: string,
+  name: string,
+): Promise<Miner | undefined> => reader.get(byName, { account_id: accountId, name });
 
-export const insertMiner = (trx: Trx, miner: Miner): void => {
-  trx.run(db.insertInto('miner').values(miner));
+export const insertMiner = async (trx: Trx, miner: Miner): Promise<void> => {
+  await trx.run(db.insertInto('miner').values(miner));
 };
 
-export const updateMiner = (trx: Trx, id: string, changes: Partial<Miner>): void => {
-  trx.run(db.updateTable('miner').set(changes).where('id', '=', id));
+export const updateMiner = async (trx: Trx, id: string, changes: Partial<Miner>): Promise<void> => {
+  await trx.run(db.updateTable('miner').set(changes).where('id', '=', id));
 };
 
-export const deleteMiner = (trx: Trx, id: string): void => {
-  trx.run(db.deleteFrom('miner').where('id', '=', id));
+export const deleteMiner = async (trx: Trx, id: string): Promise<void> => {
+  await trx.run(db.deleteFrom('miner').where('id', '=', id));
 };
 
 /** @returns 0 when the miner already has that status (or is no more): then there is nothing to tell. */
-export const changeStatus = (trx: Trx, id: string, status: Status, seenAtMs: number): number =>
+export const changeStatus = (trx: Trx, id: string, status: Status, seenAtMs: number): Promise<number> =>
   trx.run(setStatus, { id, status, seen_at_ms: seenAtMs });
 
-export const saveSeenAt = (trx: Trx, id: string, seenAtMs: number): number =>
+export const saveSeenAt = (trx: Trx, id: string, seenAtMs: number): Promise<number> =>
   trx.run(saveSeen, { id, seen_at_ms: seenAtMs });
 
-export const countOutcome = (
+export const countOutcome = async (
   trx: Trx,
   id: string,
   counter: 'jobs_completed' | 'jobs_failed' | 'jobs_lost' | null,
-): void => {
-  trx.run(saveOutcome, {
+): Promise<void> => {
+  await trx.run(saveOutcome, {
     id,
     completed: counter === 'jobs_completed' ? 1 : 0,
     failed: counter === 'jobs_failed' ? 1 : 0,
@@ -162,34 +165,37 @@ export const findReputation = (reader: Reader, accountId: string) =>
   reader.get(reputationRow, { account_id: accountId });
 
 /** What one client has said of an account; `''` is all strangers together. */
-export const findWordsOf = (reader: Reader, accountId: string, clientId: string): Words =>
-  reader.get(counterpartyRow, { account_id: accountId, client_id: clientId }) ?? NO_WORDS;
+export const findWordsOf = async (reader: Reader, accountId: string, clientId: string): Promise<Words> =>
+  (await reader.get(counterpartyRow, { account_id: accountId, client_id: clientId })) ?? NO_WORDS;
 
-export const saveWordsOf = (trx: Trx, row: Tables['counterparty']): void => {
-  trx.run(putCounterparty, row);
+export const saveWordsOf = async (trx: Trx, row: Tables['counterparty']): Promise<void> => {
+  await trx.run(putCounterparty, row);
 };
 
-export const saveReputation = (trx: Trx, row: Tables['reputation']): void => {
-  trx.run(putReputation, row);
+export const saveReputation = async (trx: Trx, row: Tables['reputation']): Promise<void> => {
+  await trx.run(putReputation, row);
 };
 
 /** Active miners of an account beyond one, in order: those whose reputation others work with. */
-export const activeMinersAfter = (
+export const activeMinersAfter = async (
   reader: Reader,
   accountId: string,
   after: string,
   limit: number,
-): string[] => reader.all(nextToTell, { account_id: accountId, after, limit }).map(({ id }) => id);
+): Promise<string[]> =>
+  (await reader.all(nextToTell, { account_id: accountId, after, limit })).map(({ id }) => id);
 
-export const saveRevision = (trx: Trx, id: string): void => {
-  trx.run(raiseRevision, { id });
+export const saveRevision = async (trx: Trx, id: string): Promise<void> => {
+  await trx.run(raiseRevision, { id });
 };
 
 /** Accounts of which not all miners have been told of yet. */
-export const accountsToTell = (reader: Reader, limit: number): string[] =>
-  reader
-    .all(db.selectFrom('reputation').select('account_id').where('telling_after', 'is not', null).limit(limit))
-    .map(({ account_id }) => account_id);
+export const accountsToTell = async (reader: Reader, limit: number): Promise<string[]> =>
+  (
+    await reader.all(
+      db.selectFrom('reputation').select('account_id').where('telling_after', 'is not', null).limit(limit),
+    )
+  ).map(({ account_id }) => account_id);
 
 // ── Lists ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -206,10 +212,10 @@ const weights = hot((p: Params<{ account_id: string }>) =>
     .where('account_id', '=', p('account_id')),
 );
 /** What the attributes of all miners of an account take: read off an index. */
-export const weightOfMiners = (reader: Reader, accountId: string): number =>
-  Number(reader.get(weights, { account_id: accountId })?.weight ?? 0);
+export const weightOfMiners = async (reader: Reader, accountId: string): Promise<number> =>
+  Number((await reader.get(weights, { account_id: accountId }))?.weight ?? 0);
 
-export const minersOf = (reader: Reader, accountId: string): Miner[] =>
+export const minersOf = (reader: Reader, accountId: string): Promise<Miner[]> =>
   reader.all(db.selectFrom('miner').selectAll().where('account_id', '=', accountId).orderBy('id', 'desc'));
 
 /** A miner may hold 500 names of models: some 100 KB. Rows are read a few at a time, as the page is filled. */
@@ -290,13 +296,15 @@ const runningOfMiner = hot((p: Params<{ miner_id: string }>) =>
     .where('miner_id', '=', p('miner_id'))
     .where('state', '=', 'running'),
 );
-export const runningOf = (reader: Reader, minerId: string): AttemptId[] =>
+export const runningOf = (reader: Reader, minerId: string): Promise<AttemptId[]> =>
   reader.all(runningOfMiner, { miner_id: minerId });
 
-export const attemptsOf = (reader: Reader, jobId: string): (KnownAttempt & { state: AttemptState })[] =>
-  reader.all(attemptsOfJob, { job_id: jobId });
+export const attemptsOf = (
+  reader: Reader,
+  jobId: string,
+): Promise<(KnownAttempt & { state: AttemptState })[]> => reader.all(attemptsOfJob, { job_id: jobId });
 
-export const saveAttempt = (
+export const saveAttempt = async (
   trx: Trx,
   attempt: {
     job_id: string;
@@ -306,16 +314,16 @@ export const saveAttempt = (
     outcome: Outcome | null;
     forget_at_ms: number;
   },
-): void => {
-  trx.run(putAttempt, attempt);
+): Promise<void> => {
+  await trx.run(putAttempt, attempt);
 };
 
-export const markOvertaken = (trx: Trx, jobId: string, attempt: number): void => {
-  trx.run(overtake, { job_id: jobId, attempt });
+export const markOvertaken = async (trx: Trx, jobId: string, attempt: number): Promise<void> => {
+  await trx.run(overtake, { job_id: jobId, attempt });
 };
 
-export const inflightOf = (reader: Reader, minerId: string): number =>
-  reader.get(countRunning, { miner_id: minerId })?.count ?? 0;
+export const inflightOf = async (reader: Reader, minerId: string): Promise<number> =>
+  (await reader.get(countRunning, { miner_id: minerId }))?.count ?? 0;
 
 // ── Earnings ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -333,15 +341,15 @@ const insertEarning = hot(
 );
 
 /** Adds a payment to what its miner earned, once. @returns false when it was added before. */
-export const addEarning = (trx: Trx, earning: Tables['earning']): boolean => {
-  if (trx.run(insertEarning, earning) !== 1) return false;
-  trx.run(earn, { id: earning.miner_id, earned_minor: earning.earned_minor });
+export const addEarning = async (trx: Trx, earning: Tables['earning']): Promise<boolean> => {
+  if ((await trx.run(insertEarning, earning)) !== 1) return false;
+  await trx.run(earn, { id: earning.miner_id, earned_minor: earning.earned_minor });
   return true;
 };
 
 /** Deletes rows that no message can ask for any more. @returns how many, `limit` of each kind at most. */
-export const forgetOld = (trx: Trx, nowMs: number, limit: number): number => {
-  const attempts = trx.run(
+export const forgetOld = async (trx: Trx, nowMs: number, limit: number): Promise<number> => {
+  const attempts = await trx.run(
     db
       .deleteFrom('attempt')
       .where((eb) =>
@@ -357,14 +365,14 @@ export const forgetOld = (trx: Trx, nowMs: number, limit: number): number => {
         ),
       ),
   );
-  const earnings = trx.run(
+  const earnings = await trx.run(
     db
       .deleteFrom('earning')
       .where('payment_id', 'in', (eb) =>
         eb.selectFrom('earning').select('payment_id').where('forget_at_ms', '<', nowMs).limit(limit),
       ),
   );
-  const words = trx.run(
+  const words = await trx.run(
     db.deleteFrom('counterparty').where((eb) =>
       eb(
         eb.refTuple('account_id', 'client_id'),

@@ -63,7 +63,7 @@ const compare = hot((p: Params<{ after: number; limit: number }>) =>
     .limit(p('limit')),
 );
 
-type Row = ReturnType<typeof rows>[number];
+type Row = Awaited<ReturnType<typeof rows>>[number];
 const rows = (reader: Reader, after: number, limit: number) => reader.all(compare, { after, limit });
 
 const isWrong = (row: Row): boolean =>
@@ -72,8 +72,8 @@ const isWrong = (row: Row): boolean =>
   (row.kind === 'escrow' && row.balance_minor !== Number(row.escrow_must_hold_minor));
 
 /** Compares so many accounts beyond `after`. @returns the ones that do not agree, and where to go on. */
-export const auditAccounts = (reader: Reader, after: number, limit = BATCH) => {
-  const found = rows(reader, after, limit);
+export const auditAccounts = async (reader: Reader, after: number, limit = BATCH) => {
+  const found = await rows(reader, after, limit);
   return {
     wrong: found.filter(isWrong).map((row) => row.address),
     next: found.length < limit ? 0 : (found.at(-1)?.id ?? 0),
@@ -87,8 +87,8 @@ export const createAudit = (store: Store, log: Log) => {
   const schedule: Scheduled = {
     name: 'payments.audit',
     everyMs: EVERY_MS,
-    run: () => {
-      const { wrong, next } = auditAccounts(store.read, after);
+    run: async () => {
+      const { wrong, next } = await auditAccounts(store.read, after);
       for (const address of wrong) {
         if (!mismatches.has(address)) log.error({ address }, 'a balance does not agree with its transfers');
         mismatches.add(address);

@@ -21,10 +21,11 @@ import { refuseRequest } from './store/refund-requests.ts';
 
 const send = sendAs<'payments'>();
 
-const holdForJob = (trx: Trx, deps: Deps, job: Payload<'jobs.submitted'>): void => {
+const holdForJob = async (trx: Trx, deps: Deps, job: Payload<'jobs.submitted'>): Promise<void> => {
   const { job_id, payment_amount_minor: amount_minor } = job;
-  if (amount_minor === null || amount_minor === 0 || findPaymentOfJob(trx, job_id) !== undefined) return;
-  const { payment_id, refusal } = hold(
+  if (amount_minor === null || amount_minor === 0 || (await findPaymentOfJob(trx, job_id)) !== undefined)
+    return;
+  const { payment_id, refusal } = await hold(
     trx,
     deps,
     {
@@ -39,20 +40,20 @@ const holdForJob = (trx: Trx, deps: Deps, job: Payload<'jobs.submitted'>): void 
     },
     true,
   );
-  if (refusal === null) announceHeld(trx, deps, { payment_id, job_id, amount_minor });
-  else send(trx, 'payments.refused', { payment_id, job_id, ...refusal });
+  if (refusal === null) await announceHeld(trx, deps, { payment_id, job_id, amount_minor });
+  else await send(trx, 'payments.refused', { payment_id, job_id, ...refusal });
 };
 
 /**
  * How a job's payment stands, for a jobs file that may have missed it. What is decided and not carried out yet is said when
  * it is; a payment that nobody knows here is no money: the job waits for some until it expires.
  */
-const sayAgain = (trx: Trx, payment: PaymentView | undefined): void => {
+const sayAgain = async (trx: Trx, payment: PaymentView | undefined): Promise<void> => {
   if (payment?.job_id == null) return;
   const { id: payment_id, job_id, amount_minor } = payment;
   if (payment.status === 'escrowed' && payment.decision === null)
-    send(trx, 'payments.escrowed', { payment_id, job_id, amount_minor });
-  sayResolved(trx, payment, true);
+    await send(trx, 'payments.escrowed', { payment_id, job_id, amount_minor });
+  await sayResolved(trx, payment, true);
 };
 
 /** A job that may still start keeps its funds: its own expiry comes first, and tells us. */
@@ -60,18 +61,18 @@ const START_GRACE_MS = 60_000;
 
 /** What others tell. All of it may come twice and in any order; facts are kept, and decided on when they suffice. */
 export const createConsumers = (deps: Deps): Consumers<'payments'> => ({
-  'gateway.account_created': (trx, { account_id }) => {
-    openUser(trx, account_id, deps.now());
+  'gateway.account_created': async (trx, { account_id }) => {
+    await openUser(trx, account_id, deps.now());
   },
-  'jobs.submitted': (trx, job) => {
-    noteJobOwner(trx, job.job_id, job.account_id);
-    holdForJob(trx, deps, job);
+  'jobs.submitted': async (trx, job) => {
+    await noteJobOwner(trx, job.job_id, job.account_id);
+    await holdForJob(trx, deps, job);
     trx.notify(`job:${job.job_id}`);
   },
   'jobs.started': (trx, { job_id, ...facts }) => noteJobStarted(trx, { id: job_id, ...facts }),
   'jobs.requeued': (trx, { job_id, attempt }) => noteJobRequeued(trx, job_id, attempt),
-  'jobs.ended': (trx, { job_id, started, price_minor, payment_id, ...facts }) => {
-    const payment = findPaymentOfJob(trx, job_id);
+  'jobs.ended': async (trx, { job_id, started, price_minor, payment_id, ...facts }) => {
+    const payment = await findPaymentOfJob(trx, job_id);
     // What the release before this one said has no name in it: then the job was paid by whatever was held.
     const paidWith = payment_id === undefined ? (payment?.id ?? null) : payment_id;
     if (
@@ -80,23 +81,23 @@ export const createConsumers = (deps: Deps): Consumers<'payments'> => ({
       payment.amount_minor !== (price_minor ?? payment.amount_minor)
     )
       throw new Error(`job ${job_id} ended at another price than its payment`);
-    noteJobEnded(trx, { id: job_id, started: started ? 1 : 0, payment_id: paidWith, ...facts });
+    await noteJobEnded(trx, { id: job_id, started: started ? 1 : 0, payment_id: paidWith, ...facts });
     trx.notify(`job:${job_id}`);
-    resolveByJob(trx, deps, job_id);
+    await resolveByJob(trx, deps, job_id);
   },
-  'jobs.payments_missed': (trx, { job_ids }) => {
-    for (const id of job_ids) sayAgain(trx, findPaymentOfJob(trx, id));
+  'jobs.payments_missed': async (trx, { job_ids }) => {
+    for (const id of job_ids) await sayAgain(trx, await findPaymentOfJob(trx, id));
   },
-  'jobs.refund_refused': (trx, { request_id, payment_id, code, until_ms }) => {
-    if (request_id === null) return deadlineRefused(trx, deps, payment_id, until_ms);
-    refuseRequest(trx, request_id, code);
+  'jobs.refund_refused': async (trx, { request_id, payment_id, code, until_ms }) => {
+    if (request_id === null) return await deadlineRefused(trx, deps, payment_id, until_ms);
+    await refuseRequest(trx, request_id, code);
     trx.notify(`payment:${payment_id}`);
   },
-  'market.booking_requested': (trx, booking) => {
+  'market.booking_requested': async (trx, booking) => {
     const { order_id, amount_minor } = booking;
-    if (findPaymentOfOrder(trx, order_id) !== undefined) return;
-    noteBookingOwner(trx, order_id, booking.owner_account_id);
-    const { payment_id, refusal } = hold(
+    if ((await findPaymentOfOrder(trx, order_id)) !== undefined) return;
+    await noteBookingOwner(trx, order_id, booking.owner_account_id);
+    const { payment_id, refusal } = await hold(
       trx,
       deps,
       {
@@ -110,14 +111,14 @@ export const createConsumers = (deps: Deps): Consumers<'payments'> => ({
       },
       true,
     );
-    if (refusal !== null) return send(trx, 'payments.booking_refused', { order_id, ...refusal });
-    send(trx, 'payments.booking_held', { order_id, payment_id });
-    resolveByOrder(trx, deps, order_id);
+    if (refusal !== null) return await send(trx, 'payments.booking_refused', { order_id, ...refusal });
+    await send(trx, 'payments.booking_held', { order_id, payment_id });
+    await resolveByOrder(trx, deps, order_id);
   },
-  'market.booking_ended': (trx, { order_id, pay_minor, reason }) => {
-    noteBookingEnd(trx, order_id, pay_minor, reason);
-    resolveByOrder(trx, deps, order_id);
-    saySettled(trx, findPaymentOfOrder(trx, order_id));
+  'market.booking_ended': async (trx, { order_id, pay_minor, reason }) => {
+    await noteBookingEnd(trx, order_id, pay_minor, reason);
+    await resolveByOrder(trx, deps, order_id);
+    await saySettled(trx, await findPaymentOfOrder(trx, order_id));
   },
   'governance.allocation_approved': (trx, approved) => allocate(trx, deps, approved),
   'governance.blocks_missed': (trx, { from_height }) => announceAgain(trx, from_height),

@@ -15,16 +15,16 @@ let store: Awaited<ReturnType<typeof openScratch>>;
 let address: string;
 beforeAll(async () => {
   store = await openScratch();
-  const signer = openSigner(store.read, { NODE_ENV: 'test' } as never);
+  const signer = await openSigner(store.read, { NODE_ENV: 'test' } as never);
   await signer.keep(store);
   for (let block = 0; block < BLOCKS; block += 1) {
-    await store.transact('test', (trx) => {
-      const crowd = openUser(trx, '018f4c3e-0000-7000-8000-000000000001', 1);
-      const one = openUser(trx, '018f4c3e-0000-7000-8000-000000000002', 1);
+    await store.transact('test', async (trx) => {
+      const crowd = await openUser(trx, '018f4c3e-0000-7000-8000-000000000001', 1);
+      const one = await openUser(trx, '018f4c3e-0000-7000-8000-000000000002', 1);
       address = one.address;
       for (let index = 0; index < BLOCK_MAX; index += 1) {
         const id = newId();
-        move(trx, {
+        await move(trx, {
           id: transferId('credit', id),
           kind: 'credit',
           reference: id,
@@ -48,8 +48,8 @@ test('proofs of transactions in many large blocks cost two trees an answer; the 
     ...store,
     read: {
       get: store.read.get.bind(store.read),
-      all: ((query: never, values: never) => {
-        const rows = store.read.all(query, values);
+      all: (async (query: never, values: never) => {
+        const rows = await store.read.all(query, values);
         if (rows.length === BLOCK_MAX) leaves += rows.length;
         return rows;
       }) as typeof store.read.all,

@@ -9,42 +9,46 @@ const db = builder<Tables>();
 
 /** What an operator watches: money that waits, work that waits, and that the ledger agrees with itself. */
 export const addGauges = (metrics: Metrics, read: Reader, mismatches: () => number): void => {
-  metrics.gauge('escrow_held', 'AITBC held in escrow', () =>
+  metrics.gauge('escrow_held', 'AITBC held in escrow', async () =>
     fromMinor(
       Number(
-        read.get(
-          db
-            .selectFrom('payment')
-            .select((eb) => eb.fn.sum<number>('amount_minor').as('minor'))
-            .where('status', '=', ESCROWED),
+        (
+          await read.get(
+            db
+              .selectFrom('payment')
+              .select((eb) => eb.fn.sum<number>('amount_minor').as('minor'))
+              .where('status', '=', ESCROWED),
+          )
         )?.minor ?? 0,
       ),
     ),
   );
-  metrics.gauge('payments_unsettled', 'Payments decided and not yet carried out', () =>
+  metrics.gauge('payments_unsettled', 'Payments decided and not yet carried out', async () =>
     Number(
-      read.get(
-        db
-          .selectFrom('resolution')
-          .select((eb) => eb.fn.countAll<number>().as('n'))
-          .where('settled_at_ms', 'is', null),
+      (
+        await read.get(
+          db
+            .selectFrom('resolution')
+            .select((eb) => eb.fn.countAll<number>().as('n'))
+            .where('settled_at_ms', 'is', null),
+        )
       )?.n ?? 0,
     ),
   );
-  metrics.gauge('ledger_supply', 'AITBC in existence', () =>
+  metrics.gauge('ledger_supply', 'AITBC in existence', async () =>
     fromMinor(
       -(
-        read.get(db.selectFrom('account').select('balance_minor').where('id', '=', MINT.id))?.balance_minor ??
-        0
+        (await read.get(db.selectFrom('account').select('balance_minor').where('id', '=', MINT.id)))
+          ?.balance_minor ?? 0
       ),
     ),
   );
-  metrics.gauge('ledger_height', 'Height of the newest block; -1 before the first', () => {
-    return findTip(read)?.height ?? -1;
+  metrics.gauge('ledger_height', 'Height of the newest block; -1 before the first', async () => {
+    return (await findTip(read))?.height ?? -1;
   });
-  metrics.gauge('ledger_unsealed', 'Transfers not yet in a block', () => {
-    const newest = read.get(db.selectFrom('transfer').select((eb) => eb.fn.max('seq').as('seq')));
-    return Number(newest?.seq ?? 0) - (findTip(read)?.last_seq ?? 0);
+  metrics.gauge('ledger_unsealed', 'Transfers not yet in a block', async () => {
+    const newest = await read.get(db.selectFrom('transfer').select((eb) => eb.fn.max('seq').as('seq')));
+    return Number(newest?.seq ?? 0) - ((await findTip(read))?.last_seq ?? 0);
   });
   metrics.gauge(
     'ledger_mismatches',

@@ -78,8 +78,8 @@ const open = async (path: string, clock: { nowMs: number }): Promise<Real> => {
     service: 'payments',
     migrations: { ...chassisMigrations, ...migrations },
   });
-  const deps: Deps = { parameters: createParameters(store, 'payments'), now: () => clock.nowMs };
-  const signer = openSigner(store.read, { NODE_ENV: 'test' });
+  const deps: Deps = { parameters: await createParameters(store, 'payments'), now: () => clock.nowMs };
+  const signer = await openSigner(store.read, { NODE_ENV: 'test' });
   await signer.keep(store);
   return { store, deps, signer, consumers: createConsumers(deps), clock };
 };
@@ -104,18 +104,18 @@ const refusalOf = async (work: Promise<unknown>): Promise<ProblemCode | null> =>
   }
 };
 
-const agree = (model: Model, { store }: Real): void => {
+const agree = async (model: Model, { store }: Real): Promise<void> => {
   const { read } = store;
   for (const [index, user] of users.entries()) {
-    const account = findUser(read, user.account_id);
+    const account = await findUser(read, user.account_id);
     expect(account?.balance_minor ?? 0).toBe(model.available[index]);
     expect(account?.held_minor ?? 0).toBe(model.held[index]);
   }
-  const { wrong, next } = auditAccounts(read, 0, 10_000);
+  const { wrong, next } = await auditAccounts(read, 0, 10_000);
   expect(wrong).toEqual([]);
   expect(next).toBe(0);
-  expect(findAccount(read, PLATFORM.id)?.balance_minor).toBe(model.platform);
-  expect(findAccount(read, TREASURY.id)?.balance_minor).toBe(model.treasury);
+  expect((await findAccount(read, PLATFORM.id))?.balance_minor).toBe(model.platform);
+  expect((await findAccount(read, TREASURY.id))?.balance_minor).toBe(model.treasury);
   const held = model.jobs.reduce(
     (sum, job) => sum + (job.payment?.status === 'escrowed' ? job.payment.amount : 0),
     0,
@@ -124,7 +124,7 @@ const agree = (model: Model, { store }: Real): void => {
   expect(sum(model.held)).toBe(held);
   expect(sum(model.available) + held + model.platform + model.treasury).toBe(model.minted);
   for (const job of model.jobs) {
-    const payment = findPaymentOfJob(read, job.facts.job_id);
+    const payment = await findPaymentOfJob(read, job.facts.job_id);
     expect(payment?.status).toBe(job.payment?.status);
     expect(payment?.decision ?? null).toBe(job.payment?.decided ?? null);
   }
@@ -158,7 +158,7 @@ const command = (name: string, check: (model: Model) => boolean, run: Command['r
   check,
   run: async (model, real) => {
     await run(model, real);
-    agree(model, real);
+    await agree(model, real);
   },
   toString: () => name,
 });
@@ -171,9 +171,9 @@ const credit = (user: number, amount: number) =>
     () => true,
     async (model, real) => {
       const { account_id } = users[user] as Caller;
-      await real.store.transact('credit', (trx) => {
-        real.consumers['gateway.account_created'](trx, { account_id, wallet_address: null });
-        creditByAdmin(trx, real.deps, admin, { account_id, amount_minor: amount, reason: 'model' });
+      await real.store.transact('credit', async (trx) => {
+        await real.consumers['gateway.account_created'](trx, { account_id, wallet_address: null });
+        await creditByAdmin(trx, real.deps, admin, { account_id, amount_minor: amount, reason: 'model' });
       });
       model.available[user] = (model.available[user] as number) + amount;
       model.minted += amount;
@@ -250,7 +250,7 @@ const start = (at: number, runsForMs: number) =>
 const end = (at: number, status: NonNullable<ModelJob['ended']>) =>
   command(`end(${at}, ${status})`, hasJobs, async (model, real) => {
     const job = pick(model, at);
-    const payment = findPaymentOfJob(real.store.read, job.facts.job_id);
+    const payment = await findPaymentOfJob(real.store.read, job.facts.job_id);
     const isPriced = status === 'completed' && payment?.status === 'escrowed';
     const paidWith = isPriced ? payment : null;
     const ended = job.facts.ended(status, paidWith, status === 'completed' || job.isStarted);
@@ -266,7 +266,7 @@ const end = (at: number, status: NonNullable<ModelJob['ended']>) =>
 const byHand = (kind: 'release' | 'refund', at: number, who: 'payer' | 'payee' | 'admin' | 'stranger') =>
   command(`${kind}(${at}, ${who})`, hasJobs, async (model, real) => {
     const job = pick(model, at);
-    const payment = findPaymentOfJob(real.store.read, job.facts.job_id);
+    const payment = await findPaymentOfJob(real.store.read, job.facts.job_id);
     if (payment === undefined || job.payment === null) return;
     const callers = {
       payer: users[job.payer],
@@ -275,10 +275,10 @@ const byHand = (kind: 'release' | 'refund', at: number, who: 'payer' | 'payee' |
       stranger: someone(['client']),
     };
     const refusal = await refusalOf(
-      real.store.transact(kind, (trx) =>
+      real.store.transact(kind, async (trx) =>
         kind === 'release'
-          ? releaseByHand(trx, callers[who] as Caller, payment.id)
-          : askForRefund(trx, real.deps, callers[who] as Caller, payment.id, 'model'),
+          ? await releaseByHand(trx, callers[who] as Caller, payment.id)
+          : await askForRefund(trx, real.deps, callers[who] as Caller, payment.id, 'model'),
       ),
     );
     const isPayer = who === 'payer' || (who === 'payee' && job.payer === job.payee);
@@ -317,7 +317,7 @@ const requeue = (at: number) =>
 const refuseDeadline = (at: number, runsForMs: number) =>
   command(`refuseDeadline(${at}, ${runsForMs})`, hasJobs, async (model, real) => {
     const job = pick(model, at);
-    const payment = findPaymentOfJob(real.store.read, job.facts.job_id);
+    const payment = await findPaymentOfJob(real.store.read, job.facts.job_id);
     if (payment === undefined || job.payment === null) return;
     await real.store.transact('refused', (trx) =>
       real.consumers['jobs.refund_refused'](trx, {
@@ -354,7 +354,7 @@ const settleAll = () =>
     'settle',
     () => true,
     async (model, real) => {
-      const due = findUnsettled(real.store.read, model.nowMs, 1_000);
+      const due = await findUnsettled(real.store.read, model.nowMs, 1_000);
       // Twice, as two workers might.
       await Promise.all(
         [...due, ...due].map((id) => real.store.transact('settle', (trx) => settle(trx, real.deps, id))),
@@ -446,10 +446,10 @@ let template = '';
 beforeAll(async () => {
   template = join(scratchDirectory(), 'payments.db');
   const { store, deps, consumers } = await open(template, { nowMs: START_MS });
-  await store.transact('fund', (trx) => {
+  await store.transact('fund', async (trx) => {
     for (const { account_id } of users) {
-      consumers['gateway.account_created'](trx, { account_id, wallet_address: null });
-      creditByAdmin(trx, deps, admin, { account_id, amount_minor: FUNDS, reason: 'model' });
+      await consumers['gateway.account_created'](trx, { account_id, wallet_address: null });
+      await creditByAdmin(trx, deps, admin, { account_id, amount_minor: FUNDS, reason: 'model' });
     }
   });
   await store.close();

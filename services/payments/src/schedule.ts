@@ -36,7 +36,7 @@ export const createSettler = (store: Store, deps: Deps, log: Log) => {
     do {
       isWoken = false;
       for (;;) {
-        const due = findUnsettled(store.read, deps.now(), SETTLE_BATCH);
+        const due = await findUnsettled(store.read, deps.now(), SETTLE_BATCH);
         if (due.length === 0 || isStopped) break;
         await Promise.all(due.map(settleOne));
       }
@@ -71,7 +71,7 @@ export type Settler = ReturnType<typeof createSettler>;
 
 /** @returns how many payments were past their deadline. */
 export const passDeadlines = async (store: Store, deps: Deps): Promise<number> => {
-  const due = findPastDeadline(store.read, deps.now(), DEADLINE_BATCH);
+  const due = await findPastDeadline(store.read, deps.now(), DEADLINE_BATCH);
   await Promise.all(
     due.map((id) => store.transact('payment.deadline', (trx) => passDeadline(trx, deps, id))),
   );

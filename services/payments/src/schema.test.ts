@@ -33,25 +33,25 @@ beforeAll(async () => {
     service: 'payments',
     migrations: { ...chassisMigrations, ...migrations },
   });
-  const signer = openSigner(store.read, { NODE_ENV: 'test' });
+  const signer = await openSigner(store.read, { NODE_ENV: 'test' });
   await signer.keep(store);
-  const deps: Deps = { parameters: createParameters(store, 'payments'), now: Date.now };
+  const deps: Deps = { parameters: await createParameters(store, 'payments'), now: Date.now };
   const consumers = createConsumers(deps);
-  await store.transact('fill', (trx) => {
-    creditFromMint(trx, {
+  await store.transact('fill', async (trx) => {
+    await creditFromMint(trx, {
       transfer_id: transferId('credit', 'first'),
       account_id: payer.account_id,
       amount_minor: 1_000,
       kind: 'credit',
       reference: 'first',
     });
-    consumers['jobs.submitted'](trx, held.submitted(100));
-    consumers['jobs.submitted'](trx, released.submitted(100));
-    const id = findPaymentOfJob(trx, released.job_id)?.id as string;
-    consumers['jobs.ended'](trx, released.ended('completed', { id, amount_minor: 100 }));
+    await consumers['jobs.submitted'](trx, held.submitted(100));
+    await consumers['jobs.submitted'](trx, released.submitted(100));
+    const id = (await findPaymentOfJob(trx, released.job_id))?.id as string;
+    await consumers['jobs.ended'](trx, released.ended('completed', { id, amount_minor: 100 }));
   });
-  heldId = findPaymentOfJob(store.read, held.job_id)?.id as string;
-  releasedId = findPaymentOfJob(store.read, released.job_id)?.id as string;
+  heldId = (await findPaymentOfJob(store.read, held.job_id))?.id as string;
+  releasedId = (await findPaymentOfJob(store.read, released.job_id))?.id as string;
   await store.transact('settle', (trx) => settle(trx, deps, releasedId));
   await sealBlock(store, signer, Date.now());
   db = new DatabaseSync(path, { timeout: 5_000 });
@@ -62,12 +62,12 @@ afterAll(async () => {
   await store.close();
 });
 
-const transfer = (change: Record<string, string | number | Uint8Array>) => {
+const transfer = async (change: Record<string, string | number | Uint8Array>) => {
   const row = {
     id: newId(),
     hash: crypto.getRandomValues(new Uint8Array(32)),
     debit: 1,
-    credit: findUser(store.read, payer.account_id)?.id as number,
+    credit: (await findUser(store.read, payer.account_id))?.id as number,
     amount_minor: 1,
     kind: 'credit',
     reference: 'by hand',
@@ -94,7 +94,7 @@ const expectRefused = (work: () => void, what = '') => {
   }
   expect.fail(`${what} was taken`);
 };
-const user = () => findUser(store.read, payer.account_id)?.id as number;
+const user = async () => (await findUser(store.read, payer.account_id))?.id as number;
 const escrowOf = (id: string) =>
   Number(db.prepare('SELECT escrow FROM payment WHERE id = ?').get(id)?.escrow);
 
@@ -158,7 +158,7 @@ describe('the schema refuses', () => {
     expectRefused(() => db.exec(statement()));
   });
 
-  it('transfers that the rules do not know', () => {
+  it('transfers that the rules do not know', async () => {
     for (const change of [
       { amount_minor: 0 },
       { amount_minor: -1 },
@@ -173,17 +173,29 @@ describe('the schema refuses', () => {
       { credit: 2 },
       { kind: 'hold' },
       // People pay by escrow alone.
-      { debit: user(), credit: 2, kind: 'fee' },
-      { debit: user(), credit: 3, kind: 'treasury_share' },
-      { debit: 2, credit: user(), kind: 'allocation' },
-      { debit: 3, credit: user(), kind: 'allocation', amount_minor: 2 },
+      { debit: await user(), credit: 2, kind: 'fee' },
+      { debit: await user(), credit: 3, kind: 'treasury_share' },
+      { debit: 2, credit: await user(), kind: 'allocation' },
+      { debit: 3, credit: await user(), kind: 'allocation', amount_minor: 2 },
       // Out of escrow only by decision, and only as decided.
-      { debit: escrowOf(heldId), credit: user(), kind: 'refund', amount_minor: 100, reference: heldId },
-      { debit: escrowOf(heldId), credit: user(), kind: 'release', amount_minor: 100, reference: heldId },
-      { debit: escrowOf(heldId), credit: user(), kind: 'refund', amount_minor: 100, reference: releasedId },
+      { debit: escrowOf(heldId), credit: await user(), kind: 'refund', amount_minor: 100, reference: heldId },
+      {
+        debit: escrowOf(heldId),
+        credit: await user(),
+        kind: 'release',
+        amount_minor: 100,
+        reference: heldId,
+      },
+      {
+        debit: escrowOf(heldId),
+        credit: await user(),
+        kind: 'refund',
+        amount_minor: 100,
+        reference: releasedId,
+      },
       {
         debit: escrowOf(releasedId),
-        credit: user(),
+        credit: await user(),
         kind: 'refund',
         amount_minor: 100,
         reference: releasedId,
@@ -192,27 +204,27 @@ describe('the schema refuses', () => {
       expectRefused(() => transfer(change), JSON.stringify(change));
   });
 
-  it('nothing of what is right, and nothing of all this left a trace', () => {
-    expect(auditAccounts(store.read, 0)).toEqual({ wrong: [], next: 0 });
-    transfer({});
-    expect(findUser(store.read, payer.account_id)?.balance_minor).toBe(1_000 - 200 + 1);
-    expect(auditAccounts(store.read, 0)).toEqual({ wrong: [], next: 0 });
+  it('nothing of what is right, and nothing of all this left a trace', async () => {
+    expect(await auditAccounts(store.read, 0)).toEqual({ wrong: [], next: 0 });
+    await transfer({});
+    expect((await findUser(store.read, payer.account_id))?.balance_minor).toBe(1_000 - 200 + 1);
+    expect(await auditAccounts(store.read, 0)).toEqual({ wrong: [], next: 0 });
   });
 });
 
 describe('the audit', () => {
-  it('sees a balance that was touched', () => {
+  it('sees a balance that was touched', async () => {
     db.exec('BEGIN');
-    const { address } = findUser(store.read, payer.account_id) as { address: string };
-    db.exec(`UPDATE account SET balance_minor = balance_minor + 1 WHERE id = ${user()}`);
+    const { address } = (await findUser(store.read, payer.account_id)) as { address: string };
+    db.exec(`UPDATE account SET balance_minor = balance_minor + 1 WHERE id = ${await user()}`);
     db.exec('COMMIT');
-    expect(auditAccounts(store.read, 0).wrong).toEqual([address]);
+    expect((await auditAccounts(store.read, 0)).wrong).toEqual([address]);
     db.exec(
-      `UPDATE account SET balance_minor = balance_minor - 1, held_minor = held_minor + 1 WHERE id = ${user()}`,
+      `UPDATE account SET balance_minor = balance_minor - 1, held_minor = held_minor + 1 WHERE id = ${await user()}`,
     );
-    expect(auditAccounts(store.read, 0).wrong).toEqual([address]);
-    db.exec(`UPDATE account SET held_minor = held_minor - 1 WHERE id = ${user()}`);
-    expect(auditAccounts(store.read, 0).wrong).toEqual([]);
+    expect((await auditAccounts(store.read, 0)).wrong).toEqual([address]);
+    db.exec(`UPDATE account SET held_minor = held_minor - 1 WHERE id = ${await user()}`);
+    expect((await auditAccounts(store.read, 0)).wrong).toEqual([]);
   });
 });
 
@@ -230,14 +242,14 @@ describe('a credit from the mint', () => {
     );
 
   it('happens once for its id, and opens the account if need be', async () => {
-    const before = findUser(store.read, payer.account_id)?.balance_minor as number;
+    const before = (await findUser(store.read, payer.account_id))?.balance_minor as number;
     const hashes = [await credit(), await credit(), await credit({ now_ms: 1 })];
     expect(new Set(hashes).size).toBe(1);
-    expect(findUser(store.read, payer.account_id)?.balance_minor).toBe(before + 50);
+    expect((await findUser(store.read, payer.account_id))?.balance_minor).toBe(before + 50);
     await expect(credit({ amount_minor: 51 })).rejects.toThrow('another content');
     const stranger = newId();
     await credit({ transfer_id: transferId('exchange', 'other'), account_id: stranger, reference: 'other' });
-    expect(findUser(store.read, stranger)?.balance_minor).toBe(50);
+    expect((await findUser(store.read, stranger))?.balance_minor).toBe(50);
   });
 
   it('ends at the cap, but answers for what was made before', async () => {

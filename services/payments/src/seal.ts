@@ -29,7 +29,7 @@ const BALANCES_A_PART = 1_000;
 /** Blocks told of again in one turn, and no more transfers in them than the largest block has. */
 const AGAIN_MAX = 100;
 
-type Row = ReturnType<typeof transfersAfter>[number];
+type Row = Awaited<ReturnType<typeof transfersAfter>>[number];
 
 const deltasOf = (rows: readonly Row[]): Map<number, number> => {
   const deltas = new Map<number, number>();
@@ -50,36 +50,41 @@ interface Told {
 type Balances = { account_id: string; balance_minor: number }[];
 
 /** The same parts each time: who heard some of them before takes the others. */
-const tell = (trx: Trx, block: Told, balances: Balances): void => {
+const tell = async (trx: Trx, block: Told, balances: Balances): Promise<void> => {
   const parts = Math.max(1, Math.ceil(balances.length / BALANCES_A_PART));
   for (let part = 0; part < parts; part += 1) {
     const some = balances.slice(part * BALANCES_A_PART, (part + 1) * BALANCES_A_PART);
-    send(trx, 'payments.block_sealed', { ...block, part, parts, balances: some });
+    await send(trx, 'payments.block_sealed', { ...block, part, parts, balances: some });
   }
 };
 
-const announce = (trx: Trx, height: number, sealedAtMs: number, deltas: Map<number, number>): void => {
+const announce = async (
+  trx: Trx,
+  height: number,
+  sealedAtMs: number,
+  deltas: Map<number, number>,
+): Promise<void> => {
   const balances: Balances = [];
   for (const [id, delta] of deltas) {
     if (delta === 0) continue;
-    const { kind, account_id, sealed_minor } = moveSealed(trx, id, delta);
+    const { kind, account_id, sealed_minor } = await moveSealed(trx, id, delta);
     if (kind === 'user' && account_id !== null) balances.push({ account_id, balance_minor: sealed_minor });
   }
-  const supply_minor = -sealedBalance(trx, MINT.id);
-  const treasury_minor = sealedBalance(trx, TREASURY.id);
-  tell(trx, { height, sealed_at_ms: sealedAtMs, supply_minor, treasury_minor }, balances);
+  const supply_minor = -(await sealedBalance(trx, MINT.id));
+  const treasury_minor = await sealedBalance(trx, TREASURY.id);
+  await tell(trx, { height, sealed_at_ms: sealedAtMs, supply_minor, treasury_minor }, balances);
 };
 
 /**
  * Tells of sealed blocks again, word for word, from a height on: as many as one turn bears. Balances of back then are
  * those of now, less what moved since.
  */
-export const announceAgain = (trx: Trx, fromHeight: number): void => {
-  const blocks = blocksFrom(trx, fromHeight, AGAIN_MAX);
+export const announceAgain = async (trx: Trx, fromHeight: number): Promise<void> => {
+  const blocks = await blocksFrom(trx, fromHeight, AGAIN_MAX);
   const startSeq = blocks[0]?.first_seq ?? 0;
-  const accounts = new Map<number, NonNullable<ReturnType<typeof accountBefore>>>();
-  const accountOf = (id: number) => {
-    const account = accounts.get(id) ?? accountBefore(trx, id, startSeq);
+  const accounts = new Map<number, NonNullable<Awaited<ReturnType<typeof accountBefore>>>>();
+  const accountOf = async (id: number) => {
+    const account = accounts.get(id) ?? (await accountBefore(trx, id, startSeq));
     if (account === undefined) throw new Error(`no account ${id}`);
     accounts.set(id, account);
     return account;
@@ -89,16 +94,16 @@ export const announceAgain = (trx: Trx, fromHeight: number): void => {
     transfers += tx_count;
     if (transfers > BLOCK_MAX && first_seq !== startSeq) return;
     const balances: Balances = [];
-    for (const [id, delta] of deltasOf(transfersAfter(trx, first_seq - 1, tx_count))) {
+    for (const [id, delta] of deltasOf(await transfersAfter(trx, first_seq - 1, tx_count))) {
       if (delta === 0) continue;
-      const account = accountOf(id);
+      const account = await accountOf(id);
       account.balance_minor += delta;
       const { kind, account_id, balance_minor } = account;
       if (kind === 'user' && account_id !== null) balances.push({ account_id, balance_minor });
     }
-    const supply_minor = -accountOf(MINT.id).balance_minor;
-    const treasury_minor = accountOf(TREASURY.id).balance_minor;
-    tell(trx, { height, sealed_at_ms, supply_minor, treasury_minor }, balances);
+    const supply_minor = -(await accountOf(MINT.id)).balance_minor;
+    const treasury_minor = (await accountOf(TREASURY.id)).balance_minor;
+    await tell(trx, { height, sealed_at_ms, supply_minor, treasury_minor }, balances);
   }
 };
 
@@ -106,12 +111,12 @@ export const announceAgain = (trx: Trx, fromHeight: number): void => {
  * Half of a block's fees, rounded down, go on to the treasury: a transfer of the next block. The platform always has
  * it, for nothing else leaves that account.
  */
-const shareFees = (trx: Trx, height: number, rows: readonly Row[], nowMs: number): void => {
+const shareFees = async (trx: Trx, height: number, rows: readonly Row[], nowMs: number): Promise<void> => {
   const feesMinor = rows.reduce((sum, row) => sum + (row.kind === 'fee' ? row.amount_minor : 0), 0);
   const amount_minor = Math.floor(feesMinor / 2);
   if (amount_minor === 0) return;
   const reference = `block:${height}`;
-  move(trx, {
+  await move(trx, {
     id: transferId('treasury_share', reference),
     kind: 'treasury_share',
     reference,
@@ -128,8 +133,8 @@ const shareFees = (trx: Trx, height: number, rows: readonly Row[], nowMs: number
  * @returns how many transfers it sealed
  */
 export const sealBlock = async (store: Store, signer: Signer, nowMs: number): Promise<number> => {
-  const tip = findTip(store.read);
-  const rows = transfersAfter(store.read, tip?.last_seq ?? 0, BLOCK_MAX);
+  const tip = await findTip(store.read);
+  const rows = await transfersAfter(store.read, tip?.last_seq ?? 0, BLOCK_MAX);
   const first = rows[0];
   const last = rows.at(-1);
   if (first === undefined || last === undefined) return 0;
@@ -145,9 +150,9 @@ export const sealBlock = async (store: Store, signer: Signer, nowMs: number): Pr
   const hash = blockHash(header);
   const signature = signer.sign(headerBytes(header));
   const deltas = deltasOf(rows);
-  await store.transact('block.seal', (trx) => {
+  await store.transact('block.seal', async (trx) => {
     const { timestamp_ms, ...columns } = header;
-    addBlock(trx, {
+    await addBlock(trx, {
       ...columns,
       hash,
       signature,
@@ -155,8 +160,8 @@ export const sealBlock = async (store: Store, signer: Signer, nowMs: number): Pr
       first_seq: first.seq,
       last_seq: last.seq,
     });
-    announce(trx, header.height, timestamp_ms, deltas);
-    shareFees(trx, header.height, rows, timestamp_ms);
+    await announce(trx, header.height, timestamp_ms, deltas);
+    await shareFees(trx, header.height, rows, timestamp_ms);
     failpoint('seal:before-commit');
     trx.afterCommit(() => failpoint('seal:after-commit'));
   });
@@ -167,7 +172,7 @@ export const sealBlock = async (store: Store, signer: Signer, nowMs: number): Pr
 export const createSealer =
   (store: Store, signer: Signer, options: { intervalMs: () => number; now: () => number }) =>
   async (signal: AbortSignal): Promise<void> => {
-    const tip = findTip(store.read);
+    const tip = await findTip(store.read);
     const nowMs = options.now();
     if (tip !== undefined && nowMs >= tip.sealed_at_ms && nowMs - tip.sealed_at_ms < options.intervalMs())
       return;

@@ -22,10 +22,10 @@ export const startPayments = (config: Config, fail: Fail, now: () => number = cl
       name: 'payments',
       routes: routes.payments,
       migrations,
-      compose: ({ store, log, metrics }) => {
+      compose: async ({ store, log, metrics }) => {
         const exchange = createExchange({ config, store, log, metrics }, { now, creditFromMint });
-        const deps: Deps = { parameters: createParameters(store, 'payments'), now };
-        const signer = openSigner(store.read, config);
+        const deps: Deps = { parameters: await createParameters(store, 'payments'), now };
+        const signer = await openSigner(store.read, config);
         const settler = createSettler(store, deps, log);
         const audit = createAudit(store, log);
         addGauges(metrics, store.read, audit.mismatches);

@@ -17,7 +17,7 @@ const readKey = (base64: string): KeyObject => {
 };
 
 /** The ledger's key: given by the environment, or in development made once and kept in the file. */
-export const openSigner = (read: Reader, config: Pick<Config, 'NODE_ENV' | 'LEDGER_SIGNING_KEY'>) => {
+export const openSigner = async (read: Reader, config: Pick<Config, 'NODE_ENV' | 'LEDGER_SIGNING_KEY'>) => {
   let kept: string | null = null;
   let key: KeyObject;
   if (config.LEDGER_SIGNING_KEY !== undefined) {
@@ -25,7 +25,7 @@ export const openSigner = (read: Reader, config: Pick<Config, 'NODE_ENV' | 'LEDG
   } else if (config.NODE_ENV === 'production') {
     throw new ConfigError('LEDGER_SIGNING_KEY: is required in production. See .env.example.');
   } else {
-    const row = read.get(
+    const row = await read.get(
       db
         .selectFrom('signing_key')
         .select('private_pkcs8')
@@ -53,8 +53,8 @@ export const openSigner = (read: Reader, config: Pick<Config, 'NODE_ENV' | 'LEDG
     },
     /** Publishes the key, for ever: what it signed must stay checkable. Before the first block. */
     keep: (store: Store): Promise<void> =>
-      store.transact('signing_key.keep', (trx) => {
-        trx.run(
+      store.transact('signing_key.keep', async (trx) => {
+        await trx.run(
           db
             .insertInto('signing_key')
             .values({ kid, x, private_pkcs8: kept, created_at_ms: Date.now() })
@@ -63,17 +63,17 @@ export const openSigner = (read: Reader, config: Pick<Config, 'NODE_ENV' | 'LEDG
       }),
   };
 };
-export type Signer = ReturnType<typeof openSigner>;
+export type Signer = Awaited<ReturnType<typeof openSigner>>;
 
 /** All keys that ever signed, the newest first. */
-export const publishedKeys = (read: Reader) =>
-  read
-    .all(db.selectFrom('signing_key').select(['kid', 'x']).orderBy('created_at_ms', 'desc'))
-    .map(({ kid, x }) => ({
+export const publishedKeys = async (read: Reader) =>
+  (await read.all(db.selectFrom('signing_key').select(['kid', 'x']).orderBy('created_at_ms', 'desc'))).map(
+    ({ kid, x }) => ({
       kty: 'OKP' as const,
       crv: 'Ed25519' as const,
       x,
       kid,
       alg: 'EdDSA' as const,
       use: 'sig' as const,
-    }));
+    }),
+  );

@@ -26,7 +26,7 @@ const feeOf = (row: PaymentView): number => {
   return row.fee_minor ?? splitFee(row.amount_minor, row.fee_basis_points).fee;
 };
 
-const lastTransfer = (reader: Reader, row: PaymentView): string | null => {
+const lastTransfer = async (reader: Reader, row: PaymentView): Promise<string | null> => {
   if (row.status === 'failed') return null;
   // A release too small to leave the payee anything is its fee alone.
   const kinds = !isResolved(row)
@@ -35,13 +35,13 @@ const lastTransfer = (reader: Reader, row: PaymentView): string | null => {
       ? (['refund'] as const)
       : (['release', 'fee'] as const);
   for (const kind of kinds) {
-    const found = findTransfer(reader, transferId(kind, row.id));
+    const found = await findTransfer(reader, transferId(kind, row.id));
     if (found !== undefined) return found.hash.toString('hex');
   }
   return null;
 };
 
-export const toPayment = (reader: Reader, row: PaymentView): Payment => ({
+export const toPayment = async (reader: Reader, row: PaymentView): Promise<Payment> => ({
   id: row.id,
   job_id: row.job_id,
   order_id: row.order_id,
@@ -59,16 +59,20 @@ export const toPayment = (reader: Reader, row: PaymentView): Payment => ({
   expires_at: toTimestampOrNull(row.expires_at_ms),
   released_at: row.status === 'released' ? toTimestampOrNull(row.settled_at_ms) : null,
   refunded_at: row.status === 'refunded' ? toTimestampOrNull(row.settled_at_ms) : null,
-  transaction_hash: lastTransfer(reader, row),
+  transaction_hash: await lastTransfer(reader, row),
 });
 
 const party = (accountId: string) => ({ account_id: accountId, address: ledgerAddress(accountId) });
 
 /** What the signed statement of a payment says. */
-export const toStatement = (reader: Reader, row: PaymentView, nowMs: number): StatementClaims => {
+export const toStatement = async (
+  reader: Reader,
+  row: PaymentView,
+  nowMs: number,
+): Promise<StatementClaims> => {
   const transfers: TransferRow[] = [];
   for (const kind of ['hold', 'release', 'fee', 'refund'] as const) {
-    const transfer = findTransferRow(reader, transferId(kind, row.id));
+    const transfer = await findTransferRow(reader, transferId(kind, row.id));
     if (transfer !== undefined) transfers.push(transfer);
   }
   const isDone = isResolved(row);
@@ -126,7 +130,7 @@ export const toTransaction = (row: TransferRow): Transaction => ({
   timestamp: toTimestamp(row.created_at_ms),
 });
 
-export const toAddress = (row: ReturnType<typeof listAddresses>[number]): LedgerAddress => ({
+export const toAddress = (row: Awaited<ReturnType<typeof listAddresses>>[number]): LedgerAddress => ({
   address: row.address,
   kind: row.kind,
   account_id: row.account_id,

@@ -54,8 +54,8 @@ const settled = async (jobs: StandIn, payments: StandIn) => {
     everyMs: 100,
   });
   const once = new Map(said.map((id) => [id, 1]));
-  expect(effectsOf(payments.store, 'jobs.submitted')).toEqual(once);
-  expect(effectsOf(jobs.store, 'payments.escrowed')).toEqual(once);
+  expect(await effectsOf(payments.store, 'jobs.submitted')).toEqual(once);
+  expect(await effectsOf(jobs.store, 'payments.escrowed')).toEqual(once);
 };
 const redisHealth = async (service: StandIn) =>
   ((await (await fetch(`${service.url}/health/ready`)).json()) as { dependencies: { redis: object } })

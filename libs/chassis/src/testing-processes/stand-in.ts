@@ -32,14 +32,14 @@ export interface StandInTables {
 }
 const db = builder<StandInTables>();
 
-export const effect = (trx: Trx, name: string, about: string): void => {
-  trx.run(db.insertInto('effect').values({ name, about }));
+export const effect = async (trx: Trx, name: string, about: string): Promise<void> => {
+  await trx.run(db.insertInto('effect').values({ name, about }));
 };
 
 /** How often each (name, about) had its effect. */
-export const effectsOf = (store: Store, name: string): Map<string, number> => {
+export const effectsOf = async (store: Store, name: string): Promise<Map<string, number>> => {
   const counts = new Map<string, number>();
-  for (const row of store.read.all(db.selectFrom('effect').selectAll().where('name', '=', name)))
+  for (const row of await store.read.all(db.selectFrom('effect').selectAll().where('name', '=', name)))
     counts.set(row.about, (counts.get(row.about) ?? 0) + 1);
   return counts;
 };
@@ -97,7 +97,7 @@ export const standInRoutes = {
 export type StandInHandlers = Handlers<typeof standInRoutes>;
 
 /** What happens with a message besides its effect row; a throw makes it poisonous. */
-export type OnMessage = (trx: Trx, name: MessageName, payload: { job_id?: string }) => void;
+export type OnMessage = (trx: Trx, name: MessageName, payload: { job_id?: string }) => void | Promise<void>;
 
 /** Puts into its mailbox what another says, sealed as that one does: by default the other stand-in. */
 export type Publish = (batch: unknown, from?: Destination) => Promise<void>;
@@ -149,10 +149,10 @@ export const startStandIn = async (
 
 const handlersOf = (store: Store): StandInHandlers => ({
   say: (context) =>
-    context.write((trx) => {
+    context.write(async (trx) => {
       for (const job_id of context.body.job_ids) {
-        effect(trx, 'said', job_id);
-        sendAs<'jobs'>()(trx, 'jobs.submitted', {
+        await effect(trx, 'said', job_id);
+        await sendAs<'jobs'>()(trx, 'jobs.submitted', {
           job_id,
           account_id: context.caller.account_id,
           credential_id: null,
@@ -161,12 +161,12 @@ const handlersOf = (store: Store): StandInHandlers => ({
           submitted_at_ms: 0,
         });
       }
-      const turn = trx.all(db.selectFrom('effect').select('name')).length;
+      const turn = (await trx.all(db.selectFrom('effect').select('name'))).length;
       return { status: 201, body: { said: context.body.job_ids.length, turn } };
     }),
-  effects: ({ params }) => ({
+  effects: async ({ params }) => ({
     status: 200,
-    body: { counts: Object.fromEntries(effectsOf(store, params.name)) },
+    body: { counts: Object.fromEntries(await effectsOf(store, params.name)) },
   }),
   slow: async ({ body }) => {
     if (body.throws !== undefined) throw new Error(body.throws);
@@ -181,13 +181,17 @@ const consumersOf = (name: 'jobs' | 'payments', onMessage: OnMessage) =>
       .filter(([, message]) => (message.to as readonly string[]).includes(name))
       .map(([messageName]) => [
         messageName,
-        (trx: Trx, payload: { job_id?: string }) => {
+        async (trx: Trx, payload: { job_id?: string }) => {
           const job_id = payload.job_id ?? '';
-          effect(trx, messageName, job_id);
+          await effect(trx, messageName, job_id);
           if (name === 'payments' && messageName === 'jobs.submitted') {
-            sendAs<'payments'>()(trx, 'payments.escrowed', { payment_id: job_id, job_id, amount_minor: 1 });
+            await sendAs<'payments'>()(trx, 'payments.escrowed', {
+              payment_id: job_id,
+              job_id,
+              amount_minor: 1,
+            });
           }
-          onMessage(trx, messageName as MessageName, payload);
+          await onMessage(trx, messageName as MessageName, payload);
         },
       ]),
   );

@@ -146,7 +146,7 @@ export const createFront = (options: FrontDependencies): RequestHandler => {
   ): Promise<Identity | null> => {
     if (credential === null) return null;
     try {
-      return credentials.identify(credential, options.now());
+      return await credentials.identify(credential, options.now());
     } catch (error) {
       const budget = budgetOf('public', null, origin.address, options.limitOf('public'));
       await take(response, budget);

@@ -6,31 +6,31 @@ import { carryOut, remind } from './executing.ts';
 import type { Ruling } from './ruling.ts';
 
 /** Whatever time has brought a proposal to: counting, the timelock, its execution. Does nothing before it is due. */
-export const advance = (trx: Trx, ruling: Ruling, id: string, nowMs: number): void => {
-  const proposal = findProposal(trx, id);
+export const advance = async (trx: Trx, ruling: Ruling, id: string, nowMs: number): Promise<void> => {
+  const proposal = await findProposal(trx, id);
   if (proposal === undefined || proposal.due_at_ms === null || proposal.due_at_ms > nowMs) return;
   switch (proposal.state) {
     case 'active':
-      close(trx, proposal, nowMs);
+      await close(trx, proposal, nowMs);
       break;
     case 'passed':
-      startTimelock(trx, ruling, proposal, nowMs);
+      await startTimelock(trx, ruling, proposal, nowMs);
       break;
     case 'queued':
-      carryOut(trx, ruling, proposal, null, nowMs);
+      await carryOut(trx, ruling, proposal, null, nowMs);
       break;
     case 'executing':
-      remind(trx, proposal, nowMs);
+      await remind(trx, proposal, nowMs);
       break;
     default:
       throw new Error(`a ${proposal.state} proposal is never due`);
   }
 };
 
-const close = (trx: Trx, proposal: ProposalRow, nowMs: number): void => {
-  const tally = countVotes(trx, proposal.id);
+const close = async (trx: Trx, proposal: ProposalRow, nowMs: number): Promise<void> => {
+  const tally = await countVotes(trx, proposal.id);
   const { hasPassed } = decide(tally, proposal);
-  apply(trx, proposal, hasPassed ? 'approved' : 'refused', {
+  await apply(trx, proposal, hasPassed ? 'approved' : 'refused', {
     ...tally,
     decided_at_ms: nowMs,
     due_at_ms: hasPassed ? nowMs : null,
@@ -38,7 +38,12 @@ const close = (trx: Trx, proposal: ProposalRow, nowMs: number): void => {
 };
 
 // From this moment and not from the deadline: after an outage there must still be time to see what is coming.
-const startTimelock = (trx: Trx, ruling: Ruling, proposal: ProposalRow, nowMs: number): void => {
+const startTimelock = async (
+  trx: Trx,
+  ruling: Ruling,
+  proposal: ProposalRow,
+  nowMs: number,
+): Promise<void> => {
   const endsAtMs = nowMs + timelockMs(ruling.parameters.get('timelock_seconds'), ruling.timeScale);
-  apply(trx, proposal, 'timelock_started', { timelock_ends_at_ms: endsAtMs, due_at_ms: endsAtMs });
+  await apply(trx, proposal, 'timelock_started', { timelock_ends_at_ms: endsAtMs, due_at_ms: endsAtMs });
 };

@@ -39,16 +39,16 @@ export const EXECUTIONS = 'executions';
  * Executes a queued proposal whose timelock has ended; of one executed before, gives that execution.
  * @throws Problem TIMELOCK_ACTIVE, PROPOSAL_NOT_EXECUTABLE
  */
-export const execute = (
+export const execute = async (
   trx: Trx,
   ruling: Ruling,
   caller: Caller,
   id: string,
   nowMs: number,
-): ExecutionRow => {
-  const proposal = findProposal(trx, id);
+): Promise<ExecutionRow> => {
+  const proposal = await findProposal(trx, id);
   if (proposal === undefined) throw notFound('proposal');
-  const done = findExecution(trx, id);
+  const done = await findExecution(trx, id);
   if (done !== undefined) return done;
   const { timelock_ends_at_ms } = proposal;
   if (proposal.state === 'passed' || (proposal.state === 'queued' && Number(timelock_ends_at_ms) > nowMs)) {
@@ -66,18 +66,18 @@ export const execute = (
         : 'Voting on this proposal has not been decided yet.',
     );
   }
-  return carryOut(trx, ruling, proposal, caller.account_id, nowMs);
+  return await carryOut(trx, ruling, proposal, caller.account_id, nowMs);
 };
 
 /** The effect, its record and its message are one transaction: all of them once, or none. */
-export const carryOut = (
+export const carryOut = async (
   trx: Trx,
   ruling: Ruling,
   proposal: ProposalRow,
   executedBy: string | null,
   nowMs: number,
-): ExecutionRow => {
-  const result = takeEffect(trx, ruling, proposal, nowMs);
+): Promise<ExecutionRow> => {
+  const result = await takeEffect(trx, ruling, proposal, nowMs);
   const isSettling = 'effect' in result && result.effect.kind === 'funds_allocated';
   const hasFailed = 'reason' in result;
   const row: ExecutionRow = {
@@ -89,8 +89,8 @@ export const carryOut = (
     started_at_ms: nowMs,
     ended_at_ms: isSettling ? null : nowMs,
   };
-  insertExecution(trx, row);
-  apply(trx, proposal, hasFailed ? 'effect_failed' : isSettling ? 'effect_requested' : 'effect_made', {
+  await insertExecution(trx, row);
+  await apply(trx, proposal, hasFailed ? 'effect_failed' : isSettling ? 'effect_requested' : 'effect_made', {
     due_at_ms: isSettling ? nowMs + REMIND_AFTER_MS : null,
   });
   failpoint('governance:before-commit');
@@ -100,16 +100,21 @@ export const carryOut = (
 
 type Result = { effect: ExecutionEffect } | { reason: string };
 
-const takeEffect = (trx: Trx, ruling: Ruling, proposal: ProposalRow, nowMs: number): Result => {
+const takeEffect = async (
+  trx: Trx,
+  ruling: Ruling,
+  proposal: ProposalRow,
+  nowMs: number,
+): Promise<Result> => {
   const target = JSON.parse(proposal.target) as ProposalTarget;
-  if ('parameter' in target) return changeParameter(trx, ruling, proposal, target, nowMs);
+  if ('parameter' in target) return await changeParameter(trx, ruling, proposal, target, nowMs);
   if ('amount' in target) {
-    askLedger(trx, proposal);
+    await askLedger(trx, proposal);
     return { effect: { kind: 'funds_allocated', ...target, transaction_hash: null } };
   }
   const subject = 'policy' in target ? target.policy : target.release;
   const sha256 = createHash('sha256').update(target.text, 'utf8').digest('hex');
-  recordText(trx, {
+  await recordText(trx, {
     proposal_id: proposal.id,
     subject,
     text: target.text,
@@ -119,22 +124,22 @@ const takeEffect = (trx: Trx, ruling: Ruling, proposal: ProposalRow, nowMs: numb
   return { effect: { kind: 'text_recorded', subject, sha256 } };
 };
 
-const changeParameter = (
+const changeParameter = async (
   trx: Trx,
   ruling: Ruling,
   proposal: ProposalRow,
   target: { parameter: ParameterName; value: unknown },
   nowMs: number,
-): Result => {
+): Promise<Result> => {
   const { parameter } = target;
   // Weeks and releases lie between the draft and now: the registry may know the name, or its bounds, no longer.
   if (!Object.hasOwn(PARAMETERS, parameter))
     return { reason: `There is no parameter ${parameter} any more.` };
-  const votingSupplyMinor = latestSnapshot(trx)?.voting_supply_minor ?? 0;
-  const refusal = changeRefusal(trx, parameter, target.value, votingSupplyMinor);
+  const votingSupplyMinor = (await latestSnapshot(trx))?.voting_supply_minor ?? 0;
+  const refusal = await changeRefusal(trx, parameter, target.value, votingSupplyMinor);
   if (refusal !== null) return { reason: `The value is out of the bounds of ${parameter}: ${refusal}.` };
   const value: unknown = PARAMETERS[parameter].schema.parse(target.value);
-  const version = recordChange(trx, {
+  const version = await recordChange(trx, {
     name: parameter,
     value,
     proposal_id: proposal.id,
@@ -143,37 +148,43 @@ const changeParameter = (
     changed_at_ms: nowMs,
   });
   const change = { name: parameter, value, version, proposal_id: proposal.id };
-  send(trx, 'governance.parameter_changed', change);
+  await send(trx, 'governance.parameter_changed', change);
   // This service is not among the receivers: what it owns itself it obeys from this commit on.
-  ruling.parameters.apply(trx, change);
+  await ruling.parameters.apply(trx, change);
   return { effect: { kind: 'parameter_changed', parameter, value, version } };
 };
 
-const askLedger = (trx: Trx, proposal: ProposalRow): void => {
+const askLedger = async (trx: Trx, proposal: ProposalRow): Promise<void> => {
   const target = JSON.parse(proposal.target) as { recipient_account_id: string; amount: number };
-  send(trx, 'governance.allocation_approved', {
+  await send(trx, 'governance.allocation_approved', {
     proposal_id: proposal.id,
     recipient_account_id: target.recipient_account_id,
     amount_minor: toMinor(target.amount),
   });
 };
 
-export const remind = (trx: Trx, proposal: ProposalRow, nowMs: number): void => {
-  askLedger(trx, proposal);
-  postpone(trx, proposal.id, nowMs + REMIND_AFTER_MS);
+export const remind = async (trx: Trx, proposal: ProposalRow, nowMs: number): Promise<void> => {
+  await askLedger(trx, proposal);
+  await postpone(trx, proposal.id, nowMs + REMIND_AFTER_MS);
 };
 
 /** The ledger's answer to an allocation. A second one that says the same changes nothing. */
-export const settle = (trx: Trx, answer: Payload<'payments.allocation_settled'>, nowMs: number): void => {
-  const proposal = findProposal(trx, answer.proposal_id);
+export const settle = async (
+  trx: Trx,
+  answer: Payload<'payments.allocation_settled'>,
+  nowMs: number,
+): Promise<void> => {
+  const proposal = await findProposal(trx, answer.proposal_id);
   if (proposal === undefined) throw new Error(`settled an unknown proposal ${answer.proposal_id}`);
-  const happened = apply(trx, proposal, answer.ok ? 'effect_made' : 'effect_failed', { due_at_ms: null });
+  const happened = await apply(trx, proposal, answer.ok ? 'effect_made' : 'effect_failed', {
+    due_at_ms: null,
+  });
   if (happened === null) {
     throw new Error(`proposal ${proposal.id} is ${proposal.state}; the ledger says ok=${answer.ok}`);
   }
   if (!happened) return;
-  const effect = JSON.parse(findExecution(trx, proposal.id)?.effect ?? 'null') as ExecutionEffect;
-  endExecution(trx, proposal.id, {
+  const effect = JSON.parse((await findExecution(trx, proposal.id))?.effect ?? 'null') as ExecutionEffect;
+  await endExecution(trx, proposal.id, {
     status: answer.ok ? 'executed' : 'failed',
     effect: answer.ok ? JSON.stringify({ ...effect, transaction_hash: answer.transaction_hash }) : null,
     reason: answer.ok ? null : (answer.reason ?? 'The ledger refused the payment.'),

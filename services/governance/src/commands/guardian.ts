@@ -18,8 +18,8 @@ import type { Ruling } from './ruling.ts';
 const send = sendAs<'governance'>();
 
 // From the file and not from memory: the vote that ends this power may stand in the same group commit.
-const demandGuardian = (reader: Reader): void => {
-  if (currentValue(reader, 'guardian_enabled')) return;
+const demandGuardian = async (reader: Reader): Promise<void> => {
+  if (await currentValue(reader, 'guardian_enabled')) return;
   throw new Problem('GUARDIAN_DISABLED', 'A vote took this power from the operators.');
 };
 
@@ -27,8 +27,8 @@ const demandGuardian = (reader: Reader): void => {
  * A proposal about the guardian is out of its reach, in both directions: otherwise it could stop every vote that ends it.
  * @throws Problem GUARDIAN_DISABLED, PROPOSAL_NOT_VETOABLE
  */
-export const demandReach = (reader: Reader, proposal: ProposalRow): void => {
-  demandGuardian(reader);
+export const demandReach = async (reader: Reader, proposal: ProposalRow): Promise<void> => {
+  await demandGuardian(reader);
   const target = JSON.parse(proposal.target) as ProposalTarget;
   if ('parameter' in target && target.parameter === 'guardian_enabled') {
     throw new Problem(
@@ -43,11 +43,17 @@ export const demandReach = (reader: Reader, proposal: ProposalRow): void => {
  * whichever transaction is first, the other finds it gone.
  * @throws Problem GUARDIAN_DISABLED, PROPOSAL_NOT_VETOABLE
  */
-export const veto = (trx: Trx, caller: Caller, id: string, reason: string, nowMs: number): ProposalRow => {
-  const proposal = findProposal(trx, id);
+export const veto = async (
+  trx: Trx,
+  caller: Caller,
+  id: string,
+  reason: string,
+  nowMs: number,
+): Promise<ProposalRow> => {
+  const proposal = await findProposal(trx, id);
   if (proposal === undefined) throw notFound('proposal');
   if (proposal.veto_reason !== null) return proposal;
-  demandReach(trx, proposal);
+  await demandReach(trx, proposal);
   // The end counts to the millisecond, not the moment somebody gets round to executing.
   if (proposal.state !== 'queued' || nowMs >= Number(proposal.timelock_ends_at_ms)) {
     throw new Problem(
@@ -57,33 +63,33 @@ export const veto = (trx: Trx, caller: Caller, id: string, reason: string, nowMs
         : 'The timelock of this proposal has ended, or it never had one.',
     );
   }
-  apply(trx, proposal, 'cancelled', {
+  await apply(trx, proposal, 'cancelled', {
     cancelled_at_ms: nowMs,
     cancelled_by: caller.account_id,
     veto_reason: reason,
     due_at_ms: null,
   });
-  return findProposal(trx, id) as ProposalRow;
+  return (await findProposal(trx, id)) as ProposalRow;
 };
 
 /**
  * Sets a parameter to its default, whatever the largest step; does nothing to one that has it.
  * @throws Problem GUARDIAN_DISABLED
  */
-export const reset = (
+export const reset = async (
   trx: Trx,
   ruling: Ruling,
   caller: Caller,
   name: ParameterName,
   reason: string,
   nowMs: number,
-): void => {
-  demandGuardian(trx);
+): Promise<void> => {
+  await demandGuardian(trx);
   const value: unknown = PARAMETERS[name].default;
-  if (isDeepStrictEqual(currentValue(trx, name), value)) return;
+  if (isDeepStrictEqual(await currentValue(trx, name), value)) return;
   const source = { proposal_id: null, reset_by: caller.account_id, reset_reason: reason };
-  const version = recordChange(trx, { name, value, ...source, changed_at_ms: nowMs });
+  const version = await recordChange(trx, { name, value, ...source, changed_at_ms: nowMs });
   const change = { name, value, version, proposal_id: null };
-  send(trx, 'governance.parameter_changed', change);
-  ruling.parameters.apply(trx, change);
+  await send(trx, 'governance.parameter_changed', change);
+  await ruling.parameters.apply(trx, change);
 };

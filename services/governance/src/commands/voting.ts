@@ -48,15 +48,15 @@ const rulesFor = (ruling: Ruling, draft: ProposalDraft): { quorum_parts: number;
   };
 };
 
-export const propose = (
+export const propose = async (
   trx: Trx,
   ruling: Ruling,
   caller: Caller,
   draft: ProposalDraft,
   nowMs: number,
-): ProposalRow => {
-  const snapshot = latestSnapshot(trx);
-  const power = snapshot === undefined ? 0 : powerAt(trx, caller.account_id, snapshot.height);
+): Promise<ProposalRow> => {
+  const snapshot = await latestSnapshot(trx);
+  const power = snapshot === undefined ? 0 : await powerAt(trx, caller.account_id, snapshot.height);
   const requiredMinor = Math.min(
     toMinor(ruling.parameters.get('min_proposal_voting_power')),
     proposalPowerMaxMinor(snapshot?.voting_supply_minor ?? 0),
@@ -72,10 +72,10 @@ export const propose = (
   const rules = rulesFor(ruling, draft);
   if (draft.type === 'parameter_change') {
     const { parameter, value } = draft.target;
-    const refusal = changeRefusal(trx, parameter, value, snapshot.voting_supply_minor);
+    const refusal = await changeRefusal(trx, parameter, value, snapshot.voting_supply_minor);
     if (refusal !== null) throw invalidField('target.value', refusal);
   }
-  if (countOpen(trx, caller.account_id) >= OPEN_PROPOSALS_MAX) {
+  if ((await countOpen(trx, caller.account_id)) >= OPEN_PROPOSALS_MAX) {
     throw new Problem(
       'PROPOSAL_LIMIT_REACHED',
       `This account has ${OPEN_PROPOSALS_MAX} open proposals; wait until one ends, or cancel one.`,
@@ -112,23 +112,23 @@ export const propose = (
     veto_reason: null,
     due_at_ms: votingEndsAtMs,
   };
-  insertProposal(trx, row);
+  await insertProposal(trx, row);
   return row;
 };
 
-export const castVote = (
+export const castVote = async (
   trx: Trx,
   caller: Caller,
   cast: { proposal_id: string; vote: VoteChoice; reason?: string | undefined },
   nowMs: number,
-): VoteRow => {
-  const proposal = findProposal(trx, cast.proposal_id);
+): Promise<VoteRow> => {
+  const proposal = await findProposal(trx, cast.proposal_id);
   if (proposal === undefined) throw notFound('proposal');
   // The deadline counts to the millisecond, not the moment somebody gets round to counting.
   if (proposal.state !== 'active' || nowMs >= proposal.voting_ends_at_ms) {
     throw new Problem('PROPOSAL_CLOSED', 'Voting on this proposal has ended.');
   }
-  const weight = powerAt(trx, caller.account_id, proposal.snapshot_height);
+  const weight = await powerAt(trx, caller.account_id, proposal.snapshot_height);
   if (weight === 0) {
     throw new Problem(
       'INSUFFICIENT_VOTING_POWER',
@@ -144,17 +144,17 @@ export const castVote = (
     reason: cast.reason ?? null,
     cast_at_ms: nowMs,
   };
-  putVote(trx, vote);
+  await putVote(trx, vote);
   return vote;
 };
 
-export const cancel = (trx: Trx, caller: Caller, id: string, nowMs: number): ProposalRow => {
-  const proposal = findProposal(trx, id);
+export const cancel = async (trx: Trx, caller: Caller, id: string, nowMs: number): Promise<ProposalRow> => {
+  const proposal = await findProposal(trx, id);
   const isOwn = proposal?.proposer_account_id === caller.account_id;
   if (proposal === undefined || (!isOwn && !caller.scopes.includes('admin')))
     throw notFound('proposal of this account');
-  if (!isOwn) demandReach(trx, proposal);
-  const happened = apply(trx, proposal, 'cancelled', {
+  if (!isOwn) await demandReach(trx, proposal);
+  const happened = await apply(trx, proposal, 'cancelled', {
     cancelled_at_ms: nowMs,
     cancelled_by: caller.account_id,
     due_at_ms: null,
@@ -162,5 +162,5 @@ export const cancel = (trx: Trx, caller: Caller, id: string, nowMs: number): Pro
   if (happened === null) {
     throw new Problem('PROPOSAL_CLOSED', 'This proposal has come to its end and cannot be cancelled.');
   }
-  return findProposal(trx, id) as ProposalRow;
+  return (await findProposal(trx, id)) as ProposalRow;
 };

@@ -81,17 +81,19 @@ test('in whatever order and however often the parts come, power at every height 
         await note(part);
         came.add(part);
         // What is offered as a snapshot is whole, and so is all before it.
-        const height = latestSnapshot(store.read)?.height ?? -1;
+        const height = (await latestSnapshot(store.read))?.height ?? -1;
         expect(arrivals.filter((each) => each.height <= height).every((each) => came.has(each))).toBe(true);
       }
       const held = new Array<number>(accounts.length).fill(0);
-      blocks.forEach(({ balances }, height) => {
+      blocks.forEach(async ({ balances }, height) => {
         for (const [index, balance] of Object.entries(balances)) held[Number(index)] = balance;
         expect(accounts.map((id) => powerAt(store.read, id, height))).toEqual(held);
         // The powers sum to the voting supply of that block.
-        expect(snapshotAt(store.read, height)?.voting_supply_minor).toBe(held.reduce((a, b) => a + b, 0));
+        expect((await snapshotAt(store.read, height))?.voting_supply_minor).toBe(
+          held.reduce((a, b) => a + b, 0),
+        );
       });
-      expect(latestSnapshot(store.read)?.height).toBe(blocks.length - 1);
+      expect((await latestSnapshot(store.read))?.height).toBe(blocks.length - 1);
     }),
     { numRuns: 25 },
   );
@@ -101,18 +103,18 @@ test('a missing part keeps its block, and all after it, from being a snapshot', 
   await note(block(0, { 0: 10 }));
   await note(block(1, { 0: 20 }, { part: 0, parts: 2 }));
   await note(block(2, { 1: 5 }));
-  expect(latestSnapshot(store.read)).toMatchObject({ height: 0, voting_supply_minor: 10 });
-  expect(missingFrom(store.read)).toBe(1);
+  expect(await latestSnapshot(store.read)).toMatchObject({ height: 0, voting_supply_minor: 10 });
+  expect(await missingFrom(store.read)).toBe(1);
   await note(block(1, { 2: 7 }, { part: 1, parts: 2 }));
-  expect(latestSnapshot(store.read)).toMatchObject({ height: 2, voting_supply_minor: 32 });
-  expect(missingFrom(store.read)).toBeNull();
+  expect(await latestSnapshot(store.read)).toMatchObject({ height: 2, voting_supply_minor: 32 });
+  expect(await missingFrom(store.read)).toBeNull();
 });
 
 test('nothing is a snapshot before the first block came', async () => {
-  expect(missingFrom(store.read)).toBeNull();
+  expect(await missingFrom(store.read)).toBeNull();
   await note(block(1, { 0: 20 }));
-  expect(latestSnapshot(store.read)).toBeUndefined();
-  expect(missingFrom(store.read)).toBe(0);
+  expect(await latestSnapshot(store.read)).toBeUndefined();
+  expect(await missingFrom(store.read)).toBe(0);
 });
 
 test.each([
@@ -122,14 +124,14 @@ test.each([
 ])('a part that contradicts its block is refused and changes nothing: %s', async (_name, changes) => {
   await note(block(0, { 0: 10 }, { part: 0, parts: 2 }));
   await expect(note(block(0, { 1: 10 }, changes))).rejects.toThrow('contradict');
-  expect(powerAt(store.read, accounts[1] as string, 0)).toBe(0);
+  expect(await powerAt(store.read, accounts[1] as string, 0)).toBe(0);
   await note(block(0, { 1: 10 }, { part: 1, parts: 2 }));
-  expect(latestSnapshot(store.read)).toMatchObject({ height: 0, voting_supply_minor: 20 });
+  expect(await latestSnapshot(store.read)).toMatchObject({ height: 0, voting_supply_minor: 20 });
 });
 
 test('voters that hold more than exists outside mint and treasury are refused', async () => {
   await expect(note(block(0, { 0: 9_001 }, { supply_minor: 10_000 }))).rejects.toThrow(/CHECK/);
-  expect(latestSnapshot(store.read)).toBeUndefined();
+  expect(await latestSnapshot(store.read)).toBeUndefined();
 });
 
 test('power at a past block is one step down an index, however long the history', async () => {
@@ -144,11 +146,11 @@ test('power at a past block is one step down an index, however long the history'
     .orderBy('height', 'desc')
     .limit(1)
     .compile();
-  const plan = store.read.all<{ detail: string }>({
+  const plan = await store.read.all<{ detail: string }>({
     compile: () => ({ ...query, sql: `EXPLAIN QUERY PLAN ${query.sql}` }),
   });
   expect(plan.map((row) => row.detail)).toEqual([
     'SEARCH checkpoint USING PRIMARY KEY (account_id=? AND height<?)',
   ]);
-  expect(powerAt(store.read, account, 1_234)).toBe(1_234);
+  expect(await powerAt(store.read, account, 1_234)).toBe(1_234);
 });

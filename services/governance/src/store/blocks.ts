@@ -57,35 +57,35 @@ const asSnapshot = (row: Tables['block'] | undefined): Snapshot | undefined =>
     ? undefined
     : { ...row, voting_supply_minor: row.voting_supply_minor };
 
-export const latestSnapshot = (reader: Reader): Snapshot | undefined =>
+export const latestSnapshot = async (reader: Reader): Promise<Snapshot | undefined> =>
   asSnapshot(
-    reader.get(
+    await reader.get(
       db.selectFrom('block').selectAll().where('is_linked', '=', 1).orderBy('height', 'desc').limit(1),
     ),
   );
 
-export const snapshotAt = (reader: Reader, height: number): Snapshot | undefined =>
-  asSnapshot(reader.get(findBlock, { height }));
+export const snapshotAt = async (reader: Reader, height: number): Promise<Snapshot | undefined> =>
+  asSnapshot(await reader.get(findBlock, { height }));
 
 /** What the account held at `height`. Sure only for a height that is a snapshot. */
-export const powerAt = (reader: Reader, accountId: string, height: number): number =>
-  reader.get(findBalance, { account_id: accountId, height })?.balance_minor ?? 0;
+export const powerAt = async (reader: Reader, accountId: string, height: number): Promise<number> =>
+  (await reader.get(findBalance, { account_id: accountId, height }))?.balance_minor ?? 0;
 
 /** The newest height heard of, whole or not: further ahead than the newest snapshot only while parts are missing. */
-export const highestHeard = (reader: Reader): number | null =>
-  reader.get(db.selectFrom('block').select((eb) => eb.fn.max('height').as('height')))?.height ?? null;
+export const highestHeard = async (reader: Reader): Promise<number | null> =>
+  (await reader.get(db.selectFrom('block').select((eb) => eb.fn.max('height').as('height'))))?.height ?? null;
 
 /** The lowest height that is not whole while a later one was heard of; null without such a gap. */
-export const missingFrom = (reader: Reader): number | null => {
-  const next = (latestSnapshot(reader)?.height ?? FIRST_BLOCK_HEIGHT - 1) + 1;
-  return next <= (highestHeard(reader) ?? -1) ? next : null;
+export const missingFrom = async (reader: Reader): Promise<number | null> => {
+  const next = ((await latestSnapshot(reader))?.height ?? FIRST_BLOCK_HEIGHT - 1) + 1;
+  return next <= ((await highestHeard(reader)) ?? -1) ? next : null;
 };
 
 /**
  * Notes a part of a sealed block, and lets every block join the run of snapshots that now can.
  * @throws when the part contradicts what was said of the same block.
  */
-export const notePart = (trx: Trx, part: Payload<'payments.block_sealed'>): void => {
+export const notePart = async (trx: Trx, part: Payload<'payments.block_sealed'>): Promise<void> => {
   const { height } = part;
   const said = {
     parts: part.parts,
@@ -93,37 +93,37 @@ export const notePart = (trx: Trx, part: Payload<'payments.block_sealed'>): void
     supply_minor: part.supply_minor,
     treasury_minor: part.treasury_minor,
   };
-  trx.run(
+  await trx.run(
     db
       .insertInto('block')
       .values({ height, ...said, parts_received: 0, is_linked: 0, voting_supply_minor: null })
       .onConflict((conflict) => conflict.doNothing()),
   );
-  const block = trx.get(findBlock, { height });
+  const block = await trx.get(findBlock, { height });
   const differs = Object.entries(said).some(([key, value]) => block?.[key as keyof typeof said] !== value);
   if (differs || part.part >= part.parts) throw new Error(`block ${height}: its parts contradict each other`);
 
-  if (trx.run(insertPart, { height, part: part.part }) === 0) return;
-  for (const balance of part.balances) trx.run(insertCheckpoint, { ...balance, height });
-  trx.run(
+  if ((await trx.run(insertPart, { height, part: part.part })) === 0) return;
+  for (const balance of part.balances) await trx.run(insertCheckpoint, { ...balance, height });
+  await trx.run(
     db
       .updateTable('block')
       .set((eb) => ({ parts_received: eb('parts_received', '+', 1) }))
       .where('height', '=', height),
   );
-  link(trx, height);
+  await link(trx, height);
 };
 
 /** Links `height` and those after it, as far as they are whole and the run reaches. */
-const link = (trx: Trx, from: number): void => {
-  const before = from === FIRST_BLOCK_HEIGHT ? 0 : snapshotAt(trx, from - 1)?.voting_supply_minor;
+const link = async (trx: Trx, from: number): Promise<void> => {
+  const before = from === FIRST_BLOCK_HEIGHT ? 0 : (await snapshotAt(trx, from - 1))?.voting_supply_minor;
   if (before === undefined) return;
   let supply = before;
   for (let height = from; ; height += 1) {
-    const block = trx.get(findBlock, { height });
+    const block = await trx.get(findBlock, { height });
     if (block === undefined || block.parts_received < block.parts) return;
-    supply += trx.get(findGrowth, { height })?.growth_minor ?? 0;
-    trx.run(
+    supply += (await trx.get(findGrowth, { height }))?.growth_minor ?? 0;
+    await trx.run(
       db.updateTable('block').set({ is_linked: 1, voting_supply_minor: supply }).where('height', '=', height),
     );
   }

@@ -10,18 +10,20 @@ export type ParameterChangeRow = Tables['parameter_change'];
 export const valueInForce = (name: ParameterName, change: ParameterChangeRow | undefined): unknown =>
   (change === undefined ? undefined : inBounds(name, JSON.parse(change.value))) ?? PARAMETERS[name].default;
 
-export const newestChange = (reader: Reader, name: ParameterName): ParameterChangeRow | undefined =>
-  listChanges(reader, name, undefined, 1)[0];
+export const newestChange = async (
+  reader: Reader,
+  name: ParameterName,
+): Promise<ParameterChangeRow | undefined> => (await listChanges(reader, name, undefined, 1))[0];
 
-export const currentValue = (reader: Reader, name: ParameterName): unknown =>
-  valueInForce(name, newestChange(reader, name));
+export const currentValue = async (reader: Reader, name: ParameterName): Promise<unknown> =>
+  valueInForce(name, await newestChange(reader, name));
 
-export const listChanges = (
+export const listChanges = async (
   reader: Reader,
   name: ParameterName,
   before: number | undefined,
   limit: number,
-): ParameterChangeRow[] => {
+): Promise<ParameterChangeRow[]> => {
   let query = db
     .selectFrom('parameter_change')
     .selectAll()
@@ -29,14 +31,14 @@ export const listChanges = (
     .orderBy('version', 'desc')
     .limit(limit);
   if (before !== undefined) query = query.where('version', '<', before);
-  return reader.all(query);
+  return await reader.all(query);
 };
 
 /** The change in force of every parameter that was ever changed. */
-export const currentChanges = (reader: Reader): Map<string, ParameterChangeRow> =>
+export const currentChanges = async (reader: Reader): Promise<Map<string, ParameterChangeRow>> =>
   new Map(
-    reader
-      .all(
+    (
+      await reader.all(
         db
           .selectFrom('parameter_change as change')
           .selectAll('change')
@@ -51,21 +53,21 @@ export const currentChanges = (reader: Reader): Map<string, ParameterChangeRow> 
             ),
           ),
       )
-      .map((row) => [row.name, row]),
+    ).map((row) => [row.name, row]),
   );
 
 /** @returns the version the value got. */
-export const recordChange = (
+export const recordChange = async (
   trx: Trx,
   change: Omit<ParameterChangeRow, 'value' | 'version' | 'name'> & { name: ParameterName; value: unknown },
-): number => {
-  const version = (newestChange(trx, change.name)?.version ?? 0) + 1;
-  trx.run(
+): Promise<number> => {
+  const version = ((await newestChange(trx, change.name))?.version ?? 0) + 1;
+  await trx.run(
     db.insertInto('parameter_change').values({ ...change, version, value: JSON.stringify(change.value) }),
   );
   return version;
 };
 
-export const recordText = (trx: Trx, row: Tables['recorded_text']): void => {
-  trx.run(db.insertInto('recorded_text').values(row));
+export const recordText = async (trx: Trx, row: Tables['recorded_text']): Promise<void> => {
+  await trx.run(db.insertInto('recorded_text').values(row));
 };

@@ -65,51 +65,56 @@ const findDue = hot((p: Params<{ now: number; limit: number }>) =>
     .limit(p('limit')),
 );
 
-export const findProposal = (reader: Reader, id: string): ProposalRow | undefined => reader.get(find, { id });
+export const findProposal = (reader: Reader, id: string): Promise<ProposalRow | undefined> =>
+  reader.get(find, { id });
 
-export const insertProposal = (trx: Trx, row: ProposalRow): void => {
-  trx.run(db.insertInto('proposal').values(row));
+export const insertProposal = async (trx: Trx, row: ProposalRow): Promise<void> => {
+  await trx.run(db.insertInto('proposal').values(row));
 };
 
-export const countOpen = (reader: Reader, accountId: string): number =>
+export const countOpen = async (reader: Reader, accountId: string): Promise<number> =>
   Number(
-    reader.get(
-      db
-        .selectFrom('proposal')
-        .select((eb) => eb.fn.countAll().as('n'))
-        .where('proposer_account_id', '=', accountId)
-        .where('due_at_ms', 'is not', null),
+    (
+      await reader.get(
+        db
+          .selectFrom('proposal')
+          .select((eb) => eb.fn.countAll().as('n'))
+          .where('proposer_account_id', '=', accountId)
+          .where('due_at_ms', 'is not', null),
+      )
     )?.n ?? 0,
   );
 
-export const countInState = (reader: Reader, state: State): number =>
+export const countInState = async (reader: Reader, state: State): Promise<number> =>
   Number(
-    reader.get(
-      db
-        .selectFrom('proposal')
-        .select((eb) => eb.fn.countAll().as('n'))
-        .where('state', '=', state),
+    (
+      await reader.get(
+        db
+          .selectFrom('proposal')
+          .select((eb) => eb.fn.countAll().as('n'))
+          .where('state', '=', state),
+      )
     )?.n ?? 0,
   );
 
-export const listProposals = (
+export const listProposals = async (
   reader: Reader,
   filter: { states: State[] | undefined; type: ProposalType | undefined; before: string | undefined },
   limit: number,
-): ProposalRow[] => {
+): Promise<ProposalRow[]> => {
   let query = db.selectFrom('proposal').selectAll().orderBy('id', 'desc').limit(limit);
   if (filter.states !== undefined) query = query.where('state', 'in', filter.states);
   if (filter.type !== undefined) query = query.where('type', '=', filter.type);
   if (filter.before !== undefined) query = query.where('id', '<', filter.before);
-  return reader.all(query);
+  return await reader.all(query);
 };
 
-export const dueProposals = (reader: Reader, nowMs: number, limit: number): string[] =>
-  reader.all(findDue, { now: nowMs, limit }).map((row) => row.id);
+export const dueProposals = async (reader: Reader, nowMs: number, limit: number): Promise<string[]> =>
+  (await reader.all(findDue, { now: nowMs, limit })).map((row) => row.id);
 
 /** Lets a proposal whose turn failed wait, so that it does not keep the others from theirs. */
-export const postpone = (trx: Trx, id: string, untilMs: number): void => {
-  trx.run(
+export const postpone = async (trx: Trx, id: string, untilMs: number): Promise<void> => {
+  await trx.run(
     db
       .updateTable('proposal')
       .set({ due_at_ms: untilMs })
@@ -122,16 +127,16 @@ export const postpone = (trx: Trx, id: string, untilMs: number): void => {
  * Lets `event` happen to a proposal.
  * @returns true when it happened now, false when it had happened already, null when it cannot happen.
  */
-export const apply = (
+export const apply = async (
   trx: Trx,
   proposal: ProposalRow,
   event: Event,
   changes: Partial<ProposalRow>,
-): boolean | null => {
+): Promise<boolean | null> => {
   const outcome = next(proposal.state, event);
   if (outcome === 'conflict') return null;
   if (outcome === 'ignore') return false;
-  const changed = trx.run(
+  const changed = await trx.run(
     db
       .updateTable('proposal')
       .set({ ...changes, state: outcome })
@@ -143,19 +148,22 @@ export const apply = (
 };
 
 /** Writes the voice of an account and moves the tally by the difference. */
-export const putVote = (trx: Trx, vote: VoteRow): void => {
-  const before = trx.get(findVoteOf, vote);
+export const putVote = async (trx: Trx, vote: VoteRow): Promise<void> => {
+  const before = await trx.get(findVoteOf, vote);
   const shift: Record<VoteChoice, number> = { for: 0, against: 0, abstain: 0 };
   if (before !== undefined) shift[before.choice] -= before.weight_minor;
   shift[vote.choice] += vote.weight_minor;
-  trx.run(saveVote, vote);
-  trx.run(shiftTally, { id: vote.proposal_id, ...shift, voters: before === undefined ? 1 : 0 });
+  await trx.run(saveVote, vote);
+  await trx.run(shiftTally, { id: vote.proposal_id, ...shift, voters: before === undefined ? 1 : 0 });
 };
 
 /** The tally as the vote rows have it: what a decision is made from. */
-export const countVotes = (reader: Reader, proposalId: string): TallyMinor => {
+export const countVotes = async (reader: Reader, proposalId: string): Promise<TallyMinor> => {
   const sums = new Map(
-    reader.all(sumVotes, { proposal_id: proposalId }).map((row) => [row.choice, Number(row.weight_minor)]),
+    (await reader.all(sumVotes, { proposal_id: proposalId })).map((row) => [
+      row.choice,
+      Number(row.weight_minor),
+    ]),
   );
   return {
     for_minor: sums.get('for') ?? 0,
@@ -164,12 +172,12 @@ export const countVotes = (reader: Reader, proposalId: string): TallyMinor => {
   };
 };
 
-export const listVotes = (
+export const listVotes = async (
   reader: Reader,
   proposalId: string,
   before: string | undefined,
   limit: number,
-): VoteRow[] => {
+): Promise<VoteRow[]> => {
   let query = db
     .selectFrom('vote')
     .selectAll()
@@ -177,28 +185,35 @@ export const listVotes = (
     .orderBy('id', 'desc')
     .limit(limit);
   if (before !== undefined) query = query.where('id', '<', before);
-  return reader.all(query);
+  return await reader.all(query);
 };
 
-export const findExecutions = (reader: Reader, proposalIds: string[]): Map<string, ExecutionRow> =>
+export const findExecutions = async (
+  reader: Reader,
+  proposalIds: string[],
+): Promise<Map<string, ExecutionRow>> =>
   proposalIds.length === 0
     ? new Map()
     : new Map(
-        reader
-          .all(db.selectFrom('execution').selectAll().where('proposal_id', 'in', proposalIds))
-          .map((row) => [row.proposal_id, row]),
+        (
+          await reader.all(db.selectFrom('execution').selectAll().where('proposal_id', 'in', proposalIds))
+        ).map((row) => [row.proposal_id, row]),
       );
 
-export const findExecution = (reader: Reader, proposalId: string): ExecutionRow | undefined =>
+export const findExecution = (reader: Reader, proposalId: string): Promise<ExecutionRow | undefined> =>
   reader.get(db.selectFrom('execution').selectAll().where('proposal_id', '=', proposalId));
 
-export const insertExecution = (trx: Trx, row: ExecutionRow): void => {
-  trx.run(db.insertInto('execution').values(row));
+export const insertExecution = async (trx: Trx, row: ExecutionRow): Promise<void> => {
+  await trx.run(db.insertInto('execution').values(row));
 };
 
 /** Ends an execution that waited for the ledger. */
-export const endExecution = (trx: Trx, proposalId: string, changes: Partial<ExecutionRow>): void => {
-  const changed = trx.run(
+export const endExecution = async (
+  trx: Trx,
+  proposalId: string,
+  changes: Partial<ExecutionRow>,
+): Promise<void> => {
+  const changed = await trx.run(
     db
       .updateTable('execution')
       .set(changes)

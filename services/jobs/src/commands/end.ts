@@ -7,13 +7,13 @@ import type { Work } from '../work.ts';
 import { finish, loseAttempt } from './lifecycle.ts';
 
 /** @throws Problem NOT_FOUND, JOB_ALREADY_ENDED */
-export const cancel = (trx: Trx, work: Work, jobId: string, clientId: string): JobRow => {
-  const job = findOwnJob(trx, jobId, clientId);
+export const cancel = async (trx: Trx, work: Work, jobId: string, clientId: string): Promise<JobRow> => {
+  const job = await findOwnJob(trx, jobId, clientId);
   if (job === undefined) throw notFound('job');
   const decision = decide(job.status, 'cancel', false);
   const ended =
     decision.kind === 'apply'
-      ? finish(trx, work, job, {
+      ? await finish(trx, work, job, {
           status: 'cancelled',
           outcome: 'cancelled',
           error: null,
@@ -26,11 +26,11 @@ export const cancel = (trx: Trx, work: Work, jobId: string, clientId: string): J
 };
 
 /** Its time to start is over. */
-export const expire = (trx: Trx, work: Work, jobId: string, nowMs: number): void => {
-  const job = findJob(trx, jobId);
+export const expire = async (trx: Trx, work: Work, jobId: string, nowMs: number): Promise<void> => {
+  const job = await findJob(trx, jobId);
   if (job === undefined || job.expires_at_ms > nowMs) return;
   if (decide(job.status, 'expire', false).kind !== 'apply') return;
-  finish(trx, work, job, {
+  await finish(trx, work, job, {
     status: 'expired',
     outcome: 'expired',
     error: {
@@ -47,10 +47,10 @@ export const expire = (trx: Trx, work: Work, jobId: string, nowMs: number): void
 };
 
 /** Its attempt ran longer than the client allows. */
-export const timeOut = (trx: Trx, work: Work, jobId: string, nowMs: number): void => {
-  const job = findJob(trx, jobId);
+export const timeOut = async (trx: Trx, work: Work, jobId: string, nowMs: number): Promise<void> => {
+  const job = await findJob(trx, jobId);
   if (job === undefined || job.deadline_at_ms === null || job.deadline_at_ms > nowMs) return;
-  const lost = loseAttempt(trx, work, job, {
+  const lost = await loseAttempt(trx, work, job, {
     event: 'time_out',
     outcome: 'timed_out',
     error: { code: 'TIMED_OUT', message: 'The job ran longer than its timeout_seconds.' },

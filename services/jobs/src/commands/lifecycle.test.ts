@@ -48,7 +48,7 @@ beforeEach(async () => {
   await keyring.load(store, undefined);
   work = {
     store,
-    parameters: createParameters(store, 'jobs'),
+    parameters: await createParameters(store, 'jobs'),
     fleet,
     hints: recorder,
     polls,
@@ -118,7 +118,11 @@ describe('a lease that never reached its miner', () => {
       expect(leased[0]?.job).toMatchObject({ status: 'running', attempt });
       expect(work.load.of(miner.miner_id)).toBe(1);
       await returnLeases(work, leased);
-      expect(findJob(store.read, job.id)).toMatchObject({ status: 'pending', attempt, undelivered: attempt });
+      expect(await findJob(store.read, job.id)).toMatchObject({
+        status: 'pending',
+        attempt,
+        undelivered: attempt,
+      });
       expect(work.load.of(miner.miner_id)).toBe(0);
       // The same miner may have it: it lost nothing.
       expect(queuedHints(job.id).at(-1)?.payload.avoid).toEqual([]);
@@ -133,7 +137,11 @@ describe('a lease that never reached its miner', () => {
     await returnLeases(work, first);
     await lease(miner, job.id);
     await returnLeases(work, first);
-    expect(findJob(store.read, job.id)).toMatchObject({ status: 'running', attempt: 2, undelivered: 1 });
+    expect(await findJob(store.read, job.id)).toMatchObject({
+      status: 'running',
+      attempt: 2,
+      undelivered: 1,
+    });
   });
 
   test('two matches for one poll: one is answered, the other is offered again', async () => {
@@ -152,7 +160,7 @@ describe('a match that does not hold', () => {
     const miner = await addMiner();
     const job = await addJob();
     await match(newId(), miner, job.id);
-    expect(findJob(store.read, job.id)?.status).toBe('pending');
+    expect((await findJob(store.read, job.id))?.status).toBe('pending');
     expect(queuedHints(job.id)).toHaveLength(2);
   });
 
@@ -175,7 +183,7 @@ describe('a match that does not hold', () => {
       store.transact('test', (trx) => minerChanged(trx, work, dearer)),
       match(poll.id, miner, job.id),
     ]);
-    expect(findJob(store.read, job.id)?.status).toBe('pending');
+    expect((await findJob(store.read, job.id))?.status).toBe('pending');
     const said = hints.slice(before).map((hint) => hint.name);
     expect(said.lastIndexOf('queued')).toBeGreaterThan(said.lastIndexOf('opened'));
   });
@@ -188,7 +196,7 @@ describe('a match that does not hold', () => {
       store.transact('test', (trx) => minerChanged(trx, work, { ...miner, revision: 2, status: 'inactive' })),
       match(poll.id, miner, job.id),
     ]);
-    expect(findJob(store.read, job.id)?.status).toBe('pending');
+    expect((await findJob(store.read, job.id))?.status).toBe('pending');
   });
 
   test('its account lost the job, which the index does not know: another gets it, and it only while none could', async () => {
@@ -205,7 +213,7 @@ describe('a match that does not hold', () => {
     const other = await addMiner();
     const poll = openPoll(sameHands);
     await match(poll.id, sameHands, job.id);
-    expect(findJob(store.read, job.id)).toMatchObject({ status: 'pending', attempt: 1 });
+    expect(await findJob(store.read, job.id)).toMatchObject({ status: 'pending', attempt: 1 });
     expect(queuedHints(job.id).at(-1)?.payload.avoid).toEqual([account_id]);
     // Nobody else is left: it may have it again.
     await store.transact('test', (trx) =>
@@ -220,7 +228,7 @@ describe('a match that does not hold', () => {
     const job = await addJob();
     work.rests.add({ jobId: job.id, minerId: miner.miner_id, attempt: 7, ttlMs: 600_000 });
     await match(openPoll(miner).id, miner, job.id);
-    expect(findJob(store.read, job.id)).toMatchObject({ status: 'pending', attempt: 0 });
+    expect(await findJob(store.read, job.id)).toMatchObject({ status: 'pending', attempt: 0 });
     expect(queuedHints(job.id).at(-1)?.payload.avoid).toEqual([miner.miner_id]);
     work.rests.end();
   });
@@ -234,7 +242,7 @@ describe('offers', () => {
     await store.transact('test', (trx) =>
       minerChanged(trx, work, { ...miner, revision: 2, status: 'inactive' }),
     );
-    expect(findJob(store.read, job.id)).toMatchObject({ status: 'pending', attempt: 1 });
+    expect(await findJob(store.read, job.id)).toMatchObject({ status: 'pending', attempt: 1 });
     expect(queuedHints(job.id).at(-1)?.payload.avoid).toEqual([]);
 
     const other = await addMiner();

@@ -18,27 +18,27 @@ export interface Failure {
 }
 
 /** Accounts whose miners lost this job, as long as another's could run it: one account under many names is one. */
-const accountsToAvoid = (
+const accountsToAvoid = async (
   work: Work,
   reader: Pick<Trx, 'all' | 'get'>,
   job: WaitingJob,
   requirement: Requirement,
-): string[] => {
+): Promise<string[]> => {
   if (job.attempt === 0) return [];
-  const lost = accountsThatLost(reader, job.seq).map(({ account_id }) => account_id);
+  const lost = (await accountsThatLost(reader, job.seq)).map(({ account_id }) => account_id);
   const isElsewhere = () => work.fleet.capacity(requirement, clock.nowMs(), lost) === 'capable';
   return lost.length > 0 && isElsewhere() ? lost : [];
 };
 
 /** Whom a job that waits is not given to: accounts by what the file knows of its attempts, and a miner that rests from it. */
-const avoidedBy = (
+const avoidedBy = async (
   work: Work,
   reader: Pick<Trx, 'all' | 'get'>,
   job: WaitingJob,
   requirement: Requirement,
-): string[] => {
+): Promise<string[]> => {
   const resting = work.rests.of(job.id);
-  const accounts = accountsToAvoid(work, reader, job, requirement);
+  const accounts = await accountsToAvoid(work, reader, job, requirement);
   return resting === undefined ? accounts : [...accounts, resting];
 };
 
@@ -46,17 +46,23 @@ const avoidedBy = (
  * Whether a miner may not have a job that waits. The index knows what it was told last, which a restart, another miner or
  * a lost hint may have overtaken; this is read from the file at the moment of the start.
  */
-export const isAvoided = (
+export const isAvoided = async (
   work: Work,
   reader: Pick<Trx, 'all' | 'get'>,
   job: WaitingJob,
   requirement: Requirement,
   miner: { readonly id: string; readonly accountId: string },
-): boolean =>
-  avoidedBy(work, reader, job, requirement).some((name) => name === miner.id || name === miner.accountId);
+): Promise<boolean> =>
+  (await avoidedBy(work, reader, job, requirement)).some(
+    (name) => name === miner.id || name === miner.accountId,
+  );
 
 /** Tells the dispatchers that a job may run. Again is harmless. */
-export const offerJob = (work: Work, reader: Pick<Trx, 'all' | 'get'>, job: WaitingJob): void => {
+export const offerJob = async (
+  work: Work,
+  reader: Pick<Trx, 'all' | 'get'>,
+  job: WaitingJob,
+): Promise<void> => {
   const requirement = requirementOfRow(job);
   work.hints.queued({
     job_id: job.id,
@@ -64,23 +70,23 @@ export const offerJob = (work: Work, reader: Pick<Trx, 'all' | 'get'>, job: Wait
     requirement,
     pays_minor: paysOf(job),
     priority: job.priority,
-    avoid: avoidedBy(work, reader, job, requirement),
+    avoid: await avoidedBy(work, reader, job, requirement),
   });
 };
 
 /** A miner that could not run this job may be asked again. */
-export const offerRested = (work: Work, jobId: string): void => {
-  const job = findJob(work.store.read, jobId);
-  if (job?.status === 'pending' && job.is_funded === 1) offerJob(work, work.store.read, job);
+export const offerRested = async (work: Work, jobId: string): Promise<void> => {
+  const job = await findJob(work.store.read, jobId);
+  if (job?.status === 'pending' && job.is_funded === 1) await offerJob(work, work.store.read, job);
 };
 
 /** A job that waits from now on, or on other terms: offered once the commit is on disk. */
 export const offerAfterCommit = (trx: Trx, work: Work, job: WaitingJob): void =>
   trx.afterCommit(() => offerJob(work, work.store.read, job));
 
-const leaseEnded = (trx: Trx, work: Work, job: JobRow, outcome: Outcome): void => {
+const leaseEnded = async (trx: Trx, work: Work, job: JobRow, outcome: Outcome): Promise<void> => {
   const minerId = job.miner_id as string;
-  send(trx, 'jobs.attempt_ended', {
+  await send(trx, 'jobs.attempt_ended', {
     job_id: job.id,
     miner_id: minerId,
     attempt: job.attempt,
@@ -98,9 +104,9 @@ const leaseEnded = (trx: Trx, work: Work, job: JobRow, outcome: Outcome): void =
  * Tells payments how a job ended: the same words each time. What is paid is what the attempt that completed was leased
  * for, which is what its receipt says.
  */
-export const sayEnded = (trx: Trx, job: JobRow): void => {
+export const sayEnded = async (trx: Trx, job: JobRow): Promise<void> => {
   const isCompleted = job.status === 'completed';
-  send(trx, 'jobs.ended', {
+  await send(trx, 'jobs.ended', {
     job_id: job.id,
     account_id: job.client_id,
     status: job.status as Exclude<JobStatus, 'pending' | 'running'>,
@@ -117,7 +123,7 @@ export const sayEnded = (trx: Trx, job: JobRow): void => {
  * Ends a job for good and tells everyone concerned, in one transaction.
  * @param job as it stands now, pending or running.
  */
-export const finish = (
+export const finish = async (
   trx: Trx,
   work: Work,
   job: JobRow,
@@ -128,13 +134,13 @@ export const finish = (
     report: Report | null;
     nowMs: number;
   },
-): JobRow | undefined => {
+): Promise<JobRow | undefined> => {
   const { status, nowMs } = end;
-  const ended = endJob(trx, job, { status, error: end.error, report: end.report, now_ms: nowMs });
+  const ended = await endJob(trx, job, { status, error: end.error, report: end.report, now_ms: nowMs });
   if (ended === undefined) return undefined;
-  addEvent(trx, ended, status, end.error?.message ?? null, nowMs);
-  if (job.status === 'running') leaseEnded(trx, work, job, end.outcome);
-  sayEnded(trx, ended);
+  await addEvent(trx, ended, status, end.error?.message ?? null, nowMs);
+  if (job.status === 'running') await leaseEnded(trx, work, job, end.outcome);
+  await sayEnded(trx, ended);
   trx.afterCommit(() => {
     work.metrics.active[job.status as 'pending' | 'running'] -= 1;
     work.metrics.ended.inc({ status });
@@ -150,15 +156,15 @@ export const finish = (
  * it: it is not given the job then, and got it again while nobody else was there. With nobody else there each of its losses
  * counts, so that a job always ends.
  */
-const mayRetry = (
+const mayRetry = async (
   trx: Trx,
   work: Work,
   job: JobRow,
   lost: { event: JobEventName; nowMs: number },
-): { mayRetry: boolean; isCounted: boolean } => {
+): Promise<{ mayRetry: boolean; isCounted: boolean }> => {
   const accountId = job.miner_account_id;
   if (job.status !== 'running' || accountId === null) return { mayRetry: false, isCounted: true };
-  const before = accountsThatLost(trx, job.seq);
+  const before = await accountsThatLost(trx, job.seq);
   const others = [accountId, ...before.map(({ account_id }) => account_id)];
   const canOthersRun = work.fleet.capacity(requirementOfRow(job), lost.nowMs, others) === 'capable';
   const isCounted = !canOthersRun || before.every(({ account_id }) => account_id !== accountId);
@@ -171,7 +177,7 @@ const mayRetry = (
  * An attempt is over without a result: back to waiting while attempts remain, else the end. A miner's word that the job
  * itself is at fault ends it when a second account says so too, or when no other account could be asked.
  */
-export const loseAttempt = (
+export const loseAttempt = async (
   trx: Trx,
   work: Work,
   job: JobRow,
@@ -182,12 +188,12 @@ export const loseAttempt = (
     report: Report | null;
     nowMs: number;
   },
-): JobRow | undefined => {
-  const ruling = mayRetry(trx, work, job, lost);
+): Promise<JobRow | undefined> => {
+  const ruling = await mayRetry(trx, work, job, lost);
   const decision = decide(job.status, lost.event, ruling.mayRetry);
   if (decision.kind !== 'apply') return undefined;
   if (decision.to !== 'pending') {
-    return finish(trx, work, job, {
+    return await finish(trx, work, job, {
       status: decision.to as 'failed' | 'expired',
       outcome: lost.outcome,
       error: lost.error,
@@ -195,27 +201,27 @@ export const loseAttempt = (
       nowMs: lost.nowMs,
     });
   }
-  const waiting = requeueJob(trx, job, {
+  const waiting = await requeueJob(trx, job, {
     undelivered: job.undelivered + (ruling.isCounted ? 0 : 1),
     error: lost.error,
     report: lost.report,
     now_ms: lost.nowMs,
   });
   if (waiting === undefined) return undefined;
-  addLostAttempt(trx, {
+  await addLostAttempt(trx, {
     job_seq: job.seq,
     miner_id: job.miner_id as string,
     account_id: job.miner_account_id,
     is_fault: lost.event === 'fail' ? 1 : 0,
   });
-  addEvent(trx, waiting, 'retrying', lost.error.message, lost.nowMs);
-  leaseEnded(trx, work, job, lost.outcome);
-  backToWaiting(trx, work, waiting);
+  await addEvent(trx, waiting, 'retrying', lost.error.message, lost.nowMs);
+  await leaseEnded(trx, work, job, lost.outcome);
+  await backToWaiting(trx, work, waiting);
   return waiting;
 };
 
-const backToWaiting = (trx: Trx, work: Work, waiting: JobRow): void => {
-  send(trx, 'jobs.requeued', { job_id: waiting.id, attempt: waiting.attempt });
+const backToWaiting = async (trx: Trx, work: Work, waiting: JobRow): Promise<void> => {
+  await send(trx, 'jobs.requeued', { job_id: waiting.id, attempt: waiting.attempt });
   trx.afterCommit(() => {
     work.metrics.active.running -= 1;
     work.metrics.active.pending += 1;
@@ -229,16 +235,16 @@ const GONE = { reason: 'request_gone', message: 'the miner went away before it g
  * A lease that never reached its miner, whose request had gone, or that the miner returned before any work: the attempt
  * does not count, against nobody.
  */
-export const giveBack = (
+export const giveBack = async (
   trx: Trx,
   work: Work,
   job: JobRow,
   nowMs: number,
   why: { reason: string; message: string } = GONE,
   report: Report | null = null,
-): JobRow | undefined => {
+): Promise<JobRow | undefined> => {
   if (decide(job.status, 'give_back', true).kind !== 'apply') return undefined;
-  const waiting = requeueJob(trx, job, {
+  const waiting = await requeueJob(trx, job, {
     undelivered: job.undelivered + 1,
     error: null,
     report,
@@ -246,8 +252,8 @@ export const giveBack = (
   });
   if (waiting === undefined) return undefined;
   work.metrics.matchesRefused.inc({ reason: why.reason });
-  addEvent(trx, waiting, 'retrying', why.message, nowMs);
-  leaseEnded(trx, work, job, 'returned');
-  backToWaiting(trx, work, waiting);
+  await addEvent(trx, waiting, 'retrying', why.message, nowMs);
+  await leaseEnded(trx, work, job, 'returned');
+  await backToWaiting(trx, work, waiting);
   return waiting;
 };

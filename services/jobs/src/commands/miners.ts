@@ -13,16 +13,16 @@ const send = sendAs<'jobs'>();
 const SEEN_MAX = 20_000;
 
 /** A miner is new, different, gone or back. Gone: what it ran goes back, and elsewhere while another fits. */
-export const minerChanged = (trx: Trx, work: Work, miner: MinerOffer): void => {
-  if (!saveMiner(trx, miner)) return;
+export const minerChanged = async (trx: Trx, work: Work, miner: MinerOffer): Promise<void> => {
+  if (!(await saveMiner(trx, miner))) return;
   trx.afterCommit(() => {
     work.fleet.setMiner(miner);
     work.polls.refresh(miner.miner_id);
   });
   if (miner.status === 'active') return;
   const nowMs = clock.nowMs();
-  for (const job of runningJobsOf(trx, miner.miner_id)) {
-    loseAttempt(trx, work, job, {
+  for (const job of await runningJobsOf(trx, miner.miner_id)) {
+    await loseAttempt(trx, work, job, {
       event: 'lose_miner',
       outcome: 'lost',
       error: { code: 'MINER_LOST', message: 'The miner that ran the job fell silent.' },
@@ -36,11 +36,15 @@ export const minerChanged = (trx: Trx, work: Work, miner: MinerOffer): void => {
  * A miner says that it does not have these: its agent was killed, or never got the poll's answer. Each that is still
  * leased to it under this attempt goes back; whatever else became of one meanwhile stands.
  */
-export const attemptsAbandoned = (trx: Trx, work: Work, said: Payload<'miners.attempts_abandoned'>): void => {
+export const attemptsAbandoned = async (
+  trx: Trx,
+  work: Work,
+  said: Payload<'miners.attempts_abandoned'>,
+): Promise<void> => {
   for (const { job_id, attempt } of said.attempts) {
-    const job = findJob(trx, job_id);
+    const job = await findJob(trx, job_id);
     if (job?.status !== 'running' || job.attempt !== attempt || job.miner_id !== said.miner_id) continue;
-    loseAttempt(trx, work, job, {
+    await loseAttempt(trx, work, job, {
       event: 'lose_miner',
       outcome: 'lost',
       error: { code: 'MINER_LOST', message: 'The miner no longer has the job.' },
@@ -63,8 +67,8 @@ export const reportSeen = async (work: Work): Promise<void> => {
   const ids = work.seen.take();
   if (ids.length === 0) return;
   const seenAtMs = clock.nowMs();
-  await work.store.transact('jobs.miners_seen', (trx) => {
+  await work.store.transact('jobs.miners_seen', async (trx) => {
     for (let at = 0; at < ids.length; at += SEEN_MAX)
-      send(trx, 'jobs.miners_seen', { miner_ids: ids.slice(at, at + SEEN_MAX), seen_at_ms: seenAtMs });
+      await send(trx, 'jobs.miners_seen', { miner_ids: ids.slice(at, at + SEEN_MAX), seen_at_ms: seenAtMs });
   });
 };

@@ -8,32 +8,40 @@ import { type Failure, finish, offerAfterCommit, sayEnded } from './lifecycle.ts
 const send = sendAs<'jobs'>();
 
 /** Funds are held: a job that waited for them may run; one that did not just shows them. */
-export const paymentEscrowed = (trx: Trx, work: Work, payment: Payload<'payments.escrowed'>): void => {
-  const job = findJob(trx, payment.job_id);
+export const paymentEscrowed = async (
+  trx: Trx,
+  work: Work,
+  payment: Payload<'payments.escrowed'>,
+): Promise<void> => {
+  const job = await findJob(trx, payment.job_id);
   if (job === undefined) return;
   const nowMs = clock.nowMs();
   const { payment_id, amount_minor: payment_amount_minor } = payment;
   const values = { seq: job.seq, payment_id, payment_amount_minor, now_ms: nowMs };
-  const funded = fundJob(trx, values);
+  const funded = await fundJob(trx, values);
   if (funded !== undefined) {
-    addEvent(trx, funded, 'pending', 'funds are held', nowMs);
+    await addEvent(trx, funded, 'pending', 'funds are held', nowMs);
     offerAfterCommit(trx, work, funded);
     return;
   }
   // Messages come in any order: what was resolved does not go back to escrow.
   if (job.payment_status !== null && job.payment_status !== 'pending') return;
   const payment_status = 'escrowed';
-  setPayment(trx, { ...values, payment_status });
+  await setPayment(trx, { ...values, payment_status });
   // It waits for miners that ask nothing; from now on for those, too, whose price it meets.
   if (job.status === 'pending') offerAfterCommit(trx, work, { ...job, payment_amount_minor, payment_status });
 };
 
 /** No money: a job that waited for it fails. */
-export const paymentRefused = (trx: Trx, work: Work, payment: Payload<'payments.refused'>): void => {
-  const job = findJob(trx, payment.job_id);
+export const paymentRefused = async (
+  trx: Trx,
+  work: Work,
+  payment: Payload<'payments.refused'>,
+): Promise<void> => {
+  const job = await findJob(trx, payment.job_id);
   if (job === undefined || job.is_funded === 1) return;
   const nowMs = clock.nowMs();
-  setPayment(trx, {
+  await setPayment(trx, {
     seq: job.seq,
     payment_id: payment.payment_id,
     payment_status: 'failed',
@@ -41,7 +49,7 @@ export const paymentRefused = (trx: Trx, work: Work, payment: Payload<'payments.
     now_ms: nowMs,
   });
   if (decide(job.status, 'refuse_funds', false).kind !== 'apply') return;
-  finish(trx, work, job, {
+  await finish(trx, work, job, {
     status: 'failed',
     outcome: 'failed',
     error: { code: payment.code, message: payment.message },
@@ -54,11 +62,15 @@ export const paymentRefused = (trx: Trx, work: Work, payment: Payload<'payments.
  * The payment is over. That is news: jobs.ended came before it. Heard of a job that still waits or runs, this file is an
  * older copy that was put back: the job has ended once, and must not be run or paid for again.
  */
-export const paymentResolved = (trx: Trx, work: Work, payment: Payload<'payments.resolved'>): void => {
-  const job = findJob(trx, payment.job_id);
+export const paymentResolved = async (
+  trx: Trx,
+  work: Work,
+  payment: Payload<'payments.resolved'>,
+): Promise<void> => {
+  const job = await findJob(trx, payment.job_id);
   if (job === undefined) return;
   const nowMs = clock.nowMs();
-  setPayment(trx, {
+  await setPayment(trx, {
     seq: job.seq,
     payment_id: payment.payment_id,
     payment_status: payment.kind,
@@ -66,7 +78,7 @@ export const paymentResolved = (trx: Trx, work: Work, payment: Payload<'payments
     now_ms: nowMs,
   });
   if (decide(job.status, 'refund', false).kind !== 'apply') return;
-  finish(trx, work, job, {
+  await finish(trx, work, job, {
     status: 'failed',
     outcome: 'cancelled',
     error:
@@ -91,13 +103,17 @@ const reasonOf = ({ actor, reason }: Payload<'payments.refund_requested'>): Fail
  * Somebody wants a job's money back. Decided here and nowhere else, by compare-and-set on the job: it ends, and jobs.ended
  * moves the money; or it goes on, and the wish is refused.
  */
-export const refundRequested = (trx: Trx, work: Work, wish: Payload<'payments.refund_requested'>): void => {
+export const refundRequested = async (
+  trx: Trx,
+  work: Work,
+  wish: Payload<'payments.refund_requested'>,
+): Promise<void> => {
   const { payment_id, job_id, request_id } = wish;
-  const job = findJob(trx, job_id);
+  const job = await findJob(trx, job_id);
   const nowMs = clock.nowMs();
   if (job === undefined) {
     // Payments heard of it from here, so this file is an older copy: nobody will ever run this job.
-    send(trx, 'jobs.ended', {
+    await send(trx, 'jobs.ended', {
       job_id,
       account_id: wish.payer_account_id,
       status: 'cancelled',
@@ -112,7 +128,7 @@ export const refundRequested = (trx: Trx, work: Work, wish: Payload<'payments.re
   }
   const verdict = judgeRefund(job, wish);
   if (verdict.kind === 'end')
-    finish(trx, work, job, {
+    await finish(trx, work, job, {
       status: verdict.status,
       // A miner that gives a job back did not do it; whoever else stops it says nothing against its miner.
       outcome: wish.actor === 'payee' ? 'failed' : 'cancelled',
@@ -121,9 +137,9 @@ export const refundRequested = (trx: Trx, work: Work, wish: Payload<'payments.re
       nowMs,
     });
   // Said again: payments may be an older copy that lost it.
-  else if (isTerminal(job.status)) sayEnded(trx, job);
+  else if (isTerminal(job.status)) await sayEnded(trx, job);
   if (verdict.kind === 'refuse')
-    send(trx, 'jobs.refund_refused', {
+    await send(trx, 'jobs.refund_refused', {
       payment_id,
       job_id,
       request_id,

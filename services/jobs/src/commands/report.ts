@@ -102,8 +102,8 @@ export const prepareReport = (work: Work, accountId: string, report: JobResult):
   return { report, lease, resultText, sha256: hashOf(report, resultText) };
 };
 
-const repeated = (trx: Trx, job: JobRow): Verdict => {
-  const receipt = job.status === 'completed' ? receiptOf(trx, job.seq) : undefined;
+const repeated = async (trx: Trx, job: JobRow): Promise<Verdict> => {
+  const receipt = job.status === 'completed' ? await receiptOf(trx, job.seq) : undefined;
   return {
     status: job.status,
     receipt: receipt === undefined ? null : toReceipt(job, receipt, JSON.parse(receipt.result)),
@@ -114,9 +114,9 @@ const repeated = (trx: Trx, job: JobRow): Verdict => {
  * Signed inside the transaction: the claims are what is committed, and with one thread and one writer a signature
  * (60 µs) costs the same before it, plus a second look at the job.
  */
-const complete = (trx: Trx, work: Work, job: JobRow, prepared: PreparedReport): Verdict => {
+const complete = async (trx: Trx, work: Work, job: JobRow, prepared: PreparedReport): Promise<Verdict> => {
   const nowMs = Math.max(clock.nowMs(), job.started_at_ms as number);
-  const ended = finish(trx, work, job, {
+  const ended = await finish(trx, work, job, {
     status: 'completed',
     outcome: 'completed',
     error: null,
@@ -128,7 +128,7 @@ const complete = (trx: Trx, work: Work, job: JobRow, prepared: PreparedReport): 
   const resultText = prepared.resultText as string;
   const proof = work.keyring.sign(claimsFor(ended, id, saltedSha256(job.salt, resultText), nowMs));
   const receipt = { id, proof, created_at_ms: nowMs };
-  insertReceipt(trx, { ...receipt, job_seq: job.seq, result: resultText });
+  await insertReceipt(trx, { ...receipt, job_seq: job.seq, result: resultText });
   return { status: 'completed', receipt: toReceipt(ended, receipt, prepared.report.result) };
 };
 
@@ -145,12 +145,17 @@ const rest = (work: Work, job: JobRow): void =>
   });
 
 /** No work was begun, so no attempt was made. @returns undefined when this one counts all the same. */
-const returned = (trx: Trx, work: Work, job: JobRow, prepared: PreparedReport): JobRow | undefined => {
+const returned = async (
+  trx: Trx,
+  work: Work,
+  job: JobRow,
+  prepared: PreparedReport,
+): Promise<JobRow | undefined> => {
   const { report } = prepared;
   if (report.not_started !== true || job.undelivered >= UNCOUNTED_MAX) return undefined;
   const { code, message } = report.error ?? UNNAMED;
   const why = { reason: 'returned', message: `${code}: ${message}` };
-  return giveBack(trx, work, job, clock.nowMs(), why, reportOf(job, prepared));
+  return await giveBack(trx, work, job, clock.nowMs(), why, reportOf(job, prepared));
 };
 
 /**
@@ -158,41 +163,41 @@ const returned = (trx: Trx, work: Work, job: JobRow, prepared: PreparedReport): 
  * receipt's primary key is the job.
  * @throws Problem STALE_LEASE, JOB_ALREADY_ENDED, RESULT_CONFLICT
  */
-export const acceptReport = (trx: Trx, work: Work, prepared: PreparedReport): Verdict => {
+export const acceptReport = async (trx: Trx, work: Work, prepared: PreparedReport): Promise<Verdict> => {
   const { report, lease } = prepared;
-  const job = findJob(trx, lease.job_id);
+  const job = await findJob(trx, lease.job_id);
   if (job === undefined) throw notFound('job');
   const verdict = judgeReport(job, lease.attempt, prepared.sha256);
-  if (verdict === 'repeat') return repeated(trx, job);
+  if (verdict === 'repeat') return await repeated(trx, job);
   if (verdict !== 'accept') throw refuse(verdict);
-  if (prepared.resultText !== null) return complete(trx, work, job, prepared);
+  if (prepared.resultText !== null) return await complete(trx, work, job, prepared);
   if (report.retryable === true) rest(work, job);
   const lost =
-    returned(trx, work, job, prepared) ??
-    loseAttempt(trx, work, job, {
+    (await returned(trx, work, job, prepared)) ??
+    (await loseAttempt(trx, work, job, {
       event: report.retryable === true ? 'fail_retryable' : 'fail',
       outcome: 'failed',
       error: report.error ?? UNNAMED,
       report: reportOf(job, prepared),
       nowMs: clock.nowMs(),
-    });
+    }));
   if (lost === undefined) throw refuse('STALE_LEASE');
   return { status: lost.status, receipt: null };
 };
 
 /** @throws Problem STALE_LEASE, JOB_ALREADY_ENDED */
-export const acceptProgress = (
+export const acceptProgress = async (
   trx: Trx,
   lease: Lease,
   report: { progress: number; message?: string | undefined },
-): JobStatus => {
-  const job = findJob(trx, lease.job_id);
+): Promise<JobStatus> => {
+  const job = await findJob(trx, lease.job_id);
   if (job === undefined) throw notFound('job');
   const verdict = judgeReport(job, lease.attempt, null);
   if (verdict !== 'accept') throw refuse(verdict as ProblemCode);
   const nowMs = clock.nowMs();
-  const updated = setProgress(trx, job, report.progress, nowMs);
+  const updated = await setProgress(trx, job, report.progress, nowMs);
   if (updated === undefined) throw refuse('STALE_LEASE');
-  addEvent(trx, updated, 'progress', report.message ?? null, nowMs);
+  await addEvent(trx, updated, 'progress', report.message ?? null, nowMs);
   return updated.status;
 };

@@ -16,9 +16,9 @@ const RESTORED = {
 /** One transaction, and one message, for so many. */
 const BATCH = PAYMENTS_MISSED_MAX;
 
-const ask = (trx: Trx, jobIds: readonly string[]): void => {
+const ask = async (trx: Trx, jobIds: readonly string[]): Promise<void> => {
   const doubted = jobIds.filter((id) => doubtMoney(trx, id));
-  if (doubted.length > 0) send(trx, 'jobs.payments_missed', { job_ids: doubted });
+  if (doubted.length > 0) await send(trx, 'jobs.payments_missed', { job_ids: doubted });
 };
 
 /**
@@ -29,14 +29,14 @@ const ask = (trx: Trx, jobIds: readonly string[]): void => {
  */
 export const makeSureOfMoney = async (work: Work): Promise<void> => {
   const { store } = work;
-  const before = streamOfSure(store.read);
+  const before = await streamOfSure(store.read);
   if (before === store.stream) return;
   let running: JobRow[] = [];
   do {
-    running = before === undefined ? [] : runningJobs(store.read, BATCH, 'escrowed');
-    await store.transact('jobs.restored_running', (trx) => {
-      for (const job of running) giveBack(trx, work, job, clock.nowMs(), RESTORED);
-      ask(
+    running = before === undefined ? [] : await runningJobs(store.read, BATCH, 'escrowed');
+    await store.transact('jobs.restored_running', async (trx) => {
+      for (const job of running) await giveBack(trx, work, job, clock.nowMs(), RESTORED);
+      await ask(
         trx,
         running.map(({ id }) => id),
       );
@@ -44,7 +44,7 @@ export const makeSureOfMoney = async (work: Work): Promise<void> => {
   } while (running.length === BATCH);
   let after: Parameters<typeof waitingAfter>[1] = { job_type: '', id: '' };
   for (;;) {
-    const waiting = waitingAfter(store.read, after, BATCH);
+    const waiting = await waitingAfter(store.read, after, BATCH);
     await store.transact('jobs.restored_waiting', (trx) =>
       ask(
         trx,

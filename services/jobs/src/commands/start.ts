@@ -12,10 +12,10 @@ import { giveBack, isAvoided, offerJob } from './lifecycle.ts';
 const send = sendAs<'jobs'>();
 
 /** Back to the dispatchers, if it still waits. */
-const offerAgain = (trx: Trx, work: Work, jobIds: readonly string[], reason: string): void => {
+const offerAgain = async (trx: Trx, work: Work, jobIds: readonly string[], reason: string): Promise<void> => {
   for (const id of jobIds) {
     work.metrics.matchesRefused.inc({ reason });
-    const job = findJob(trx, id);
+    const job = await findJob(trx, id);
     if (job?.status === 'pending' && job.is_funded === 1)
       trx.afterCommit(() => offerJob(work, work.store.read, job));
   }
@@ -23,10 +23,10 @@ const offerAgain = (trx: Trx, work: Work, jobIds: readonly string[], reason: str
 
 /** Puts leases back whose miner could not be told. */
 export const returnLeases = (work: Work, leases: readonly Leased[]): Promise<void> =>
-  work.store.transact('jobs.give_back', (trx) => {
+  work.store.transact('jobs.give_back', async (trx) => {
     for (const leased of leases) {
-      const job = findJob(trx, leased.job.id);
-      if (job?.attempt === leased.job.attempt) giveBack(trx, work, job, clock.nowMs());
+      const job = await findJob(trx, leased.job.id);
+      if (job?.attempt === leased.job.attempt) await giveBack(trx, work, job, clock.nowMs());
     }
   });
 
@@ -35,64 +35,68 @@ export const returnLeases = (work: Work, leases: readonly Leased[]): Promise<voi
  * the job still waits, the miner fits it, exactly, and its account did not lose it while another could run it; what does
  * not hold is offered again. The poll is answered once the lease is on disk.
  */
-export const startMatched = (trx: Trx, work: Work, match: Payload<'dispatch.matched'>): void => {
+export const startMatched = async (
+  trx: Trx,
+  work: Work,
+  match: Payload<'dispatch.matched'>,
+): Promise<void> => {
   const poll = work.polls.find(match.poll_id);
   if (poll === undefined) {
-    offerAgain(trx, work, match.job_ids, 'poll_gone');
+    await offerAgain(trx, work, match.job_ids, 'poll_gone');
     return;
   }
-  const miner = findMiner(trx, poll.minerId);
+  const miner = await findMiner(trx, poll.minerId);
   const free =
     miner?.status === 'active'
-      ? Math.min(poll.wanted, miner.concurrency - countRunningOf(trx, poll.minerId))
+      ? Math.min(poll.wanted, miner.concurrency - (await countRunningOf(trx, poll.minerId)))
       : 0;
   const nowMs = clock.nowMs();
   const started: Leased[] = [];
   const left: string[] = [];
   const unfit: string[] = [];
   const avoided: string[] = [];
-  const ability = (revision: number) =>
-    work.fleet.ability(poll.minerId, revision) ?? abilityOf(readOffer(trx, poll.minerId));
+  const ability = async (revision: number) =>
+    work.fleet.ability(poll.minerId, revision) ?? abilityOf(await readOffer(trx, poll.minerId));
   for (const id of match.job_ids) {
     if (miner === undefined || started.length >= free) {
       left.push(id);
       continue;
     }
-    const waiting = findJob(trx, id);
+    const waiting = await findJob(trx, id);
     // The index proposes; what was sent by both sides decides.
     if (waiting !== undefined) {
       const requirement = requirementOfRow(waiting);
-      if (!satisfies(ability(miner.revision), requirement)) {
+      if (!satisfies(await ability(miner.revision), requirement)) {
         unfit.push(id);
         continue;
       }
       const who = { id: poll.minerId, accountId: miner.account_id };
-      if (isAvoided(work, trx, waiting, requirement, who)) {
+      if (await isAvoided(work, trx, waiting, requirement, who)) {
         avoided.push(id);
         continue;
       }
     }
     const values = { id, miner_id: poll.minerId, miner_account_id: miner.account_id, now_ms: nowMs };
-    const job = startJob(trx, values);
+    const job = await startJob(trx, values);
     if (job === undefined) {
       work.metrics.matchesRefused.inc({ reason: 'job_gone' });
       continue;
     }
-    addEvent(trx, job, 'running', null, nowMs);
-    send(trx, 'jobs.started', {
+    await addEvent(trx, job, 'running', null, nowMs);
+    await send(trx, 'jobs.started', {
       job_id: job.id,
       miner_id: poll.minerId,
       miner_account_id: miner.account_id,
       attempt: job.attempt,
       deadline_at_ms: job.deadline_at_ms as number,
     });
-    started.push({ job, parameters: parametersOf(trx, job.seq) });
+    started.push({ job, parameters: await parametersOf(trx, job.seq) });
   }
   // Before its jobs: the index hears what the miner is now, and does not propose the same again.
   if (started.length === 0) trx.afterCommit(() => work.polls.refresh(poll.minerId));
-  offerAgain(trx, work, left, 'miner_busy');
-  offerAgain(trx, work, unfit, 'unfit');
-  offerAgain(trx, work, avoided, 'avoided');
+  await offerAgain(trx, work, left, 'miner_busy');
+  await offerAgain(trx, work, unfit, 'unfit');
+  await offerAgain(trx, work, avoided, 'avoided');
   if (started.length === 0) return;
   trx.afterCommit(() => {
     const { active, queueWait, dispatchLatency } = work.metrics;

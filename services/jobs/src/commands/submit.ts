@@ -85,10 +85,11 @@ const memoOf = (accountId: string): string => `requirements:${accountId}`;
  * A batch asks before the savepoint of each job: what was counted is forgotten with a savepoint that is undone.
  * @returns whether it would be one more. @throws Problem TOO_MANY_REQUIREMENTS
  */
-export const assertShare = (trx: Trx, accountId: string, requirement: string): boolean => {
-  if (waitsFor(trx, accountId, requirement)) return false;
+export const assertShare = async (trx: Trx, accountId: string, requirement: string): Promise<boolean> => {
+  if (await waitsFor(trx, accountId, requirement)) return false;
   const counted = memoOf(accountId);
-  const count = trx.memo.get(counted) ?? countRequirements(trx, accountId, REQUIREMENTS_PER_ACCOUNT_MAX);
+  const count =
+    trx.memo.get(counted) ?? (await countRequirements(trx, accountId, REQUIREMENTS_PER_ACCOUNT_MAX));
   trx.memo.set(counted, count);
   if (count < REQUIREMENTS_PER_ACCOUNT_MAX) return true;
   throw new Problem(
@@ -99,13 +100,13 @@ export const assertShare = (trx: Trx, accountId: string, requirement: string): b
 };
 
 /** Takes a job in: the row, its event, and what payments must know. Runs once funds are held, or at once without. */
-export const submit = (trx: Trx, work: Work, caller: Caller, prepared: Prepared): Job => {
+export const submit = async (trx: Trx, work: Work, caller: Caller, prepared: Prepared): Promise<Job> => {
   const { submission, paymentAmountMinor } = prepared;
   const id = newId();
   // Not the time in the id: ids only rise, so after a clock that ran ahead was put right theirs is in the future.
   const nowMs = clock.nowMs();
-  const isOneMore = assertShare(trx, caller.account_id, prepared.requirement);
-  const row = insertJob(
+  const isOneMore = await assertShare(trx, caller.account_id, prepared.requirement);
+  const row = await insertJob(
     trx,
     {
       id,
@@ -137,7 +138,7 @@ export const submit = (trx: Trx, work: Work, caller: Caller, prepared: Prepared)
     const counted = memoOf(caller.account_id);
     trx.memo.set(counted, (trx.memo.get(counted) ?? 0) + 1);
   }
-  send(trx, 'jobs.submitted', {
+  await send(trx, 'jobs.submitted', {
     job_id: id,
     account_id: caller.account_id,
     credential_id: caller.credential_id,

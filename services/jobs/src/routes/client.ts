@@ -58,17 +58,17 @@ export const clientHandlers = (
     retryAfterSeconds: 5,
   });
 
-  const whole = (job: JobRow): Job => {
-    const result = job.status === 'completed' ? receiptOf(store.read, job.seq)?.result : undefined;
+  const whole = async (job: JobRow): Promise<Job> => {
+    const result = job.status === 'completed' ? (await receiptOf(store.read, job.seq))?.result : undefined;
     return toJob(
       job,
-      JSON.parse(parametersOf(store.read, job.seq)),
+      JSON.parse(await parametersOf(store.read, job.seq)),
       result === undefined ? null : JSON.parse(result),
     );
   };
 
-  const ownJob = (jobId: string, clientId: string): JobRow => {
-    const job = findOwnJob(store.read, jobId, clientId);
+  const ownJob = async (jobId: string, clientId: string): Promise<JobRow> => {
+    const job = await findOwnJob(store.read, jobId, clientId);
     if (job === undefined) throw notFound('job');
     return job;
   };
@@ -101,7 +101,10 @@ export const clientHandlers = (
   return {
     submit: (context) => {
       const prepared = prepare(work, context.body);
-      return context.write((trx) => ({ status: 201, body: submit(trx, work, context.caller, prepared) }));
+      return context.write(async (trx) => ({
+        status: 201,
+        body: await submit(trx, work, context.caller, prepared),
+      }));
     },
 
     submitBatch: async (context) => {
@@ -120,23 +123,26 @@ export const clientHandlers = (
           return refused(error);
         }
       });
-      const submitOne = (trx: Trx, item: Prepared | BatchItem): BatchItem => {
+      const submitOne = async (trx: Trx, item: Prepared | BatchItem): Promise<BatchItem> => {
         if ('status' in item) return item;
         try {
-          assertShare(trx, caller.account_id, item.requirement);
-          return { status: 201, job: trx.savepoint(() => submit(trx, work, caller, item)) };
+          await assertShare(trx, caller.account_id, item.requirement);
+          return { status: 201, job: await trx.savepoint(() => submit(trx, work, caller, item)) };
         } catch (error) {
           return refused(error);
         }
       };
-      const submitAll = (trx: Trx, some: readonly (Prepared | BatchItem)[]): BatchItem[] => {
+      const submitAll = async (trx: Trx, some: readonly (Prepared | BatchItem)[]): Promise<BatchItem[]> => {
         const items: BatchItem[] = [];
-        for (const item of some) items.push(submitOne(trx, item));
+        for (const item of some) items.push(await submitOne(trx, item));
         return items;
       };
       // With a key, the answer is kept in the transaction of its effect, so that must be one.
       if (context.response.req.get('idempotency-key') !== undefined)
-        return context.write((trx) => ({ status: 207, body: { items: submitAll(trx, prepared) } }));
+        return context.write(async (trx) => ({
+          status: 207,
+          body: { items: await submitAll(trx, prepared) },
+        }));
       const groups: Promise<BatchItem[]>[] = [];
       for (let at = 0; at < prepared.length; at += GROUP) {
         const group = prepared.slice(at, at + GROUP);
@@ -145,9 +151,9 @@ export const clientHandlers = (
       return { status: 207, body: { items: (await Promise.all(groups)).flat() } };
     },
 
-    list: (context) => {
+    list: async (context) => {
       const { query } = context;
-      const rows = store.read.all(
+      const rows = await store.read.all(
         listJobsQuery(
           {
             client_id: context.caller.account_id,
@@ -161,23 +167,23 @@ export const clientHandlers = (
         ),
       );
       // Parameters and result are read as the page is filled: they may be 256 KB each.
-      return { status: 200, body: pageOf(rows, query.limit, whole, (last) => writeCursor(last.id)) };
+      return { status: 200, body: await pageOf(rows, query.limit, whole, (last) => writeCursor(last.id)) };
     },
 
-    get: (context) => ({
+    get: async (context) => ({
       status: 200,
-      body: whole(ownJob(context.params.job_id, context.caller.account_id)),
+      body: await whole(await ownJob(context.params.job_id, context.caller.account_id)),
     }),
 
     status: async (context) => {
       const { job_id: jobId } = context.params;
       const clientId = context.caller.account_id;
-      let job = ownJob(jobId, clientId);
+      let job = await ownJob(jobId, clientId);
       const waitMs = context.query.wait_seconds * 1_000;
       if (waitMs > 0 && !isTerminal(job.status)) {
         const giveBack = waits.take(clientId);
         await change(jobId, waitMs, context.signal).finally(giveBack);
-        job = ownJob(jobId, clientId);
+        job = await ownJob(jobId, clientId);
       }
       const isQueued = job.status === 'pending' && job.is_funded === 1;
       const position = isQueued ? await work.queuePosition(job) : null;
@@ -188,22 +194,26 @@ export const clientHandlers = (
 
     cancel: async (context) => {
       const { parameters } = await readParameters(context.params.job_id, context.caller.account_id);
-      return context.write((trx) => ({
+      return context.write(async (trx) => ({
         status: 200,
-        body: toJob(cancel(trx, work, context.params.job_id, context.caller.account_id), parameters, null),
+        body: toJob(
+          await cancel(trx, work, context.params.job_id, context.caller.account_id),
+          parameters,
+          null,
+        ),
       }));
     },
 
-    receipts: (context) => {
-      const job = ownJob(context.params.job_id, context.caller.account_id);
-      const receipt = receiptOf(store.read, job.seq);
+    receipts: async (context) => {
+      const job = await ownJob(context.params.job_id, context.caller.account_id);
+      const receipt = await receiptOf(store.read, job.seq);
       const items = receipt === undefined ? [] : [toReceipt(job, receipt, JSON.parse(receipt.result))];
       return { status: 200, body: { items } };
     },
   };
 
   async function readParameters(jobId: string, clientId: string) {
-    const job = ownJob(jobId, clientId);
-    return { parameters: JSON.parse(parametersOf(store.read, job.seq)) as Record<string, unknown> };
+    const job = await ownJob(jobId, clientId);
+    return { parameters: JSON.parse(await parametersOf(store.read, job.seq)) as Record<string, unknown> };
   }
 };

@@ -58,13 +58,13 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
   });
 
   /** Whether anything waits that it may run, as far as a short look tells; the dispatchers know the rest. */
-  const hasWork = (minerId: string): boolean => {
+  const hasWork = async (minerId: string): Promise<boolean> => {
     const miner = fleet.miner(minerId);
     const ability = miner && fleet.ability(minerId, miner.revision);
     if (ability === undefined) return false;
     for (const type of ability.types) {
       if (!isJobType(type)) continue;
-      const oldest = oldestWaiting(store.read, type, LOOK);
+      const oldest = await oldestWaiting(store.read, type, LOOK);
       if (oldest.length === LOOK || oldest.some((job) => satisfies(ability, requirementOfRow(job))))
         return true;
     }
@@ -134,7 +134,7 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
       work.seen.add(minerId);
       // One that counts as gone is back: its work may start as soon as miners has heard so.
       if (fleet.miner(minerId)?.status === 'inactive') await reportSeen(work);
-      const isWorthWaiting = query.wait_seconds > 0 || hasWork(minerId);
+      const isWorthWaiting = query.wait_seconds > 0 || (await hasWork(minerId));
       const waitMs = isWorthWaiting ? Math.max(query.wait_seconds * 1_000, WAIT_MIN_MS) : 0;
       const waitForWork = () => {
         const giveBack = polls.take(context.caller.account_id);
@@ -163,7 +163,7 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
       const accountId = context.caller.account_id;
       if (!('results' in body)) {
         const prepared = prepareReport(work, accountId, body);
-        return context.write((trx) => ({ status: 200, body: acceptReport(trx, work, prepared) }));
+        return context.write(async (trx) => ({ status: 200, body: await acceptReport(trx, work, prepared) }));
       }
       context.response.setHeader('x-rate-cost', String(unitsOf(RESULT_COST, body.results.length)));
       const prepared = body.results.map((result, index): PreparedReport | BatchItem => {
@@ -177,18 +177,18 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
           return { job_id: parsed.data.job_id, ...problemItem(error) };
         }
       });
-      const acceptOne = (trx: Trx, item: PreparedReport | BatchItem): BatchItem => {
+      const acceptOne = async (trx: Trx, item: PreparedReport | BatchItem): Promise<BatchItem> => {
         if (!('report' in item)) return item;
         const { job_id } = item.report;
         try {
-          return { job_id, status: 200, verdict: trx.savepoint(() => acceptReport(trx, work, item)) };
+          return { job_id, status: 200, verdict: await trx.savepoint(() => acceptReport(trx, work, item)) };
         } catch (error) {
           return { job_id, ...problemItem(error) };
         }
       };
-      const items = await store.transact('jobs.results', (trx) => {
+      const items = await store.transact('jobs.results', async (trx) => {
         const accepted: BatchItem[] = [];
-        for (const item of prepared) accepted.push(acceptOne(trx, item));
+        for (const item of prepared) accepted.push(await acceptOne(trx, item));
         return accepted;
       });
       return { status: 200, body: { items } };

@@ -9,9 +9,9 @@ import type { Work } from '../work.ts';
 type ReceiptRoutes = Pick<typeof jobsRoutes, 'publicReceipts' | 'verifyReceipt' | 'jwks'>;
 
 export const receiptHandlers = (work: Work): Handlers<ReceiptRoutes> => ({
-  publicReceipts: (context) => {
+  publicReceipts: async (context) => {
     const { limit, cursor } = context.query;
-    const rows = work.store.read.all(listReceiptsQuery(readCursor(cursor), limit + 1));
+    const rows = await work.store.read.all(listReceiptsQuery(readCursor(cursor), limit + 1));
     const page = rows.slice(0, limit);
     const last = page.at(-1);
     return {

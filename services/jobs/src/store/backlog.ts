@@ -14,8 +14,8 @@ const expired = hot((p: Params<{ now_ms: number; limit: number }>) =>
     .orderBy('expires_at_ms')
     .limit(p('limit')),
 );
-export const expiredJobs = (reader: Reader, nowMs: number, limit: number): string[] =>
-  reader.all(expired, { now_ms: nowMs, limit }).map((row) => row.id);
+export const expiredJobs = async (reader: Reader, nowMs: number, limit: number): Promise<string[]> =>
+  (await reader.all(expired, { now_ms: nowMs, limit })).map((row) => row.id);
 
 const timedOut = hot((p: Params<{ now_ms: number; limit: number }>) =>
   db
@@ -26,22 +26,22 @@ const timedOut = hot((p: Params<{ now_ms: number; limit: number }>) =>
     .orderBy('deadline_at_ms')
     .limit(p('limit')),
 );
-export const timedOutJobs = (reader: Reader, nowMs: number, limit: number): string[] =>
-  reader.all(timedOut, { now_ms: nowMs, limit }).map((row) => row.id);
+export const timedOutJobs = async (reader: Reader, nowMs: number, limit: number): Promise<string[]> =>
+  (await reader.all(timedOut, { now_ms: nowMs, limit })).map((row) => row.id);
 
 /**
  * What was written while the clock ran ahead, or read now that it runs behind: a job waits and runs no longer from now
  * than it may. Once, at the start; after it the clock does not go back.
  */
-export const boundTimes = (trx: Trx, nowMs: number): void => {
-  trx.run(
+export const boundTimes = async (trx: Trx, nowMs: number): Promise<void> => {
+  await trx.run(
     db
       .updateTable('job')
       .set({ queued_at_ms: nowMs, expires_at_ms: sql<number>`${nowMs} + ttl_ms` })
       .where('status', '=', 'pending')
       .where('expires_at_ms', '>', sql<number>`${nowMs} + ttl_ms`),
   );
-  trx.run(
+  await trx.run(
     db
       .updateTable('job')
       .set({ deadline_at_ms: sql<number>`${nowMs} + timeout_ms` })
@@ -54,7 +54,7 @@ const ofMiner = hot((p: Params<{ miner_id: string }>) =>
   db.selectFrom('job').selectAll().where('status', '=', 'running').where('miner_id', '=', p('miner_id')),
 );
 /** At most the miner's concurrency. */
-export const runningJobsOf = (reader: Reader, minerId: string): JobRow[] =>
+export const runningJobsOf = (reader: Reader, minerId: string): Promise<JobRow[]> =>
   reader.all(ofMiner, { miner_id: minerId });
 
 const runningPaidFrom = hot((p: Params<{ payment_status: 'escrowed'; limit: number }>) =>
@@ -66,7 +66,7 @@ const runningPaidFrom = hot((p: Params<{ payment_status: 'escrowed'; limit: numb
     .limit(p('limit')),
 );
 /** Running jobs whose payment stands so, in no order; once, at the start of a restored file. */
-export const runningJobs = (reader: Reader, limit: number, paymentStatus: 'escrowed'): JobRow[] =>
+export const runningJobs = (reader: Reader, limit: number, paymentStatus: 'escrowed'): Promise<JobRow[]> =>
   reader.all(runningPaidFrom, { limit, payment_status: paymentStatus });
 
 const countOfMiner = hot((p: Params<{ miner_id: string }>) =>
@@ -76,20 +76,20 @@ const countOfMiner = hot((p: Params<{ miner_id: string }>) =>
     .where('status', '=', 'running')
     .where('miner_id', '=', p('miner_id')),
 );
-export const countRunningOf = (reader: Reader, minerId: string): number =>
-  Number(reader.get(countOfMiner, { miner_id: minerId })?.n ?? 0);
+export const countRunningOf = async (reader: Reader, minerId: string): Promise<number> =>
+  Number((await reader.get(countOfMiner, { miner_id: minerId }))?.n ?? 0);
 
 /** By miner; once, at the start. */
-export const countRunning = (reader: Reader): { miner_id: string; n: number }[] =>
-  reader
-    .all(
+export const countRunning = async (reader: Reader): Promise<{ miner_id: string; n: number }[]> =>
+  (
+    await reader.all(
       db
         .selectFrom('job')
         .select((eb) => ['miner_id', eb.fn.countAll<number>().as('n')])
         .where('status', '=', sql.lit<JobStatus>('running'))
         .groupBy('miner_id'),
     )
-    .map((row) => ({ miner_id: row.miner_id as string, n: Number(row.n) }));
+  ).map((row) => ({ miner_id: row.miner_id as string, n: Number(row.n) }));
 
 export type WaitingJob = Pick<
   JobRow,
@@ -135,7 +135,7 @@ export const waitingAfter = (
   reader: Reader,
   after: { job_type: JobType | ''; id: string },
   limit: number,
-): WaitingJob[] =>
+): Promise<WaitingJob[]> =>
   reader.all(waitingAfterStatement, { job_type: after.job_type as JobType, id: after.id, limit });
 
 const newest = hot((p: Params<{ limit: number }>) =>
@@ -146,15 +146,16 @@ const newest = hot((p: Params<{ limit: number }>) =>
     .limit(p('limit')),
 );
 /** Those among the newest `limit` jobs that may run, oldest first. */
-export const newestWaiting = (reader: Reader, limit: number): WaitingJob[] =>
-  reader
-    .all(newest, { limit })
+export const newestWaiting = async (reader: Reader, limit: number): Promise<WaitingJob[]> =>
+  (await reader.all(newest, { limit }))
     .filter((job) => job.status === 'pending' && job.is_funded === 1)
     .reverse();
 
 /** The oldest jobs of one type that may run. */
-export const oldestWaiting = (reader: Reader, jobType: JobType, limit: number): WaitingJob[] =>
-  waitingAfter(reader, { job_type: jobType, id: '' }, limit).filter((job) => job.job_type === jobType);
+export const oldestWaiting = async (reader: Reader, jobType: JobType, limit: number): Promise<WaitingJob[]> =>
+  (await waitingAfter(reader, { job_type: jobType, id: '' }, limit)).filter(
+    (job) => job.job_type === jobType,
+  );
 
 const oneOfRequirement = hot((p: Params<{ client_id: string; requirement: string }>) =>
   db
@@ -166,8 +167,8 @@ const oneOfRequirement = hot((p: Params<{ client_id: string; requirement: string
     .limit(1),
 );
 /** Whether a job of this account with this requirement waits already. */
-export const waitsFor = (reader: Reader, clientId: string, requirement: string): boolean =>
-  reader.get(oneOfRequirement, { client_id: clientId, requirement }) !== undefined;
+export const waitsFor = async (reader: Reader, clientId: string, requirement: string): Promise<boolean> =>
+  (await reader.get(oneOfRequirement, { client_id: clientId, requirement })) !== undefined;
 
 const nextRequirement = hot((p: Params<{ client_id: string; after: string }>) =>
   db
@@ -180,10 +181,10 @@ const nextRequirement = hot((p: Params<{ client_id: string; after: string }>) =>
     .limit(1),
 );
 /** Different requirements of this account that wait, up to `max`: one step of the index each, whatever waits. */
-export const countRequirements = (reader: Reader, clientId: string, max: number): number => {
+export const countRequirements = async (reader: Reader, clientId: string, max: number): Promise<number> => {
   let after = '';
   for (let count = 0; count < max; count++) {
-    const next = reader.get(nextRequirement, { client_id: clientId, after });
+    const next = await reader.get(nextRequirement, { client_id: clientId, after });
     if (next === undefined) return count;
     after = next.requirement;
   }
@@ -191,17 +192,19 @@ export const countRequirements = (reader: Reader, clientId: string, max: number)
 };
 
 /** Counts by the partial indexes alone; once, at the start. */
-export const countActive = (reader: Reader): { pending: number; running: number } => {
-  const count = (status: JobStatus) =>
+export const countActive = async (reader: Reader): Promise<{ pending: number; running: number }> => {
+  const count = async (status: JobStatus) =>
     Number(
-      reader.get(
-        db
-          .selectFrom('job')
-          .select((eb) => eb.fn.countAll<number>().as('n'))
-          .where('status', '=', sql.lit<JobStatus>(status)),
+      (
+        await reader.get(
+          db
+            .selectFrom('job')
+            .select((eb) => eb.fn.countAll<number>().as('n'))
+            .where('status', '=', sql.lit<JobStatus>(status)),
+        )
       )?.n ?? 0,
     );
-  return { pending: count('pending'), running: count('running') };
+  return { pending: await count('pending'), running: await count('running') };
 };
 
 /** The least id a job made at `ms` can have: UUIDv7 begins with its time. */

@@ -28,15 +28,15 @@ const save = hot((p: Params<Tables['miner']>) =>
     ),
 );
 /** @returns false when a newer revision is known already. */
-export const saveMiner = (trx: Trx, offer: MinerOffer): boolean =>
-  trx.run(save, {
+export const saveMiner = async (trx: Trx, offer: MinerOffer): Promise<boolean> =>
+  (await trx.run(save, {
     id: offer.miner_id,
     account_id: offer.account_id,
     revision: offer.revision,
     status: offer.status,
     concurrency: offer.concurrency,
     offer: JSON.stringify(offer),
-  }) === 1;
+  })) === 1;
 
 const byId = hot((p: Params<{ id: string }>) =>
   db
@@ -47,14 +47,16 @@ const byId = hot((p: Params<{ id: string }>) =>
 export const findMiner = (
   reader: Reader,
   id: string,
-): Pick<Tables['miner'], 'account_id' | 'status' | 'concurrency' | 'revision'> | undefined =>
+): Promise<Pick<Tables['miner'], 'account_id' | 'status' | 'concurrency' | 'revision'> | undefined> =>
   reader.get(byId, { id });
 
 /** The whole of it, of a miner that is known. */
-export const readOffer = (reader: Reader, id: string): MinerOffer => {
-  const row = reader.get(db.selectFrom('miner').select('offer').where('id', '=', id));
+export const readOffer = async (reader: Reader, id: string): Promise<MinerOffer> => {
+  const row = await reader.get(db.selectFrom('miner').select('offer').where('id', '=', id));
   return JSON.parse((row as { offer: string }).offer) as MinerOffer;
 };
 
-export const allMiners = (reader: Reader): MinerOffer[] =>
-  reader.all(db.selectFrom('miner').select('offer')).map((row) => JSON.parse(row.offer) as MinerOffer);
+export const allMiners = async (reader: Reader): Promise<MinerOffer[]> =>
+  (await reader.all(db.selectFrom('miner').select('offer'))).map(
+    (row) => JSON.parse(row.offer) as MinerOffer,
+  );

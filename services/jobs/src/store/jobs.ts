@@ -75,15 +75,15 @@ const insertEvent = hot((p: Params<EventRow>) =>
 /** Progress reports past this many events move the number alone: a job's stream stays a stream a person can read. */
 const EVENTS_MAX = 1_000;
 
-export const addEvent = (
+export const addEvent = async (
   trx: Trx,
   job: Pick<JobRow, 'seq' | 'id' | 'events' | 'status' | 'attempt' | 'progress'>,
   type: EventRow['type'],
   message: string | null,
   atMs: number,
-): void => {
+): Promise<void> => {
   if (type === 'progress' && job.events > EVENTS_MAX) return;
-  trx.run(insertEvent, {
+  await trx.run(insertEvent, {
     job_seq: job.seq,
     id: job.events,
     type,
@@ -103,30 +103,39 @@ const insertLabel = hot((p: Params<Tables['job_label']>) =>
   db.insertInto('job_label').values({ client_id: p('client_id'), label: p('label'), job_id: p('job_id') }),
 );
 
-export const insertJob = (trx: Trx, job: NewJob, parameters: string, labels: readonly string[]): JobRow => {
-  const { seq } = trx.get(insert, job) as { seq: number };
+export const insertJob = async (
+  trx: Trx,
+  job: NewJob,
+  parameters: string,
+  labels: readonly string[],
+): Promise<JobRow> => {
+  const { seq } = (await trx.get(insert, job)) as { seq: number };
   const row: JobRow = { ...NEW, ...job, seq };
-  trx.run(insertParameters, { job_seq: row.seq, parameters });
+  await trx.run(insertParameters, { job_seq: row.seq, parameters });
   for (const label of new Set(labels))
-    trx.run(insertLabel, { client_id: job.client_id, label, job_id: job.id });
-  addEvent(trx, row, 'pending', null, job.created_at_ms);
+    await trx.run(insertLabel, { client_id: job.client_id, label, job_id: job.id });
+  await addEvent(trx, row, 'pending', null, job.created_at_ms);
   return row;
 };
 
 const byId = hot((p: Params<{ id: string }>) => db.selectFrom('job').selectAll().where('id', '=', p('id')));
-export const findJob = (reader: Reader, id: string): JobRow | undefined => reader.get(byId, { id });
+export const findJob = (reader: Reader, id: string): Promise<JobRow | undefined> => reader.get(byId, { id });
 
 /** @returns undefined for somebody else's job, as if it did not exist. */
-export const findOwnJob = (reader: Reader, id: string, clientId: string): JobRow | undefined => {
-  const job = findJob(reader, id);
+export const findOwnJob = async (
+  reader: Reader,
+  id: string,
+  clientId: string,
+): Promise<JobRow | undefined> => {
+  const job = await findJob(reader, id);
   return job?.client_id === clientId ? job : undefined;
 };
 
 const parametersOfJob = hot((p: Params<{ job_seq: number }>) =>
   db.selectFrom('job_parameters').select('parameters').where('job_seq', '=', p('job_seq')),
 );
-export const parametersOf = (reader: Reader, seq: number): string =>
-  reader.get(parametersOfJob, { job_seq: seq })?.parameters ?? '{}';
+export const parametersOf = async (reader: Reader, seq: number): Promise<string> =>
+  (await reader.get(parametersOfJob, { job_seq: seq }))?.parameters ?? '{}';
 
 const start = hot((p: Params<{ id: string; miner_id: string; miner_account_id: string; now_ms: number }>) =>
   db
@@ -155,7 +164,7 @@ const start = hot((p: Params<{ id: string; miner_id: string; miner_account_id: s
 export const startJob = (
   trx: Trx,
   values: { id: string; miner_id: string; miner_account_id: string; now_ms: number },
-): JobRow | undefined => trx.get(start, values);
+): Promise<JobRow | undefined> => trx.get(start, values);
 
 const requeue = hot(
   (
@@ -213,7 +222,7 @@ export const requeueJob = (
     report: Report | null;
     now_ms: number;
   },
-): JobRow | undefined =>
+): Promise<JobRow | undefined> =>
   trx.get(requeue, {
     seq: job.seq,
     attempt: job.attempt,
@@ -264,7 +273,7 @@ const end = hot(
       .returning('events'),
 );
 /** Ends a job as it stands in `job`. @returns undefined when it stands otherwise by now. */
-export const endJob = (
+export const endJob = async (
   trx: Trx,
   job: JobRow,
   values: {
@@ -273,7 +282,7 @@ export const endJob = (
     report: Report | null;
     now_ms: number;
   },
-): JobRow | undefined => {
+): Promise<JobRow | undefined> => {
   const { now_ms: nowMs } = values;
   const changes = {
     status: values.status,
@@ -284,7 +293,7 @@ export const endJob = (
     report_sha256: values.report?.sha256 ?? job.report_sha256,
     report_metrics: values.report === null ? job.report_metrics : values.report.metrics,
   };
-  const found = trx.get(end, {
+  const found = await trx.get(end, {
     ...changes,
     seq: job.seq,
     from: job.status,
@@ -305,7 +314,12 @@ const progress = hot((p: Params<{ seq: number; attempt: number; progress: number
     .where('attempt', '=', p('attempt'))
     .returningAll(),
 );
-export const setProgress = (trx: Trx, job: JobRow, value: number, nowMs: number): JobRow | undefined =>
+export const setProgress = (
+  trx: Trx,
+  job: JobRow,
+  value: number,
+  nowMs: number,
+): Promise<JobRow | undefined> =>
   trx.get(progress, { seq: job.seq, attempt: job.attempt, progress: value, now_ms: nowMs });
 
 const fund = hot(
@@ -330,7 +344,7 @@ const fund = hot(
 export const fundJob = (
   trx: Trx,
   values: { seq: number; payment_id: string; payment_amount_minor: number; now_ms: number },
-): JobRow | undefined => trx.get(fund, values);
+): Promise<JobRow | undefined> => trx.get(fund, values);
 
 const setPaymentStatement = hot(
   (
@@ -348,11 +362,11 @@ const setPaymentStatement = hot(
       })
       .where('seq', '=', p('seq')),
 );
-export const setPayment = (
+export const setPayment = async (
   trx: Trx,
   values: Pick<JobRow, 'seq' | 'payment_id' | 'payment_status' | 'payment_amount_minor'> & { now_ms: number },
-): void => {
-  trx.run(setPaymentStatement, values);
+): Promise<void> => {
+  await trx.run(setPaymentStatement, values);
 };
 
 const eventsAfterStatement = hot((p: Params<{ job_seq: number; after: number; limit: number }>) =>
@@ -364,5 +378,5 @@ const eventsAfterStatement = hot((p: Params<{ job_seq: number; after: number; li
     .orderBy('id')
     .limit(p('limit')),
 );
-export const eventsAfter = (reader: Reader, seq: number, after: number, limit: number): EventRow[] =>
+export const eventsAfter = (reader: Reader, seq: number, after: number, limit: number): Promise<EventRow[]> =>
   reader.all(eventsAfterStatement, { job_seq: seq, after, limit });

@@ -18,8 +18,8 @@ const insertLost = hot((p: Params<LostAttempt>) =>
       })),
     ),
 );
-export const addLostAttempt = (trx: Trx, lost: LostAttempt): void => {
-  trx.run(insertLost, lost);
+export const addLostAttempt = async (trx: Trx, lost: LostAttempt): Promise<void> => {
+  await trx.run(insertLost, lost);
 };
 
 /** As many as a job has attempts that count, and then some that do not. */
@@ -32,9 +32,12 @@ const lostOf = hot((p: Params<{ job_seq: number; limit: number }>) =>
     .limit(p('limit')),
 );
 /** Who lost this job: each account once, with whether it said that the job itself is wrong. */
-export const accountsThatLost = (reader: Reader, seq: number): { account_id: string; isFault: boolean }[] => {
+export const accountsThatLost = async (
+  reader: Reader,
+  seq: number,
+): Promise<{ account_id: string; isFault: boolean }[]> => {
   const accounts = new Map<string, boolean>();
-  for (const { account_id, is_fault } of reader.all(lostOf, { job_seq: seq, limit: LOST_MAX }))
+  for (const { account_id, is_fault } of await reader.all(lostOf, { job_seq: seq, limit: LOST_MAX }))
     if (account_id !== null) accounts.set(account_id, is_fault === 1 || accounts.get(account_id) === true);
   return [...accounts].map(([account_id, isFault]) => ({ account_id, isFault }));
 };

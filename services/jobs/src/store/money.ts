@@ -13,11 +13,13 @@ const doubt = hot((p: Params<{ id: string }>) =>
     .where('payment_status', '=', 'escrowed'),
 );
 /** A waiting job whose money is not sure: it waits for `payments.escrowed` again. @returns whether it was one. */
-export const doubtMoney = (trx: Trx, jobId: string): boolean => trx.run(doubt, { id: jobId }) > 0;
+export const doubtMoney = async (trx: Trx, jobId: string): Promise<boolean> =>
+  (await trx.run(doubt, { id: jobId })) > 0;
 
 const sureStream = hot(() => db.selectFrom('sure_of_money').select('stream').where('id', '=', 1));
 /** The name of the file's stream when it was last sure of its jobs' money; undefined before the first time. */
-export const streamOfSure = (reader: Reader): string | undefined => reader.get(sureStream, {})?.stream;
+export const streamOfSure = async (reader: Reader): Promise<string | undefined> =>
+  (await reader.get(sureStream, {}))?.stream;
 
 const saveSure = hot((p: Params<{ stream: string }>) =>
   db
@@ -25,6 +27,6 @@ const saveSure = hot((p: Params<{ stream: string }>) =>
     .values({ id: 1, stream: p('stream') })
     .onConflict((conflict) => conflict.column('id').doUpdateSet({ stream: p('stream') })),
 );
-export const setStreamOfSure = (trx: Trx, stream: string): void => {
-  trx.run(saveSure, { stream });
+export const setStreamOfSure = async (trx: Trx, stream: string): Promise<void> => {
+  await trx.run(saveSure, { stream });
 };

@@ -13,14 +13,14 @@ const insert = hot((p: Params<ReceiptRow>) =>
     result: p('result'),
   }),
 );
-export const insertReceipt = (trx: Trx, row: ReceiptRow): void => {
-  trx.run(insert, row);
+export const insertReceipt = async (trx: Trx, row: ReceiptRow): Promise<void> => {
+  await trx.run(insert, row);
 };
 
 const ofJob = hot((p: Params<{ job_seq: number }>) =>
   db.selectFrom('receipt').selectAll().where('job_seq', '=', p('job_seq')),
 );
-export const receiptOf = (reader: Reader, jobSeq: number): ReceiptRow | undefined =>
+export const receiptOf = (reader: Reader, jobSeq: number): Promise<ReceiptRow | undefined> =>
   reader.get(ofJob, { job_seq: jobSeq });
 
 /** Newest first, without results. */
@@ -34,12 +34,12 @@ export const listReceiptsQuery = (before: string | undefined, limit: number) => 
 };
 
 /** Every key that signed here, newest first. */
-export const receiptKeys = (reader: Reader): Tables['receipt_key'][] =>
+export const receiptKeys = (reader: Reader): Promise<Tables['receipt_key'][]> =>
   reader.all(db.selectFrom('receipt_key').selectAll().orderBy('created_at_ms', 'desc'));
 
 /** The public half stays in the JWKS for good: receipts outlive their key. */
-export const rememberKey = (trx: Trx, signer: Signer, nowMs: number): void => {
-  trx.run(
+export const rememberKey = async (trx: Trx, signer: Signer, nowMs: number): Promise<void> => {
+  await trx.run(
     db
       .insertInto('receipt_key')
       .values({ kid: signer.jwk.kid, x: signer.jwk.x, private_key: null, created_at_ms: nowMs })
@@ -48,14 +48,18 @@ export const rememberKey = (trx: Trx, signer: Signer, nowMs: number): void => {
 };
 
 /** For development, where nobody gave a key: one made here and kept here. */
-export const ownSigningKey = (trx: Trx, sign: (privateKey: string) => Signer, nowMs: number): string => {
-  const kept = trx.get(
-    db.selectFrom('receipt_key').select('private_key').where('private_key', 'is not', null),
+export const ownSigningKey = async (
+  trx: Trx,
+  sign: (privateKey: string) => Signer,
+  nowMs: number,
+): Promise<string> => {
+  const kept = (
+    await trx.get(db.selectFrom('receipt_key').select('private_key').where('private_key', 'is not', null))
   )?.private_key;
   if (kept != null) return kept;
   const made = makeSigningKey();
   const { jwk } = sign(made);
-  trx.run(
+  await trx.run(
     db
       .insertInto('receipt_key')
       .values({ kid: jwk.kid, x: jwk.x, private_key: made, created_at_ms: nowMs })

@@ -42,16 +42,16 @@ const notAvailable = (message: string) => new Problem('GPU_NOT_AVAILABLE', messa
  *   money is held: shrinking it to the true window cannot collide with anybody's.
  * @throws Problem GPU_NOT_AVAILABLE, PRICE_ABOVE_LIMIT, VALIDATION_ERROR, NOT_FOUND
  */
-export const book = (
+export const book = async (
   trx: Trx,
   caller: Caller,
   gpuId: string,
   body: BodyOf<typeof marketRoutes.book>,
   holdMs: number,
   clock: Clock,
-): Order => {
+): Promise<Order> => {
   const { now } = clock;
-  const gpu = findGpu(trx, gpuId);
+  const gpu = await findGpu(trx, gpuId);
   if (gpu === undefined) throw notFound('GPU');
   const startMs = startOf(body.start_time, now);
   const minutes = toMinutes(body.duration_hours);
@@ -93,16 +93,16 @@ export const book = (
     settled_at_ms: null,
     nudge_at_ms: null,
   };
-  insertOrder(trx, order);
-  const isFree = reserve(trx, {
+  await insertOrder(trx, order);
+  const isFree = await reserve(trx, {
     order_id: order.id,
     gpu_id: gpu.id,
     start_at_ms: startMs,
     end_at_ms: Math.max(startMs, order.hold_until_ms) + endMs - startMs,
   });
   if (!isFree) throw notAvailable('This GPU is booked for some or all of that time.');
-  if (startMs <= now) updateGpu(trx, gpu, { booked_order_id: order.id, is_rented: 0 }, clock);
-  send(trx, 'market.booking_requested', {
+  if (startMs <= now) await updateGpu(trx, gpu, { booked_order_id: order.id, is_rented: 0 }, clock);
+  await send(trx, 'market.booking_requested', {
     order_id: order.id,
     gpu_id: gpu.id,
     booker_account_id: order.booker_id,

@@ -36,29 +36,34 @@ const REPRICE_EVERY_MS = 10 * 60_000;
 export const repriceEveryMs = (scale: number): number => Math.max(1_000, REPRICE_EVERY_MS / scale);
 
 /** Since when an offer is away: null when it is there. @throws Problem MINER_NOT_REGISTERED */
-const absenceOf = (trx: Trx, accountId: string, minerId: string | undefined, now: number): number | null => {
-  if (minerId === undefined) return isAccountPresent(trx, accountId) ? null : now;
-  const miner = findMiner(trx, minerId);
+const absenceOf = async (
+  trx: Trx,
+  accountId: string,
+  minerId: string | undefined,
+  now: number,
+): Promise<number | null> => {
+  if (minerId === undefined) return (await isAccountPresent(trx, accountId)) ? null : now;
+  const miner = await findMiner(trx, minerId);
   if (miner === undefined || miner.account_id !== accountId)
     throw new Problem('MINER_NOT_REGISTERED', 'No such miner of yours; register it first.');
   return miner.is_active === 1 ? null : now;
 };
 
 /** @returns the new offer's id. */
-export const register = (
+export const register = async (
   trx: Trx,
   accountId: string,
   body: BodyOf<typeof marketRoutes.register>,
   clock: Clock,
-): string => {
+): Promise<string> => {
   const { now } = clock;
-  const absentSince = absenceOf(trx, accountId, body.miner_id, now);
-  if (!takeOfferSlot(trx, accountId, OFFERS_MAX)) {
+  const absentSince = await absenceOf(trx, accountId, body.miner_id, now);
+  if (!(await takeOfferSlot(trx, accountId, OFFERS_MAX))) {
     throw new Problem('GPU_LIMIT_REACHED', `An account may offer ${OFFERS_MAX} GPUs; withdraw one first.`);
   }
   const id = newId();
   const priceMinor = toMinor(body.price_per_hour);
-  insertGpu(
+  await insertGpu(
     trx,
     {
       id,
@@ -78,18 +83,18 @@ export const register = (
       absent_since_ms: absentSince,
       booked_order_id: null,
       is_rented: 0,
-      ...findOwnerRating(trx, accountId),
+      ...(await findOwnerRating(trx, accountId)),
       created_at_ms: now,
       updated_at_ms: now,
       withdrawn_at_ms: null,
     },
     clock,
   );
-  recordOwnPrice(trx, id, priceMinor, now);
+  await recordOwnPrice(trx, id, priceMinor, now);
   return id;
 };
 
-const recordOwnPrice = (trx: Trx, gpuId: string, priceMinor: number, now: number): void =>
+const recordOwnPrice = (trx: Trx, gpuId: string, priceMinor: number, now: number): Promise<void> =>
   recordPrice(trx, {
     gpu_id: gpuId,
     at_ms: now,
@@ -101,26 +106,26 @@ const recordOwnPrice = (trx: Trx, gpuId: string, priceMinor: number, now: number
     competing_available: null,
   });
 
-const ownGpu = (trx: Trx, accountId: string, gpuId: string): Gpu => {
-  const gpu = findGpu(trx, gpuId);
+const ownGpu = async (trx: Trx, accountId: string, gpuId: string): Promise<Gpu> => {
+  const gpu = await findGpu(trx, gpuId);
   if (gpu === undefined || gpu.owner_id !== accountId) throw notFound('GPU of yours');
   return gpu;
 };
 
-export const change = (
+export const change = async (
   trx: Trx,
   accountId: string,
   gpuId: string,
   body: BodyOf<typeof marketRoutes.change>,
   clock: Clock,
-): void => {
-  const gpu = ownGpu(trx, accountId, gpuId);
+): Promise<void> => {
+  const gpu = await ownGpu(trx, accountId, gpuId);
   const pricing = body.pricing ?? gpu.pricing;
   const base = body.price_per_hour === undefined ? gpu.base_minor : toMinor(body.price_per_hour);
   // A new base starts from itself; a fixed price is its base.
   const price = base !== gpu.base_minor || pricing === 'fixed' ? base : gpu.price_minor;
   const wasDynamic = gpu.pricing === 'dynamic';
-  updateGpu(
+  await updateGpu(
     trx,
     gpu,
     {
@@ -133,39 +138,39 @@ export const change = (
     },
     clock,
   );
-  if (price !== gpu.price_minor) recordOwnPrice(trx, gpu.id, price, clock.now);
+  if (price !== gpu.price_minor) await recordOwnPrice(trx, gpu.id, price, clock.now);
 };
 
 /** @throws Problem GPU_BOOKED while any booking of it is open. */
-export const withdraw = (trx: Trx, accountId: string, gpuId: string, clock: Clock): void => {
-  const gpu = ownGpu(trx, accountId, gpuId);
-  if (hasReservation(trx, gpu.id))
+export const withdraw = async (trx: Trx, accountId: string, gpuId: string, clock: Clock): Promise<void> => {
+  const gpu = await ownGpu(trx, accountId, gpuId);
+  if (await hasReservation(trx, gpu.id))
     throw new Problem('GPU_BOOKED', 'This GPU has open bookings; let them end or release them first.');
-  updateGpu(trx, gpu, { withdrawn_at_ms: clock.now, reprice_at_ms: null }, clock);
-  giveOfferSlotBack(trx, accountId);
+  await updateGpu(trx, gpu, { withdrawn_at_ms: clock.now, reprice_at_ms: null }, clock);
+  await giveOfferSlotBack(trx, accountId);
 };
 
 /** One step of a dynamic price. */
-export const reprice = (trx: Trx, gpuId: string, clock: Clock): void => {
-  const gpu = findGpu(trx, gpuId);
+export const reprice = async (trx: Trx, gpuId: string, clock: Clock): Promise<void> => {
+  const gpu = await findGpu(trx, gpuId);
   if (gpu?.reprice_at_ms == null || gpu.reprice_at_ms > clock.now) return;
-  const stats = findStats(trx, gpu.model_key);
+  const stats = await findStats(trx, gpu.model_key);
   if (stats === undefined) throw new Error(`model ${gpu.model} has an offer and no counters`);
   const own = tallyOf(gpu);
   const step = priceStep({
     baseMinor: gpu.base_minor,
     previousMinor: gpu.price_minor,
-    utilization: utilizationOf(trx, stats, clock),
+    utilization: await utilizationOf(trx, stats, clock),
     competingOffers: stats.total - own.total,
     competingAvailable: stats.available - own.available,
   });
-  updateGpu(
+  await updateGpu(
     trx,
     gpu,
     { price_minor: step.priceMinor, reprice_at_ms: clock.now + repriceEveryMs(clock.scale) },
     clock,
   );
-  recordPrice(trx, {
+  await recordPrice(trx, {
     gpu_id: gpu.id,
     at_ms: clock.now,
     price_minor: step.priceMinor,
@@ -178,21 +183,25 @@ export const reprice = (trx: Trx, gpuId: string, clock: Clock): void => {
 };
 
 /** A miner came, went or came back: the offers in it follow, and those of its account that name no miner. */
-export const minerChanged = (trx: Trx, message: Payload<'miners.changed'>, clock: Clock): void => {
+export const minerChanged = async (
+  trx: Trx,
+  message: Payload<'miners.changed'>,
+  clock: Clock,
+): Promise<void> => {
   const isActive = message.status === 'active' ? 1 : 0;
-  const isNews = saveMiner(trx, {
+  const isNews = await saveMiner(trx, {
     id: message.miner_id,
     account_id: message.account_id,
     revision: message.revision,
     is_active: isActive,
   });
   if (!isNews) return;
-  const follow = (minerId: string | null, isPresent: boolean) => {
-    for (const gpu of offersIn(trx, message.account_id, minerId)) {
+  const follow = async (minerId: string | null, isPresent: boolean) => {
+    for (const gpu of await offersIn(trx, message.account_id, minerId)) {
       if ((gpu.absent_since_ms === null) !== isPresent)
-        updateGpu(trx, gpu, { absent_since_ms: isPresent ? null : clock.now }, clock);
+        await updateGpu(trx, gpu, { absent_since_ms: isPresent ? null : clock.now }, clock);
     }
   };
-  follow(message.miner_id, isActive === 1);
-  follow(null, isAccountPresent(trx, message.account_id));
+  await follow(message.miner_id, isActive === 1);
+  await follow(null, await isAccountPresent(trx, message.account_id));
 };

@@ -7,16 +7,16 @@ import type { Clock } from '../store/stats.ts';
 import type { Order, Review } from '../tables.ts';
 
 /** @throws Problem REVIEW_NOT_ALLOWED, ALREADY_REVIEWED */
-export const review = (
+export const review = async (
   trx: Trx,
   accountId: string,
   gpuId: string,
   body: BodyOf<typeof marketRoutes.review>,
   clock: Clock,
-): Review => {
-  const gpu = findGpu(trx, gpuId);
+): Promise<Review> => {
+  const gpu = await findGpu(trx, gpuId);
   // Also one that was withdrawn meanwhile: else whoever expects a bad word takes the offer back.
-  const booking = bookingsToReview(trx, gpuId, accountId, body.order_id);
+  const booking = await bookingsToReview(trx, gpuId, accountId, body.order_id);
   if ((gpu ?? booking)?.owner_id === accountId)
     throw new Problem('REVIEW_NOT_ALLOWED', 'Owners do not review their own GPUs.');
   if (booking === undefined) {
@@ -34,24 +34,33 @@ export const review = (
     comment: body.comment ?? null,
     created_at_ms: clock.now,
   };
-  insertReview(trx, made);
+  await insertReview(trx, made);
   // One that is not settled yet counts when it is: then it is known what was paid.
-  if (booking.status === 'settled') count(trx, made, booking.owner_id, booking.pay_minor ?? 0);
+  if (booking.status === 'settled') await count(trx, made, booking.owner_id, booking.pay_minor ?? 0);
   return made;
 };
 
 /** Lets a review count by what its booking paid. One that paid nothing counts nothing. */
-const count = (trx: Trx, { reviewer_id, rating }: Review, owner_id: string, paidMinor: number): void => {
+const count = async (
+  trx: Trx,
+  { reviewer_id, rating }: Review,
+  owner_id: string,
+  paidMinor: number,
+): Promise<void> => {
   if (paidMinor === 0 || owner_id === reviewer_id) return;
-  const before = findOpinion(trx, owner_id, reviewer_id);
+  const before = await findOpinion(trx, owner_id, reviewer_id);
   const after = opinionAfter(before, rating, paidMinor);
-  saveOpinion(trx, { owner_id, reviewer_id, ...after });
+  await saveOpinion(trx, { owner_id, reviewer_id, ...after });
   if (before?.weight === after.weight && before.rating === after.rating) return;
-  rateOwner(trx, owner_id, ratingAfter(findOwnerRating(trx, owner_id), before, after));
+  await rateOwner(trx, owner_id, ratingAfter(await findOwnerRating(trx, owner_id), before, after));
 };
 
 /** A booking was paid for: the review that was written of it meanwhile counts from now on. */
-export const countReview = (trx: Trx, order: Pick<Order, 'id' | 'owner_id'>, paidMinor: number): void => {
-  const review = findReviewOf(trx, order.id);
-  if (review !== undefined) count(trx, review, order.owner_id, paidMinor);
+export const countReview = async (
+  trx: Trx,
+  order: Pick<Order, 'id' | 'owner_id'>,
+  paidMinor: number,
+): Promise<void> => {
+  const review = await findReviewOf(trx, order.id);
+  if (review !== undefined) await count(trx, review, order.owner_id, paidMinor);
 };

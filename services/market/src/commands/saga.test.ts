@@ -59,7 +59,7 @@ const miner = (minerId: string, accountId: string, revision: number, status: 'ac
   reputation: 1,
 });
 
-const offer = (trx: Trx, ownerId: string, minerId?: string): string =>
+const offer = (trx: Trx, ownerId: string, minerId?: string): Promise<string> =>
   register(
     trx,
     ownerId,
@@ -76,15 +76,16 @@ const offer = (trx: Trx, ownerId: string, minerId?: string): string =>
   );
 
 /** What was said of an order so far. */
-const said = (trx: Trx, orderId: string) =>
-  trx
-    .all(
+const said = async (trx: Trx, orderId: string) =>
+  (
+    await trx.all(
       db
         .selectFrom('outbox')
         .select(['name', 'payload'])
         .where('destination', '=', 'payments')
         .orderBy('seq'),
     )
+  )
     .map(
       (row) =>
         ({ name: row.name, ...JSON.parse(row.payload) }) as {
@@ -96,22 +97,22 @@ const said = (trx: Trx, orderId: string) =>
     .filter((message) => message.order_id === orderId);
 
 /** All that a step may change. */
-const snapshot = (trx: Trx, order: Order) => ({
-  order: findOrder(trx, order.id),
-  gpu: findOffer(trx, order.gpu_id),
-  reservations: trx.all(db.selectFrom('reservation').selectAll().where('gpu_id', '=', order.gpu_id)),
-  stats: trx.get(db.selectFrom('model_stats').selectAll().where('model', '=', 'M')),
-  owner: trx.get(db.selectFrom('owner').selectAll().where('account_id', '=', order.owner_id)),
-  said: said(trx, order.id),
+const snapshot = async (trx: Trx, order: Order) => ({
+  order: await findOrder(trx, order.id),
+  gpu: await findOffer(trx, order.gpu_id),
+  reservations: await trx.all(db.selectFrom('reservation').selectAll().where('gpu_id', '=', order.gpu_id)),
+  stats: await trx.get(db.selectFrom('model_stats').selectAll().where('model', '=', 'M')),
+  owner: await trx.get(db.selectFrom('owner').selectAll().where('account_id', '=', order.owner_id)),
+  said: await said(trx, order.id),
 });
 
 describe('every step and every undoing, run twice, is run once', () => {
-  const setUp = (trx: Trx) => {
+  const setUp = async (trx: Trx) => {
     const ownerId = newId();
     const minerId = newId();
-    minerChanged(trx, miner(minerId, ownerId, 1, 'active'), at(T0));
-    const gpuId = offer(trx, ownerId, minerId);
-    const order = book(trx, person(), gpuId, { duration_hours: 1 }, HOLD_MS, at(T0));
+    await minerChanged(trx, miner(minerId, ownerId, 1, 'active'), at(T0));
+    const gpuId = await offer(trx, ownerId, minerId);
+    const order = await book(trx, person(), gpuId, { duration_hours: 1 }, HOLD_MS, at(T0));
     const hold = { order_id: order.id, payment_id: newId() };
     const away = (now: number) => minerChanged(trx, miner(minerId, ownerId, 2, 'inactive'), at(now));
     return { order, hold, away };
@@ -126,7 +127,7 @@ describe('every step and every undoing, run twice, is run once', () => {
     paid_minor: order.pay_minor ?? 0,
     refunded_minor: order.amount_minor - (order.pay_minor ?? 0),
   });
-  const current = (trx: Trx, order: Order) => findOrder(trx, order.id) as Order;
+  const current = async (trx: Trx, order: Order) => (await findOrder(trx, order.id)) as Order;
 
   const courses: Record<string, { before: string[]; status: string }> = {
     held: { before: [], status: 'active' },
@@ -143,26 +144,27 @@ describe('every step and every undoing, run twice, is run once', () => {
 
   it.each(Object.keys(courses))('%s', async (name) => {
     const course = courses[name] as (typeof courses)[string];
-    await write((trx) => {
-      const { order, hold, away } = setUp(trx);
+    await write(async (trx) => {
+      const { order, hold, away } = await setUp(trx);
       const steps: Record<string, (now: number) => void> = {
         held: (now) => held(trx, hold, at(now)),
         refused: (now) => refused(trx, refusal(order.id), at(now)),
         unanswered: (now) => unanswered(trx, order.id, at(now)),
-        release: (now) => void release(trx, current(trx, order), 'RELEASED_BY_OWNER', at(now)),
+        release: async (now) =>
+          void (await release(trx, await current(trx, order), 'RELEASED_BY_OWNER', at(now))),
         due: () => due(trx, order.id, at(T0 + 61 * MINUTE)),
         away: (now) => away(now),
         absent: () => absent(trx, order.id, ABSENCE_MS, at(T0 + 20 * MINUTE)),
-        settled: (now) => settled(trx, settlement(current(trx, order)), at(now)),
+        settled: async (now) => settled(trx, settlement(await current(trx, order)), at(now)),
       };
       const step = steps[name.split(' ')[0] as string] as (now: number) => void;
       for (const earlier of course.before) steps[earlier]?.(T0 + 1);
       step(T0 + 2);
-      const once = snapshot(trx, order);
+      const once = await snapshot(trx, order);
       expect(once.order?.status).toBe(course.status);
       step(T0 + 2);
       step(T0 + 3);
-      expect(snapshot(trx, order)).toEqual(once);
+      expect(await snapshot(trx, order)).toEqual(once);
       if (course.status !== 'active') {
         expect(once.reservations).toEqual([]);
         expect(once.gpu?.booked_order_id).toBeNull();
@@ -178,60 +180,68 @@ describe('every step and every undoing, run twice, is run once', () => {
   });
 
   it('begin, for a window that comes later', async () => {
-    await write((trx) => {
-      const gpuId = offer(trx, newId());
+    await write(async (trx) => {
+      const gpuId = await offer(trx, newId());
       const start = new Date(T0 + 60 * MINUTE).toISOString();
-      const order = book(trx, person(), gpuId, { duration_hours: 1, start_time: start }, HOLD_MS, at(T0));
-      held(trx, { order_id: order.id, payment_id: newId() }, at(T0 + 1));
-      begin(trx, order.id, at(T0 + 59 * MINUTE));
-      expect(findOffer(trx, gpuId)?.booked_order_id).toBeNull();
-      begin(trx, order.id, at(T0 + 60 * MINUTE));
-      const once = snapshot(trx, order);
+      const order = await book(
+        trx,
+        person(),
+        gpuId,
+        { duration_hours: 1, start_time: start },
+        HOLD_MS,
+        at(T0),
+      );
+      await held(trx, { order_id: order.id, payment_id: newId() }, at(T0 + 1));
+      await begin(trx, order.id, at(T0 + 59 * MINUTE));
+      expect((await findOffer(trx, gpuId))?.booked_order_id).toBeNull();
+      await begin(trx, order.id, at(T0 + 60 * MINUTE));
+      const once = await snapshot(trx, order);
       expect(once.gpu).toMatchObject({ booked_order_id: order.id, is_rented: 1, is_available: 0 });
-      begin(trx, order.id, at(T0 + 60 * MINUTE));
-      expect(snapshot(trx, order)).toEqual(once);
+      await begin(trx, order.id, at(T0 + 60 * MINUTE));
+      expect(await snapshot(trx, order)).toEqual(once);
     });
   });
 
   it('a nudge says the same again, until payments has settled', async () => {
-    await write((trx) => {
-      const { order, hold } = setUp(trx);
-      held(trx, hold, at(T0));
-      due(trx, order.id, at(T0 + 60 * MINUTE));
-      nudge(trx, order.id, at(T0 + 60 * MINUTE + 1));
-      const endings = () => said(trx, order.id).filter((message) => message.name === 'market.booking_ended');
-      expect(endings()).toHaveLength(1);
-      nudge(trx, order.id, at(T0 + 62 * MINUTE));
-      expect(endings()).toHaveLength(2);
-      expect(endings()[1]).toEqual(endings()[0]);
-      settled(trx, settlement(current(trx, order)), at(T0 + 62 * MINUTE));
-      nudge(trx, order.id, at(T0 + 99 * MINUTE));
-      expect(endings()).toHaveLength(2);
+    await write(async (trx) => {
+      const { order, hold } = await setUp(trx);
+      await held(trx, hold, at(T0));
+      await due(trx, order.id, at(T0 + 60 * MINUTE));
+      await nudge(trx, order.id, at(T0 + 60 * MINUTE + 1));
+      const endings = async () =>
+        (await said(trx, order.id)).filter((message) => message.name === 'market.booking_ended');
+      expect(await endings()).toHaveLength(1);
+      await nudge(trx, order.id, at(T0 + 62 * MINUTE));
+      expect(await endings()).toHaveLength(2);
+      expect((await endings())[1]).toEqual((await endings())[0]);
+      await settled(trx, settlement(await current(trx, order)), at(T0 + 62 * MINUTE));
+      await nudge(trx, order.id, at(T0 + 99 * MINUTE));
+      expect(await endings()).toHaveLength(2);
     });
   });
 
   it('what contradicts the order is refused, and changes nothing', async () => {
-    await write((trx) => {
-      const { order, hold } = setUp(trx);
-      const refuses = (fn: () => void) => {
-        const before = snapshot(trx, order);
+    await write(async (trx) => {
+      const { order, hold } = await setUp(trx);
+      const refuses = async (fn: () => void) => {
+        const before = await snapshot(trx, order);
         expect(() => trx.savepoint(fn)).toThrow();
-        expect(snapshot(trx, order)).toEqual(before);
+        expect(await snapshot(trx, order)).toEqual(before);
       };
-      refuses(() => settled(trx, { order_id: order.id, paid_minor: 0, refunded_minor: 1 }, at(T0)));
-      held(trx, hold, at(T0));
-      refuses(() => refused(trx, refusal(order.id), at(T0)));
-      refuses(() => held(trx, { ...hold, payment_id: newId() }, at(T0)));
-      due(trx, order.id, at(T0 + 60 * MINUTE));
-      refuses(() => settled(trx, { order_id: order.id, paid_minor: 1, refunded_minor: 2 }, at(T0)));
+      await refuses(() => settled(trx, { order_id: order.id, paid_minor: 0, refunded_minor: 1 }, at(T0)));
+      await held(trx, hold, at(T0));
+      await refuses(() => refused(trx, refusal(order.id), at(T0)));
+      await refuses(() => held(trx, { ...hold, payment_id: newId() }, at(T0)));
+      await due(trx, order.id, at(T0 + 60 * MINUTE));
+      await refuses(() => settled(trx, { order_id: order.id, paid_minor: 1, refunded_minor: 2 }, at(T0)));
     });
   });
 
   it('a hold for an order nobody knows is given back', async () => {
-    await write((trx) => {
+    await write(async (trx) => {
       const orderId = newId();
-      held(trx, { order_id: orderId, payment_id: newId() }, at(T0));
-      expect(said(trx, orderId)).toMatchObject([{ name: 'market.booking_ended', pay_minor: 0 }]);
+      await held(trx, { order_id: orderId, payment_id: newId() }, at(T0));
+      expect(await said(trx, orderId)).toMatchObject([{ name: 'market.booking_ended', pay_minor: 0 }]);
     });
   });
 });
@@ -306,24 +316,26 @@ describe('any course of bookings, timers and messages, doubled and in any order'
   it('ends with every order closed, every GPU free, every hold settled as its order says', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 20, maxLength: 120, size: 'max' }), (steps) =>
-        write((trx) => {
+        write(async (trx) => {
           let now = T0;
           const ownerId = newId();
           const minerId = newId();
           let revision = 1;
-          minerChanged(trx, miner(minerId, ownerId, 1, 'active'), at(now));
-          const gpus = [offer(trx, ownerId, minerId), offer(trx, ownerId, minerId)];
+          await minerChanged(trx, miner(minerId, ownerId, 1, 'active'), at(now));
+          const gpus = [await offer(trx, ownerId, minerId), await offer(trx, ownerId, minerId)];
           const bookers = [newId(), newId(), newId()];
           // Three bookings of two hours are more than one has.
           const payments = createPayments(300_000_000);
           const orders: string[] = [];
           const answers: Record<string, unknown>[] = [];
           const seqBefore = Number(
-            trx.get(
-              db
-                .selectFrom('outbox')
-                .select((eb) => eb.fn.max('seq').as('seq'))
-                .where('destination', '=', 'payments'),
+            (
+              await trx.get(
+                db
+                  .selectFrom('outbox')
+                  .select((eb) => eb.fn.max('seq').as('seq'))
+                  .where('destination', '=', 'payments'),
+              )
             )?.seq ?? 0,
           );
           const messages = () =>
@@ -335,20 +347,20 @@ describe('any course of bookings, timers and messages, doubled and in any order'
                 .where('seq', '>', seqBefore)
                 .orderBy('seq'),
             );
-          const deliver = (index: number) => {
-            const row = messages()[index];
+          const deliver = async (index: number) => {
+            const row = (await messages())[index];
             if (row !== undefined) answers.push(payments.hear(row.name, JSON.parse(row.payload)));
           };
-          const hear = (index: number) => {
+          const hear = async (index: number) => {
             const answer = answers[index];
             if (answer === undefined) return;
             const orderId = answer.order_id as string;
             if (answer.name === 'held')
-              held(trx, { order_id: orderId, payment_id: answer.payment_id as string }, at(now));
+              await held(trx, { order_id: orderId, payment_id: answer.payment_id as string }, at(now));
             if (answer.name === 'refused')
-              refused(trx, { order_id: orderId, code: 'INSUFFICIENT_FUNDS', message: '' }, at(now));
+              await refused(trx, { order_id: orderId, code: 'INSUFFICIENT_FUNDS', message: '' }, at(now));
             if (answer.name === 'settled')
-              settled(
+              await settled(
                 trx,
                 {
                   order_id: orderId,
@@ -358,47 +370,57 @@ describe('any course of bookings, timers and messages, doubled and in any order'
                 at(now),
               );
           };
-          const tick = () => {
+          const tick = async () => {
             for (const id of orders) {
-              const order = findOrder(trx, id) as Order;
+              const order = (await findOrder(trx, id)) as Order;
               if (order.status === 'pending_payment' && order.hold_until_ms <= now)
-                unanswered(trx, id, at(now));
-              due(trx, id, at(now));
-              begin(trx, id, at(now));
-              absent(trx, id, ABSENCE_MS, at(now));
-              nudge(trx, id, at(now));
+                await unanswered(trx, id, at(now));
+              await due(trx, id, at(now));
+              await begin(trx, id, at(now));
+              await absent(trx, id, ABSENCE_MS, at(now));
+              await nudge(trx, id, at(now));
             }
           };
           for (const { what, pick } of steps) {
             const gpuId = gpus[pick % 2] as string;
             const orderId = orders[pick % Math.max(1, orders.length)];
-            const order = orderId === undefined ? undefined : findOrder(trx, orderId);
+            const order = orderId === undefined ? undefined : await findOrder(trx, orderId);
             if (what === 'book' || what === 'later') {
               const start =
                 what === 'book' ? {} : { start_time: new Date(now + (pick % 300) * MINUTE).toISOString() };
               const caller = person(bookers[pick % 3]);
               try {
-                trx.savepoint(() => {
+                await trx.savepoint(async () => {
                   orders.push(
-                    book(trx, caller, gpuId, { duration_hours: 1 + (pick % 3), ...start }, HOLD_MS, at(now))
-                      .id,
+                    (
+                      await book(
+                        trx,
+                        caller,
+                        gpuId,
+                        { duration_hours: 1 + (pick % 3), ...start },
+                        HOLD_MS,
+                        at(now),
+                      )
+                    ).id,
                   );
                 });
               } catch (error) {
                 expect((error as { code?: string }).code).toBe('GPU_NOT_AVAILABLE');
               }
             }
-            if (what === 'deliver') deliver(pick % Math.max(1, messages().length));
-            if (what === 'answer') hear(pick % Math.max(1, answers.length));
+            if (what === 'deliver') await deliver(pick % Math.max(1, (await messages()).length));
+            if (what === 'answer') await hear(pick % Math.max(1, answers.length));
             if (what === 'time') {
               now += [1, 1_000, 40_000, 10 * MINUTE, 70 * MINUTE][pick % 5] as number;
             }
-            if (what === 'tick') tick();
-            if (what === 'release' && order !== undefined) release(trx, order, 'RELEASED_BY_BOOKER', at(now));
-            if (what === 'break' && order !== undefined) release(trx, order, 'RELEASED_BY_OWNER', at(now));
+            if (what === 'tick') await tick();
+            if (what === 'release' && order !== undefined)
+              await release(trx, order, 'RELEASED_BY_BOOKER', at(now));
+            if (what === 'break' && order !== undefined)
+              await release(trx, order, 'RELEASED_BY_OWNER', at(now));
             if (what === 'away' || what === 'back') {
               revision += 1;
-              minerChanged(
+              await minerChanged(
                 trx,
                 miner(minerId, ownerId, revision, what === 'away' ? 'inactive' : 'active'),
                 at(now),
@@ -407,13 +429,13 @@ describe('any course of bookings, timers and messages, doubled and in any order'
           }
           // In the end everything arrives, and time goes on.
           for (let round = 0; round < 12; round += 1) {
-            messages().forEach((_, index) => void deliver(index));
-            for (let index = 0; index < answers.length; index += 1) hear(index);
+            (await messages()).forEach(async (_, index) => void (await deliver(index)));
+            for (let index = 0; index < answers.length; index += 1) await hear(index);
             now += 5 * 60 * MINUTE;
-            tick();
+            await tick();
           }
           for (const id of orders) {
-            const order = findOrder(trx, id) as Order;
+            const order = (await findOrder(trx, id)) as Order;
             const hold = payments.holds.get(id);
             if (order.status === 'settled') {
               expect(hold).toMatchObject({ state: 'settled', pay: order.pay_minor });
@@ -424,8 +446,10 @@ describe('any course of bookings, timers and messages, doubled and in any order'
             }
           }
           for (const gpuId of gpus) {
-            expect(findOffer(trx, gpuId)).toMatchObject({ booked_order_id: null, is_rented: 0 });
-            expect(trx.all(db.selectFrom('reservation').selectAll().where('gpu_id', '=', gpuId))).toEqual([]);
+            expect(await findOffer(trx, gpuId)).toMatchObject({ booked_order_id: null, is_rented: 0 });
+            expect(
+              await trx.all(db.selectFrom('reservation').selectAll().where('gpu_id', '=', gpuId)),
+            ).toEqual([]);
           }
         }),
       ),

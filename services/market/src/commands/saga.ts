@@ -26,10 +26,14 @@ const next = (order: Order, event: OrderEvent): OrderStatus | 'ignore' => {
 };
 
 /** Payments holds the price: the window begins, or waits for its start time. */
-export const held = (trx: Trx, message: Payload<'payments.booking_held'>, clock: Clock): void => {
-  const order = findOrder(trx, message.order_id);
+export const held = async (
+  trx: Trx,
+  message: Payload<'payments.booking_held'>,
+  clock: Clock,
+): Promise<void> => {
+  const order = await findOrder(trx, message.order_id);
   if (order === undefined) {
-    refundUnknown(trx, message.order_id);
+    await refundUnknown(trx, message.order_id);
     return;
   }
   if (order.payment_id !== null) {
@@ -37,83 +41,105 @@ export const held = (trx: Trx, message: Payload<'payments.booking_held'>, clock:
     return;
   }
   // The reservation covers a hold up to the deadline and no longer; the timer may just not have come by yet.
-  if (order.status === 'pending_payment' && clock.now > order.hold_until_ms) unanswered(trx, order.id, clock);
-  const current = findOrder(trx, order.id) ?? order;
+  if (order.status === 'pending_payment' && clock.now > order.hold_until_ms)
+    await unanswered(trx, order.id, clock);
+  const current = (await findOrder(trx, order.id)) ?? order;
   const outcome = next(current, 'held');
-  if (outcome === 'active') activate(trx, current, message.payment_id, clock);
-  if (outcome === 'cancelled') giveBack(trx, current, message.payment_id, clock);
+  if (outcome === 'active') await activate(trx, current, message.payment_id, clock);
+  if (outcome === 'cancelled') await giveBack(trx, current, message.payment_id, clock);
   aroundCommit(trx, 'held');
 };
 
-const activate = (trx: Trx, order: Order, paymentId: string, clock: Clock): void => {
+const activate = async (trx: Trx, order: Order, paymentId: string, clock: Clock): Promise<void> => {
   const startMs = Math.max(order.start_at_ms, clock.now);
   const window = { start_at_ms: startMs, end_at_ms: startMs + order.end_at_ms - order.start_at_ms };
-  shrinkReservation(trx, order.id, window.start_at_ms, window.end_at_ms);
-  const active = changeOrder(trx, order, { status: 'active', payment_id: paymentId, ...window }, clock.now);
-  if (startMs <= clock.now) occupy(trx, active, clock);
+  await shrinkReservation(trx, order.id, window.start_at_ms, window.end_at_ms);
+  const active = await changeOrder(
+    trx,
+    order,
+    { status: 'active', payment_id: paymentId, ...window },
+    clock.now,
+  );
+  if (startMs <= clock.now) await occupy(trx, active, clock);
 };
 
 /** The GPU shows as booked from now on; from the second try on, when the booking before it is ended first. */
-const occupy = (trx: Trx, order: Order, clock: Clock): void => {
-  const gpu = findGpu(trx, order.gpu_id);
+const occupy = async (trx: Trx, order: Order, clock: Clock): Promise<void> => {
+  const gpu = await findGpu(trx, order.gpu_id);
   if (gpu === undefined) throw new Error(`gpu ${order.gpu_id} was withdrawn with an open order`);
   if (gpu.booked_order_id !== null && gpu.booked_order_id !== order.id) return;
   const isRented = order.booker_id !== order.owner_id ? 1 : 0;
-  updateGpu(trx, gpu, { booked_order_id: order.id, is_rented: isRented }, clock);
-  changeOrder(trx, order, { has_begun: 1 }, clock.now);
+  await updateGpu(trx, gpu, { booked_order_id: order.id, is_rented: isRented }, clock);
+  await changeOrder(trx, order, { has_begun: 1 }, clock.now);
 };
 
-const vacate = (trx: Trx, order: Order, clock: Clock): void => {
-  dropReservation(trx, order.id);
-  const gpu = findGpu(trx, order.gpu_id);
-  if (gpu?.booked_order_id === order.id) updateGpu(trx, gpu, { booked_order_id: null, is_rented: 0 }, clock);
+const vacate = async (trx: Trx, order: Order, clock: Clock): Promise<void> => {
+  await dropReservation(trx, order.id);
+  const gpu = await findGpu(trx, order.gpu_id);
+  if (gpu?.booked_order_id === order.id)
+    await updateGpu(trx, gpu, { booked_order_id: null, is_rented: 0 }, clock);
 };
 
 /** An order whose window has come. */
-export const begin = (trx: Trx, orderId: string, clock: Clock): void => {
-  const order = findOrder(trx, orderId);
+export const begin = async (trx: Trx, orderId: string, clock: Clock): Promise<void> => {
+  const order = await findOrder(trx, orderId);
   if (order?.status !== 'active' || order.has_begun === 1 || order.start_at_ms > clock.now) return;
-  occupy(trx, order, clock);
+  await occupy(trx, order, clock);
 };
 
-const cancel = (trx: Trx, order: Order, reason: OrderReason, clock: Clock): Order => {
-  vacate(trx, order, clock);
+const cancel = async (trx: Trx, order: Order, reason: OrderReason, clock: Clock): Promise<Order> => {
+  await vacate(trx, order, clock);
   const changes = { status: 'cancelled', reason, ended_at_ms: clock.now } as const;
-  return changeOrder(trx, order, changes, clock.now);
+  return await changeOrder(trx, order, changes, clock.now);
 };
 
 /** A hold for an order that is cancelled: all of it back. */
-const giveBack = (trx: Trx, order: Order, paymentId: string, clock: Clock): void => {
-  changeOrder(trx, order, { payment_id: paymentId, nudge_at_ms: clock.now + NUDGE_AFTER_MS }, clock.now);
-  sayEnded(trx, order);
+const giveBack = async (trx: Trx, order: Order, paymentId: string, clock: Clock): Promise<void> => {
+  await changeOrder(
+    trx,
+    order,
+    { payment_id: paymentId, nudge_at_ms: clock.now + NUDGE_AFTER_MS },
+    clock.now,
+  );
+  await sayEnded(trx, order);
 };
 
 /** A hold for an order that this file does not know, which happens after an old copy was put back. */
-const refundUnknown = (trx: Trx, orderId: string): void =>
+const refundUnknown = (trx: Trx, orderId: string): Promise<void> =>
   send(trx, 'market.booking_ended', { order_id: orderId, pay_minor: 0, reason: 'unknown order' });
 
-export const refused = (trx: Trx, message: Payload<'payments.booking_refused'>, clock: Clock): void => {
-  const order = findOrder(trx, message.order_id);
+export const refused = async (
+  trx: Trx,
+  message: Payload<'payments.booking_refused'>,
+  clock: Clock,
+): Promise<void> => {
+  const order = await findOrder(trx, message.order_id);
   if (order === undefined || next(order, 'refused') === 'ignore') return;
-  cancel(trx, order, message.code, clock);
+  await cancel(trx, order, message.code, clock);
   aroundCommit(trx, 'refused');
 };
 
 /** The deadline of a hold. What payments may still hold is given back when it says so. */
-export const unanswered = (trx: Trx, orderId: string, clock: Clock): void => {
-  const order = findOrder(trx, orderId);
+export const unanswered = async (trx: Trx, orderId: string, clock: Clock): Promise<void> => {
+  const order = await findOrder(trx, orderId);
   if (order === undefined || next(order, 'unanswered') === 'ignore') return;
-  cancel(trx, order, 'PAYMENT_TIMEOUT', clock);
+  await cancel(trx, order, 'PAYMENT_TIMEOUT', clock);
   aroundCommit(trx, 'unanswered');
 };
 
-const end = (trx: Trx, order: Order, reason: OrderReason, stoppedAtMs: number, clock: Clock): Order => {
+const end = async (
+  trx: Trx,
+  order: Order,
+  reason: OrderReason,
+  stoppedAtMs: number,
+  clock: Clock,
+): Promise<Order> => {
   // Its time was up before: then that is what ended it, however late the timer is.
   const cause = stoppedAtMs >= order.end_at_ms ? 'COMPLETED' : reason;
   const usedMinutes = minutesToPay(order, cause, stoppedAtMs);
   const payMinor = charge(order.price_minor, usedMinutes);
-  vacate(trx, order, clock);
-  const ended = changeOrder(
+  await vacate(trx, order, clock);
+  const ended = await changeOrder(
     trx,
     order,
     {
@@ -127,69 +153,69 @@ const end = (trx: Trx, order: Order, reason: OrderReason, stoppedAtMs: number, c
     clock.now,
   );
   const isBroken = cause === 'RELEASED_BY_OWNER' || cause === 'MINER_ABSENT';
-  if (isBroken && order.booker_id !== order.owner_id) markInterruption(trx, order.owner_id);
-  send(trx, 'market.booking_ended', { order_id: order.id, pay_minor: payMinor, reason: cause });
+  if (isBroken && order.booker_id !== order.owner_id) await markInterruption(trx, order.owner_id);
+  await send(trx, 'market.booking_ended', { order_id: order.id, pay_minor: payMinor, reason: cause });
   aroundCommit(trx, 'ended');
   return ended;
 };
 
 /** Ended by hand. @returns null when the order has ended already. */
-export const release = (
+export const release = async (
   trx: Trx,
   order: Order,
   reason: 'RELEASED_BY_BOOKER' | 'RELEASED_BY_OWNER',
   clock: Clock,
-): Order | null => {
+): Promise<Order | null> => {
   const outcome = afterEvent(order.status, 'released');
   if (outcome === 'conflict') return null;
-  if (outcome === 'ended') return end(trx, order, reason, clock.now, clock);
-  const cancelled = cancel(trx, order, 'WITHDRAWN', clock);
+  if (outcome === 'ended') return await end(trx, order, reason, clock.now, clock);
+  const cancelled = await cancel(trx, order, 'WITHDRAWN', clock);
   aroundCommit(trx, 'withdrawn');
   return cancelled;
 };
 
 /** The end time has come. */
-export const due = (trx: Trx, orderId: string, clock: Clock): void => {
-  const order = findOrder(trx, orderId);
+export const due = async (trx: Trx, orderId: string, clock: Clock): Promise<void> => {
+  const order = await findOrder(trx, orderId);
   if (order === undefined || order.end_at_ms > clock.now || next(order, 'due') === 'ignore') return;
-  end(trx, order, 'COMPLETED', clock.now, clock);
+  await end(trx, order, 'COMPLETED', clock.now, clock);
 };
 
 /** The miner of a running booking was away for too long: paid is what it gave until it went. */
-export const absent = (trx: Trx, orderId: string, absenceMs: number, clock: Clock): void => {
-  const order = findOrder(trx, orderId);
+export const absent = async (trx: Trx, orderId: string, absenceMs: number, clock: Clock): Promise<void> => {
+  const order = await findOrder(trx, orderId);
   if (order === undefined || next(order, 'absent') === 'ignore') return;
-  const since = findGpu(trx, order.gpu_id)?.absent_since_ms ?? null;
+  const since = (await findGpu(trx, order.gpu_id))?.absent_since_ms ?? null;
   // It came back in the meantime.
   if (since === null || since > clock.now - absenceMs) return;
-  end(trx, order, 'MINER_ABSENT', since, clock);
+  await end(trx, order, 'MINER_ABSENT', since, clock);
 };
 
 /**
  * An operator wants a booking's money back, and payments asks. The order ends here with nothing to pay, by compare-and-set;
  * one that has ended already stays as it was, and says again how.
  */
-export const calledOff = (
+export const calledOff = async (
   trx: Trx,
   message: Payload<'payments.booking_refund_requested'>,
   clock: Clock,
-): void => {
-  const order = findOrder(trx, message.order_id);
+): Promise<void> => {
+  const order = await findOrder(trx, message.order_id);
   if (order === undefined) {
-    refundUnknown(trx, message.order_id);
+    await refundUnknown(trx, message.order_id);
     return;
   }
   const outcome = next(order, 'called_off');
-  if (outcome === 'ended') end(trx, order, 'REFUNDED_BY_OPERATOR', clock.now, clock);
+  if (outcome === 'ended') await end(trx, order, 'REFUNDED_BY_OPERATOR', clock.now, clock);
   else if (outcome === 'cancelled') {
     // Payments holds the money, though its word of that is still on the way.
-    const cancelled = cancel(trx, order, 'REFUNDED_BY_OPERATOR', clock);
-    giveBack(trx, cancelled, message.payment_id, clock);
-  } else sayEnded(trx, order);
+    const cancelled = await cancel(trx, order, 'REFUNDED_BY_OPERATOR', clock);
+    await giveBack(trx, cancelled, message.payment_id, clock);
+  } else await sayEnded(trx, order);
   aroundCommit(trx, 'called_off');
 };
 
-const sayEnded = (trx: Trx, order: Order): void =>
+const sayEnded = (trx: Trx, order: Order): Promise<void> =>
   send(trx, 'market.booking_ended', {
     order_id: order.id,
     pay_minor: order.pay_minor ?? 0,
@@ -197,8 +223,12 @@ const sayEnded = (trx: Trx, order: Order): void =>
   });
 
 /** Payments emptied the escrow. What it says was paid is the truth, and the order says so from then on. */
-export const settled = (trx: Trx, message: Payload<'payments.booking_settled'>, clock: Clock): void => {
-  const order = findOrder(trx, message.order_id);
+export const settled = async (
+  trx: Trx,
+  message: Payload<'payments.booking_settled'>,
+  clock: Clock,
+): Promise<void> => {
+  const order = await findOrder(trx, message.order_id);
   if (order === undefined) return;
   const outcome = next(order, 'settled');
   if (outcome === 'ignore' || order.settled_at_ms !== null) return;
@@ -209,15 +239,15 @@ export const settled = (trx: Trx, message: Payload<'payments.booking_settled'>, 
   const isCorrected = outcome === 'settled' && paid_minor !== order.pay_minor;
   const truth = isCorrected ? ({ pay_minor: paid_minor, reason: 'REFUNDED_BY_OPERATOR' } as const) : {};
   const changes = { ...truth, status: outcome, settled_at_ms: clock.now, nudge_at_ms: null };
-  changeOrder(trx, order, changes, clock.now);
-  countReview(trx, order, message.paid_minor);
+  await changeOrder(trx, order, changes, clock.now);
+  await countReview(trx, order, message.paid_minor);
   aroundCommit(trx, 'settled');
 };
 
 /** Says again how an order ended, while payments has not said that it is settled. The same words each time. */
-export const nudge = (trx: Trx, orderId: string, clock: Clock): void => {
-  const order = findOrder(trx, orderId);
+export const nudge = async (trx: Trx, orderId: string, clock: Clock): Promise<void> => {
+  const order = await findOrder(trx, orderId);
   if (order?.nudge_at_ms == null || order.nudge_at_ms > clock.now || order.reason === null) return;
-  changeOrder(trx, order, { nudge_at_ms: clock.now + NUDGE_AFTER_MS }, clock.now);
-  sayEnded(trx, order);
+  await changeOrder(trx, order, { nudge_at_ms: clock.now + NUDGE_AFTER_MS }, clock.now);
+  await sayEnded(trx, order);
 };

@@ -34,16 +34,17 @@ const takeSlot = hot((p: Params<{ account_id: string; max: number }>) =>
 export type Offer = Gpu & { interruptions: number };
 
 /** @returns undefined also for a withdrawn GPU: it exists for its orders alone. */
-export const findGpu = (reader: Reader, id: string): Gpu | undefined => reader.get(byId, { id });
+export const findGpu = (reader: Reader, id: string): Promise<Gpu | undefined> => reader.get(byId, { id });
 
-export const findOffer = (reader: Reader, id: string): Offer | undefined => reader.get(offerById, { id });
+export const findOffer = (reader: Reader, id: string): Promise<Offer | undefined> =>
+  reader.get(offerById, { id });
 
 /** @returns false when the account has `max` offers already. */
-export const takeOfferSlot = (trx: Trx, accountId: string, max: number): boolean =>
-  trx.run(takeSlot, { account_id: accountId, max }) === 1;
+export const takeOfferSlot = async (trx: Trx, accountId: string, max: number): Promise<boolean> =>
+  (await trx.run(takeSlot, { account_id: accountId, max })) === 1;
 
-export const giveOfferSlotBack = (trx: Trx, accountId: string): void => {
-  trx.run(
+export const giveOfferSlotBack = async (trx: Trx, accountId: string): Promise<void> => {
+  await trx.run(
     db
       .updateTable('owner')
       .set((eb) => ({ offers: eb('offers', '-', 1) }))
@@ -58,22 +59,22 @@ const ratingOf = hot((p: Params<{ account_id: string }>) =>
     .where('account_id', '=', p('account_id')),
 );
 /** Where an owner stands: all that it offers stands there too. */
-export const findOwnerRating = (reader: Reader, accountId: string): Standing => {
-  const found = reader.get(ratingOf, { account_id: accountId });
+export const findOwnerRating = async (reader: Reader, accountId: string): Promise<Standing> => {
+  const found = await reader.get(ratingOf, { account_id: accountId });
   if (found === undefined) throw new Error(`nobody with offers is ${accountId}`);
   return found;
 };
 
 /** In one statement for the owner and one for all it offers: 2,000 at most, which takes 10 ms. */
-export const rateOwner = (trx: Trx, accountId: string, rating: Standing): void => {
-  trx.run(db.updateTable('owner').set(rating).where('account_id', '=', accountId));
-  trx.run(
+export const rateOwner = async (trx: Trx, accountId: string, rating: Standing): Promise<void> => {
+  await trx.run(db.updateTable('owner').set(rating).where('account_id', '=', accountId));
+  await trx.run(
     db.updateTable('gpu').set(rating).where('owner_id', '=', accountId).where('withdrawn_at_ms', 'is', null),
   );
 };
 
-export const markInterruption = (trx: Trx, accountId: string): void => {
-  trx.run(
+export const markInterruption = async (trx: Trx, accountId: string): Promise<void> => {
+  await trx.run(
     db
       .updateTable('owner')
       .set((eb) => ({ interruptions: eb('interruptions', '+', 1) }))
@@ -81,33 +82,33 @@ export const markInterruption = (trx: Trx, accountId: string): void => {
   );
 };
 
-export const insertGpu = (trx: Trx, gpu: Omit<Gpu, 'is_available'>, clock: Clock): void => {
+export const insertGpu = async (trx: Trx, gpu: Omit<Gpu, 'is_available'>, clock: Clock): Promise<void> => {
   const row = { ...gpu, is_available: Number(isAvailable(gpu)) };
-  trx.run(db.insertInto('gpu').values(row));
-  countGpu(trx, null, row, clock);
+  await trx.run(db.insertInto('gpu').values(row));
+  await countGpu(trx, null, row, clock);
 };
 
 /** The one way a GPU's row changes, so that its availability and the counters of its model change with it. */
-export const updateGpu = (
+export const updateGpu = async (
   trx: Trx,
   gpu: Gpu,
   changes: Partial<Omit<Gpu, 'is_available'>>,
   clock: Clock,
-): void => {
+): Promise<void> => {
   const next = { ...gpu, ...changes };
   next.is_available = Number(isAvailable(next));
-  trx.run(
+  await trx.run(
     db
       .updateTable('gpu')
       .set({ ...changes, is_available: next.is_available, updated_at_ms: clock.now })
       .where('id', '=', gpu.id),
   );
-  countGpu(trx, gpu, next, clock);
+  await countGpu(trx, gpu, next, clock);
 };
 
-const countGpu = (trx: Trx, before: Gpu | null, after: Gpu, clock: Clock): void => {
+const countGpu = async (trx: Trx, before: Gpu | null, after: Gpu, clock: Clock): Promise<void> => {
   const change = tallyDifference(tallyOf(before), tallyOf(after));
-  if (change !== null) countChange(trx, after.model_key, change, clock);
+  if (change !== null) await countChange(trx, after.model_key, change, clock);
 };
 
 // ── Prices ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -123,11 +124,11 @@ const dueForReprice = hot((p: Params<{ now: number; limit: number }>) =>
     .orderBy('reprice_at_ms')
     .limit(p('limit')),
 );
-export const gpusToReprice = (reader: Reader, now: number, limit: number): string[] =>
-  reader.all(dueForReprice, { now, limit }).map(({ id }) => id);
+export const gpusToReprice = async (reader: Reader, now: number, limit: number): Promise<string[]> =>
+  (await reader.all(dueForReprice, { now, limit })).map(({ id }) => id);
 
-export const recordPrice = (trx: Trx, entry: PriceEntry): void => {
-  trx.run(
+export const recordPrice = async (trx: Trx, entry: PriceEntry): Promise<void> => {
+  await trx.run(
     db
       .insertInto('price_history')
       .values(entry)
@@ -136,7 +137,7 @@ export const recordPrice = (trx: Trx, entry: PriceEntry): void => {
   );
 };
 
-export const recentPrices = (reader: Reader, gpuId: string): PriceEntry[] =>
+export const recentPrices = (reader: Reader, gpuId: string): Promise<PriceEntry[]> =>
   reader.all(
     db
       .selectFrom('price_history')
@@ -146,7 +147,7 @@ export const recentPrices = (reader: Reader, gpuId: string): PriceEntry[] =>
       .limit(PRICES_SHOWN),
   );
 
-export const purgePrices = (trx: Trx, beforeMs: number, limit: number): number =>
+export const purgePrices = (trx: Trx, beforeMs: number, limit: number): Promise<number> =>
   trx.run(
     db
       .deleteFrom('price_history')
@@ -170,19 +171,19 @@ export const findMiner = (reader: Reader, id: string) =>
   reader.get(db.selectFrom('miner').selectAll().where('id', '=', id));
 
 /** @returns false for a revision that is not newer than the one known. */
-export const saveMiner = (trx: Trx, miner: Tables['miner']): boolean =>
-  trx.run(
+export const saveMiner = async (trx: Trx, miner: Tables['miner']): Promise<boolean> =>
+  (await trx.run(
     db
       .insertInto('miner')
       .values(miner)
       .onConflict((conflict) =>
         conflict.column('id').doUpdateSet(miner).where('miner.revision', '<', miner.revision),
       ),
-  ) === 1;
+  )) === 1;
 
 /** Whether an offer that names no miner counts as present: some miner of the account is active, or it has none. */
-export const isAccountPresent = (reader: Reader, accountId: string): boolean => {
-  const best = reader.get(
+export const isAccountPresent = async (reader: Reader, accountId: string): Promise<boolean> => {
+  const best = await reader.get(
     db
       .selectFrom('miner')
       .select('is_active')
@@ -194,7 +195,7 @@ export const isAccountPresent = (reader: Reader, accountId: string): boolean => 
 };
 
 /** Offers of an account in one miner, or (null) in none by name. Bounded by the offers an account may have. */
-export const offersIn = (reader: Reader, accountId: string, minerId: string | null): Gpu[] =>
+export const offersIn = (reader: Reader, accountId: string, minerId: string | null): Promise<Gpu[]> =>
   reader.all(
     db
       .selectFrom('gpu')
@@ -205,9 +206,9 @@ export const offersIn = (reader: Reader, accountId: string, minerId: string | nu
   );
 
 /** Orders whose GPU is booked and has been away since before `sinceMs`. */
-export const absentBookings = (reader: Reader, sinceMs: number, limit: number): string[] =>
-  reader
-    .all(
+export const absentBookings = async (reader: Reader, sinceMs: number, limit: number): Promise<string[]> =>
+  (
+    await reader.all(
       db
         .selectFrom('gpu')
         .select('booked_order_id')
@@ -217,4 +218,4 @@ export const absentBookings = (reader: Reader, sinceMs: number, limit: number): 
         .orderBy('absent_since_ms')
         .limit(limit),
     )
-    .map(({ booked_order_id }) => booked_order_id as string);
+  ).map(({ booked_order_id }) => booked_order_id as string);

@@ -81,14 +81,14 @@ export const pageOfIds = (filter: ListFilter) => {
 };
 
 /** The offers of one page and the first of the next. @throws Problem VALIDATION_ERROR for a cursor that no such list gave. */
-export const listOffers = (
+export const listOffers = async (
   reader: Reader,
   filter: ListFilter,
-): { offers: Offer[]; cursorOf: (last: Offer) => string } => {
-  const ids = reader.all(pageOfIds(filter)).map(({ id }) => id);
+): Promise<{ offers: Offer[]; cursorOf: (last: Offer) => string }> => {
+  const ids = (await reader.all(pageOfIds(filter))).map(({ id }) => id);
   // Nothing is awaited in between, so the rows are those of the ids.
   const offers: Offer[] = [];
-  for (const id of ids) offers.push(findOffer(reader, id) as Offer);
+  for (const id of ids) offers.push((await findOffer(reader, id)) as Offer);
   return { offers, cursorOf: (last) => encode(filter.sort ?? 'newest', last) };
 };
 

@@ -42,7 +42,7 @@ test('a file from before finds its offers under the one form of their names, and
     service: 'market',
     migrations: { ...chassisMigrations, ...migrations },
   });
-  expect(findStats(store.read, 'rtx 4090')).toMatchObject({
+  expect(await findStats(store.read, 'rtx 4090')).toMatchObject({
     total: 3,
     available: 2,
     price_sum_minor: 300,
@@ -50,7 +50,7 @@ test('a file from before finds its offers under the one form of their names, and
     offered_gpu_ms: 22,
     accrued_at_ms: 1000,
   });
-  expect(findStats(store.read, 'h 100')).toMatchObject({ total: 1, offered_gpu_ms: 6 });
-  expect(findStats(store.read, 'RTX 4090')).toBeUndefined();
+  expect(await findStats(store.read, 'h 100')).toMatchObject({ total: 1, offered_gpu_ms: 6 });
+  expect(await findStats(store.read, 'RTX 4090')).toBeUndefined();
   await store.close();
 });

@@ -17,15 +17,20 @@ const insertReservation = hot((p: Params<Tables['reservation']>) =>
   }),
 );
 
-export const findOrder = (reader: Reader, id: string): Order | undefined => reader.get(byId, { id });
+export const findOrder = (reader: Reader, id: string): Promise<Order | undefined> => reader.get(byId, { id });
 
-export const insertOrder = (trx: Trx, order: Order): void => {
-  trx.run(db.insertInto('orders').values(order));
+export const insertOrder = async (trx: Trx, order: Order): Promise<void> => {
+  await trx.run(db.insertInto('orders').values(order));
 };
 
 /** Compare-and-set: `order` is what was read, in this transaction. */
-export const changeOrder = (trx: Trx, order: Order, changes: Partial<Order>, now: number): Order => {
-  const changed = trx.run(
+export const changeOrder = async (
+  trx: Trx,
+  order: Order,
+  changes: Partial<Order>,
+  now: number,
+): Promise<Order> => {
+  const changed = await trx.run(
     db
       .updateTable('orders')
       .set({ ...changes, updated_at_ms: now })
@@ -37,11 +42,16 @@ export const changeOrder = (trx: Trx, order: Order, changes: Partial<Order>, now
 };
 
 /** @returns false when the window overlaps one that is taken: the schema says so. */
-export const reserve = (trx: Trx, window: Tables['reservation']): boolean =>
-  trx.run(insertReservation, window) === 1;
+export const reserve = async (trx: Trx, window: Tables['reservation']): Promise<boolean> =>
+  (await trx.run(insertReservation, window)) === 1;
 
-export const shrinkReservation = (trx: Trx, orderId: string, startMs: number, endMs: number): void => {
-  trx.run(
+export const shrinkReservation = async (
+  trx: Trx,
+  orderId: string,
+  startMs: number,
+  endMs: number,
+): Promise<void> => {
+  await trx.run(
     db
       .updateTable('reservation')
       .set({ start_at_ms: startMs, end_at_ms: endMs })
@@ -49,18 +59,19 @@ export const shrinkReservation = (trx: Trx, orderId: string, startMs: number, en
   );
 };
 
-export const dropReservation = (trx: Trx, orderId: string): void => {
-  trx.run(db.deleteFrom('reservation').where('order_id', '=', orderId));
+export const dropReservation = async (trx: Trx, orderId: string): Promise<void> => {
+  await trx.run(db.deleteFrom('reservation').where('order_id', '=', orderId));
 };
 
-export const hasReservation = (reader: Reader, gpuId: string): boolean =>
-  reader.get(db.selectFrom('reservation').select('order_id').where('gpu_id', '=', gpuId).limit(1)) !==
+export const hasReservation = async (reader: Reader, gpuId: string): Promise<boolean> =>
+  (await reader.get(db.selectFrom('reservation').select('order_id').where('gpu_id', '=', gpuId).limit(1))) !==
   undefined;
 
 const countReservations = hot(() =>
   db.selectFrom('reservation').select((eb) => eb.fn.countAll<number>().as('n')),
 );
-export const openOrders = (reader: Reader): number => reader.get(countReservations, {})?.n ?? 0;
+export const openOrders = async (reader: Reader): Promise<number> =>
+  (await reader.get(countReservations, {}))?.n ?? 0;
 
 /** The windows taken after the one that runs, as agreed (a reservation is longer while its money is awaited). */
 export const upcomingWindows = (
@@ -86,7 +97,7 @@ export const nextOpenOrder = (
   gpuId: string,
   party: 'booker_id' | 'owner_id',
   accountId: string,
-): Order | undefined =>
+): Promise<Order | undefined> =>
   reader.get(
     db
       .selectFrom('reservation')
@@ -98,7 +109,7 @@ export const nextOpenOrder = (
       .limit(1),
   );
 
-export const lastOrderOf = (reader: Reader, gpuId: string, bookerId: string): Order | undefined =>
+export const lastOrderOf = (reader: Reader, gpuId: string, bookerId: string): Promise<Order | undefined> =>
   reader.get(
     db
       .selectFrom('orders')
@@ -178,23 +189,23 @@ export const ordersBefore = (
 };
 
 /** Own orders, newest first, as booker and as owner; all of them when `accountId` is null. */
-export const listOrders = (
+export const listOrders = async (
   reader: Reader,
   accountId: string | null,
   status: OrderStatus | undefined,
   beforeId: string,
   limit: number,
-): Order[] => {
-  if (accountId === null) return reader.all(ordersBefore(null, '', status, beforeId, limit));
-  const asBooker = reader.all(ordersBefore('booker_id', accountId, status, beforeId, limit));
-  const asOwner = reader.all(ordersBefore('owner_id', accountId, status, beforeId, limit));
+): Promise<Order[]> => {
+  if (accountId === null) return await reader.all(ordersBefore(null, '', status, beforeId, limit));
+  const asBooker = await reader.all(ordersBefore('booker_id', accountId, status, beforeId, limit));
+  const asOwner = await reader.all(ordersBefore('owner_id', accountId, status, beforeId, limit));
   return [...asBooker, ...asOwner].sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, limit);
 };
 
 // ── Reviews ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Bookings of a GPU by an account that ran and ended, newest first, with their review's id. */
-export const bookingsToReview = (reader: Reader, gpuId: string, bookerId: string, orderId?: string) => {
+export const bookingsToReview = async (reader: Reader, gpuId: string, bookerId: string, orderId?: string) => {
   let query = db
     .selectFrom('orders')
     .leftJoin('review', 'review.order_id', 'orders.id')
@@ -208,13 +219,13 @@ export const bookingsToReview = (reader: Reader, gpuId: string, bookerId: string
     .orderBy('orders.id', 'desc')
     .limit(1);
   if (orderId !== undefined) query = query.where('orders.id', '=', orderId);
-  return reader.get(query);
+  return await reader.get(query);
 };
 
 const reviewOfOrder = hot((p: Params<{ order_id: string }>) =>
   db.selectFrom('review').selectAll().where('order_id', '=', p('order_id')),
 );
-export const findReviewOf = (reader: Reader, orderId: string): Review | undefined =>
+export const findReviewOf = (reader: Reader, orderId: string): Promise<Review | undefined> =>
   reader.get(reviewOfOrder, { order_id: orderId });
 
 export const findOpinion = (reader: Reader, ownerId: string, reviewerId: string) =>
@@ -226,8 +237,8 @@ export const findOpinion = (reader: Reader, ownerId: string, reviewerId: string)
       .where('reviewer_id', '=', reviewerId),
   );
 
-export const saveOpinion = (trx: Trx, opinion: Tables['opinion']): void => {
-  trx.run(
+export const saveOpinion = async (trx: Trx, opinion: Tables['opinion']): Promise<void> => {
+  await trx.run(
     db
       .insertInto('opinion')
       .values(opinion)
@@ -235,11 +246,16 @@ export const saveOpinion = (trx: Trx, opinion: Tables['opinion']): void => {
   );
 };
 
-export const insertReview = (trx: Trx, review: Review): void => {
-  trx.run(db.insertInto('review').values(review));
+export const insertReview = async (trx: Trx, review: Review): Promise<void> => {
+  await trx.run(db.insertInto('review').values(review));
 };
 
-export const listReviews = (reader: Reader, gpuId: string, beforeId: string, limit: number): Review[] =>
+export const listReviews = (
+  reader: Reader,
+  gpuId: string,
+  beforeId: string,
+  limit: number,
+): Promise<Review[]> =>
   reader.all(
     db
       .selectFrom('review')

@@ -83,12 +83,17 @@ export const dearest = hot((p: Params<{ model: string }>) =>
     .limit(1),
 );
 
-export const findStats = (reader: Reader, model: string): ModelStats | undefined =>
+export const findStats = (reader: Reader, model: string): Promise<ModelStats | undefined> =>
   reader.get(statsOf, { model });
 
 /** Counts a change of one offer, after adding the time since the change before to the integrals. */
-export const countChange = (trx: Trx, model: string, change: Tally, { now, scale }: Clock): void => {
-  const found = findStats(trx, model);
+export const countChange = async (
+  trx: Trx,
+  model: string,
+  change: Tally,
+  { now, scale }: Clock,
+): Promise<void> => {
+  const found = await findStats(trx, model);
   const stats = found ?? {
     model,
     total: 0,
@@ -100,12 +105,12 @@ export const countChange = (trx: Trx, model: string, change: Tally, { now, scale
     offered_gpu_ms: 0,
     accrued_at_ms: now,
   };
-  if (found === undefined) trx.run(db.insertInto('model_stats').values(stats));
+  if (found === undefined) await trx.run(db.insertInto('model_stats').values(stats));
   // A clock set back adds nothing rather than taking away.
   const at = Math.max(now, stats.accrued_at_ms);
   const hour = startOfHour(at, hourMs(scale));
   if (found === undefined || hour > stats.accrued_at_ms) {
-    trx.run(saveHour, {
+    await trx.run(saveHour, {
       model,
       hour_at_ms: hour,
       rented: stats.rented,
@@ -113,7 +118,7 @@ export const countChange = (trx: Trx, model: string, change: Tally, { now, scale
       ...accrue(stats, hour - stats.accrued_at_ms),
     });
   }
-  trx.run(saveStats, {
+  await trx.run(saveStats, {
     model,
     total: stats.total + change.total,
     available: stats.available + change.available,
@@ -126,13 +131,17 @@ export const countChange = (trx: Trx, model: string, change: Tally, { now, scale
 };
 
 /** The share of offered GPU time that was rented since the full hour that began 24 hours ago; 0 when none was offered. */
-export const utilizationOf = (reader: Reader, stats: ModelStats, { now, scale }: Clock): number => {
+export const utilizationOf = async (
+  reader: Reader,
+  stats: ModelStats,
+  { now, scale }: Clock,
+): Promise<number> => {
   const hour = hourMs(scale);
   const from = startOfHour(now - UTILIZATION_HOURS * hour, hour);
   const current = accrue(stats, Math.max(0, now - stats.accrued_at_ms));
   // Nothing changed between `from` and the first hour kept after it (or since, when there is none), so the
   // counters in force before that hour lead back to the integrals at `from`.
-  const first = reader.get(firstHourFrom, { model: stats.model, from });
+  const first = await reader.get(firstHourFrom, { model: stats.model, from });
   const past =
     first === undefined ? accrue(stats, from - stats.accrued_at_ms) : accrue(first, from - first.hour_at_ms);
   const offered = current.offered_gpu_ms - past.offered_gpu_ms;
@@ -141,10 +150,10 @@ export const utilizationOf = (reader: Reader, stats: ModelStats, { now, scale }:
 };
 
 /** Forgets hours that no window reaches any more, `limit` at a time. */
-export const purgeHours = (trx: Trx, { now, scale }: Clock, limit: number): number => {
+export const purgeHours = async (trx: Trx, { now, scale }: Clock, limit: number): Promise<number> => {
   const hour = hourMs(scale);
   const before = startOfHour(now - UTILIZATION_HOURS * hour, hour);
-  return trx.run(
+  return await trx.run(
     db
       .deleteFrom('model_hour')
       .where((eb) =>

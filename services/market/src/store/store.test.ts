@@ -73,22 +73,22 @@ describe('reservations', () => {
     await fc.assert(
       fc.asyncProperty(windows, (list) =>
         write((trx) =>
-          trx.savepoint(() => {
+          trx.savepoint(async () => {
             const gpus = [0, 1, 2].map(() => offer(trx, newId(), 'M', T0));
             const taken: { id: string; gpu: number; start: number; end: number }[] = [];
             for (const { gpu, start, length, drop } of list) {
               const end = start + length;
               const isFree = !taken.some((w) => w.gpu === gpu && w.start < end && w.end > start);
-              const orderId = rawOrder(trx, gpus[gpu] as string);
+              const orderId = await rawOrder(trx, gpus[gpu] as string);
               const window = {
                 order_id: orderId,
                 gpu_id: gpus[gpu] as string,
                 start_at_ms: start,
                 end_at_ms: end,
               };
-              expect(reserve(trx, window)).toBe(isFree);
+              expect(await reserve(trx, window)).toBe(isFree);
               if (isFree) taken.push({ id: orderId, gpu, start, end });
-              if (drop && taken.length > 0) dropReservation(trx, (taken.shift() as { id: string }).id);
+              if (drop && taken.length > 0) await dropReservation(trx, (taken.shift() as { id: string }).id);
             }
           }),
         ),
@@ -98,11 +98,11 @@ describe('reservations', () => {
   });
 
   it('may shrink and not grow', async () => {
-    await write((trx) => {
-      const gpuId = offer(trx, newId(), 'M', T0);
-      const orderId = rawOrder(trx, gpuId);
-      reserve(trx, { order_id: orderId, gpu_id: gpuId, start_at_ms: 100, end_at_ms: 200 });
-      shrinkReservation(trx, orderId, 110, 190);
+    await write(async (trx) => {
+      const gpuId = await offer(trx, newId(), 'M', T0);
+      const orderId = await rawOrder(trx, gpuId);
+      await reserve(trx, { order_id: orderId, gpu_id: gpuId, start_at_ms: 100, end_at_ms: 200 });
+      await shrinkReservation(trx, orderId, 110, 190);
       expect(() => trx.savepoint(() => shrinkReservation(trx, orderId, 109, 190))).toThrow('only shrink');
       expect(() => trx.savepoint(() => shrinkReservation(trx, orderId, 110, 191))).toThrow('only shrink');
     });
@@ -110,9 +110,9 @@ describe('reservations', () => {
 });
 
 /** An order row alone, for tests of what refers to it. */
-const rawOrder = (trx: Trx, gpuId: string): string => {
+const rawOrder = async (trx: Trx, gpuId: string): Promise<string> => {
   const id = newId();
-  trx.run(
+  await trx.run(
     db.insertInto('orders').values({
       id,
       gpu_id: gpuId,
@@ -186,7 +186,7 @@ describe('the counters of a model', () => {
       fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 80, size: 'max' }), async (steps) => {
         run += 1;
         const model = `Model ${run}`;
-        await write((trx) => {
+        await write(async (trx) => {
           const ownerId = newId();
           const minerId = newId();
           const gpus: string[] = [];
@@ -195,9 +195,9 @@ describe('the counters of a model', () => {
           const timeline: { from: number; to: number; rented: number; offered: number }[] = [];
           let revision = 1;
           let now = T0 + run * 1_000 * HOUR;
-          minerChanged(trx, miner(minerId, ownerId, revision, 'active'), at(now));
+          await minerChanged(trx, miner(minerId, ownerId, revision, 'active'), at(now));
           for (const { what, which, minutes } of steps) {
-            const before = findStats(trx, cardKey(model));
+            const before = await findStats(trx, cardKey(model));
             const next = now + minutes * 60_000;
             timeline.push({
               from: now,
@@ -209,10 +209,10 @@ describe('the counters of a model', () => {
             const clock = at(now);
             const gpuId = gpus[which % Math.max(1, gpus.length)];
             const orderId = orders[which % Math.max(1, orders.length)];
-            const order = orderId === undefined ? undefined : findOrder(trx, orderId);
-            const attempt = (fn: () => void) => {
+            const order = orderId === undefined ? undefined : await findOrder(trx, orderId);
+            const attempt = async (fn: () => void) => {
               try {
-                trx.savepoint(fn);
+                await trx.savepoint(fn);
               } catch (error) {
                 // Refused, as it may be: then nothing must have changed.
                 if ((error as Error).name !== 'Problem' && !/was |open order/.test(String(error)))
@@ -220,53 +220,59 @@ describe('the counters of a model', () => {
               }
             };
             if (what === 'offer')
-              gpus.push(offer(trx, ownerId, model, now, 1 + which, { miner_id: minerId }));
+              gpus.push(await offer(trx, ownerId, model, now, 1 + which, { miner_id: minerId }));
             if (what === 'dynamic')
-              gpus.push(offer(trx, newId(), model, now, 0.1 + which, { pricing: 'dynamic' }));
+              gpus.push(await offer(trx, newId(), model, now, 0.1 + which, { pricing: 'dynamic' }));
             if (gpuId !== undefined) {
-              const gpu = findGpu(trx, gpuId);
+              const gpu = await findGpu(trx, gpuId);
               if (what === 'book')
-                attempt(() => orders.push(book(trx, person(), gpuId, hours(2), PATIENCE_MS, clock).id));
+                await attempt(async () =>
+                  orders.push((await book(trx, person(), gpuId, hours(2), PATIENCE_MS, clock)).id),
+                );
               if (what === 'selfbook')
-                attempt(() =>
-                  orders.push(book(trx, person(gpu?.owner_id), gpuId, hours(2), PATIENCE_MS, clock).id),
+                await attempt(async () =>
+                  orders.push(
+                    (await book(trx, person(gpu?.owner_id), gpuId, hours(2), PATIENCE_MS, clock)).id,
+                  ),
                 );
               if (what === 'price')
-                attempt(() => change(trx, gpu?.owner_id ?? '', gpuId, { price_per_hour: 1 + which }, clock));
+                await attempt(() =>
+                  change(trx, gpu?.owner_id ?? '', gpuId, { price_per_hour: 1 + which }, clock),
+                );
               if (what === 'switch')
-                attempt(() =>
+                await attempt(() =>
                   change(trx, gpu?.owner_id ?? '', gpuId, { available: gpu?.is_offered === 0 }, clock),
                 );
-              if (what === 'withdraw') attempt(() => withdraw(trx, gpu?.owner_id ?? '', gpuId, clock));
-              if (what === 'reprice') reprice(trx, gpuId, clock);
+              if (what === 'withdraw') await attempt(() => withdraw(trx, gpu?.owner_id ?? '', gpuId, clock));
+              if (what === 'reprice') await reprice(trx, gpuId, clock);
             }
             if (order !== undefined) {
               if (what === 'hold')
-                attempt(() => held(trx, { order_id: order.id, payment_id: newId() }, clock));
+                await attempt(() => held(trx, { order_id: order.id, payment_id: newId() }, clock));
               if (what === 'refuse')
-                attempt(() =>
+                await attempt(() =>
                   refused(trx, { order_id: order.id, code: 'INSUFFICIENT_FUNDS', message: '' }, clock),
                 );
-              if (what === 'release') attempt(() => release(trx, order, 'RELEASED_BY_BOOKER', clock));
-              if (what === 'due') due(trx, order.id, clock);
-              if (what === 'absent') absent(trx, order.id, 300_000, clock);
+              if (what === 'release') await attempt(() => release(trx, order, 'RELEASED_BY_BOOKER', clock));
+              if (what === 'due') await due(trx, order.id, clock);
+              if (what === 'absent') await absent(trx, order.id, 300_000, clock);
             }
             if (what === 'away' || what === 'back') {
               revision += 1;
-              minerChanged(
+              await minerChanged(
                 trx,
                 miner(minerId, ownerId, revision, what === 'away' ? 'inactive' : 'active'),
                 clock,
               );
             }
-            const stats = findStats(trx, cardKey(model));
+            const stats = await findStats(trx, cardKey(model));
             if (stats === undefined) continue;
             const { price_sum_whole, price_sum_minor, total, available, rented } = stats;
             expect({ total, available, rented, price_sum: price_sum_whole * 1e8 + price_sum_minor }).toEqual(
-              recount(trx, model),
+              await recount(trx, model),
             );
             const clockNow = at(now);
-            const utilization = utilizationOf(trx, stats, clockNow);
+            const utilization = await utilizationOf(trx, stats, clockNow);
             if (utilization > 0 && utilization < 1) used += 1;
             expect(utilization).toBeCloseTo(byBruteForce(timeline, now), 9);
           }
@@ -279,13 +285,13 @@ describe('the counters of a model', () => {
   });
 
   it('leave out what an owner rents from itself', async () => {
-    await write((trx) => {
+    await write(async (trx) => {
       const owner = person();
-      const gpuId = offer(trx, owner.account_id, 'Own', T0);
-      const order = book(trx, owner, gpuId, hours(2), 30_000, at(T0));
-      held(trx, { order_id: order.id, payment_id: newId() }, at(T0));
-      expect(findStats(trx, 'own')).toMatchObject({ total: 1, available: 0, rented: 0 });
-      expect(utilizationOf(trx, findStats(trx, 'own') as ModelStats, at(T0 + HOUR))).toBe(0);
+      const gpuId = await offer(trx, owner.account_id, 'Own', T0);
+      const order = await book(trx, owner, gpuId, hours(2), 30_000, at(T0));
+      await held(trx, { order_id: order.id, payment_id: newId() }, at(T0));
+      expect(await findStats(trx, 'own')).toMatchObject({ total: 1, available: 0, rented: 0 });
+      expect(await utilizationOf(trx, (await findStats(trx, 'own')) as ModelStats, at(T0 + HOUR))).toBe(0);
     });
   });
 
@@ -320,37 +326,37 @@ describe('the counters of a model', () => {
   };
 
   it('forget old hours without losing the present', async () => {
-    await write((trx) => {
+    await write(async (trx) => {
       const ownerId = newId();
       const start = T0 + 90_000 * HOUR;
-      const gpuId = offer(trx, ownerId, 'Purged', start);
+      const gpuId = await offer(trx, ownerId, 'Purged', start);
       for (let hour = 0; hour < 100; hour += 1) {
-        const order = book(trx, person(), gpuId, hours(0.5), 30_000, at(start + hour * HOUR));
-        held(trx, { order_id: order.id, payment_id: newId() }, at(start + hour * HOUR));
-        due(trx, order.id, at(start + hour * HOUR + HOUR / 2));
+        const order = await book(trx, person(), gpuId, hours(0.5), 30_000, at(start + hour * HOUR));
+        await held(trx, { order_id: order.id, payment_id: newId() }, at(start + hour * HOUR));
+        await due(trx, order.id, at(start + hour * HOUR + HOUR / 2));
       }
       const now = start + 100 * HOUR;
-      const stats = findStats(trx, 'purged') as ModelStats;
-      const before = utilizationOf(trx, stats, at(now));
+      const stats = (await findStats(trx, 'purged')) as ModelStats;
+      const before = await utilizationOf(trx, stats, at(now));
       expect(before).toBeCloseTo(0.5, 6);
       let purged = 0;
       for (;;) {
-        const count = purgeHours(trx, at(now), 7);
+        const count = await purgeHours(trx, at(now), 7);
         if (count === 0) break;
         expect(count).toBeLessThanOrEqual(7);
         purged += count;
       }
       expect(purged).toBeGreaterThan(50);
-      expect(utilizationOf(trx, stats, at(now))).toBe(before);
+      expect(await utilizationOf(trx, stats, at(now))).toBe(before);
     });
   });
 });
 
 describe('the last line', () => {
   it('refuses rows that contradict themselves', async () => {
-    await write((trx) => {
-      const gpuId = offer(trx, newId(), 'M', T0);
-      const orderId = rawOrder(trx, gpuId);
+    await write(async (trx) => {
+      const gpuId = await offer(trx, newId(), 'M', T0);
+      const orderId = await rawOrder(trx, gpuId);
       const refuses = (statement: ReturnType<typeof sql>) =>
         expect(() =>
           trx.savepoint(() => trx.run({ compile: () => statement.compile(db) as never })),

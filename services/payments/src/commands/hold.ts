@@ -26,20 +26,20 @@ interface Hold {
  * Makes the payment and moves its funds into an escrow account of its own.
  * @param keepRefused leaves a failed payment behind when there is no money, so that a submitted job shows why
  */
-export const hold = (
+export const hold = async (
   trx: Trx,
   deps: Deps,
   request: Hold,
   keepRefused: boolean,
-): { payment_id: string; refusal: Refusal | null } => {
+): Promise<{ payment_id: string; refusal: Refusal | null }> => {
   const nowMs = deps.now();
   const payment_id = newId();
   const { amount_minor, credential_id } = request;
-  const payer = openUser(trx, request.payer_account_id, nowMs);
+  const payer = await openUser(trx, request.payer_account_id, nowMs);
   const refusal = refuseHold({
     amountMinor: amount_minor,
-    availableMinor: spendableOf(trx, payer),
-    spentMinor: spentBy(trx, credential_id),
+    availableMinor: await spendableOf(trx, payer),
+    spentMinor: await spentBy(trx, credential_id),
     capMinor: request.spend_cap_minor,
   });
   if (refusal !== null && !keepRefused) return { payment_id, refusal };
@@ -58,7 +58,7 @@ export const hold = (
         : Math.max(nowMs + request.timeout_seconds * 1_000, request.not_before_ms ?? 0),
   };
   if (refusal !== null) {
-    addPayment(trx, {
+    await addPayment(trx, {
       ...row,
       escrow: null,
       status: 'failed',
@@ -67,8 +67,8 @@ export const hold = (
     });
     return { payment_id, refusal };
   }
-  const escrow = openEscrow(trx, payment_id, nowMs);
-  move(trx, {
+  const escrow = await openEscrow(trx, payment_id, nowMs);
+  await move(trx, {
     id: transferId('hold', payment_id),
     kind: 'hold',
     reference: payment_id,
@@ -77,40 +77,40 @@ export const hold = (
     amount_minor,
     now_ms: nowMs,
   });
-  addPayment(trx, {
+  await addPayment(trx, {
     ...row,
     escrow: escrow.id,
     status: 'escrowed',
     failure_code: null,
     failure_message: null,
   });
-  noteSpent(trx, credential_id, amount_minor);
+  await noteSpent(trx, credential_id, amount_minor);
   failpoint('hold:before-commit');
   trx.afterCommit(() => failpoint('hold:after-commit'));
   return { payment_id, refusal: null };
 };
 
 /** Tells jobs that the funds stand, and decides at once when the job's end was heard before its beginning. */
-export const announceHeld = (
+export const announceHeld = async (
   trx: Trx,
   deps: Deps,
   payment: { payment_id: string; job_id: string; amount_minor: number },
-): void => {
-  send(trx, 'payments.escrowed', payment);
+): Promise<void> => {
+  await send(trx, 'payments.escrowed', payment);
   trx.notify(`job:${payment.job_id}`);
-  resolveByJob(trx, deps, payment.job_id);
+  await resolveByJob(trx, deps, payment.job_id);
 };
 
 /** `POST /v1/payments`, once the job is known. @returns the payment's view. */
-export const createPayment = (
+export const createPayment = async (
   trx: Trx,
   deps: Deps,
   caller: Caller,
   request: { job_id: string; amount: number; escrow_timeout_seconds?: number | undefined },
 ) => {
-  const job = findJob(trx, request.job_id);
+  const job = await findJob(trx, request.job_id);
   if (job === undefined || job.owner_account_id !== caller.account_id) throw notFound('job');
-  const existing = findPaymentOfJob(trx, request.job_id);
+  const existing = await findPaymentOfJob(trx, request.job_id);
   if (existing !== undefined) {
     throw new Problem('PAYMENT_ALREADY_EXISTS', 'This job has a payment already.', {
       details: { payment_id: existing.id },
@@ -125,7 +125,7 @@ export const createPayment = (
     throw new Problem('JOB_RUNNING', 'A miner runs the job on the terms that stood when it took it.');
   const amount_minor = toMinor(request.amount);
   if (!Number.isSafeInteger(amount_minor)) throw invalidField('amount', 'is not an amount');
-  const { payment_id, refusal } = hold(
+  const { payment_id, refusal } = await hold(
     trx,
     deps,
     {
@@ -140,6 +140,6 @@ export const createPayment = (
     false,
   );
   if (refusal !== null) throw new Problem(refusal.code, refusal.message);
-  announceHeld(trx, deps, { payment_id, job_id: request.job_id, amount_minor });
-  return findPayment(trx, payment_id) as NonNullable<ReturnType<typeof findPayment>>;
+  await announceHeld(trx, deps, { payment_id, job_id: request.job_id, amount_minor });
+  return (await findPayment(trx, payment_id)) as NonNullable<Awaited<ReturnType<typeof findPayment>>>;
 };

@@ -29,8 +29,8 @@ export const paymentFor = (caller: Caller, payment: PaymentView | undefined) => 
 };
 
 /** A release that somebody asked for. Jobs has said by itself whether there is one: this only tells. */
-export const releaseByHand = (trx: Trx, caller: Caller, paymentId: string): PaymentView => {
-  const { payment, actor } = paymentFor(caller, findPayment(trx, paymentId));
+export const releaseByHand = async (trx: Trx, caller: Caller, paymentId: string): Promise<PaymentView> => {
+  const { payment, actor } = paymentFor(caller, await findPayment(trx, paymentId));
   if (actor === 'payee') throw new Problem('FORBIDDEN', 'Only the payer or an operator may release.');
   if (payment.decision === 'release') return payment;
   if (payment.status === 'failed') throw neverFunded();
@@ -62,14 +62,14 @@ export const refusalOf = (code: NonNullable<RefundRequest['refused_code']>): Pro
  * asked. Asked again while it waits, it is the same wish.
  * @throws Problem when it is clear already that it cannot be
  */
-export const askForRefund = (
+export const askForRefund = async (
   trx: Trx,
   deps: Deps,
   caller: Caller,
   paymentId: string,
   reason: string,
-): PaymentView => {
-  const { payment, actor } = paymentFor(caller, findPayment(trx, paymentId));
+): Promise<PaymentView> => {
+  const { payment, actor } = paymentFor(caller, await findPayment(trx, paymentId));
   if (payment.status === 'failed') throw neverFunded();
   if (payment.decision === 'release') throw releasedAlready(payment);
   if (payment.decision === 'refund') return payment;
@@ -78,7 +78,7 @@ export const askForRefund = (
 
   const nowMs = deps.now();
   const { account_id } = caller;
-  const before = findRefundRequest(trx, paymentId, account_id);
+  const before = await findRefundRequest(trx, paymentId, account_id);
   const isWaiting = before !== undefined && before.refused_code === null;
   if (isWaiting && before.asked_at_ms > nowMs - ASK_AGAIN_MS) return payment;
   const request = {
@@ -90,9 +90,9 @@ export const askForRefund = (
     asked_at_ms: nowMs,
     refused_code: null,
   };
-  saveRefundRequest(trx, request);
+  await saveRefundRequest(trx, request);
   if (payment.job_id !== null)
-    send(trx, 'payments.refund_requested', {
+    await send(trx, 'payments.refund_requested', {
       request_id: request.id,
       payment_id: paymentId,
       job_id: payment.job_id,
@@ -102,7 +102,7 @@ export const askForRefund = (
       reason,
     });
   if (payment.order_id !== null)
-    send(trx, 'payments.booking_refund_requested', {
+    await send(trx, 'payments.booking_refund_requested', {
       payment_id: paymentId,
       order_id: payment.order_id,
       account_id,

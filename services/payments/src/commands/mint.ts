@@ -17,7 +17,7 @@ import type { Deps } from './resolve.ts';
 const db = builder<Tables>();
 const send = sendAs<'payments'>();
 
-const mint = (
+const mint = async (
   trx: Trx,
   credit: {
     id: string;
@@ -27,15 +27,18 @@ const mint = (
     amount_minor: number;
     now_ms: number;
   },
-): string => {
-  const supplyMinor = -(findAccount(trx, MINT.id)?.balance_minor ?? 0);
-  if (supplyMinor + credit.amount_minor > SUPPLY_CAP_MINOR && findTransfer(trx, credit.id) === undefined) {
+): Promise<string> => {
+  const supplyMinor = -((await findAccount(trx, MINT.id))?.balance_minor ?? 0);
+  if (
+    supplyMinor + credit.amount_minor > SUPPLY_CAP_MINOR &&
+    (await findTransfer(trx, credit.id)) === undefined
+  ) {
     throw new Problem(
       'SUPPLY_CAP_REACHED',
       `At most ${SUPPLY_CAP} AITBC may exist; ${fromMinor(SUPPLY_CAP_MINOR - supplyMinor)} can still be made.`,
     );
   }
-  return move(trx, { ...credit, from: MINT });
+  return await move(trx, { ...credit, from: MINT });
 };
 
 /**
@@ -44,7 +47,7 @@ const mint = (
  * @returns the transaction's hash, in hex
  * @throws Problem SUPPLY_CAP_REACHED
  */
-export const creditFromMint = (
+export const creditFromMint = async (
   trx: Trx,
   credit: {
     transfer_id: string;
@@ -54,30 +57,30 @@ export const creditFromMint = (
     reference: string;
     now_ms?: number;
   },
-): string => {
+): Promise<string> => {
   const nowMs = credit.now_ms ?? clock.nowMs();
-  return mint(trx, {
+  return await mint(trx, {
     id: credit.transfer_id,
     kind: credit.kind,
     reference: credit.reference,
-    to: openUser(trx, credit.account_id, nowMs),
+    to: await openUser(trx, credit.account_id, nowMs),
     amount_minor: credit.amount_minor,
     now_ms: nowMs,
   });
 };
 
 /** An operator's credit, with the reason kept. `account_id` of null is the treasury. */
-export const creditByAdmin = (
+export const creditByAdmin = async (
   trx: Trx,
   deps: Deps,
   caller: Caller,
   request: { account_id: string | null; amount_minor: number; reason: string },
 ) => {
   const nowMs = deps.now();
-  const to = request.account_id === null ? TREASURY : findUser(trx, request.account_id);
+  const to = request.account_id === null ? TREASURY : await findUser(trx, request.account_id);
   if (to === undefined) throw notFound('account');
   const id = newId();
-  const transaction_hash = mint(trx, {
+  const transaction_hash = await mint(trx, {
     id: transferId('credit', id),
     kind: 'credit',
     reference: id,
@@ -85,7 +88,7 @@ export const creditByAdmin = (
     amount_minor: request.amount_minor,
     now_ms: nowMs,
   });
-  trx.run(
+  await trx.run(
     db.insertInto('credit').values({
       id,
       account: to.id,
@@ -100,23 +103,33 @@ export const creditByAdmin = (
   return { id, address: to.address, transaction_hash, created_at_ms: nowMs };
 };
 
-const whyNotPaid = (trx: Trx, recipient: AccountRef | undefined, amountMinor: number): string | null => {
+const whyNotPaid = async (
+  trx: Trx,
+  recipient: AccountRef | undefined,
+  amountMinor: number,
+): Promise<string | null> => {
   if (recipient === undefined) return 'The recipient has no account.';
-  const treasuryMinor = findAccount(trx, TREASURY.id)?.balance_minor ?? 0;
+  const treasuryMinor = (await findAccount(trx, TREASURY.id))?.balance_minor ?? 0;
   return treasuryMinor < amountMinor
     ? `The treasury has ${fromMinor(treasuryMinor)} AITBC, and ${fromMinor(amountMinor)} are needed.`
     : null;
 };
 
 /** Pays out of the treasury what a vote approved, once a proposal; asked again, it gives the first answer again. */
-export const allocate = (trx: Trx, deps: Deps, approved: Payload<'governance.allocation_approved'>): void => {
+export const allocate = async (
+  trx: Trx,
+  deps: Deps,
+  approved: Payload<'governance.allocation_approved'>,
+): Promise<void> => {
   const nowMs = deps.now();
   const { proposal_id, recipient_account_id, amount_minor } = approved;
-  const done = trx.get(db.selectFrom('allocation').select('failure').where('proposal_id', '=', proposal_id));
-  const recipient = findUser(trx, recipient_account_id);
-  const failure = done === undefined ? whyNotPaid(trx, recipient, amount_minor) : done.failure;
+  const done = await trx.get(
+    db.selectFrom('allocation').select('failure').where('proposal_id', '=', proposal_id),
+  );
+  const recipient = await findUser(trx, recipient_account_id);
+  const failure = done === undefined ? await whyNotPaid(trx, recipient, amount_minor) : done.failure;
   if (done === undefined) {
-    trx.run(
+    await trx.run(
       db.insertInto('allocation').values({
         proposal_id,
         recipient_account_id,
@@ -129,7 +142,7 @@ export const allocate = (trx: Trx, deps: Deps, approved: Payload<'governance.all
   const transaction_hash =
     recipient === undefined || failure !== null
       ? null
-      : move(trx, {
+      : await move(trx, {
           id: transferId('allocation', proposal_id),
           kind: 'allocation',
           reference: proposal_id,
@@ -138,7 +151,7 @@ export const allocate = (trx: Trx, deps: Deps, approved: Payload<'governance.all
           amount_minor,
           now_ms: nowMs,
         });
-  send(trx, 'payments.allocation_settled', {
+  await send(trx, 'payments.allocation_settled', {
     proposal_id,
     ok: failure === null,
     transaction_hash,

@@ -29,19 +29,19 @@ export const payeeOf = (payment: PaymentView): string | null =>
  * @param payMinor of a release: what is paid, fee included; the rest goes back
  * @returns what the table says of it: the next state when this was the first decision
  */
-export const decide = (
+export const decide = async (
   trx: Trx,
   deps: Deps,
   payment: PaymentView,
   kind: ResolutionKind,
   by: { reason: string; account_id: string | null; payMinor?: number },
-): Outcome => {
+): Promise<Outcome> => {
   const outcome = PAYMENT[stateOf(payment.status, payment.decision)][kind];
   if (outcome === 'ignore' || outcome === 'conflict') return outcome;
   const payMinor =
     kind === 'refund' ? 0 : Math.min(by.payMinor ?? payment.amount_minor, payment.amount_minor);
   const { earned, fee } = splitFee(payMinor, payment.fee_basis_points);
-  addResolution(trx, {
+  await addResolution(trx, {
     payment_id: payment.id,
     amount_minor: payment.amount_minor,
     kind,
@@ -65,35 +65,40 @@ export const decide = (
  * Decides by what jobs said of the job's end; nothing when it has not ended, or has no payment. Nothing else decides over
  * the money of a job: whether it can still be stopped is known in jobs alone, and what is known here may be late.
  */
-export const resolveByJob = (trx: Trx, deps: Deps, jobId: string): void => {
-  const payment = findPaymentOfJob(trx, jobId);
+export const resolveByJob = async (trx: Trx, deps: Deps, jobId: string): Promise<void> => {
+  const payment = await findPaymentOfJob(trx, jobId);
   if (payment === undefined) return;
   const end = { ended_status: payment.ended_status, ended_payment_id: payment.ended_payment_id };
   const kind = decisionOfJob(end, payment.id);
   if (kind === null) return;
-  decide(trx, deps, payment, kind, { reason: `job ${payment.ended_status}`, account_id: null });
+  await decide(trx, deps, payment, kind, { reason: `job ${payment.ended_status}`, account_id: null });
 };
 
 /** Decides by what market said of the order's end; nothing when it has not ended, or has no payment. */
-export const resolveByOrder = (trx: Trx, deps: Deps, orderId: string): void => {
-  const payment = findPaymentOfOrder(trx, orderId);
+export const resolveByOrder = async (trx: Trx, deps: Deps, orderId: string): Promise<void> => {
+  const payment = await findPaymentOfOrder(trx, orderId);
   if (payment === undefined || payment.end_pay_minor === null) return;
   const reason = payment.end_reason || 'booking ended';
-  if (payment.end_pay_minor === 0) decide(trx, deps, payment, 'refund', { reason, account_id: null });
-  else decide(trx, deps, payment, 'release', { reason, account_id: null, payMinor: payment.end_pay_minor });
+  if (payment.end_pay_minor === 0) await decide(trx, deps, payment, 'refund', { reason, account_id: null });
+  else
+    await decide(trx, deps, payment, 'release', {
+      reason,
+      account_id: null,
+      payMinor: payment.end_pay_minor,
+    });
 };
 
 /**
  * The deadline of a payment that nobody resolved: a question to jobs. It moves before the answer comes, so that a service
  * that is away is asked once a minute and not without end.
  */
-export const passDeadline = (trx: Trx, deps: Deps, paymentId: string): void => {
-  const payment = findPayment(trx, paymentId);
+export const passDeadline = async (trx: Trx, deps: Deps, paymentId: string): Promise<void> => {
+  const payment = await findPayment(trx, paymentId);
   if (payment === undefined || payment.decision !== null || payment.status !== 'escrowed') return;
   const nowMs = deps.now();
   if (payment.job_id === null || payment.expires_at_ms === null || payment.expires_at_ms > nowMs) return;
-  setDeadline(trx, payment.id, nextDeadline(nowMs, null), nowMs);
-  send(trx, 'payments.refund_requested', {
+  await setDeadline(trx, payment.id, nextDeadline(nowMs, null), nowMs);
+  await send(trx, 'payments.refund_requested', {
     request_id: null,
     payment_id: payment.id,
     job_id: payment.job_id,
@@ -105,7 +110,12 @@ export const passDeadline = (trx: Trx, deps: Deps, paymentId: string): void => {
 };
 
 /** The attempt that runs goes on: the deadline moves with it. */
-export const deadlineRefused = (trx: Trx, deps: Deps, paymentId: string, untilMs: number | null): void => {
+export const deadlineRefused = async (
+  trx: Trx,
+  deps: Deps,
+  paymentId: string,
+  untilMs: number | null,
+): Promise<void> => {
   const nowMs = deps.now();
-  setDeadline(trx, paymentId, nextDeadline(nowMs, untilMs), nowMs);
+  await setDeadline(trx, paymentId, nextDeadline(nowMs, untilMs), nowMs);
 };

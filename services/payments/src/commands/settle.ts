@@ -7,9 +7,13 @@ import type { Deps } from './resolve.ts';
 const send = sendAs<'payments'>();
 
 /** Tells jobs and miners what became of a job's money, as often as it is asked for. */
-export const sayResolved = (trx: Trx, payment: PaymentView | undefined, isRepeat = false): void => {
+export const sayResolved = async (
+  trx: Trx,
+  payment: PaymentView | undefined,
+  isRepeat = false,
+): Promise<void> => {
   if (payment?.job_id == null || payment.settled_at_ms === null) return;
-  send(trx, 'payments.resolved', {
+  await send(trx, 'payments.resolved', {
     payment_id: payment.id,
     job_id: payment.job_id,
     kind: payment.decision === 'release' ? 'released' : 'refunded',
@@ -22,9 +26,9 @@ export const sayResolved = (trx: Trx, payment: PaymentView | undefined, isRepeat
 };
 
 /** Tells market what became of a booking's money, as often as market says how the order ended. */
-export const saySettled = (trx: Trx, payment: PaymentView | undefined): void => {
+export const saySettled = async (trx: Trx, payment: PaymentView | undefined): Promise<void> => {
   if (payment?.order_id == null || payment.settled_at_ms === null) return;
-  send(trx, 'payments.booking_settled', {
+  await send(trx, 'payments.booking_settled', {
     order_id: payment.order_id,
     paid_minor: (payment.earned_minor ?? 0) + (payment.fee_minor ?? 0),
     refunded_minor: payment.refunded_minor ?? 0,
@@ -32,13 +36,13 @@ export const saySettled = (trx: Trx, payment: PaymentView | undefined): void => 
 };
 
 /** Carries a decision out: empties the escrow, ends the payment, tells who waits. Once, however often it is called. */
-export const settle = (trx: Trx, deps: Deps, paymentId: string): void => {
-  const payment = findPayment(trx, paymentId);
+export const settle = async (trx: Trx, deps: Deps, paymentId: string): Promise<void> => {
+  const payment = await findPayment(trx, paymentId);
   if (payment?.decision == null || payment.escrow === null) return;
   const nowMs = deps.now();
-  if (!setSettled(trx, paymentId, nowMs)) return;
-  const escrow = findAccount(trx, payment.escrow);
-  const payer = findAccount(trx, payment.payer);
+  if (!(await setSettled(trx, paymentId, nowMs))) return;
+  const escrow = await findAccount(trx, payment.escrow);
+  const payer = await findAccount(trx, payment.payer);
   if (escrow === undefined || payer === undefined) throw new Error(`payment ${paymentId} has no accounts`);
 
   const earned = payment.earned_minor ?? 0;
@@ -46,8 +50,8 @@ export const settle = (trx: Trx, deps: Deps, paymentId: string): void => {
   const refunded = payment.refunded_minor ?? 0;
   const common = { reference: paymentId, from: escrow, now_ms: nowMs };
   if (earned > 0) {
-    const payee = openUser(trx, payment.payee_account_id as string, nowMs);
-    move(trx, {
+    const payee = await openUser(trx, payment.payee_account_id as string, nowMs);
+    await move(trx, {
       ...common,
       id: transferId('release', paymentId),
       kind: 'release',
@@ -56,7 +60,7 @@ export const settle = (trx: Trx, deps: Deps, paymentId: string): void => {
     });
   }
   if (fee > 0)
-    move(trx, {
+    await move(trx, {
       ...common,
       id: transferId('fee', paymentId),
       kind: 'fee',
@@ -64,18 +68,18 @@ export const settle = (trx: Trx, deps: Deps, paymentId: string): void => {
       amount_minor: fee,
     });
   if (refunded > 0)
-    move(trx, {
+    await move(trx, {
       ...common,
       id: transferId('refund', paymentId),
       kind: 'refund',
       to: payer,
       amount_minor: refunded,
     });
-  noteGivenBack(trx, payment.credential_id, refunded);
-  setEnded(trx, paymentId, payment.decision === 'release' ? 'released' : 'refunded', nowMs);
-  const settled = findPayment(trx, paymentId);
-  sayResolved(trx, settled);
-  saySettled(trx, settled);
+  await noteGivenBack(trx, payment.credential_id, refunded);
+  await setEnded(trx, paymentId, payment.decision === 'release' ? 'released' : 'refunded', nowMs);
+  const settled = await findPayment(trx, paymentId);
+  await sayResolved(trx, settled);
+  await saySettled(trx, settled);
   trx.notify(`payment:${paymentId}`);
   failpoint('settle:before-commit');
   trx.afterCommit(() => failpoint('settle:after-commit'));

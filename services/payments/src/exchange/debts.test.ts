@@ -31,7 +31,7 @@ const createScene = () => {
     sightings: (tip: { height: number; hash: string; time_ms: number }) => Sighting[],
     fork: number | null = null,
   ) => {
-    const base = readCursor(store.read);
+    const base = await readCursor(store.read);
     const tip = { height, hash: hashAt(height), time_ms: clock.now() };
     await run((trx) =>
       observe(trx, deps, {
@@ -100,11 +100,11 @@ const createScene = () => {
       await look(() => [], fork);
     },
     invoice: (btc: number, accountId = newId()) => makeInvoice(store, deps, { btc_amount: btc }, accountId),
-    of: (invoice: Invoice): Invoice => findInvoice(store.read, invoice.id) as Invoice,
-    balance: (accountId: string) => findUser(store.read, accountId)?.balance_minor ?? 0,
+    of: async (invoice: Invoice): Promise<Invoice> => (await findInvoice(store.read, invoice.id)) as Invoice,
+    balance: async (accountId: string) => (await findUser(store.read, accountId))?.balance_minor ?? 0,
     collect: () =>
-      run((trx) => {
-        for (const id of coveredDebts(trx, 10)) collectDebt(trx, clock.now, id);
+      run(async (trx) => {
+        for (const id of await coveredDebts(trx, 10)) await collectDebt(trx, clock.now, id);
       }),
     debts: () => listDebts(store.read, { status: undefined, before: undefined, limit: 10 }),
   };
@@ -116,7 +116,7 @@ describe('confirmations follow the value at risk', () => {
   beforeEach(() => scene.open());
   afterEach(() => scene.close());
   const credited = (invoices: readonly Invoice[]) =>
-    invoices.filter((each) => scene.of(each).credited_at_ms !== null).length;
+    invoices.filter(async (each) => (await scene.of(each)).credited_at_ms !== null).length;
 
   /** Thirty payments of 0.0099 BTC. @returns how many are credited after each block. */
   const thirty = async (accountOf: () => string) => {
@@ -154,7 +154,7 @@ describe('confirmations follow the value at risk', () => {
     const account = newId();
     const large = await scene.invoice(2, account);
     await scene.block([large]);
-    expect(scene.of(large).confirmations_required).toBe(6);
+    expect((await scene.of(large)).confirmations_required).toBe(6);
     const small = await scene.invoice(0.005, account);
     expect(small.confirmations_required).toBe(6);
     for (let block = 0; block < 5; block += 1) await scene.block();
@@ -179,37 +179,39 @@ describe('a credit whose block left the chain', () => {
   test('is owed: what is left is blocked in the ledger itself, whoever moves it', async () => {
     const invoice = await scene.invoice(0.005);
     const spend = (amount: number, id = newId()) =>
-      scene.run((trx) => {
-        moveToEscrow(trx, openUser(trx, invoice.account_id, 1), toMinor(amount), id);
+      scene.run(async (trx) => {
+        await moveToEscrow(trx, await openUser(trx, invoice.account_id, 1), toMinor(amount), id);
       });
     await scene.block([invoice]);
-    expect(scene.balance(invoice.account_id)).toBe(toMinor(500));
+    expect(await scene.balance(invoice.account_id)).toBe(toMinor(500));
     await spend(450);
     await scene.reorganise(1);
-    expect(scene.debts()).toMatchObject([{ status: 'open', amount_minor: toMinor(500) }]);
-    expect(scene.balance(invoice.account_id)).toBe(toMinor(50));
+    expect(await scene.debts()).toMatchObject([{ status: 'open', amount_minor: toMinor(500) }]);
+    expect(await scene.balance(invoice.account_id)).toBe(toMinor(50));
     await expect(spend(1)).rejects.toThrow('what is owed cannot be spent');
     // Too little to pay it: nothing is taken.
     await scene.collect();
-    expect(scene.balance(invoice.account_id)).toBe(toMinor(50));
+    expect(await scene.balance(invoice.account_id)).toBe(toMinor(50));
   });
 
   test('ends when its transaction is mined again, as deep as its credit needed, and nothing was moved', async () => {
     const invoice = await scene.invoice(0.02);
     const txids = await scene.block([invoice]);
     await scene.block();
-    expect(scene.of(invoice).credited_at_ms).not.toBeNull();
-    await scene.run((trx) => moveToEscrow(trx, openUser(trx, invoice.account_id, 1), toMinor(10), newId()));
+    expect((await scene.of(invoice)).credited_at_ms).not.toBeNull();
+    await scene.run(async (trx) =>
+      moveToEscrow(trx, await openUser(trx, invoice.account_id, 1), toMinor(10), newId()),
+    );
     await scene.reorganise(2);
     await scene.collect();
     await scene.block([invoice], txids);
-    expect(scene.debts()).toMatchObject([{ status: 'open' }]);
+    expect(await scene.debts()).toMatchObject([{ status: 'open' }]);
     await scene.block();
-    expect(scene.debts()).toMatchObject([{ status: 'returned', transfer_hash: null }]);
-    expect(scene.balance(invoice.account_id)).toBe(toMinor(1_990));
+    expect(await scene.debts()).toMatchObject([{ status: 'returned', transfer_hash: null }]);
+    expect(await scene.balance(invoice.account_id)).toBe(toMinor(1_990));
     // The chain changes its mind once more.
     await scene.reorganise(2);
-    expect(scene.debts().map(({ status }) => status)).toEqual(['open', 'returned']);
+    expect((await scene.debts()).map(({ status }) => status)).toEqual(['open', 'returned']);
   });
 
   test('is taken from an account that has it, and given back when it is mined again', async () => {
@@ -218,24 +220,29 @@ describe('a credit whose block left the chain', () => {
     await scene.reorganise(1);
     await scene.collect();
     await scene.collect();
-    expect(scene.debts()).toMatchObject([{ status: 'paid' }]);
-    expect(scene.balance(invoice.account_id)).toBe(0);
+    expect(await scene.debts()).toMatchObject([{ status: 'paid' }]);
+    expect(await scene.balance(invoice.account_id)).toBe(0);
     await scene.block([invoice], txids);
-    expect(scene.debts()).toMatchObject([{ status: 'returned' }]);
-    expect(scene.balance(invoice.account_id)).toBe(toMinor(500));
+    expect(await scene.debts()).toMatchObject([{ status: 'returned' }]);
+    expect(await scene.balance(invoice.account_id)).toBe(toMinor(500));
     await scene.block();
-    expect(scene.balance(invoice.account_id)).toBe(toMinor(500));
+    expect(await scene.balance(invoice.account_id)).toBe(toMinor(500));
   });
 });
 
 /** Any way out of an account: here into an escrow. */
-const moveToEscrow = (trx: Trx, from: { id: number; address: string }, amount_minor: number, id: string) =>
+const moveToEscrow = async (
+  trx: Trx,
+  from: { id: number; address: string },
+  amount_minor: number,
+  id: string,
+) =>
   move(trx, {
     id: transferId('hold', id),
     kind: 'hold',
     reference: id,
     from,
-    to: openEscrow(trx, id, 1),
+    to: await openEscrow(trx, id, 1),
     amount_minor,
     now_ms: 1,
   });

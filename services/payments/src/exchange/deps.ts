@@ -12,7 +12,7 @@ export type CreditFromMint = (
     reference: string;
     now_ms: number;
   },
-) => string;
+) => string | Promise<string>;
 
 /** What the exchange's commands lean on. */
 export interface ExchangeDeps {
@@ -25,7 +25,7 @@ export interface ExchangeDeps {
   readonly invoiceMs: number;
   readonly creditFromMint: CreditFromMint;
   /** What the mint may still make. */
-  readonly mintableMinor: (reader: Reader) => number;
+  readonly mintableMinor: (reader: Reader) => number | Promise<number>;
   /** Invoices whose credit failed on our side, and until when they are left alone. */
   readonly quarantine: Map<string, number>;
 }

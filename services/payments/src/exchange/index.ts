@@ -50,7 +50,7 @@ export interface Exchange {
 
 /** @returns how many debts could be paid. */
 const collectCovered = async (store: Store, now: () => number): Promise<number> => {
-  const due = coveredDebts(store.read, COLLECT_BATCH);
+  const due = await coveredDebts(store.read, COLLECT_BATCH);
   await Promise.all(due.map((id) => store.transact('exchange.collect', (trx) => collectDebt(trx, now, id))));
   return due.length;
 };
@@ -68,12 +68,12 @@ const addDebtGauges = (metrics: Metrics, read: Reader): void => {
   metrics.gauge(
     'exchange_debt',
     'AITBC owed for bitcoin that left the chain after its credit; above 0 is an alarm',
-    () => fromMinor(totalOwed(read).minor),
+    async () => fromMinor((await totalOwed(read)).minor),
   );
   metrics.gauge(
     'exchange_debts_open',
     'Credits that the chain took back and that nobody has made good yet; above 0 is an alarm',
-    () => totalOwed(read).debts,
+    async () => (await totalOwed(read)).debts,
   );
 };
 
@@ -86,11 +86,11 @@ const closed = (store: Store, now: () => number, missing: string): Exchange => (
 });
 
 /** The mint's balance is what exists, below zero. */
-const mintableMinor = (reader: Reader): number =>
-  SUPPLY_CAP_MINOR + (findAccount(reader, MINT.id)?.balance_minor ?? 0);
+const mintableMinor = async (reader: Reader): Promise<number> =>
+  SUPPLY_CAP_MINOR + ((await findAccount(reader, MINT.id))?.balance_minor ?? 0);
 
 const expireDue = async (store: Store, deps: ExchangeDeps): Promise<number> => {
-  const due = findDueToExpire(store.read, deps.now(), EXPIRE_BATCH);
+  const due = await findDueToExpire(store.read, deps.now(), EXPIRE_BATCH);
   await Promise.all(due.map((id) => store.transact('exchange.expire', (trx) => expire(trx, deps, id))));
   return due.length;
 };
@@ -132,12 +132,12 @@ const open = (
   metrics.gauge(
     'exchange_last_block_height',
     'How far the Bitcoin chain was looked at',
-    () => readCursor(store.read)?.height ?? -1,
+    async () => (await readCursor(store.read))?.height ?? -1,
   );
   metrics.gauge(
     'exchange_unclaimed_btc',
     'Bitcoin on the shared address in amounts nobody was asked for: an operator decides',
-    () => fromSats(unclaimedSats(store.read)),
+    async () => fromSats(await unclaimedSats(store.read)),
   );
 
   return {

@@ -51,11 +51,11 @@ export const createExchangeHandlers = (store: Store, deps: ExchangeDeps): Handle
   const { read } = store;
   return {
     exchangeCreate: async (context) => {
-      prepareAddress(read, deps);
-      const reply = await context.write((trx) => ({
+      await prepareAddress(read, deps);
+      const reply = await context.write(async (trx) => ({
         status: 201,
         body: {
-          ...toExchangePayment(createInvoice(trx, deps, context.caller.account_id, context.body)),
+          ...toExchangePayment(await createInvoice(trx, deps, context.caller.account_id, context.body)),
           qr: '',
         },
       }));
@@ -64,25 +64,28 @@ export const createExchangeHandlers = (store: Store, deps: ExchangeDeps): Handle
     },
     exchangeStatus: async ({ caller, params, query, signal }) => {
       const { payment_id } = params;
-      const invoice = visible(caller, findInvoice(read, payment_id));
+      const invoice = visible(caller, await findInvoice(read, payment_id));
       if (query.wait_seconds > 0 && invoice.credited_at_ms === null) {
         await waitFor(
           store,
           invoiceTopic(payment_id),
-          () => findInvoice(read, payment_id)?.version !== invoice.version || undefined,
+          async () => (await findInvoice(read, payment_id))?.version !== invoice.version || undefined,
           { withinMs: query.wait_seconds * 1_000, signal },
         );
       }
-      return { status: 200, body: toExchangeStatus(read, findInvoice(read, payment_id) as Invoice) };
+      return {
+        status: 200,
+        body: await toExchangeStatus(read, (await findInvoice(read, payment_id)) as Invoice),
+      };
     },
-    exchangeList: ({ caller, query }) => {
-      const rows = listInvoices(read, {
+    exchangeList: async ({ caller, query }) => {
+      const rows = await listInvoices(read, {
         account_id: caller.account_id,
         status: query.status,
         before: idIn(query.cursor),
         limit: query.limit + 1,
       });
-      const body = pageOf(
+      const body = await pageOf(
         rows,
         query.limit,
         (invoice) => toExchangeStatus(read, invoice),
@@ -108,13 +111,13 @@ export const createExchangeHandlers = (store: Store, deps: ExchangeDeps): Handle
 
 /** What is owed is shown wherever it came from, also where bitcoin is no longer taken. */
 export const createDebtHandlers = ({ read }: Store): Handlers<Pick<Routes, 'exchangeDebts'>> => ({
-  exchangeDebts: ({ query }) => {
-    const rows = listDebts(read, {
+  exchangeDebts: async ({ query }) => {
+    const rows = await listDebts(read, {
       status: query.status,
       before: idIn(query.cursor),
       limit: query.limit + 1,
     });
-    return { status: 200, body: pageOf(rows, query.limit, toDebt, (last) => cursorOf(last.id)) };
+    return { status: 200, body: await pageOf(rows, query.limit, toDebt, (last) => cursorOf(last.id)) };
   },
 });
 
@@ -134,9 +137,9 @@ export const createClosedHandlers = (missing: string): Handlers<PublicRoutes> =>
 export const createDevHandlers = (deps: ExchangeDeps): Handlers<DevRoutes> => ({
   devBitcoinSend: (context) => {
     const { body, caller } = context;
-    return context.write((trx) => {
+    return context.write(async (trx) => {
       const invoice =
-        body.payment_id === undefined ? null : visible(caller, findInvoice(trx, body.payment_id));
+        body.payment_id === undefined ? null : visible(caller, await findInvoice(trx, body.payment_id));
       const address = invoice?.address ?? body.address ?? '';
       const script = invoice?.script ?? scriptOf(address, deps.network);
       if (script === null) throw invalidField('address', `is not an address on ${deps.network}`);
@@ -145,10 +148,10 @@ export const createDevHandlers = (deps: ExchangeDeps): Handlers<DevRoutes> => ({
           ? toSats(body.btc_amount)
           : invoice === null
             ? 0
-            : toSats(toExchangeStatus(trx, invoice).remaining);
+            : toSats((await toExchangeStatus(trx, invoice)).remaining);
       if (sats <= 0) throw invalidField('btc_amount', 'is required: nothing is missing');
       try {
-        const { tx, fee_sats } = pay(trx, { script, sats });
+        const { tx, fee_sats } = await pay(trx, { script, sats });
         trx.notify(LOOK);
         return {
           status: 201,
@@ -162,10 +165,10 @@ export const createDevHandlers = (deps: ExchangeDeps): Handlers<DevRoutes> => ({
     });
   },
   devBitcoinMine: (context) =>
-    context.write((trx) => {
-      const block_hashes = mine(trx, { blocks: context.body.blocks, nowMs: deps.now() });
+    context.write(async (trx) => {
+      const block_hashes = await mine(trx, { blocks: context.body.blocks, nowMs: deps.now() });
       trx.notify(LOOK);
-      return { status: 201, body: { height: findTip(trx)?.height ?? 0, block_hashes } };
+      return { status: 201, body: { height: (await findTip(trx))?.height ?? 0, block_hashes } };
     }),
 });
 

@@ -49,9 +49,9 @@ const creditOf = (invoice: Invoice): ExchangePaymentStatus['credited'] =>
         at: toTimestamp(invoice.credited_at_ms),
       };
 
-export const toExchangeStatus = (reader: Reader, invoice: Invoice): ExchangePaymentStatus => {
-  const tipHeight = readCursor(reader)?.height ?? 0;
-  const outputs = outputsOf(reader, invoice.id);
+export const toExchangeStatus = async (reader: Reader, invoice: Invoice): Promise<ExchangePaymentStatus> => {
+  const tipHeight = (await readCursor(reader))?.height ?? 0;
+  const outputs = await outputsOf(reader, invoice.id);
   const facts = outputs.map((output) => factOf(output, tipHeight));
   const isCredited = invoice.credited_at_ms !== null;
   const { received_sats, confirmations } = assess({
@@ -63,7 +63,7 @@ export const toExchangeStatus = (reader: Reader, invoice: Invoice): ExchangePaym
     rate_now_minor: invoice.rate_minor,
   });
   const missing = isCredited ? 0 : Math.max(0, invoice.amount_sats - received_sats);
-  const others = familyOf(reader, invoice.root_id).map(({ id }) => id);
+  const others = (await familyOf(reader, invoice.root_id)).map(({ id }) => id);
   const place = others.indexOf(invoice.id);
   return {
     ...common(invoice),
@@ -83,7 +83,7 @@ export const toExchangeStatus = (reader: Reader, invoice: Invoice): ExchangePaym
       first_seen_at: toTimestamp(output.first_seen_ms),
     })),
     credited: creditOf(invoice),
-    debt: fromMinor(owedFor(reader, invoice.id)),
+    debt: fromMinor(await owedFor(reader, invoice.id)),
     reverted: outputs.some((output) => output.is_credited === 1 && output.state !== 'confirmed'),
     follows: others[place - 1] ?? null,
     followed_by: others[place + 1] ?? null,

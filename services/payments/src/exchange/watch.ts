@@ -15,30 +15,36 @@ const RECONCILE_MS = 30_000;
 /** Looks one after the other while there is more to read, before the schedule gets its turn. */
 const LOOKS_IN_A_ROW = 50;
 
-const addressesToAsk = (reader: Reader, deps: ExchangeDeps): AddressRequest[] => {
+const addressesToAsk = async (reader: Reader, deps: ExchangeDeps): Promise<AddressRequest[]> => {
   const { wallet } = deps;
-  const own = findToAsk(reader, {
-    nowMs: deps.now(),
-    restMs: RESTING_MS,
-    keptMs: ASKED_FOR_MS,
-    limit: ADDRESSES_MAX,
-  }).map((row) => ({ ...row, isShared: false }));
+  const own = (
+    await findToAsk(reader, {
+      nowMs: deps.now(),
+      restMs: RESTING_MS,
+      keptMs: ASKED_FOR_MS,
+      limit: ADDRESSES_MAX,
+    })
+  ).map((row) => ({ ...row, isShared: false }));
   return wallet.kind === 'shared'
     ? [{ address: wallet.address, script: wallet.script, isShared: true }, ...own]
     : own;
 };
 
 /** What a look starts from, read off the file. */
-export const lookRequest = (reader: Reader, deps: ExchangeDeps, asksByAddress: boolean): LookRequest => {
-  const cursor = readCursor(reader);
+export const lookRequest = async (
+  reader: Reader,
+  deps: ExchangeDeps,
+  asksByAddress: boolean,
+): Promise<LookRequest> => {
+  const cursor = await readCursor(reader);
   return {
     cursor,
     hashAt: (height) => hashAt(reader, height),
     // Of use to the first look alone, and not cheap.
-    since_ms: (cursor === null ? oldestOpenMs(reader) : null) ?? deps.now(),
-    isWatched: (script) =>
-      (deps.wallet.kind === 'shared' && script === deps.wallet.script) || hasScript(reader, script),
-    addresses: asksByAddress ? addressesToAsk(reader, deps) : [],
+    since_ms: (cursor === null ? await oldestOpenMs(reader) : null) ?? deps.now(),
+    isWatched: async (script) =>
+      (deps.wallet.kind === 'shared' && script === deps.wallet.script) || (await hasScript(reader, script)),
+    addresses: asksByAddress ? await addressesToAsk(reader, deps) : [],
   };
 };
 
@@ -55,15 +61,15 @@ export const createWatch = (store: Store, deps: ExchangeDeps, watcher: Watcher, 
 
   /** @returns whether there is more to read at once. */
   const lookOnce = async (): Promise<boolean> => {
-    const request = lookRequest(store.read, deps, watcher.asksByAddress);
+    const request = await lookRequest(store.read, deps, watcher.asksByAddress);
     const look = await watcher.look(request, stopping.signal);
     failpoint('exchange:looked');
     const isDue = performance.now() - reconciledAt > RECONCILE_MS;
-    const isNews = isDue || bringsNews(store.read, look);
+    const isNews = isDue || (await bringsNews(store.read, look));
     if (isNews) {
-      await store.transact('exchange.observe', (trx) => {
-        observe(trx, deps, look);
-        noteAsked(
+      await store.transact('exchange.observe', async (trx) => {
+        await observe(trx, deps, look);
+        await noteAsked(
           trx,
           deps,
           request.addresses.map(({ script }) => script),
@@ -95,7 +101,7 @@ export const createWatch = (store: Store, deps: ExchangeDeps, watcher: Watcher, 
       } catch (error) {
         if (stopping.signal.aborted) return;
         if (!(error instanceof SourceError)) throw error;
-        const last = readCursor(store.read);
+        const last = await readCursor(store.read);
         const message = `${error.message}; last block seen: ${last === null ? 'none' : last.height}`;
         if (message !== trouble) log.warn({ source: watcher.name }, message);
         trouble = message;

@@ -17,15 +17,15 @@ import { NEWS_WAIT_MS, waitFor } from '../wait.ts';
 type Routes = Pick<typeof paymentsRoutes, 'balance' | 'credit'>;
 
 export const createAccountHandlers = (store: Store, deps: Deps): Handlers<Routes> => ({
-  balance: ({ caller, params }) => {
+  balance: async ({ caller, params }) => {
     const isOwn = caller.account_id === params.user_id;
     if (!isOwn && !caller.scopes.includes('admin')) throw notFound('account');
-    const account = findUser(store.read, params.user_id);
+    const account = await findUser(store.read, params.user_id);
     // An account that payments has not heard of yet has nothing; it is there all the same when it asks.
     if (account === undefined && !isOwn) throw notFound('account');
     const balanceMinor = account?.balance_minor ?? 0;
     const heldMinor = account?.held_minor ?? 0;
-    const debtMinor = account === undefined ? 0 : owedBy(store.read, account.id);
+    const debtMinor = account === undefined ? 0 : await owedBy(store.read, account.id);
     return {
       status: 200,
       body: {
@@ -48,8 +48,8 @@ export const createAccountHandlers = (store: Store, deps: Deps): Handlers<Routes
         withinMs: NEWS_WAIT_MS,
         signal: context.signal,
       });
-    return context.write((trx) => {
-      const { created_at_ms, ...credit } = creditByAdmin(trx, deps, caller, {
+    return context.write(async (trx) => {
+      const { created_at_ms, ...credit } = await creditByAdmin(trx, deps, caller, {
         account_id,
         amount_minor: toMinor(body.amount),
         reason: body.reason,

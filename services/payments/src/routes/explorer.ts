@@ -64,8 +64,8 @@ const createTrees = (reader: Reader) => {
   const trees = new Map<number, Tree>();
   return {
     find: (height: number): Tree | undefined => trees.get(height),
-    build: (block: BlockRow): Tree => {
-      const tree = { first_seq: block.first_seq, levels: merkleLevels(leavesOf(reader, block)) };
+    build: async (block: BlockRow): Promise<Tree> => {
+      const tree = { first_seq: block.first_seq, levels: merkleLevels(await leavesOf(reader, block)) };
       trees.delete(block.height);
       const [oldest] = trees.size < TREES_MAX ? [] : trees.keys();
       if (oldest !== undefined) trees.delete(oldest);
@@ -78,15 +78,15 @@ const createTrees = (reader: Reader) => {
 /** The proofs of one answer: undefined for one that would cost more than an answer may. */
 const proofsOf = (reader: Reader, trees: ReturnType<typeof createTrees>) => {
   let leavesLeft = LEAVES_MAX;
-  return (row: TransferRow): Transaction['proof'] => {
+  return async (row: TransferRow): Promise<Transaction['proof']> => {
     if (row.block_height === null) return null;
     let block = trees.find(row.block_height);
     if (block === undefined) {
-      const found = findBlock(reader, row.block_height);
+      const found = await findBlock(reader, row.block_height);
       if (found === undefined) return null;
       if (found.tx_count > leavesLeft) return undefined;
       leavesLeft -= found.tx_count;
-      block = trees.build(found);
+      block = await trees.build(found);
     }
     const index = row.seq - block.first_seq;
     return { index, path: merklePath(block.levels, index).map((hash) => hash.toString('hex')) };
@@ -96,19 +96,19 @@ const proofsOf = (reader: Reader, trees: ReturnType<typeof createTrees>) => {
 export const createExplorerHandlers = ({ read }: Store): Handlers<Routes> => {
   const trees = createTrees(read);
   /** The transfers that a query asks for, as an open range; null when there can be none. */
-  const boundsOf = (query: {
+  const boundsOf = async (query: {
     block?: number | undefined;
     from_block?: number | undefined;
-  }): typeof EVERYTHING | null => {
+  }): Promise<typeof EVERYTHING | null> => {
     let { after, before } = EVERYTHING;
     if (query.block !== undefined) {
-      const block = findBlock(read, query.block);
+      const block = await findBlock(read, query.block);
       if (block === undefined) return null;
       after = block.first_seq - 1;
       before = block.last_seq + 1;
     }
     if (query.from_block !== undefined) {
-      const block = findBlock(read, query.from_block);
+      const block = await findBlock(read, query.from_block);
       if (block === undefined) return null;
       after = Math.max(after, block.first_seq - 1);
     }
@@ -116,45 +116,45 @@ export const createExplorerHandlers = ({ read }: Store): Handlers<Routes> => {
   };
 
   return {
-    blocks: ({ query }) => {
+    blocks: async ({ query }) => {
       const bounds = { ...EVERYTHING, after: (query.from_height ?? 0) - 1 };
       const { range, direction } = rangeOf(query, bounds);
-      const rows = listBlocks(read, range, direction);
-      return { status: 200, body: toPage(rows, query.limit, (row) => row.height, toBlock) };
+      const rows = await listBlocks(read, range, direction);
+      return { status: 200, body: await toPage(rows, query.limit, (row) => row.height, toBlock) };
     },
-    block: ({ params }) => {
-      const block = findBlock(read, params.height);
+    block: async ({ params }) => {
+      const block = await findBlock(read, params.height);
       if (block === undefined) throw notFound('block');
       return { status: 200, body: toBlock(block) };
     },
-    transactions: ({ query }) => {
+    transactions: async ({ query }) => {
       const empty = { status: 200 as const, body: { items: [], next_cursor: null } };
-      const bounds = boundsOf(query);
-      const account = query.address === undefined ? null : findAddress(read, query.address);
+      const bounds = await boundsOf(query);
+      const account = query.address === undefined ? null : await findAddress(read, query.address);
       if (bounds === null || account === undefined) return empty;
       const { range, direction } = rangeOf(query, bounds);
       const rows =
         account === null
-          ? listTransfers(read, range, direction)
-          : listTransfersOf(read, account.id, range, direction);
+          ? await listTransfers(read, range, direction)
+          : await listTransfersOf(read, account.id, range, direction);
       const proofOf = query.proofs === 'true' ? proofsOf(read, trees) : null;
-      const view = (row: TransferRow): Transaction | null => {
+      const view = async (row: TransferRow): Promise<Transaction | null> => {
         if (proofOf === null) return toTransaction(row);
-        const proof = proofOf(row);
+        const proof = await proofOf(row);
         return proof === undefined ? null : { ...toTransaction(row), proof };
       };
-      return { status: 200, body: toPage(rows, query.limit, (row) => row.seq, view) };
+      return { status: 200, body: await toPage(rows, query.limit, (row) => row.seq, view) };
     },
-    transaction: ({ params }) => {
-      const row = findTransferByHash(read, params.hash);
+    transaction: async ({ params }) => {
+      const row = await findTransferByHash(read, params.hash);
       if (row === undefined) throw notFound('transaction');
       return { status: 200, body: toTransaction(row) };
     },
-    proof: ({ params }) => {
-      const row = findTransferByHash(read, params.hash);
+    proof: async ({ params }) => {
+      const row = await findTransferByHash(read, params.hash);
       if (row === undefined) throw notFound('transaction');
-      const block = row.block_height === null ? undefined : findBlock(read, row.block_height);
-      const proof = proofsOf(read, trees)(row);
+      const block = row.block_height === null ? undefined : await findBlock(read, row.block_height);
+      const proof = await proofsOf(read, trees)(row);
       if (block === undefined || proof == null)
         throw new Problem('TRANSACTION_NOT_SEALED', 'This transaction is not in a block yet.', {
           retryAfterSeconds: 2,
@@ -171,20 +171,20 @@ export const createExplorerHandlers = ({ read }: Store): Handlers<Routes> => {
         },
       };
     },
-    addresses: ({ query }) => {
+    addresses: async ({ query }) => {
       const before = query.cursor === undefined ? EVERYTHING.before : fromCursor(query.cursor);
-      const rows = listAddresses(read, { before, limit: query.limit + 1 }, query.kind);
-      return { status: 200, body: toPage(rows, query.limit, (row) => row.id, toAddress) };
+      const rows = await listAddresses(read, { before, limit: query.limit + 1 }, query.kind);
+      return { status: 200, body: await toPage(rows, query.limit, (row) => row.id, toAddress) };
     },
-    address: ({ params }) => {
-      const row = findAddress(read, params.address);
+    address: async ({ params }) => {
+      const row = await findAddress(read, params.address);
       if (row === undefined) throw notFound('address');
-      const recent = listTransfersOf(read, row.id, { ...EVERYTHING, limit: RECENT }, 'desc');
+      const recent = await listTransfersOf(read, row.id, { ...EVERYTHING, limit: RECENT }, 'desc');
       return {
         status: 200,
         body: { ...toAddress(row), recent_transactions: recent.map(toTransaction) },
       };
     },
-    keys: () => ({ status: 200, body: { keys: publishedKeys(read) } }),
+    keys: async () => ({ status: 200, body: { keys: await publishedKeys(read) } }),
   };
 };

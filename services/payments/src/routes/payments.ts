@@ -26,8 +26,8 @@ export const createPaymentHandlers = (store: Store, deps: Deps, signer: Signer):
     waitFor(
       store,
       `job:${jobId}`,
-      () => {
-        const job = findJob(read, jobId);
+      async () => {
+        const job = await findJob(read, jobId);
         return job?.owner_account_id == null ? undefined : job;
       },
       { withinMs: NEWS_WAIT_MS, signal },
@@ -38,13 +38,13 @@ export const createPaymentHandlers = (store: Store, deps: Deps, signer: Signer):
     const ended = await waitFor(
       store,
       `payment:${paymentId}`,
-      () => {
-        const row = findPayment(read, paymentId);
+      async () => {
+        const row = await findPayment(read, paymentId);
         return row?.status === 'escrowed' ? undefined : row;
       },
       { withinMs: SETTLE_WAIT_MS, signal },
     );
-    const body = toPayment(read, ended ?? (findPayment(read, paymentId) as PaymentView));
+    const body = await toPayment(read, ended ?? ((await findPayment(read, paymentId)) as PaymentView));
     return ended === undefined ? { status: 202 as const, body } : { status: 200 as const, body };
   };
 
@@ -53,11 +53,11 @@ export const createPaymentHandlers = (store: Store, deps: Deps, signer: Signer):
     const verdict = await waitFor(
       store,
       `payment:${paymentId}`,
-      () => {
-        const payment = findPayment(read, paymentId);
+      async () => {
+        const payment = await findPayment(read, paymentId);
         if (payment === undefined || payment.decision === 'refund') return 'refund';
         if (payment.decision === 'release') return releasedAlready(payment);
-        const code = findRefundRequest(read, paymentId, caller.account_id)?.refused_code ?? null;
+        const code = (await findRefundRequest(read, paymentId, caller.account_id))?.refused_code ?? null;
         return code === null ? undefined : refusalOf(code);
       },
       { withinMs: VERDICT_WAIT_MS, signal },
@@ -69,46 +69,46 @@ export const createPaymentHandlers = (store: Store, deps: Deps, signer: Signer):
     if (verdict !== 'refund') throw verdict;
   };
 
-  const ofCaller = (caller: Caller, paymentId: string): PaymentView =>
-    paymentFor(caller, findPayment(read, paymentId)).payment;
+  const ofCaller = async (caller: Caller, paymentId: string): Promise<PaymentView> =>
+    paymentFor(caller, await findPayment(read, paymentId)).payment;
 
   return {
     create: async (context) => {
       await knownJob(context.body.job_id, context.signal);
-      return context.write((trx) => ({
+      return context.write(async (trx) => ({
         status: 201,
-        body: toPayment(trx, createPayment(trx, deps, context.caller, context.body)),
+        body: await toPayment(trx, await createPayment(trx, deps, context.caller, context.body)),
       }));
     },
-    get: ({ caller, params }) => ({
+    get: async ({ caller, params }) => ({
       status: 200,
-      body: toPayment(read, ofCaller(caller, params.payment_id)),
+      body: await toPayment(read, await ofCaller(caller, params.payment_id)),
     }),
     getByJob: async ({ caller, params, signal }) => {
       const isKnown = await knownJob(params.job_id, signal);
       if (isKnown === undefined) throw notFound('payment');
-      const { payment } = paymentFor(caller, findPaymentOfJob(read, params.job_id));
-      return { status: 200, body: toPayment(read, payment) };
+      const { payment } = paymentFor(caller, await findPaymentOfJob(read, params.job_id));
+      return { status: 200, body: await toPayment(read, payment) };
     },
     release: async (context) => {
       const { params, caller } = context;
-      await context.write((trx) => ({
+      await context.write(async (trx) => ({
         status: 202,
-        body: toPayment(trx, releaseByHand(trx, caller, params.payment_id)),
+        body: await toPayment(trx, await releaseByHand(trx, caller, params.payment_id)),
       }));
       return whenSettled(params.payment_id, context.signal);
     },
     refund: async (context) => {
       const { params, body, caller } = context;
-      await context.write((trx) => ({
+      await context.write(async (trx) => ({
         status: 202,
-        body: toPayment(trx, askForRefund(trx, deps, caller, params.payment_id, body.reason)),
+        body: await toPayment(trx, await askForRefund(trx, deps, caller, params.payment_id, body.reason)),
       }));
       await verdictOf(caller, params.payment_id, context.signal);
       return whenSettled(params.payment_id, context.signal);
     },
-    receipt: ({ caller, params }) => {
-      const claims = toStatement(read, ofCaller(caller, params.payment_id), deps.now());
+    receipt: async ({ caller, params }) => {
+      const claims = await toStatement(read, await ofCaller(caller, params.payment_id), deps.now());
       return {
         status: 200,
         body: { payment_id: claims.payment_id, claims, proof: signer.jws(claims) },

@@ -43,18 +43,18 @@ export const findUser = (reader: Reader, accountId: string) =>
 export const findAccount = (reader: Reader, id: number) => reader.get(byId, { id });
 
 /** The ledger account of somebody, opened when it is heard of first. */
-export const openUser = (trx: Trx, accountId: string, nowMs: number) => {
-  const found = findUser(trx, accountId);
+export const openUser = async (trx: Trx, accountId: string, nowMs: number) => {
+  const found = await findUser(trx, accountId);
   if (found !== undefined) return found;
   const address = ledgerAddress(accountId);
-  trx.get(open, { address, account_id: accountId, kind: 'user', now_ms: nowMs });
+  await trx.get(open, { address, account_id: accountId, kind: 'user', now_ms: nowMs });
   trx.notify(`account:${accountId}`);
-  return findUser(trx, accountId) as NonNullable<typeof found>;
+  return (await findUser(trx, accountId)) as NonNullable<typeof found>;
 };
 
-export const openEscrow = (trx: Trx, paymentId: string, nowMs: number): AccountRef => {
+export const openEscrow = async (trx: Trx, paymentId: string, nowMs: number): Promise<AccountRef> => {
   const address = escrowAddress(paymentId);
-  const row = trx.get(open, { address, account_id: null, kind: 'escrow', now_ms: nowMs });
+  const row = await trx.get(open, { address, account_id: null, kind: 'escrow', now_ms: nowMs });
   if (row === undefined) throw new Error(`escrow of ${paymentId} is open already`);
   return { id: row.id, address };
 };

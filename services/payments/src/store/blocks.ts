@@ -67,11 +67,14 @@ const leaves = hot((p: Params<{ first_seq: number; last_seq: number }>) =>
     .orderBy('seq'),
 );
 /** The leaf hashes of a sealed range. */
-export const leavesOf = (reader: Reader, range: { first_seq: number; last_seq: number }): Buffer[] =>
-  reader.all(leaves, { first_seq: range.first_seq, last_seq: range.last_seq }).map((row) => row.hash);
+export const leavesOf = async (
+  reader: Reader,
+  range: { first_seq: number; last_seq: number },
+): Promise<Buffer[]> =>
+  (await reader.all(leaves, { first_seq: range.first_seq, last_seq: range.last_seq })).map((row) => row.hash);
 
-export const addBlock = (trx: Trx, block: Tables['block']): void => {
-  trx.run(db.insertInto('block').values(block));
+export const addBlock = async (trx: Trx, block: Tables['block']): Promise<void> => {
+  await trx.run(db.insertInto('block').values(block));
 };
 
 const sealBalance = hot((p: Params<{ id: number; delta: number }>) =>
@@ -82,8 +85,8 @@ const sealBalance = hot((p: Params<{ id: number; delta: number }>) =>
     .returning(['kind', 'account_id', 'sealed_minor']),
 );
 /** Moves an account's balance at the last sealed block. @returns what it is now. */
-export const moveSealed = (trx: Trx, id: number, delta: number) => {
-  const row = trx.get(sealBalance, { id, delta });
+export const moveSealed = async (trx: Trx, id: number, delta: number) => {
+  const row = await trx.get(sealBalance, { id, delta });
   if (row === undefined) throw new Error(`no account ${id}`);
   return row;
 };
@@ -91,5 +94,5 @@ export const moveSealed = (trx: Trx, id: number, delta: number) => {
 const sealedOf = hot((p: Params<{ id: number }>) =>
   db.selectFrom('account').select('sealed_minor').where('id', '=', p('id')),
 );
-export const sealedBalance = (reader: Reader, id: number): number =>
-  reader.get(sealedOf, { id })?.sealed_minor ?? 0;
+export const sealedBalance = async (reader: Reader, id: number): Promise<number> =>
+  (await reader.get(sealedOf, { id }))?.sealed_minor ?? 0;

@@ -43,7 +43,7 @@ const block = hot((p: Params<{ height: number }>) =>
   db.selectFrom('block').select(blockColumns).where('height', '=', p('height')),
 );
 export const findBlock = (reader: Reader, height: number) => reader.get(block, { height });
-export type BlockRow = NonNullable<ReturnType<typeof findBlock>>;
+export type BlockRow = NonNullable<Awaited<ReturnType<typeof findBlock>>>;
 
 // The block of a transfer is the first that ends at or after it: one step down an index.
 const transfers = () =>
@@ -94,15 +94,15 @@ const sideIn = (side: 'debit' | 'credit', direction: 'asc' | 'desc') =>
   );
 const debits = { asc: sideIn('debit', 'asc'), desc: sideIn('debit', 'desc') };
 const credits = { asc: sideIn('credit', 'asc'), desc: sideIn('credit', 'desc') };
-export const listTransfersOf = (
+export const listTransfersOf = async (
   reader: Reader,
   account: number,
   range: Range,
   direction: 'asc' | 'desc',
-): TransferRow[] => {
+): Promise<TransferRow[]> => {
   const values = { ...range, account };
   const sign = direction === 'asc' ? 1 : -1;
-  return [...reader.all(debits[direction], values), ...reader.all(credits[direction], values)]
+  return [...(await reader.all(debits[direction], values)), ...(await reader.all(credits[direction], values))]
     .sort((a, b) => sign * (a.seq - b.seq))
     .slice(0, range.limit);
 };
@@ -110,7 +110,7 @@ export const listTransfersOf = (
 const transfer = hot((p: Params<{ hash: Buffer }>) => transfers().where('t.hash', '=', opaque(p('hash'))));
 export const findTransferByHash = (reader: Reader, hash: string) =>
   reader.get(transfer, { hash: Buffer.from(hash, 'hex') });
-export type TransferRow = NonNullable<ReturnType<typeof findTransferByHash>>;
+export type TransferRow = NonNullable<Awaited<ReturnType<typeof findTransferByHash>>>;
 
 const transferById = hot((p: Params<{ id: string }>) => transfers().where('t.id', '=', opaque(p('id'))));
 export const findTransferRow = (reader: Reader, id: string) => reader.get(transferById, { id });
@@ -147,8 +147,11 @@ const addressesOfKind = hot((p: Params<{ before: number; limit: number; kind: Ac
     .orderBy('id', 'desc')
     .limit(p('limit')),
 );
-export const listAddresses = (
+export const listAddresses = async (
   reader: Reader,
   page: { before: number; limit: number },
   kind: AccountKind | undefined,
-) => (kind === undefined ? reader.all(addresses, page) : reader.all(addressesOfKind, { ...page, kind }));
+) =>
+  kind === undefined
+    ? await reader.all(addresses, page)
+    : await reader.all(addressesOfKind, { ...page, kind });

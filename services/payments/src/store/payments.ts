@@ -60,7 +60,7 @@ export const findPaymentOfJob = (reader: Reader, jobId: string) => reader.get(by
 export const findPaymentOfOrder = (reader: Reader, orderId: string) =>
   reader.get(byOrder, { order_id: orderId });
 /** A payment with all that decides over it. */
-export type PaymentView = NonNullable<ReturnType<typeof findPayment>>;
+export type PaymentView = NonNullable<Awaited<ReturnType<typeof findPayment>>>;
 
 const insertPayment = hot(
   (
@@ -97,8 +97,11 @@ const insertPayment = hot(
       expires_at_ms: p('expires_at_ms'),
     }),
 );
-export const addPayment = (trx: Trx, row: Parameters<(typeof insertPayment)['bind']>[0]): void => {
-  trx.run(insertPayment, row);
+export const addPayment = async (
+  trx: Trx,
+  row: Parameters<(typeof insertPayment)['bind']>[0],
+): Promise<void> => {
+  await trx.run(insertPayment, row);
 };
 
 const endPayment = hot((p: Params<{ id: string; status: PaymentRowStatus; now_ms: number }>) =>
@@ -108,8 +111,12 @@ const endPayment = hot((p: Params<{ id: string; status: PaymentRowStatus; now_ms
     .where('id', '=', p('id'))
     .where('status', '=', ESCROWED),
 );
-export const setEnded = (trx: Trx, id: string, status: PaymentRowStatus, nowMs: number): boolean =>
-  trx.run(endPayment, { id, status, now_ms: nowMs }) === 1;
+export const setEnded = async (
+  trx: Trx,
+  id: string,
+  status: PaymentRowStatus,
+  nowMs: number,
+): Promise<boolean> => (await trx.run(endPayment, { id, status, now_ms: nowMs })) === 1;
 
 const moveDeadline = hot((p: Params<{ id: string; expires_at_ms: number; now_ms: number }>) =>
   db
@@ -118,8 +125,13 @@ const moveDeadline = hot((p: Params<{ id: string; expires_at_ms: number; now_ms:
     .where('id', '=', p('id'))
     .where('status', '=', ESCROWED),
 );
-export const setDeadline = (trx: Trx, id: string, expiresAtMs: number, nowMs: number): void => {
-  trx.run(moveDeadline, { id, expires_at_ms: expiresAtMs, now_ms: nowMs });
+export const setDeadline = async (
+  trx: Trx,
+  id: string,
+  expiresAtMs: number,
+  nowMs: number,
+): Promise<void> => {
+  await trx.run(moveDeadline, { id, expires_at_ms: expiresAtMs, now_ms: nowMs });
 };
 
 const duePayments = hot((p: Params<{ now_ms: number; limit: number }>) =>
@@ -141,8 +153,8 @@ const duePayments = hot((p: Params<{ now_ms: number; limit: number }>) =>
     .orderBy('expires_at_ms')
     .limit(p('limit')),
 );
-export const findPastDeadline = (reader: Reader, nowMs: number, limit: number): string[] =>
-  reader.all(duePayments, { now_ms: nowMs, limit }).map((row) => row.id);
+export const findPastDeadline = async (reader: Reader, nowMs: number, limit: number): Promise<string[]> =>
+  (await reader.all(duePayments, { now_ms: nowMs, limit })).map((row) => row.id);
 
 const insertResolution = hot(
   (
@@ -177,8 +189,11 @@ const insertResolution = hot(
     }),
 );
 /** The decision over a payment: its primary key lets only the first in. */
-export const addResolution = (trx: Trx, row: Parameters<(typeof insertResolution)['bind']>[0]): void => {
-  trx.run(insertResolution, row);
+export const addResolution = async (
+  trx: Trx,
+  row: Parameters<(typeof insertResolution)['bind']>[0],
+): Promise<void> => {
+  await trx.run(insertResolution, row);
 };
 
 const dueResolutions = hot((p: Params<{ now_ms: number; limit: number }>) =>
@@ -190,8 +205,8 @@ const dueResolutions = hot((p: Params<{ now_ms: number; limit: number }>) =>
     .orderBy('due_at_ms')
     .limit(p('limit')),
 );
-export const findUnsettled = (reader: Reader, nowMs: number, limit: number): string[] =>
-  reader.all(dueResolutions, { now_ms: nowMs, limit }).map((row) => row.payment_id);
+export const findUnsettled = async (reader: Reader, nowMs: number, limit: number): Promise<string[]> =>
+  (await reader.all(dueResolutions, { now_ms: nowMs, limit })).map((row) => row.payment_id);
 
 const settle = hot((p: Params<{ payment_id: string; now_ms: number }>) =>
   db
@@ -201,11 +216,11 @@ const settle = hot((p: Params<{ payment_id: string; now_ms: number }>) =>
     .where('settled_at_ms', 'is', null),
 );
 /** @returns whether this was the one that settled it. */
-export const setSettled = (trx: Trx, paymentId: string, nowMs: number): boolean =>
-  trx.run(settle, { payment_id: paymentId, now_ms: nowMs }) === 1;
+export const setSettled = async (trx: Trx, paymentId: string, nowMs: number): Promise<boolean> =>
+  (await trx.run(settle, { payment_id: paymentId, now_ms: nowMs })) === 1;
 
-export const postponeSettlement = (trx: Trx, paymentId: string, dueAtMs: number): void => {
-  trx.run(
+export const postponeSettlement = async (trx: Trx, paymentId: string, dueAtMs: number): Promise<void> => {
+  await trx.run(
     db
       .updateTable('resolution')
       .set({ due_at_ms: dueAtMs })
@@ -233,14 +248,23 @@ const giveBack = hot((p: Params<{ credential_id: string; amount_minor: number }>
     .set((eb) => ({ spent_minor: eb('spent_minor', '-', p('amount_minor')) }))
     .where('credential_id', '=', p('credential_id')),
 );
-export const spentBy = (reader: Reader, credentialId: string | null): number =>
-  credentialId === null ? 0 : (reader.get(spent, { credential_id: credentialId })?.spent_minor ?? 0);
-export const noteSpent = (trx: Trx, credentialId: string | null, amountMinor: number): void => {
-  if (credentialId !== null) trx.run(addSpend, { credential_id: credentialId, amount_minor: amountMinor });
+export const spentBy = async (reader: Reader, credentialId: string | null): Promise<number> =>
+  credentialId === null ? 0 : ((await reader.get(spent, { credential_id: credentialId }))?.spent_minor ?? 0);
+export const noteSpent = async (
+  trx: Trx,
+  credentialId: string | null,
+  amountMinor: number,
+): Promise<void> => {
+  if (credentialId !== null)
+    await trx.run(addSpend, { credential_id: credentialId, amount_minor: amountMinor });
 };
-export const noteGivenBack = (trx: Trx, credentialId: string | null, amountMinor: number): void => {
+export const noteGivenBack = async (
+  trx: Trx,
+  credentialId: string | null,
+  amountMinor: number,
+): Promise<void> => {
   if (credentialId !== null && amountMinor > 0)
-    trx.run(giveBack, { credential_id: credentialId, amount_minor: amountMinor });
+    await trx.run(giveBack, { credential_id: credentialId, amount_minor: amountMinor });
 };
 
 const submitted = hot((p: Params<{ id: string; account_id: string }>) =>
@@ -254,8 +278,8 @@ const submitted = hot((p: Params<{ id: string; account_id: string }>) =>
         .where('job.owner_account_id', 'is', null),
     ),
 );
-export const noteJobOwner = (trx: Trx, jobId: string, accountId: string): void => {
-  trx.run(submitted, { id: jobId, account_id: accountId });
+export const noteJobOwner = async (trx: Trx, jobId: string, accountId: string): Promise<void> => {
+  await trx.run(submitted, { id: jobId, account_id: accountId });
 };
 
 const started = hot(
@@ -287,8 +311,11 @@ const started = hot(
       );
   },
 );
-export const noteJobStarted = (trx: Trx, facts: Parameters<(typeof started)['bind']>[0]): void => {
-  trx.run(started, facts);
+export const noteJobStarted = async (
+  trx: Trx,
+  facts: Parameters<(typeof started)['bind']>[0],
+): Promise<void> => {
+  await trx.run(started, facts);
 };
 
 const requeued = hot((p: Params<{ id: string; attempt: number }>) =>
@@ -311,9 +338,9 @@ const unassign = hot((p: Params<{ id: string; attempt: number }>) =>
     .where('ended_status', 'is', null),
 );
 /** Nobody holds it any more: who did is no party to its payment. */
-export const noteJobRequeued = (trx: Trx, id: string, attempt: number): void => {
-  trx.run(requeued, { id, attempt });
-  trx.run(unassign, { id, attempt });
+export const noteJobRequeued = async (trx: Trx, id: string, attempt: number): Promise<void> => {
+  await trx.run(requeued, { id, attempt });
+  await trx.run(unassign, { id, attempt });
 };
 
 const ended = hot(
@@ -362,8 +389,8 @@ const ended = hot(
       ),
 );
 /** The first end that is heard stands. */
-export const noteJobEnded = (trx: Trx, facts: Parameters<(typeof ended)['bind']>[0]): void => {
-  trx.run(ended, facts);
+export const noteJobEnded = async (trx: Trx, facts: Parameters<(typeof ended)['bind']>[0]): Promise<void> => {
+  await trx.run(ended, facts);
 };
 
 const job = hot((p: Params<{ id: string }>) => db.selectFrom('job').selectAll().where('id', '=', p('id')));
@@ -377,8 +404,8 @@ const bookingOwner = hot((p: Params<{ order_id: string; owner_account_id: string
       conflict.column('order_id').doUpdateSet({ owner_account_id: p('owner_account_id') }),
     ),
 );
-export const noteBookingOwner = (trx: Trx, orderId: string, ownerAccountId: string): void => {
-  trx.run(bookingOwner, { order_id: orderId, owner_account_id: ownerAccountId });
+export const noteBookingOwner = async (trx: Trx, orderId: string, ownerAccountId: string): Promise<void> => {
+  await trx.run(bookingOwner, { order_id: orderId, owner_account_id: ownerAccountId });
 };
 
 const bookingEnd = hot((p: Params<{ order_id: string; pay_minor: number; reason: string }>) =>
@@ -393,6 +420,11 @@ const bookingEnd = hot((p: Params<{ order_id: string; pay_minor: number; reason:
     ),
 );
 /** The first end that is heard stands. */
-export const noteBookingEnd = (trx: Trx, orderId: string, payMinor: number, reason: string): void => {
-  trx.run(bookingEnd, { order_id: orderId, pay_minor: payMinor, reason });
+export const noteBookingEnd = async (
+  trx: Trx,
+  orderId: string,
+  payMinor: number,
+  reason: string,
+): Promise<void> => {
+  await trx.run(bookingEnd, { order_id: orderId, pay_minor: payMinor, reason });
 };

@@ -14,11 +14,12 @@ export const findRefundRequest = (
   reader: Reader,
   paymentId: string,
   accountId: string,
-): RefundRequest | undefined => reader.get(byAsker, { payment_id: paymentId, account_id: accountId });
+): Promise<RefundRequest | undefined> =>
+  reader.get(byAsker, { payment_id: paymentId, account_id: accountId });
 
 /** A new wish, or the same one asked again. */
-export const saveRefundRequest = (trx: Trx, row: RefundRequest): void => {
-  trx.run(
+export const saveRefundRequest = async (trx: Trx, row: RefundRequest): Promise<void> => {
+  await trx.run(
     db
       .insertInto('refund_request')
       .values(row)
@@ -27,12 +28,12 @@ export const saveRefundRequest = (trx: Trx, row: RefundRequest): void => {
 };
 
 /** The first answer to a wish stands; one that was made anew since keeps waiting. */
-export const refuseRequest = (
+export const refuseRequest = async (
   trx: Trx,
   id: string,
   code: NonNullable<RefundRequest['refused_code']>,
-): void => {
-  trx.run(
+): Promise<void> => {
+  await trx.run(
     db
       .updateTable('refund_request')
       .set({ refused_code: code })

@@ -53,7 +53,7 @@ export const findTransfer = (reader: Reader, id: string) => reader.get(find, { i
  * @returns the transaction's hash, in hex
  * @throws when the id stands for another movement, or a rule of the ledger forbids it
  */
-export const move = (
+export const move = async (
   trx: Trx,
   transfer: {
     id: string;
@@ -64,13 +64,13 @@ export const move = (
     amount_minor: number;
     now_ms: number;
   },
-): string => {
+): Promise<string> => {
   const { id, kind, reference, from, to, amount_minor, now_ms } = transfer;
   const content = { id, from: from.address, to: to.address, amount_minor, kind, reference };
   const leaf = transferHash({ ...content, timestamp_ms: now_ms });
   const row = { id, hash: leaf, debit: from.id, credit: to.id, amount_minor, kind, reference };
-  if (trx.run(insert, { ...row, created_at_ms: now_ms }) === 1) return leaf.toString('hex');
-  const found = findTransfer(trx, id);
+  if ((await trx.run(insert, { ...row, created_at_ms: now_ms })) === 1) return leaf.toString('hex');
+  const found = await findTransfer(trx, id);
   const isSame =
     found?.debit === from.id &&
     found.credit === to.id &&

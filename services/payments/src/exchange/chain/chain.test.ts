@@ -23,10 +23,10 @@ beforeAll(async () => {
 });
 afterAll(() => store.close());
 
-const tipHeight = (): number => findTip(store.read)?.height ?? -1;
+const tipHeight = async (): Promise<number> => (await findTip(store.read))?.height ?? -1;
 /** Spends their coins on to themselves, signed with `key`. */
-const spend = (key: HDKey, fee = 1_000): Uint8Array => {
-  const coin = unspentOf(store.read, THEIR_SCRIPT)[0];
+const spend = async (key: HDKey, fee = 1_000): Promise<Uint8Array> => {
+  const coin = (await unspentOf(store.read, THEIR_SCRIPT))[0];
   if (coin === undefined) throw new Error('no coin');
   const transaction = new Transaction();
   transaction.addInput({
@@ -45,35 +45,37 @@ describe('the local chain', () => {
   test('is the same wherever it begins, and every block follows the one before with its work done', async () => {
     const other = await openScratch();
     await other.transact('test', beginChain);
-    expect(findTip(other.read)).toEqual(findTip(store.read));
+    expect(await findTip(other.read)).toEqual(await findTip(store.read));
     await other.close();
-    for (let height = 1; height <= tipHeight(); height += 1) {
-      const header = parseHeader(findBlock(store.read, height)?.header as Buffer);
-      expect(header.previous).toBe(findBlock(store.read, height - 1)?.hash);
+    for (let height = 1; height <= (await tipHeight()); height += 1) {
+      const header = parseHeader((await findBlock(store.read, height))?.header as Buffer);
+      expect(header.previous).toBe((await findBlock(store.read, height - 1))?.hash);
       expect(header.hash < '80').toBe(true);
     }
   });
 
   test('a payment waits in the mempool and enters a block', async () => {
     const { tx } = await run((trx) => pay(trx, { script: THEIR_SCRIPT, sats: 50_000 }));
-    expect(mempoolTxids(store.read)).toContain(tx.txid);
+    expect(await mempoolTxids(store.read)).toContain(tx.txid);
     const parsed = Transaction.fromRaw(tx.raw, { allowUnknownOutputs: true });
     expect(parsed.id).toBe(tx.txid);
     await run((trx) => mine(trx, { blocks: 1, nowMs: NOW }));
-    expect(mempoolTxids(store.read)).toEqual([]);
-    expect(findTransaction(store.read, tx.txid)?.height).toBe(tipHeight());
-    const [reward] = blockTransactions(store.read, tipHeight());
+    expect(await mempoolTxids(store.read)).toEqual([]);
+    expect((await findTransaction(store.read, tx.txid))?.height).toBe(await tipHeight());
+    const [reward] = await blockTransactions(store.read, await tipHeight());
     expect(reward?.tx.outputs[0]?.value_sats).toBe(50 * 100_000_000 + 2 * (11 + 86 + 68));
   });
 
   test('the Merkle root and witness commitment are those of the transactions', async () => {
     await run((trx) => pay(trx, { script: THEIR_SCRIPT, sats: 50_000 }));
     await run((trx) => mine(trx, { blocks: 1, nowMs: NOW }));
-    const [reward, payment, none] = blockTransactions(store.read, tipHeight()).map(({ tx }) => tx);
+    const [reward, payment, none] = (await blockTransactions(store.read, await tipHeight())).map(
+      ({ tx }) => tx,
+    );
     expect(none).toBeUndefined();
     const pair = (a: string, b: string): Buffer =>
       sha256d(Buffer.concat([a, b].map((hex) => Buffer.from(hex, 'hex').reverse())));
-    const header = parseHeader(findBlock(store.read, tipHeight())?.header as Buffer);
+    const header = parseHeader((await findBlock(store.read, await tipHeight()))?.header as Buffer);
     expect(header.merkle_root).toBe(shown(pair(reward?.txid ?? '', payment?.txid ?? '')));
     const root = pair('0'.repeat(64), payment?.wtxid ?? '');
     expect(reward?.outputs[1]?.script).toBe(
@@ -89,27 +91,27 @@ describe('the local chain', () => {
       );
     await run((trx) => pay(trx, { script: THEIR_SCRIPT, sats: 60_000 }));
     const thief = HDKey.fromMasterSeed(new Uint8Array(32).fill(8));
-    expect(await refusal(spend(thief))).toMatch(/not the one that was paid/);
-    const forged = Buffer.from(spend(someone));
+    expect(await refusal(await spend(thief))).toMatch(/not the one that was paid/);
+    const forged = Buffer.from(await spend(someone));
     // A byte of the signature's s.
     const at = forged.length - 4 - 34 - 10;
     forged[at] = (forged[at] as number) ^ 1;
     expect(await refusal(forged)).toMatch(/signature is not valid|cannot be read/);
-    expect(await refusal(spend(someone, 1))).toBe('min relay fee not met');
+    expect(await refusal(await spend(someone, 1))).toBe('min relay fee not met');
     expect(await refusal(Buffer.from('00', 'hex'))).toBe('TX decode failed');
     await expect(run((trx) => pay(trx, { script: THEIR_SCRIPT, sats: 293 }))).rejects.toThrow('dust');
 
-    const good = spend(someone);
+    const good = await spend(someone);
     expect(await refusal(good)).toBe('taken');
     expect(await refusal(good)).toBe('taken');
     await run((trx) => mine(trx, { blocks: 1, nowMs: NOW }));
   });
 
   test('rewards are spendable after a hundred blocks, not before', async () => {
-    const height = tipHeight() - COINBASE_MATURITY + 2;
-    const immature = blockTransactions(store.read, height)[0]?.tx;
+    const height = (await tipHeight()) - COINBASE_MATURITY + 2;
+    const immature = (await blockTransactions(store.read, height))[0]?.tx;
     expect(immature?.is_coinbase).toBe(true);
-    const coins = unspentOf(store.read, immature?.outputs[0]?.script ?? '');
+    const coins = await unspentOf(store.read, immature?.outputs[0]?.script ?? '');
     expect(coins.some((coin) => coin.txid === immature?.txid)).toBe(true);
     // The faucet holds it and does not choose it: it asks for more than all ripe rewards.
     await expect(run((trx) => pay(trx, { script: THEIR_SCRIPT, sats: 5_000 * 100_000_000 }))).rejects.toThrow(
@@ -119,13 +121,13 @@ describe('the local chain', () => {
 
   test('a replacement that pays more takes the place of the first, with all that hangs on it', async () => {
     const first = await run((trx) => pay(trx, { script: THEIR_SCRIPT, sats: 70_000 }));
-    const child = await run((trx) => acceptTransaction(trx, spend(someone)));
+    const child = await run(async (trx) => acceptTransaction(trx, await spend(someone)));
     expect(child.inputs[0]?.txid).toBe(first.tx.txid);
     const second = await run((trx) =>
       pay(trx, { script: THEIR_SCRIPT, sats: 10_000, replaces: first.tx.txid }),
     );
     expect(second.fee_sats).toBeGreaterThan(first.fee_sats);
-    expect(mempoolTxids(store.read)).toEqual([second.tx.txid]);
+    expect(await mempoolTxids(store.read)).toEqual([second.tx.txid]);
     await expect(run((trx) => acceptTransaction(trx, first.tx.raw))).rejects.toThrow(Rejected);
     await run((trx) => mine(trx, { blocks: 1, nowMs: NOW }));
   });
@@ -134,17 +136,17 @@ describe('the local chain', () => {
     const parent = await run((trx) => pay(trx, { script: THEIR_SCRIPT, sats: 80_000 }));
     const child = await run((trx) => pay(trx, { script: THEIR_SCRIPT, sats: 81_000 }));
     await run((trx) => mine(trx, { blocks: 1, nowMs: NOW }));
-    const lost = findTip(store.read);
-    const reward = blockTransactions(store.read, lost?.height ?? 0)[0]?.tx.txid ?? '';
+    const lost = await findTip(store.read);
+    const reward = (await blockTransactions(store.read, lost?.height ?? 0))[0]?.tx.txid ?? '';
     await run((trx) => disconnect(trx, 1));
-    expect(mempoolTxids(store.read)).toEqual([parent.tx.txid, child.tx.txid]);
-    expect(findTransaction(store.read, reward)).toBeUndefined();
+    expect(await mempoolTxids(store.read)).toEqual([parent.tx.txid, child.tx.txid]);
+    expect(await findTransaction(store.read, reward)).toBeUndefined();
     await run((trx) => mine(trx, { blocks: 2, nowMs: NOW + 5_000, only: [child.tx.txid] }));
-    expect(findTip(store.read)?.height).toBe((lost?.height ?? 0) + 1);
-    expect(findBlock(store.read, lost?.height ?? 0)?.hash).not.toBe(lost?.hash);
+    expect((await findTip(store.read))?.height).toBe((lost?.height ?? 0) + 1);
+    expect((await findBlock(store.read, lost?.height ?? 0))?.hash).not.toBe(lost?.hash);
     // The child may not come before its parent.
     const isChained = child.tx.inputs.some((input) => input.txid === parent.tx.txid);
-    expect(findTransaction(store.read, child.tx.txid)?.height === null).toBe(isChained);
-    expect(findTransaction(store.read, parent.tx.txid)?.height).toBeNull();
+    expect((await findTransaction(store.read, child.tx.txid))?.height === null).toBe(isChained);
+    expect((await findTransaction(store.read, parent.tx.txid))?.height).toBeNull();
   });
 });

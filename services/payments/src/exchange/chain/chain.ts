@@ -50,29 +50,29 @@ const isMature = (place: { height: number | null; position: number }, tipHeight:
  * One that spends what a waiting one spends takes its place if it pays more (BIP 125).
  * @throws Rejected
  */
-export const acceptTransaction = (trx: Trx, raw: Uint8Array): Tx => {
+export const acceptTransaction = async (trx: Trx, raw: Uint8Array): Promise<Tx> => {
   let tx: Tx;
   try {
     tx = parseTransaction(raw);
   } catch {
     throw new Rejected('TX decode failed', -22);
   }
-  if (findTransaction(trx, tx.txid) !== undefined) return tx;
+  if ((await findTransaction(trx, tx.txid)) !== undefined) return tx;
   if (tx.is_coinbase) throw new Rejected('coinbase');
   const outpoints = new Set(tx.inputs.map((input) => `${input.txid}:${input.vout}`));
   if (outpoints.size !== tx.inputs.length) throw new Rejected('bad-txns-inputs-duplicate');
 
-  const tipHeight = findTip(trx)?.height ?? 0;
+  const tipHeight = (await findTip(trx))?.height ?? 0;
   const conflicts = new Set<string>();
   let inSats = 0;
   for (const [index, input] of tx.inputs.entries()) {
-    const spent = findOutput(trx, input.txid, input.vout);
+    const spent = await findOutput(trx, input.txid, input.vout);
     if (spent === undefined) throw new Rejected('bad-txns-inputs-missingorspent', MISSING_INPUTS);
     if (!isMature(spent, tipHeight)) throw new Rejected('bad-txns-premature-spend-of-coinbase');
     if (spent.spent_by !== null) {
-      if (findTransaction(trx, spent.spent_by)?.height !== null)
+      if ((await findTransaction(trx, spent.spent_by))?.height !== null)
         throw new Rejected('bad-txns-inputs-missingorspent', MISSING_INPUTS);
-      for (const txid of withDescendants(trx, spent.spent_by)) conflicts.add(txid);
+      for (const txid of await withDescendants(trx, spent.spent_by)) conflicts.add(txid);
     }
     const wrong = checkInput(tx, index, spent);
     if (wrong !== null) throw new Rejected(`mandatory-script-verify-flag-failed (${wrong})`);
@@ -84,20 +84,20 @@ export const acceptTransaction = (trx: Trx, raw: Uint8Array): Tx => {
   if (fee < 0) throw new Rejected('bad-txns-in-belowout');
   if (fee < tx.vsize * FEE_RATE_MIN) throw new Rejected('min relay fee not met');
   let replacedFees = 0;
-  for (const txid of conflicts) replacedFees += findTransaction(trx, txid)?.fee_sats ?? 0;
+  for (const txid of conflicts) replacedFees += (await findTransaction(trx, txid))?.fee_sats ?? 0;
   if (conflicts.size > 0 && fee < replacedFees + tx.vsize * FEE_RATE_MIN)
     throw new Rejected('insufficient fee, rejecting replacement');
 
-  dropTransactions(trx, [...conflicts]);
-  addTransaction(trx, tx, fee, null, nextMempoolPosition(trx));
+  await dropTransactions(trx, [...conflicts]);
+  await addTransaction(trx, tx, fee, null, await nextMempoolPosition(trx));
   return tx;
 };
 
-const mineOne = (trx: Trx, timeS: number, only: ReadonlySet<string> | null): string => {
-  const tip = findTip(trx);
+const mineOne = async (trx: Trx, timeS: number, only: ReadonlySet<string> | null): Promise<string> => {
+  const tip = await findTip(trx);
   const height = tip === undefined ? 0 : tip.height + 1;
   const left = new Set<string>();
-  const chosen = mempool(trx).filter(({ tx }) => {
+  const chosen = (await mempool(trx)).filter(({ tx }) => {
     const isFree = !tx.inputs.some((input) => left.has(input.txid));
     if (isFree && (only === null || only.has(tx.txid))) return true;
     left.add(tx.txid);
@@ -108,9 +108,9 @@ const mineOne = (trx: Trx, timeS: number, only: ReadonlySet<string> | null): str
   const reward = parseTransaction(coinbase(height, SUBSIDY_SATS + fees, FAUCET_SCRIPT, txs));
   const header = mineHeader(tip?.hash ?? NO_TXID, [reward.txid, ...txs.map((tx) => tx.txid)], timeS);
   const { hash } = parseHeader(header);
-  addBlock(trx, { height, hash, header, time_s: timeS });
-  addTransaction(trx, reward, 0, height, 0);
-  for (const [index, tx] of txs.entries()) placeTransaction(trx, tx.txid, height, index + 1);
+  await addBlock(trx, { height, hash, header, time_s: timeS });
+  await addTransaction(trx, reward, 0, height, 0);
+  for (const [index, tx] of txs.entries()) await placeTransaction(trx, tx.txid, height, index + 1);
   return hash;
 };
 
@@ -119,39 +119,41 @@ const mineOne = (trx: Trx, timeS: number, only: ReadonlySet<string> | null): str
  * @param options.only takes these transactions alone, where their parents are in the chain too
  * @returns their hashes
  */
-export const mine = (
+export const mine = async (
   trx: Trx,
   options: { blocks: number; nowMs: number; only?: readonly string[] },
-): string[] => {
+): Promise<string[]> => {
   const only = options.only === undefined ? null : new Set(options.only);
   const hashes: string[] = [];
   for (let count = 0; count < options.blocks; count += 1) {
-    const previousS = findTip(trx)?.time_s ?? 0;
-    hashes.push(mineOne(trx, Math.max(previousS + 1, Math.floor(options.nowMs / 1_000)), only));
+    const previousS = (await findTip(trx))?.time_s ?? 0;
+    hashes.push(await mineOne(trx, Math.max(previousS + 1, Math.floor(options.nowMs / 1_000)), only));
   }
   return hashes;
 };
 
 /** Takes the last blocks back. Their transactions wait in the mempool again; what spent a lost reward is gone. */
-export const disconnect = (trx: Trx, blocks: number): void => {
+export const disconnect = async (trx: Trx, blocks: number): Promise<void> => {
   for (let count = 0; count < blocks; count += 1) {
-    const tip = findTip(trx);
+    const tip = await findTip(trx);
     if (tip === undefined || tip.height === 0) return;
-    const [reward, ...rest] = blockTransactions(trx, tip.height);
-    shiftMempool(trx, rest.length);
-    for (const [index, { tx }] of rest.entries()) placeTransaction(trx, tx.txid, null, index + 1);
-    if (reward !== undefined) dropTransactions(trx, withDescendants(trx, reward.tx.txid));
-    dropBlock(trx, tip.height);
+    const [reward, ...rest] = await blockTransactions(trx, tip.height);
+    await shiftMempool(trx, rest.length);
+    for (const [index, { tx }] of rest.entries()) await placeTransaction(trx, tx.txid, null, index + 1);
+    if (reward !== undefined) await dropTransactions(trx, await withDescendants(trx, reward.tx.txid));
+    await dropBlock(trx, tip.height);
   }
 };
 
 /** Makes the chain where there is none: the same blocks everywhere, long before any invoice. */
-export const beginChain = (trx: Trx): void => {
-  if (findTip(trx) !== undefined) return;
+export const beginChain = async (trx: Trx): Promise<void> => {
+  if ((await findTip(trx)) !== undefined) return;
   for (let height = 0; height <= FIRST_BLOCKS; height += 1)
-    mine(trx, { blocks: 1, nowMs: (GENESIS_TIME_S + height * 600) * 1_000, only: [] });
+    await mine(trx, { blocks: 1, nowMs: (GENESIS_TIME_S + height * 600) * 1_000, only: [] });
 };
 
 /** May the output be spent in the next block? */
-export const isSpendable = (reader: Reader, output: { height: number | null; position: number }): boolean =>
-  isMature(output, findTip(reader)?.height ?? 0);
+export const isSpendable = async (
+  reader: Reader,
+  output: { height: number | null; position: number },
+): Promise<boolean> => isMature(output, (await findTip(reader))?.height ?? 0);

@@ -18,8 +18,8 @@ import {
 const PAGE = 25;
 const MEMPOOL_PAGE = 50;
 
-const status = (reader: Reader, height: number | null) => {
-  const block = height === null ? undefined : findBlock(reader, height);
+const status = async (reader: Reader, height: number | null) => {
+  const block = height === null ? undefined : await findBlock(reader, height);
   return block === undefined
     ? { confirmed: false }
     : { confirmed: true, block_height: height, block_hash: block.hash, block_time: block.time_s };
@@ -36,12 +36,12 @@ const outputJson = (output: { script: string; value_sats: number }) => {
   };
 };
 
-const transactionJson = (reader: Reader, { tx, fee_sats, height }: StoredTx) => ({
+const transactionJson = async (reader: Reader, { tx, fee_sats, height }: StoredTx) => ({
   txid: tx.txid,
   version: tx.version,
   locktime: tx.lock_time,
-  vin: tx.inputs.map((input) => {
-    const spent = findOutput(reader, input.txid, input.vout);
+  vin: tx.inputs.map(async (input) => {
+    const spent = await findOutput(reader, input.txid, input.vout);
     return {
       txid: input.txid,
       vout: input.vout,
@@ -56,11 +56,11 @@ const transactionJson = (reader: Reader, { tx, fee_sats, height }: StoredTx) => 
   size: tx.raw.length,
   weight: tx.weight,
   fee: fee_sats,
-  status: status(reader, height),
+  status: await status(reader, height),
 });
 
-const blockJson = (reader: Reader, hash: string) => {
-  const block = findBlockByHash(reader, hash);
+const blockJson = async (reader: Reader, hash: string) => {
+  const block = await findBlockByHash(reader, hash);
   if (block === undefined) return null;
   const header = parseHeader(block.header);
   return {
@@ -68,7 +68,7 @@ const blockJson = (reader: Reader, hash: string) => {
     height: block.height,
     version: header.version,
     timestamp: header.time_s,
-    tx_count: blockTransactions(reader, block.height).length,
+    tx_count: (await blockTransactions(reader, block.height)).length,
     merkle_root: header.merkle_root,
     previousblockhash: block.height === 0 ? null : header.previous,
     nonce: header.nonce,
@@ -76,43 +76,44 @@ const blockJson = (reader: Reader, hash: string) => {
   };
 };
 
-const addressTransactions = (reader: Reader, script: string) => {
-  const all = transactionsOf(reader, script);
+const addressTransactions = async (reader: Reader, script: string) => {
+  const all = await transactionsOf(reader, script);
   return [
     ...all.filter((each) => each.height === null).slice(0, MEMPOOL_PAGE),
     ...all.filter((each) => each.height !== null).slice(0, PAGE),
   ];
 };
 
-const after = (reader: Reader, script: string, txid: string | undefined) => {
-  const confirmed = transactionsOf(reader, script).filter((each) => each.height !== null);
+const after = async (reader: Reader, script: string, txid: string | undefined) => {
+  const confirmed = (await transactionsOf(reader, script)).filter((each) => each.height !== null);
   const start = txid === undefined ? 0 : confirmed.findIndex((each) => each.tx.txid === txid) + 1;
   return confirmed.slice(start, start + PAGE);
 };
 
 /** @returns plain text, JSON, or undefined for what is not there. */
-export const answerEsplora = (reader: Reader, path: string): string | object | undefined => {
+export const answerEsplora = async (reader: Reader, path: string): Promise<string | object | undefined> => {
   const [kind, id = '', what, extra, last] = path.split('/').filter((part) => part !== '');
-  const tip = findTip(reader);
+  const tip = await findTip(reader);
   if (kind === 'blocks' && id === 'tip') return what === 'height' ? String(tip?.height) : tip?.hash;
-  if (kind === 'block-height') return findBlock(reader, Number(id))?.hash;
-  if (kind === 'mempool' && id === 'txids') return mempoolTxids(reader);
+  if (kind === 'block-height') return (await findBlock(reader, Number(id)))?.hash;
+  if (kind === 'mempool' && id === 'txids') return await mempoolTxids(reader);
   if (kind === 'block') {
-    const block = blockJson(reader, id);
+    const block = await blockJson(reader, id);
     if (what === 'status') return { in_best_chain: block !== null, height: block?.height };
     return block ?? undefined;
   }
   if (kind === 'tx') {
-    const found = findTransaction(reader, id);
+    const found = await findTransaction(reader, id);
     if (found === undefined) return undefined;
-    if (what === 'status') return status(reader, found.height);
+    if (what === 'status') return await status(reader, found.height);
     if (what === 'hex') return found.tx.raw.toString('hex');
-    return transactionJson(reader, found);
+    return await transactionJson(reader, found);
   }
   if (kind === 'address' && what === 'txs') {
     const script = scriptOf(id, 'regtest');
     if (script === null) return undefined;
-    const found = extra === 'chain' ? after(reader, script, last) : addressTransactions(reader, script);
+    const found =
+      extra === 'chain' ? await after(reader, script, last) : await addressTransactions(reader, script);
     return found.map((each) => transactionJson(reader, each));
   }
   return undefined;

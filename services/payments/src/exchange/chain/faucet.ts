@@ -23,11 +23,15 @@ interface Coin {
 
 const feeFor = (inputs: number): number => (BASE_VSIZE + inputs * INPUT_VSIZE) * FEE_RATE;
 
-const choose = (trx: Trx, sats: number, feeSats: number | undefined): { coins: Coin[]; fee: number } => {
+const choose = async (
+  trx: Trx,
+  sats: number,
+  feeSats: number | undefined,
+): Promise<{ coins: Coin[]; fee: number }> => {
   const coins: Coin[] = [];
   let sum = 0;
-  for (const coin of unspentOf(trx, FAUCET_SCRIPT)) {
-    if (!isSpendable(trx, coin)) continue;
+  for (const coin of await unspentOf(trx, FAUCET_SCRIPT)) {
+    if (!(await isSpendable(trx, coin))) continue;
     coins.push(coin);
     sum += coin.value_sats;
     const fee = feeSats ?? feeFor(coins.length);
@@ -40,14 +44,15 @@ const choose = (trx: Trx, sats: number, feeSats: number | undefined): { coins: C
 };
 
 /** The coins of a transaction that still waits: to spend them another way. */
-const coinsOf = (trx: Trx, txid: string): { coins: Coin[]; fee: number } => {
-  const replaced = findTransaction(trx, txid);
+const coinsOf = async (trx: Trx, txid: string): Promise<{ coins: Coin[]; fee: number }> => {
+  const replaced = await findTransaction(trx, txid);
   if (replaced === undefined) throw new Error(`no transaction ${txid}`);
   const coins: Coin[] = [];
   for (const { txid: spent, vout } of replaced.tx.inputs)
-    coins.push({ txid: spent, vout, value_sats: findOutput(trx, spent, vout)?.value_sats ?? 0 });
+    coins.push({ txid: spent, vout, value_sats: (await findOutput(trx, spent, vout))?.value_sats ?? 0 });
   let fee = feeFor(coins.length);
-  for (const each of withDescendants(trx, txid)) fee += findTransaction(trx, each)?.fee_sats ?? 0;
+  for (const each of await withDescendants(trx, txid))
+    fee += (await findTransaction(trx, each))?.fee_sats ?? 0;
   return { coins, fee };
 };
 
@@ -56,12 +61,12 @@ const coinsOf = (trx: Trx, txid: string): { coins: Coin[]; fee: number } => {
  * @param to.replaces spends the coins of this waiting transaction instead, with a higher fee
  * @throws Problem INSUFFICIENT_FUNDS; Rejected
  */
-export const pay = (
+export const pay = async (
   trx: Trx,
   to: { script: string; sats: number; fee_sats?: number; replaces?: string },
-): { tx: Tx; fee_sats: number } => {
+): Promise<{ tx: Tx; fee_sats: number }> => {
   const { coins, fee } =
-    to.replaces === undefined ? choose(trx, to.sats, to.fee_sats) : coinsOf(trx, to.replaces);
+    to.replaces === undefined ? await choose(trx, to.sats, to.fee_sats) : await coinsOf(trx, to.replaces);
   const transaction = new Transaction({ allowUnknownOutputs: true });
   for (const coin of coins)
     transaction.addInput({
@@ -76,6 +81,6 @@ export const pay = (
     transaction.addOutput({ script: faucetSpend.script, amount: BigInt(change) });
   transaction.sign(faucetKey.privateKey as Uint8Array);
   transaction.finalize();
-  const tx = acceptTransaction(trx, transaction.extract());
-  return { tx, fee_sats: findTransaction(trx, tx.txid)?.fee_sats ?? fee };
+  const tx = await acceptTransaction(trx, transaction.extract());
+  return { tx, fee_sats: (await findTransaction(trx, tx.txid))?.fee_sats ?? fee };
 };

@@ -64,14 +64,14 @@ const transactionJson = ({ tx, fee_sats }: StoredTx) => ({
   hex: tx.raw.toString('hex'),
 });
 
-const headerJson = (reader: Reader, hash: string) => {
-  const block = findBlockByHash(reader, hash);
+const headerJson = async (reader: Reader, hash: string) => {
+  const block = await findBlockByHash(reader, hash);
   if (block === undefined) throw new RpcError(INVALID_ADDRESS_OR_KEY, 'Block not found');
   const header = parseHeader(block.header);
-  const next = findBlock(reader, block.height + 1);
+  const next = await findBlock(reader, block.height + 1);
   return {
     hash,
-    confirmations: (findTip(reader)?.height ?? 0) - block.height + 1,
+    confirmations: ((await findTip(reader))?.height ?? 0) - block.height + 1,
     height: block.height,
     version: header.version,
     merkleroot: header.merkle_root,
@@ -84,9 +84,9 @@ const headerJson = (reader: Reader, hash: string) => {
   };
 };
 
-const blockJson = (reader: Reader, hash: string, verbosity: number) => {
-  const header = headerJson(reader, hash);
-  const transactions = blockTransactions(reader, header.height);
+const blockJson = async (reader: Reader, hash: string, verbosity: number) => {
+  const header = await headerJson(reader, hash);
+  const transactions = await blockTransactions(reader, header.height);
   return {
     ...header,
     nTx: transactions.length,
@@ -108,8 +108,8 @@ type Method = (params: readonly unknown[]) => unknown;
 /** @param changed is called after each change of the chain */
 export const createRpcMethods = (store: Store, now: () => number, changed: () => void) => {
   const { read } = store;
-  const blockHash = (height: unknown): string => {
-    const block = findBlock(read, integer(height));
+  const blockHash = async (height: unknown): Promise<string> => {
+    const block = await findBlock(read, integer(height));
     if (block === undefined) throw new RpcError(INVALID_PARAMETER, 'Block height out of range');
     return block.hash;
   };
@@ -123,8 +123,8 @@ export const createRpcMethods = (store: Store, now: () => number, changed: () =>
     }
   };
   const methods: Record<string, Method> = {
-    getblockchaininfo: () => {
-      const tip = findTip(read);
+    getblockchaininfo: async () => {
+      const tip = await findTip(read);
       return {
         chain: 'regtest',
         blocks: tip?.height ?? 0,
@@ -134,31 +134,31 @@ export const createRpcMethods = (store: Store, now: () => number, changed: () =>
         initialblockdownload: false,
       };
     },
-    getblockcount: () => findTip(read)?.height ?? 0,
-    getbestblockhash: () => findTip(read)?.hash,
+    getblockcount: async () => (await findTip(read))?.height ?? 0,
+    getbestblockhash: async () => (await findTip(read))?.hash,
     getblockhash: ([height]) => blockHash(height),
     getblockheader: ([hash]) => headerJson(read, text(hash)),
     getblock: ([hash, verbosity = 1]) => blockJson(read, text(hash), integer(verbosity)),
     getrawmempool: () => mempoolTxids(read),
-    getrawtransaction: ([txid, verbose = false]) => {
-      const found = findTransaction(read, text(txid));
+    getrawtransaction: async ([txid, verbose = false]) => {
+      const found = await findTransaction(read, text(txid));
       if (found === undefined)
         throw new RpcError(INVALID_ADDRESS_OR_KEY, 'No such mempool or blockchain transaction.');
       return verbose === false || verbose === 0 ? found.tx.raw.toString('hex') : transactionJson(found);
     },
     sendrawtransaction: ([hex]) =>
-      change('send', (trx) => acceptTransaction(trx, Buffer.from(text(hex), 'hex')).txid),
+      change('send', async (trx) => (await acceptTransaction(trx, Buffer.from(text(hex), 'hex'))).txid),
     generatetoaddress: ([blocks, address]) => {
       if (scriptOf(text(address), 'regtest') === null)
         throw new RpcError(INVALID_ADDRESS_OR_KEY, 'Invalid address');
       // Rewards go to the faucet all the same: nobody else has a use for them here.
       return change('mine', (trx) => mine(trx, { blocks: integer(blocks), nowMs: now() }));
     },
-    invalidateblock: ([hash]) => {
-      const block = findBlockByHash(read, text(hash));
+    invalidateblock: async ([hash]) => {
+      const block = await findBlockByHash(read, text(hash));
       if (block === undefined) throw new RpcError(INVALID_ADDRESS_OR_KEY, 'Block not found');
-      return change('invalidate', (trx) => {
-        disconnect(trx, (findTip(trx)?.height ?? 0) - block.height + 1);
+      return change('invalidate', async (trx) => {
+        await disconnect(trx, ((await findTip(trx))?.height ?? 0) - block.height + 1);
         return null;
       });
     },

@@ -56,7 +56,7 @@ export const serveChain = async (
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const path = request.url ?? '/';
     if (request.method === 'GET' && path.startsWith(ESPLORA)) {
-      const found = answerEsplora(store.read, path.slice(ESPLORA.length));
+      const found = await answerEsplora(store.read, path.slice(ESPLORA.length));
       return found === undefined ? reply(response, 404, 'Not found') : reply(response, 200, found);
     }
     if (request.method !== 'POST') return reply(response, 405, 'JSONRPC server handles only POST requests');

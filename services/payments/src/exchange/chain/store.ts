@@ -30,35 +30,37 @@ export const findBlock = (reader: Reader, height: number) =>
 export const findBlockByHash = (reader: Reader, hash: string) =>
   reader.get(db.selectFrom('local_block').selectAll().where('hash', '=', hash));
 
-export const blockTransactions = (reader: Reader, height: number): StoredTx[] =>
-  reader
-    .all(
+export const blockTransactions = async (reader: Reader, height: number): Promise<StoredTx[]> =>
+  (
+    await reader.all(
       db
         .selectFrom('local_transaction')
         .select(['raw', 'fee_sats', 'height'])
         .where('height', '=', height)
         .orderBy('position'),
     )
-    .map(stored);
+  ).map(stored);
 
 /** Parents before children. */
-export const mempool = (reader: Reader): StoredTx[] =>
-  reader
-    .all(
+export const mempool = async (reader: Reader): Promise<StoredTx[]> =>
+  (
+    await reader.all(
       db
         .selectFrom('local_transaction')
         .select(['raw', 'fee_sats', 'height'])
         .where('height', 'is', null)
         .orderBy('position'),
     )
-    .map(stored);
-export const mempoolTxids = (reader: Reader): string[] =>
-  reader
-    .all(db.selectFrom('local_transaction').select('txid').where('height', 'is', null).orderBy('position'))
-    .map((row) => row.txid);
+  ).map(stored);
+export const mempoolTxids = async (reader: Reader): Promise<string[]> =>
+  (
+    await reader.all(
+      db.selectFrom('local_transaction').select('txid').where('height', 'is', null).orderBy('position'),
+    )
+  ).map((row) => row.txid);
 
-export const findTransaction = (reader: Reader, txid: string): StoredTx | undefined => {
-  const row = reader.get(
+export const findTransaction = async (reader: Reader, txid: string): Promise<StoredTx | undefined> => {
+  const row = await reader.get(
     db.selectFrom('local_transaction').select(['raw', 'fee_sats', 'height']).where('txid', '=', txid),
   );
   return row === undefined ? undefined : stored(row);
@@ -89,8 +91,8 @@ export const unspentOf = (reader: Reader, script: string) =>
   );
 
 /** Transactions that pay to a script or spend from it: the mempool's first, then the newest blocks first. */
-export const transactionsOf = (reader: Reader, script: string): StoredTx[] => {
-  const rows = reader.all(
+export const transactionsOf = async (reader: Reader, script: string): Promise<StoredTx[]> => {
+  const rows = await reader.all(
     db.selectFrom('local_output').select(['txid', 'spent_by']).where('script', '=', script),
   );
   const txids = new Set(
@@ -98,27 +100,27 @@ export const transactionsOf = (reader: Reader, script: string): StoredTx[] => {
   );
   const depth = (each: StoredTx): number => each.height ?? Number.MAX_SAFE_INTEGER;
   const found: StoredTx[] = [];
-  for (const txid of txids) found.push(findTransaction(reader, txid) as StoredTx);
+  for (const txid of txids) found.push((await findTransaction(reader, txid)) as StoredTx);
   return found.sort((a, b) => depth(b) - depth(a) || a.tx.txid.localeCompare(b.tx.txid));
 };
 
-export const addTransaction = (
+export const addTransaction = async (
   trx: Trx,
   tx: Tx,
   feeSats: number,
   height: number | null,
   position: number,
-): void => {
-  trx.run(
+): Promise<void> => {
+  await trx.run(
     db
       .insertInto('local_transaction')
       .values({ txid: tx.txid, raw: tx.raw, fee_sats: feeSats, height, position }),
   );
   for (const [vout, output] of tx.outputs.entries())
-    trx.run(db.insertInto('local_output').values({ txid: tx.txid, vout, ...output, spent_by: null }));
+    await trx.run(db.insertInto('local_output').values({ txid: tx.txid, vout, ...output, spent_by: null }));
   if (tx.is_coinbase) return;
   for (const input of tx.inputs)
-    trx.run(
+    await trx.run(
       db
         .updateTable('local_output')
         .set({ spent_by: tx.txid })
@@ -127,23 +129,30 @@ export const addTransaction = (
     );
 };
 
-export const nextMempoolPosition = (reader: Reader): number =>
-  (reader.get(
-    db
-      .selectFrom('local_transaction')
-      .select('position')
-      .where('height', 'is', null)
-      .orderBy('position', 'desc')
-      .limit(1),
+export const nextMempoolPosition = async (reader: Reader): Promise<number> =>
+  ((
+    await reader.get(
+      db
+        .selectFrom('local_transaction')
+        .select('position')
+        .where('height', 'is', null)
+        .orderBy('position', 'desc')
+        .limit(1),
+    )
   )?.position ?? 0) + 1;
 
-export const placeTransaction = (trx: Trx, txid: string, height: number | null, position: number): void => {
-  trx.run(db.updateTable('local_transaction').set({ height, position }).where('txid', '=', txid));
+export const placeTransaction = async (
+  trx: Trx,
+  txid: string,
+  height: number | null,
+  position: number,
+): Promise<void> => {
+  await trx.run(db.updateTable('local_transaction').set({ height, position }).where('txid', '=', txid));
 };
 
 /** Makes room at the front of the mempool for what comes back out of a block. */
-export const shiftMempool = (trx: Trx, by: number): void => {
-  trx.run(
+export const shiftMempool = async (trx: Trx, by: number): Promise<void> => {
+  await trx.run(
     db
       .updateTable('local_transaction')
       .set((eb) => ({ position: eb('position', '+', by) }))
@@ -152,10 +161,10 @@ export const shiftMempool = (trx: Trx, by: number): void => {
 };
 
 /** A transaction and all that spend from it, parents first. */
-export const withDescendants = (reader: Reader, txid: string): string[] => {
+export const withDescendants = async (reader: Reader, txid: string): Promise<string[]> => {
   const found = new Set([txid]);
   for (const each of found) {
-    const children = reader.all(
+    const children = await reader.all(
       db
         .selectFrom('local_output')
         .select('spent_by')
@@ -168,17 +177,17 @@ export const withDescendants = (reader: Reader, txid: string): string[] => {
 };
 
 /** Removes transactions; what they spent is unspent again. */
-export const dropTransactions = (trx: Trx, txids: readonly string[]): void => {
+export const dropTransactions = async (trx: Trx, txids: readonly string[]): Promise<void> => {
   for (const txid of [...txids].reverse())
-    trx.run(db.deleteFrom('local_transaction').where('txid', '=', txid));
+    await trx.run(db.deleteFrom('local_transaction').where('txid', '=', txid));
 };
 
-export const addBlock = (
+export const addBlock = async (
   trx: Trx,
   block: { height: number; hash: string; header: Buffer; time_s: number },
-): void => {
-  trx.run(db.insertInto('local_block').values(block));
+): Promise<void> => {
+  await trx.run(db.insertInto('local_block').values(block));
 };
-export const dropBlock = (trx: Trx, height: number): void => {
-  trx.run(db.deleteFrom('local_block').where('height', '=', height));
+export const dropBlock = async (trx: Trx, height: number): Promise<void> => {
+  await trx.run(db.deleteFrom('local_block').where('height', '=', height));
 };

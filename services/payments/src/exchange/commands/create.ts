@@ -58,19 +58,19 @@ type Destination = Pick<
   'address' | 'script' | 'wallet_id' | 'address_index' | 'reserved_sats' | 'amount_sats' | 'amount_minor'
 >;
 
-const allocate = (
+const allocate = async (
   trx: Trx,
   deps: ExchangeDeps,
   price: { amount_sats: number; amount_minor: number },
-): Destination => {
+): Promise<Destination> => {
   const { wallet } = deps;
   if (wallet.kind === 'derived') {
-    const address_index = takeIndex(trx, wallet.id);
+    const address_index = await takeIndex(trx, wallet.id);
     const { address, script } = wallet.derive(address_index);
     return { ...price, address, script, wallet_id: wallet.id, address_index, reserved_sats: null };
   }
   const { address, script } = wallet;
-  const amount_sats = freeAmount(trx, script, price.amount_sats, DISTINCTION_SATS_MAX);
+  const amount_sats = await freeAmount(trx, script, price.amount_sats, DISTINCTION_SATS_MAX);
   if (amount_sats === null)
     throw new Problem(
       'SERVICE_UNAVAILABLE',
@@ -95,27 +95,32 @@ const allocate = (
 };
 
 /** Derives the address that will likely come next, outside the transaction: a curve multiplication takes milliseconds. */
-export const prepareAddress = (reader: Reader, deps: ExchangeDeps): void => {
-  if (deps.wallet.kind === 'derived') deps.wallet.derive(peekIndex(reader, deps.wallet.id));
+export const prepareAddress = async (reader: Reader, deps: ExchangeDeps): Promise<void> => {
+  if (deps.wallet.kind === 'derived') deps.wallet.derive(await peekIndex(reader, deps.wallet.id));
 };
 
 /** A new invoice. @throws Problem INVOICE_LIMIT_REACHED, SUPPLY_CAP_REACHED, AMOUNT_MISMATCH, VALIDATION_ERROR */
-export const createInvoice = (trx: Trx, deps: ExchangeDeps, accountId: string, asked: Asked): Invoice => {
+export const createInvoice = async (
+  trx: Trx,
+  deps: ExchangeDeps,
+  accountId: string,
+  asked: Asked,
+): Promise<Invoice> => {
   const nowMs = deps.now();
   const price = priced(asked, deps.rateMinor);
-  if (countOpen(trx, accountId, nowMs) >= OPEN_INVOICES_MAX) {
+  if ((await countOpen(trx, accountId, nowMs)) >= OPEN_INVOICES_MAX) {
     throw new Problem(
       'INVOICE_LIMIT_REACHED',
       `At most ${OPEN_INVOICES_MAX} payments may be open at a time; pay one, or wait until one has expired.`,
     );
   }
-  if (price.amount_minor > deps.mintableMinor(trx))
+  if (price.amount_minor > (await deps.mintableMinor(trx)))
     throw new Problem('SUPPLY_CAP_REACHED', 'So much can no longer be made; ask for less.');
-  const destination = allocate(trx, deps, price);
-  const exposure = createExposure(trx, readCursor(trx)?.height ?? 0, nowMs);
+  const destination = await allocate(trx, deps, price);
+  const exposure = createExposure(trx, (await readCursor(trx))?.height ?? 0, nowMs);
   const atRisk = exposure.liveOf(accountId) + exposure.creditedToOthers(accountId);
   const id = newId();
-  addInvoice(trx, {
+  await addInvoice(trx, {
     ...destination,
     id,
     account_id: accountId,
@@ -129,5 +134,5 @@ export const createInvoice = (trx: Trx, deps: ExchangeDeps, accountId: string, a
   });
   failpoint('exchange:created');
   trx.afterCommit(() => failpoint('exchange:create-committed'));
-  return findInvoice(trx, id) as Invoice;
+  return (await findInvoice(trx, id)) as Invoice;
 };

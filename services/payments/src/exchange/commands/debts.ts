@@ -15,17 +15,17 @@ const RETURNS_MAX = 100;
  * An output that was credited has left the chain: its share of the credit is owed from now on. The mint made that money
  * for nothing, and it may be spent already, so nothing is taken here: the account cannot spend what it owes.
  */
-export const openDebt = (trx: Trx, deps: ExchangeDeps, output: Output): void => {
-  if (output.invoice_id === null || standingDebtOf(trx, output) !== undefined) return;
-  const invoice = findInvoice(trx, output.invoice_id);
+export const openDebt = async (trx: Trx, deps: ExchangeDeps, output: Output): Promise<void> => {
+  if (output.invoice_id === null || (await standingDebtOf(trx, output)) !== undefined) return;
+  const invoice = await findInvoice(trx, output.invoice_id);
   if (invoice?.credited_minor == null) return;
-  const counted = outputsOf(trx, invoice.id)
+  const counted = (await outputsOf(trx, invoice.id))
     .filter((each) => each.is_credited === 1)
     .reduce((sum, each) => sum + each.value_sats, 0);
   const amount_minor = shareOf(invoice.credited_minor, output.value_sats, counted);
   if (amount_minor === 0) return;
-  addDebt(trx, {
-    account: openUser(trx, invoice.account_id, deps.now()).id,
+  await addDebt(trx, {
+    account: (await openUser(trx, invoice.account_id, deps.now())).id,
     invoice_id: invoice.id,
     txid: output.txid,
     vout: output.vout,
@@ -38,11 +38,11 @@ export const openDebt = (trx: Trx, deps: ExchangeDeps, output: Output): void => 
 };
 
 /** Takes a debt from an account that has the money, all of it, once. */
-export const collectDebt = (trx: Trx, now: () => number, id: string): void => {
-  const debt = findDebt(trx, id);
+export const collectDebt = async (trx: Trx, now: () => number, id: string): Promise<void> => {
+  const debt = await findDebt(trx, id);
   if (debt?.status !== 'open' || debt.balance_minor < debt.amount_minor) return;
   const now_ms = now();
-  const transfer_hash = move(trx, {
+  const transfer_hash = await move(trx, {
     id: transferId('exchange', `debt:${id}`),
     kind: 'exchange',
     reference: `debt:${id}`,
@@ -51,19 +51,19 @@ export const collectDebt = (trx: Trx, now: () => number, id: string): void => {
     amount_minor: debt.amount_minor,
     now_ms,
   });
-  if (!closeDebt(trx, debt, { status: 'paid', transfer_hash, closed_at_ms: now_ms }))
+  if (!(await closeDebt(trx, debt, { status: 'paid', transfer_hash, closed_at_ms: now_ms })))
     throw new Error(`debt ${id} was closed meanwhile`);
   trx.notify(invoiceTopic(debt.invoice_id));
   failpoint('exchange:debt-collected');
 };
 
 /** The output stands in the chain again: nothing is owed for it, and what was taken comes back. */
-const returnDebt = (trx: Trx, deps: ExchangeDeps, id: string): void => {
-  const debt = findDebt(trx, id);
+const returnDebt = async (trx: Trx, deps: ExchangeDeps, id: string): Promise<void> => {
+  const debt = await findDebt(trx, id);
   if (debt === undefined || debt.status === 'returned') return;
   const now_ms = deps.now();
   if (debt.status === 'paid') {
-    deps.creditFromMint(trx, {
+    await deps.creditFromMint(trx, {
       transfer_id: transferId('exchange', `debt-returned:${id}`),
       account_id: debt.account_id as string,
       amount_minor: debt.amount_minor,
@@ -72,23 +72,23 @@ const returnDebt = (trx: Trx, deps: ExchangeDeps, id: string): void => {
       now_ms,
     });
   }
-  if (!closeDebt(trx, debt, { status: 'returned', closed_at_ms: now_ms }))
+  if (!(await closeDebt(trx, debt, { status: 'returned', closed_at_ms: now_ms })))
     throw new Error(`debt ${id} was closed meanwhile`);
   trx.notify(invoiceTopic(debt.invoice_id));
   failpoint('exchange:debt-returned');
 };
 
 /** Ends the debts of outputs that are in the chain again, as deep as their credit needed. */
-export const returnDebts = (
+export const returnDebts = async (
   trx: Trx,
   deps: ExchangeDeps,
   tipHeight: number,
   vouchesFor: (script: string) => boolean,
-): void => {
-  for (const { id, script } of debtsBackInChain(trx, tipHeight, RETURNS_MAX)) {
+): Promise<void> => {
+  for (const { id, script } of await debtsBackInChain(trx, tipHeight, RETURNS_MAX)) {
     if (!vouchesFor(script)) continue;
     try {
-      trx.savepoint(() => returnDebt(trx, deps, id));
+      await trx.savepoint(() => returnDebt(trx, deps, id));
     } catch (error) {
       // At the supply cap it waits: what was paid comes back once there is room.
       if (!(error instanceof Problem)) throw error;

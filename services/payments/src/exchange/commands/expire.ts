@@ -6,13 +6,13 @@ import { LOOK } from './observe.ts';
 import { refresh } from './refresh.ts';
 
 /** The time of an invoice is over. What was seen of the chain so far decides what that means. */
-export const expire = (trx: Trx, deps: ExchangeDeps, invoiceId: string): void => {
+export const expire = async (trx: Trx, deps: ExchangeDeps, invoiceId: string): Promise<void> => {
   const nowMs = deps.now();
-  const invoice = findInvoice(trx, invoiceId);
+  const invoice = await findInvoice(trx, invoiceId);
   if (invoice === undefined || invoice.is_expired === 1 || invoice.expires_at_ms > nowMs) return;
-  updateInvoice(trx, invoiceId, { is_expired: 1 }, nowMs);
-  refresh(trx, deps, invoiceId, {
-    tipHeight: readCursor(trx)?.height ?? 0,
+  await updateInvoice(trx, invoiceId, { is_expired: 1 }, nowMs);
+  await refresh(trx, deps, invoiceId, {
+    tipHeight: (await readCursor(trx))?.height ?? 0,
     mayCredit: false,
     exposure: null,
   });

@@ -5,14 +5,14 @@ import { confirmationsRequired } from '../domain/invoice.ts';
 import { addInvoice, findInvoice, findOpenOf, type Invoice } from '../store/invoices.ts';
 
 /** The invoice of a family that takes what arrives now: the open one, or a new one at the rate of the day. */
-export const openInvoiceOf = (trx: Trx, deps: ExchangeDeps, rootId: string): Invoice => {
-  const open = findOpenOf(trx, rootId);
+export const openInvoiceOf = async (trx: Trx, deps: ExchangeDeps, rootId: string): Promise<Invoice> => {
+  const open = await findOpenOf(trx, rootId);
   if (open !== undefined) return open;
-  const root = findInvoice(trx, rootId);
+  const root = await findInvoice(trx, rootId);
   if (root === undefined) throw new Error(`invoice ${rootId} is missing`);
   const nowMs = deps.now();
   const id = newId();
-  addInvoice(trx, {
+  await addInvoice(trx, {
     id,
     account_id: root.account_id,
     root_id: rootId,
@@ -30,5 +30,5 @@ export const openInvoiceOf = (trx: Trx, deps: ExchangeDeps, rootId: string): Inv
     status: 'expired',
     confirmations_required: confirmationsRequired(0),
   });
-  return findInvoice(trx, id) as Invoice;
+  return (await findInvoice(trx, id)) as Invoice;
 };

@@ -26,10 +26,10 @@ const REORG_DEPTH = 100;
 const keyOf = (output: { txid: string; vout: number }): string => `${output.txid}:${output.vout}`;
 
 /** Known outputs that this look shows to have lost their place, and what befell them, in order. */
-const losses = (reader: Reader, look: Look): [Output, OutputEvent[]][] => {
+const losses = async (reader: Reader, look: Look): Promise<[Output, OutputEvent[]][]> => {
   const seen = new Map(look.sightings.map((sighting) => [keyOf(sighting), sighting]));
   const found: [Output, OutputEvent[]][] = [];
-  for (const output of outputsAbove(
+  for (const output of await outputsAbove(
     reader,
     Math.min(look.fork_height ?? Number.MAX_SAFE_INTEGER, look.tip.height - REORG_DEPTH),
   )) {
@@ -41,13 +41,13 @@ const losses = (reader: Reader, look: Look): [Output, OutputEvent[]][] => {
       sighting === undefined && look.wouldShow({ ...output, state: 'reorged', block_height: null });
     found.push([output, isGone ? ['reorged_out', 'replaced'] : ['reorged_out']]);
   }
-  for (const output of unconfirmedOutputs(reader))
+  for (const output of await unconfirmedOutputs(reader))
     if (!seen.has(keyOf(output)) && look.wouldShow(output)) found.push([output, ['replaced']]);
   return found;
 };
 
-const isNew = (reader: Reader, sighting: Sighting): boolean => {
-  const known = findOutput(reader, sighting.txid, sighting.vout);
+const isNew = async (reader: Reader, sighting: Sighting): Promise<boolean> => {
+  const known = await findOutput(reader, sighting.txid, sighting.vout);
   return (
     known === undefined ||
     (sighting.block === null
@@ -63,10 +63,10 @@ const standpoint = (look: Look, exposure: Exposure, script: string): Standpoint 
 });
 
 /** Would the look change anything? One that would not costs no transaction. */
-export const bringsNews = (reader: Reader, look: Look): boolean => {
-  if (readCursor(reader)?.hash !== look.tip.hash) return true;
-  for (const sighting of look.sightings) if (isNew(reader, sighting)) return true;
-  return losses(reader, look).length > 0;
+export const bringsNews = async (reader: Reader, look: Look): Promise<boolean> => {
+  if ((await readCursor(reader))?.hash !== look.tip.hash) return true;
+  for (const sighting of look.sightings) if (await isNew(reader, sighting)) return true;
+  return (await losses(reader, look)).length > 0;
 };
 
 /** What is known of an output is what was seen first, on the earliest of our clock and its block's. */
@@ -74,52 +74,52 @@ const seenAt = (sighting: Sighting, nowMs: number): number =>
   Math.min(nowMs, sighting.block?.time_ms ?? nowMs);
 
 /** Takes one event of a known output in; one that was credited and leaves the chain is owed. @returns the output as it stands then */
-const take = (
+const take = async (
   trx: Trx,
   deps: ExchangeDeps,
   output: Output,
   event: OutputEvent,
   sighting: Sighting | null,
-): Output => {
+): Promise<Output> => {
   const nowMs = deps.now();
   const next = OUTPUT[output.state][event];
   if (next === 'ignore') return output;
   const block = next === 'confirmed' ? (sighting?.block ?? null) : null;
   const firstSeenMs =
     sighting === null ? output.first_seen_ms : Math.min(output.first_seen_ms, seenAt(sighting, nowMs));
-  if (moveOutput(trx, output, next, block, firstSeenMs) !== 1)
+  if ((await moveOutput(trx, output, next, block, firstSeenMs)) !== 1)
     throw new Error(`output ${keyOf(output)} moved meanwhile`);
-  const moved = findOutput(trx, output.txid, output.vout) as Output;
-  if (moved.is_credited === 1 && moved.state !== 'confirmed') openDebt(trx, deps, moved);
+  const moved = (await findOutput(trx, output.txid, output.vout)) as Output;
+  if (moved.is_credited === 1 && moved.state !== 'confirmed') await openDebt(trx, deps, moved);
   return moved;
 };
 
 /** The invoice family that a new output pays; null for none. What is older than the invoice was meant for somebody else. */
-const payee = (trx: Trx, sighting: Sighting): string | null => {
-  const rootId = findRootFor(trx, sighting.script, sighting.value_sats);
+const payee = async (trx: Trx, sighting: Sighting): Promise<string | null> => {
+  const rootId = await findRootFor(trx, sighting.script, sighting.value_sats);
   if (rootId === null || sighting.block === null) return rootId;
-  const root = findInvoice(trx, rootId);
+  const root = await findInvoice(trx, rootId);
   return root !== undefined && sighting.block.time_ms >= root.created_at_ms - BLOCK_TIME_SKEW_MS
     ? rootId
     : null;
 };
 
 /** Keeps an output that is seen for the first time, with the invoice it pays. */
-const meet = (trx: Trx, deps: ExchangeDeps, sighting: Sighting, nowMs: number): Output => {
-  const rootId = payee(trx, sighting);
+const meet = async (trx: Trx, deps: ExchangeDeps, sighting: Sighting, nowMs: number): Promise<Output> => {
+  const rootId = await payee(trx, sighting);
   const next = OUTPUT.unseen[sighting.block === null ? 'seen' : 'confirmed'];
   if (next === 'ignore') throw new Error('an output that is seen is known');
-  addOutput(trx, {
+  await addOutput(trx, {
     txid: sighting.txid,
     vout: sighting.vout,
-    invoice_id: rootId === null ? null : openInvoiceOf(trx, deps, rootId).id,
+    invoice_id: rootId === null ? null : (await openInvoiceOf(trx, deps, rootId)).id,
     script: sighting.script,
     value_sats: sighting.value_sats,
     first_seen_ms: seenAt(sighting, nowMs),
     state: next,
     block: sighting.block,
   });
-  return findOutput(trx, sighting.txid, sighting.vout) as Output;
+  return (await findOutput(trx, sighting.txid, sighting.vout)) as Output;
 };
 
 /**
@@ -127,36 +127,38 @@ const meet = (trx: Trx, deps: ExchangeDeps, sighting: Sighting, nowMs: number): 
  * twice) is dropped: the next begins from here.
  * @returns false when it was dropped
  */
-export const observe = (trx: Trx, deps: ExchangeDeps, look: Look): boolean => {
-  const base = readCursor(trx);
+export const observe = async (trx: Trx, deps: ExchangeDeps, look: Look): Promise<boolean> => {
+  const base = await readCursor(trx);
   if (base?.hash !== look.base?.hash || base?.height !== look.base?.height) return false;
   const nowMs = deps.now();
   const touched = new Set<string>();
-  const lost = losses(trx, look);
+  const lost = await losses(trx, look);
 
-  if (!moveCursor(trx, base, look.tip)) return false;
-  noteBlocks(trx, look.fork_height, look.blocks, look.tip);
+  if (!(await moveCursor(trx, base, look.tip))) return false;
+  await noteBlocks(trx, look.fork_height, look.blocks, look.tip);
   for (const [output, events] of lost) {
     let current = output;
-    for (const event of events) current = take(trx, deps, current, event, null);
+    for (const event of events) current = await take(trx, deps, current, event, null);
     if (current.invoice_id !== null) touched.add(current.invoice_id);
   }
   const seen: Output[] = [];
   for (const sighting of look.sightings) {
-    const known = findOutput(trx, sighting.txid, sighting.vout);
+    const known = await findOutput(trx, sighting.txid, sighting.vout);
     const event = sighting.block === null ? 'seen' : 'confirmed';
     const output =
-      known === undefined ? meet(trx, deps, sighting, nowMs) : take(trx, deps, known, event, sighting);
+      known === undefined
+        ? await meet(trx, deps, sighting, nowMs)
+        : await take(trx, deps, known, event, sighting);
     if (output.invoice_id !== null) touched.add(output.invoice_id);
     seen.push(output);
   }
-  returnDebts(trx, deps, look.tip.height, look.vouchesFor);
+  await returnDebts(trx, deps, look.tip.height, look.vouchesFor);
   const exposure = createExposure(trx, look.tip.height, nowMs);
-  for (const output of seen) adopt(trx, deps, output, standpoint(look, exposure, output.script));
-  for (const { id, script } of findUnfinished(trx)) if (look.vouchesFor(script)) touched.add(id);
+  for (const output of seen) await adopt(trx, deps, output, standpoint(look, exposure, output.script));
+  for (const { id, script } of await findUnfinished(trx)) if (look.vouchesFor(script)) touched.add(id);
   for (const id of touched) {
-    const script = findInvoice(trx, id)?.script ?? '';
-    refresh(trx, deps, id, standpoint(look, exposure, script));
+    const script = (await findInvoice(trx, id))?.script ?? '';
+    await refresh(trx, deps, id, standpoint(look, exposure, script));
   }
   failpoint('exchange:observed');
   trx.afterCommit(() => failpoint('exchange:observe-committed'));
@@ -164,5 +166,5 @@ export const observe = (trx: Trx, deps: ExchangeDeps, look: Look): boolean => {
 };
 
 /** Notes which addresses were asked about, so that others come first the next time. */
-export const noteAsked = (trx: Trx, deps: ExchangeDeps, scripts: readonly string[]): void =>
+export const noteAsked = (trx: Trx, deps: ExchangeDeps, scripts: readonly string[]): Promise<void> =>
   noteLooked(trx, scripts, deps.now());

@@ -61,13 +61,13 @@ afterEach(() => store.close());
 /** Invoices whose time is over at the step that their events say; otherwise never. */
 const begin = (all: readonly InvoiceEvent[][], amounts: Amounts): Promise<Run[]> =>
   run((trx) =>
-    all.map((events, index) => {
+    all.map(async (events, index) => {
       const over = events.indexOf('expired');
       const invoiceMs = over < 0 ? 1_000 * STEP_MS : (over + 1) * STEP_MS - 1;
       const asked = { btc_amount: amounts.asked / SATOSHI };
       return {
         events,
-        invoice: createInvoice(trx, { ...deps, invoiceMs }, newId(), asked),
+        invoice: await createInvoice(trx, { ...deps, invoiceMs }, newId(), asked),
         first: hex('a', index),
         second: hex('b', index),
       };
@@ -75,7 +75,7 @@ const begin = (all: readonly InvoiceEvent[][], amounts: Amounts): Promise<Run[]>
   );
 
 /** A look that shows one event of each invoice, as a source that vouches for every script would. */
-const lookAt = (runs: readonly Run[], step: number, amounts: Amounts): Look => {
+const lookAt = async (runs: readonly Run[], step: number, amounts: Amounts): Promise<Look> => {
   const byScript = new Map(runs.map((each) => [each.invoice.script, each]));
   const tip = { height: 1_000 + step, hash: hex('c', step) };
   const sightings = runs.flatMap(({ events, invoice, first, second }): Sighting[] => {
@@ -88,7 +88,7 @@ const lookAt = (runs: readonly Run[], step: number, amounts: Amounts): Look => {
     return [];
   });
   return {
-    base: readCursor(store.read),
+    base: await readCursor(store.read),
     tip,
     fork_height: null,
     blocks: [tip],
@@ -104,12 +104,13 @@ const lookAt = (runs: readonly Run[], step: number, amounts: Amounts): Look => {
 };
 
 const expireDue = (runs: readonly Run[]): Promise<void> =>
-  run((trx) => {
-    for (const { invoice } of runs) if (invoice.expires_at_ms <= clock.now()) expire(trx, deps, invoice.id);
+  run(async (trx) => {
+    for (const { invoice } of runs)
+      if (invoice.expires_at_ms <= clock.now()) await expire(trx, deps, invoice.id);
   });
 
-const outcome = ({ invoice }: Run) => {
-  const row = findInvoice(store.read, invoice.id) as Invoice;
+const outcome = async ({ invoice }: Run) => {
+  const row = (await findInvoice(store.read, invoice.id)) as Invoice;
   return {
     status: row.status,
     credited_sats: row.credited_sats,
@@ -118,11 +119,13 @@ const outcome = ({ invoice }: Run) => {
 };
 
 /** Credits, transfers and balance of an account say the same, and no more than what came was credited. */
-const checkMoney = (each: Run, amounts: Amounts): void => {
+const checkMoney = async (each: Run, amounts: Amounts): Promise<void> => {
   const { invoice, events } = each;
-  const rows = familyOf(store.read, invoice.root_id).map(({ id }) => findInvoice(store.read, id) as Invoice);
+  const rows = (await familyOf(store.read, invoice.root_id)).map(
+    async ({ id }) => (await findInvoice(store.read, id)) as Invoice,
+  );
   const credited = rows.filter((row) => row.credited_at_ms !== null);
-  const transfers = store.read.all(
+  const transfers = await store.read.all(
     db
       .selectFrom('transfer')
       .select(['id', 'amount_minor', 'reference'])
@@ -135,7 +138,7 @@ const checkMoney = (each: Run, amounts: Amounts): void => {
   expect(transfers.length).toBe(credited.length);
   const minor = credited.reduce((sum, row) => sum + (row.credited_minor ?? 0), 0);
   expect(transfers.reduce((sum, row) => sum + row.amount_minor, 0)).toBe(minor);
-  expect(findUser(store.read, invoice.account_id)?.balance_minor ?? 0).toBe(minor);
+  expect((await findUser(store.read, invoice.account_id))?.balance_minor ?? 0).toBe(minor);
   const came =
     (events.includes('confirmed') ? amounts.first : 0) + (events.includes('second') ? amounts.second : 0);
   expect(credited.reduce((sum, row) => sum + (row.credited_sats ?? 0), 0)).toBeLessThanOrEqual(came);
@@ -154,7 +157,7 @@ describe.each(CASE_EVENTS)('in the file, an invoice %s', (_, amounts, all) => {
     for (let step = 0; step < (all[0]?.length ?? 0); step += 1) {
       clock.forward(STEP_MS);
       await expireDue(runs);
-      const look = lookAt(runs, step, amounts);
+      const look = await lookAt(runs, step, amounts);
       expect(await run((trx) => observe(trx, deps, look))).toBe(true);
       // The watcher repeats itself, and comes with what it saw before: neither is from where we stand.
       expect(await run((trx) => observe(trx, deps, look))).toBe(false);
@@ -163,19 +166,19 @@ describe.each(CASE_EVENTS)('in the file, an invoice %s', (_, amounts, all) => {
         expect(await run((trx) => observe(trx, deps, old))).toBe(false);
       }
       // The same news from where we stand, and the timer again: nothing new in either.
-      const again = { ...look, base: readCursor(store.read) };
+      const again = { ...look, base: await readCursor(store.read) };
       expect(await run((trx) => observe(trx, deps, again))).toBe(true);
       await expireDue(runs);
       previous = look;
       const wrong = runs
-        .map((each) => ({
+        .map(async (each) => ({
           events: each.events.slice(0, step + 1),
-          found: outcome(each),
+          found: await outcome(each),
           expected: outcomeOf(each.events.slice(0, step + 1), amounts),
         }))
         .filter(({ found, expected }) => !isDeepStrictEqual(found, expected));
       expect(wrong).toEqual([]);
     }
-    for (const each of runs) checkMoney(each, amounts);
+    for (const each of runs) await checkMoney(each, amounts);
   }, 90_000);
 });

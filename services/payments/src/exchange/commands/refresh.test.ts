@@ -15,7 +15,8 @@ let deps: ExchangeDeps;
 let credit: CreditFromMint;
 const clock = createClock();
 const run = <T>(fn: (trx: Trx) => T | Promise<T>): Promise<T> => store.transact('test', fn);
-const read = (invoice: Invoice): Invoice => findInvoice(store.read, invoice.id) as Invoice;
+const read = async (invoice: Invoice): Promise<Invoice> =>
+  (await findInvoice(store.read, invoice.id)) as Invoice;
 
 beforeEach(async () => {
   store = await openScratch();
@@ -25,10 +26,10 @@ beforeEach(async () => {
 afterEach(() => store.close());
 
 /** Every invoice paid in full, in the block at this height. */
-const paidAt = (height: number, invoices: readonly Invoice[]): Look => {
+const paidAt = async (height: number, invoices: readonly Invoice[]): Promise<Look> => {
   const tip = { height, hash: height.toString(16).padStart(64, '0') };
   return {
-    base: readCursor(store.read),
+    base: await readCursor(store.read),
     tip,
     fork_height: null,
     blocks: [tip],
@@ -49,33 +50,35 @@ test('at the supply cap the invoice waits and says why; it is credited once ther
   credit = () => {
     throw new Problem('SUPPLY_CAP_REACHED', 'Nothing more can be made.');
   };
-  await run((trx) => observe(trx, deps, paidAt(1, [invoice])));
-  expect(read(invoice)).toMatchObject({
+  await run(async (trx) => observe(trx, deps, await paidAt(1, [invoice])));
+  expect(await read(invoice)).toMatchObject({
     status: 'processing',
     credit_refusal: 'Nothing more can be made.',
     credited_at_ms: null,
   });
   credit = creditFromMint;
-  await run((trx) => observe(trx, deps, paidAt(2, [])));
-  expect(read(invoice)).toMatchObject({ status: 'confirmed', credit_refusal: null });
-  expect(findUser(store.read, invoice.account_id)?.balance_minor).toBe(invoice.amount_minor);
+  await run(async (trx) => observe(trx, deps, await paidAt(2, [])));
+  expect(await read(invoice)).toMatchObject({ status: 'confirmed', credit_refusal: null });
+  expect((await findUser(store.read, invoice.account_id))?.balance_minor).toBe(invoice.amount_minor);
 });
 
 test('a credit that fails on our side holds nobody else up, and comes back', async () => {
   const bad = await makeInvoice(store, deps, { aitbc_amount: 100 });
   const good = await makeInvoice(store, deps, { aitbc_amount: 200 });
-  credit = (trx, each) => {
+  credit = async (trx, each) => {
     if (each.account_id === bad.account_id) throw new Error('broken');
-    return creditFromMint(trx, each);
+    return await creditFromMint(trx, each);
   };
-  await expect(run((trx) => observe(trx, deps, paidAt(1, [bad, good])))).rejects.toThrow('broken');
+  await expect(run(async (trx) => observe(trx, deps, await paidAt(1, [bad, good])))).rejects.toThrow(
+    'broken',
+  );
   // Whole or not at all.
-  expect(readCursor(store.read)).toBeNull();
-  await run((trx) => observe(trx, deps, paidAt(1, [bad, good])));
-  expect([read(bad).status, read(good).status]).toEqual(['processing', 'confirmed']);
+  expect(await readCursor(store.read)).toBeNull();
+  await run(async (trx) => observe(trx, deps, await paidAt(1, [bad, good])));
+  expect([(await read(bad)).status, (await read(good)).status]).toEqual(['processing', 'confirmed']);
 
   credit = creditFromMint;
   clock.forward(60_001);
-  await run((trx) => observe(trx, deps, paidAt(2, [])));
-  expect(read(bad).status).toBe('confirmed');
+  await run(async (trx) => observe(trx, deps, await paidAt(2, [])));
+  expect((await read(bad)).status).toBe('confirmed');
 });

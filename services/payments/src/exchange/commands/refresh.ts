@@ -48,10 +48,15 @@ const valueAtRisk = (facts: readonly OutputFact[]): number =>
     .reduce((sum, { value_sats }) => sum + value_sats, 0);
 
 /** What is at risk beside this invoice. Not looked up for one that got nothing: there is nothing to wait for. */
-const elsewhere = (trx: Trx, from: Standpoint, invoice: Invoice, facts: readonly OutputFact[]): number => {
+const elsewhere = async (
+  trx: Trx,
+  from: Standpoint,
+  invoice: Invoice,
+  facts: readonly OutputFact[],
+): Promise<number> => {
   if (facts.length === 0 || from.exposure === null) return 0;
-  const account = findUser(trx, invoice.account_id);
-  if (account !== undefined && owedBy(trx, account.id) > 0) return Number.POSITIVE_INFINITY;
+  const account = await findUser(trx, invoice.account_id);
+  if (account !== undefined && (await owedBy(trx, account.id)) > 0) return Number.POSITIVE_INFINITY;
   const own = Math.max(0, from.exposure.liveOf(invoice.account_id) - valueAtRisk(facts));
   return own + from.exposure.creditedToOthers(invoice.account_id);
 };
@@ -62,14 +67,14 @@ const completing = (settled: readonly Output[]): Output =>
 
 type CreditArguments = [invoice: Invoice, due: DueCredit, assessment: Assessment, settled: readonly Output[]];
 
-const credit = (
+const credit = async (
   trx: Trx,
   deps: ExchangeDeps,
   ...[invoice, due, assessment, settled]: CreditArguments
-): void => {
+): Promise<void> => {
   const last = completing(settled);
   const now_ms = deps.now();
-  const transfer_hash = deps.creditFromMint(trx, {
+  const transfer_hash = await deps.creditFromMint(trx, {
     transfer_id: transferId('exchange', invoice.id),
     account_id: invoice.account_id,
     amount_minor: due.amount_minor,
@@ -77,7 +82,7 @@ const credit = (
     reference: `bitcoin:${last.txid}:${last.vout}`,
     now_ms,
   });
-  const changed = updateInvoice(
+  const changed = await updateInvoice(
     trx,
     invoice.id,
     {
@@ -98,7 +103,7 @@ const credit = (
   );
   if (changed !== 1) throw new Error(`invoice ${invoice.id} was credited meanwhile`);
   for (const output of settled) {
-    if (assignOutput(trx, output, { is_credited: 1 }) !== 1)
+    if ((await assignOutput(trx, output, { is_credited: 1 })) !== 1)
       throw new Error(`output ${output.txid}:${output.vout} was credited meanwhile`);
   }
   failpoint('exchange:credited');
@@ -109,18 +114,23 @@ const credit = (
  * Works out anew where an invoice stands, and credits it when that is due: with its state, in one transaction, guarded
  * by a compare-and-set, a transfer id that is the invoice's, and a trigger.
  */
-export const refresh = (trx: Trx, deps: ExchangeDeps, invoiceId: string, from: Standpoint): void => {
-  const invoice = findInvoice(trx, invoiceId);
+export const refresh = async (
+  trx: Trx,
+  deps: ExchangeDeps,
+  invoiceId: string,
+  from: Standpoint,
+): Promise<void> => {
+  const invoice = await findInvoice(trx, invoiceId);
   if (invoice === undefined) return;
   const isCredited = invoice.credited_at_ms !== null;
-  const outputs = outputsOf(trx, invoiceId);
+  const outputs = await outputsOf(trx, invoiceId);
   const facts = outputs.map((output) => factOf(output, from.tipHeight));
   const assessment = assess({
     terms: termsOf(invoice),
     credited_as: isCredited ? invoice.status : null,
     is_expired: invoice.is_expired === 1,
     outputs: facts,
-    elsewhere_sats: isCredited ? 0 : elsewhere(trx, from, invoice, facts),
+    elsewhere_sats: isCredited ? 0 : await elsewhere(trx, from, invoice, facts),
     rate_now_minor: deps.rateMinor,
   });
   const { due, status, ...known } = assessment;
@@ -131,16 +141,16 @@ export const refresh = (trx: Trx, deps: ExchangeDeps, invoiceId: string, from: S
     const settled = outputs.filter((_, index) =>
       isSettled(facts[index] as OutputFact, assessment.confirmations_required),
     );
-    const refusal = tryCredit(trx, deps, invoice, due, assessment, settled);
+    const refusal = await tryCredit(trx, deps, invoice, due, assessment, settled);
     if (refusal === null) {
       from.exposure?.credited(
         invoice.account_id,
         valueAtRisk(settled.map((each) => factOf(each, from.tipHeight))),
       );
       // What was on its way beside it is an invoice of its own from now on.
-      for (const output of outputs) if (!settled.includes(output)) adopt(trx, deps, output, from);
+      for (const output of outputs) if (!settled.includes(output)) await adopt(trx, deps, output, from);
     } else if (invoice.credit_refusal !== refusal) {
-      updateInvoice(trx, invoiceId, { ...figures, status, credit_refusal: refusal }, deps.now());
+      await updateInvoice(trx, invoiceId, { ...figures, status, credit_refusal: refusal }, deps.now());
     }
     return;
   }
@@ -153,13 +163,13 @@ export const refresh = (trx: Trx, deps: ExchangeDeps, invoiceId: string, from: S
   if (isSame) return;
   // The trigger lets nobody touch the status of a credited invoice, not even to the same.
   const changes = isCredited ? { received_sats: figures.received_sats } : { ...figures, status };
-  updateInvoice(trx, invoiceId, changes, deps.now());
+  await updateInvoice(trx, invoiceId, changes, deps.now());
 };
 
 /** @returns null, or why there is no credit now: the supply cap stands, and the invoice waits. */
-const tryCredit = (trx: Trx, deps: ExchangeDeps, ...rest: CreditArguments): string | null => {
+const tryCredit = async (trx: Trx, deps: ExchangeDeps, ...rest: CreditArguments): Promise<string | null> => {
   try {
-    trx.savepoint(() => credit(trx, deps, ...rest));
+    await trx.savepoint(() => credit(trx, deps, ...rest));
     return null;
   } catch (error) {
     if (error instanceof Problem) return error.message;
@@ -170,12 +180,17 @@ const tryCredit = (trx: Trx, deps: ExchangeDeps, ...rest: CreditArguments): stri
 };
 
 /** Moves a living output whose invoice was credited without it to the family's open invoice. */
-export const adopt = (trx: Trx, deps: ExchangeDeps, output: Output, from: Standpoint): void => {
+export const adopt = async (
+  trx: Trx,
+  deps: ExchangeDeps,
+  output: Output,
+  from: Standpoint,
+): Promise<void> => {
   if (output.is_credited === 1 || output.invoice_id === null || !isLive(output.state)) return;
-  const invoice = findInvoice(trx, output.invoice_id);
+  const invoice = await findInvoice(trx, output.invoice_id);
   if (invoice === undefined || invoice.credited_at_ms === null) return;
-  const open = openInvoiceOf(trx, deps, invoice.root_id);
-  assignOutput(trx, output, { invoice_id: open.id });
-  refresh(trx, deps, open.id, from);
-  refresh(trx, deps, invoice.id, from);
+  const open = await openInvoiceOf(trx, deps, invoice.root_id);
+  await assignOutput(trx, output, { invoice_id: open.id });
+  await refresh(trx, deps, open.id, from);
+  await refresh(trx, deps, invoice.id, from);
 };

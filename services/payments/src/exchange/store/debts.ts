@@ -59,29 +59,31 @@ const backInChain = hot((p: Params<{ next_height: number; limit: number }>) =>
 );
 
 /** What an account owes: so much of its balance cannot be spent. */
-export const owedBy = (reader: Reader, account: number): number =>
-  Number(reader.get(owed, { account })?.minor ?? 0);
+export const owedBy = async (reader: Reader, account: number): Promise<number> =>
+  Number((await reader.get(owed, { account }))?.minor ?? 0);
 
 /** What an account can spend. */
-export const spendableOf = (reader: Reader, account: { id: number; balance_minor: number }): number =>
-  Math.max(0, account.balance_minor - owedBy(reader, account.id));
+export const spendableOf = async (
+  reader: Reader,
+  account: { id: number; balance_minor: number },
+): Promise<number> => Math.max(0, account.balance_minor - (await owedBy(reader, account.id)));
 
 /** The debt of an output that is not returned yet. */
 export const standingDebtOf = (reader: Reader, output: Pick<Output, 'txid' | 'vout'>) =>
   reader.get(standing, { txid: output.txid, vout: output.vout });
 
 export const findDebt = (reader: Reader, id: string) => reader.get(byId, { id });
-export type Debt = NonNullable<ReturnType<typeof findDebt>>;
+export type Debt = NonNullable<Awaited<ReturnType<typeof findDebt>>>;
 
 /** Open debts that their account can pay now. */
-export const coveredDebts = (reader: Reader, limit: number): string[] =>
-  reader.all(covered, { limit }).map(({ id }) => id);
+export const coveredDebts = async (reader: Reader, limit: number): Promise<string[]> =>
+  (await reader.all(covered, { limit })).map(({ id }) => id);
 
 /** Debts whose output stands in the chain again, as deep as its credit needed. */
 export const debtsBackInChain = (reader: Reader, tipHeight: number, limit: number) =>
   reader.all(backInChain, { next_height: tipHeight + 1, limit });
 
-export const addDebt = (
+export const addDebt = async (
   trx: Trx,
   debt: {
     account: number;
@@ -92,24 +94,24 @@ export const addDebt = (
     amount_minor: number;
     opened_at_ms: number;
   },
-): void => {
-  trx.run(db.insertInto('exchange_debt').values({ id: newId(), ...debt }));
+): Promise<void> => {
+  await trx.run(db.insertInto('exchange_debt').values({ id: newId(), ...debt }));
 };
 
 /** Compare-and-set. @returns false when it stood elsewhere. */
-export const closeDebt = (
+export const closeDebt = async (
   trx: Trx,
   debt: Pick<Debt, 'id' | 'status'>,
   changes: { status: 'paid' | 'returned'; transfer_hash?: string; closed_at_ms: number },
-): boolean =>
-  trx.run(
+): Promise<boolean> =>
+  (await trx.run(
     db.updateTable('exchange_debt').set(changes).where('id', '=', debt.id).where('status', '=', debt.status),
-  ) === 1;
+  )) === 1;
 
-export const listDebts = (
+export const listDebts = async (
   reader: Reader,
   filter: { status: DebtStatus | undefined; before: string | undefined; limit: number },
-): Debt[] => {
+): Promise<Debt[]> => {
   let query = db
     .selectFrom('exchange_debt as d')
     .innerJoin('account as a', 'a.id', 'd.account')
@@ -119,24 +121,26 @@ export const listDebts = (
     .limit(filter.limit);
   if (filter.status !== undefined) query = query.where('d.status', '=', filter.status);
   if (filter.before !== undefined) query = query.where('d.id', '<', filter.before);
-  return reader.all(query);
+  return await reader.all(query);
 };
 
 /** What is owed for one invoice. */
-export const owedFor = (reader: Reader, invoiceId: string): number =>
+export const owedFor = async (reader: Reader, invoiceId: string): Promise<number> =>
   Number(
-    reader.get(
-      db
-        .selectFrom('exchange_debt')
-        .select((eb) => eb.fn.sum<number>('amount_minor').as('minor'))
-        .where('invoice_id', '=', invoiceId)
-        .where('status', '=', 'open'),
+    (
+      await reader.get(
+        db
+          .selectFrom('exchange_debt')
+          .select((eb) => eb.fn.sum<number>('amount_minor').as('minor'))
+          .where('invoice_id', '=', invoiceId)
+          .where('status', '=', 'open'),
+      )
     )?.minor ?? 0,
   );
 
 /** All that is owed, and by how many debts. */
-export const totalOwed = (reader: Reader): { minor: number; debts: number } => {
-  const row = reader.get(
+export const totalOwed = async (reader: Reader): Promise<{ minor: number; debts: number }> => {
+  const row = await reader.get(
     db
       .selectFrom('exchange_debt')
       .select((eb) => [eb.fn.sum<number>('amount_minor').as('minor'), eb.fn.countAll<number>().as('n')])

@@ -36,12 +36,12 @@ export interface Exposure {
   readonly credited: (accountId: string, sats: number) => void;
 }
 
-const load = (reader: Reader, tipHeight: number, nowMs: number) => {
+const load = async (reader: Reader, tipHeight: number, nowMs: number) => {
   const live = new Map<string, number>();
   const credited = new Map<string, number>();
   const rows = [
-    ...reader.all(shallow, { above: tipHeight + 1 - FINAL_CONFIRMATIONS }),
-    ...reader.all(waiting, { since_ms: nowMs - MEMPOOL_MS }),
+    ...(await reader.all(shallow, { above: tipHeight + 1 - FINAL_CONFIRMATIONS })),
+    ...(await reader.all(waiting, { since_ms: nowMs - MEMPOOL_MS })),
   ];
   for (const row of rows) {
     live.set(row.account_id, (live.get(row.account_id) ?? 0) + Number(row.live_sats));
@@ -53,16 +53,17 @@ const load = (reader: Reader, tipHeight: number, nowMs: number) => {
 
 /** Read when it is asked for first: by then everything that a look found must be written. */
 export const createExposure = (reader: Reader, tipHeight: number, nowMs: number): Exposure => {
-  let loaded: ReturnType<typeof load> | null = null;
-  const known = () => {
-    loaded ??= load(reader, tipHeight, nowMs);
+  let loaded: Awaited<ReturnType<typeof load>> | null = null;
+  const known = async () => {
+    loaded ??= await load(reader, tipHeight, nowMs);
     return loaded;
   };
   return {
-    liveOf: (accountId) => known().live.get(accountId) ?? 0,
-    creditedToOthers: (accountId) => known().total - (known().credited.get(accountId) ?? 0),
-    credited: (accountId, sats) => {
-      const exposure = known();
+    liveOf: async (accountId) => (await known()).live.get(accountId) ?? 0,
+    creditedToOthers: async (accountId) =>
+      (await known()).total - ((await known()).credited.get(accountId) ?? 0),
+    credited: async (accountId, sats) => {
+      const exposure = await known();
       exposure.credited.set(accountId, (exposure.credited.get(accountId) ?? 0) + sats);
       exposure.total += sats;
     },

@@ -55,27 +55,30 @@ const family = hot((p: Params<{ root_id: string }>) =>
     .orderBy('id'),
 );
 
-export const findInvoice = (reader: Reader, id: string): Invoice | undefined => reader.get(byId, { id });
+export const findInvoice = (reader: Reader, id: string): Promise<Invoice | undefined> =>
+  reader.get(byId, { id });
 
-export const hasScript = (reader: Reader, script: string): boolean =>
-  reader.get(anyByScript, { script }) !== undefined;
+export const hasScript = async (reader: Reader, script: string): Promise<boolean> =>
+  (await reader.get(anyByScript, { script })) !== undefined;
 
 /** Whose money an output is: by its address, or on a shared address by its amount. */
-export const findRootFor = (reader: Reader, script: string, sats: number): string | null =>
-  (reader.get(rootByScript, { script }) ?? reader.get(rootByAmount, { script, reserved_sats: sats }))
-    ?.root_id ?? null;
+export const findRootFor = async (reader: Reader, script: string, sats: number): Promise<string | null> =>
+  (
+    (await reader.get(rootByScript, { script })) ??
+    (await reader.get(rootByAmount, { script, reserved_sats: sats }))
+  )?.root_id ?? null;
 
 /** The one invoice of a family that no credit has closed. */
-export const findOpenOf = (reader: Reader, rootId: string): Invoice | undefined =>
+export const findOpenOf = (reader: Reader, rootId: string): Promise<Invoice | undefined> =>
   reader.get(openOf, { root_id: rootId });
 
-export const findDueToExpire = (reader: Reader, nowMs: number, limit: number): string[] =>
-  reader.all(dueToExpire, { now_ms: nowMs, limit }).map((row) => row.id);
+export const findDueToExpire = async (reader: Reader, nowMs: number, limit: number): Promise<string[]> =>
+  (await reader.all(dueToExpire, { now_ms: nowMs, limit })).map((row) => row.id);
 
 export const familyOf = (reader: Reader, rootId: string) => reader.all(family, { root_id: rootId });
 
 /** Invoices that an event on the chain can bring forward: money is on its way, or waits. */
-export const findUnfinished = (reader: Reader): { id: string; script: string }[] =>
+export const findUnfinished = (reader: Reader): Promise<{ id: string; script: string }[]> =>
   reader.all(
     db
       .selectFrom('exchange_invoice')
@@ -84,20 +87,22 @@ export const findUnfinished = (reader: Reader): { id: string; script: string }[]
       .where('status', 'in', ['processing', 'underpaid']),
   );
 
-export const countOpen = (reader: Reader, accountId: string, nowMs: number): number =>
+export const countOpen = async (reader: Reader, accountId: string, nowMs: number): Promise<number> =>
   Number(
-    reader.get(
-      db
-        .selectFrom('exchange_invoice')
-        .select((eb) => eb.fn.countAll().as('n'))
-        .where('account_id', '=', accountId)
-        .where('credited_at_ms', 'is', null)
-        .where('is_expired', '=', 0)
-        .where('expires_at_ms', '>', nowMs),
+    (
+      await reader.get(
+        db
+          .selectFrom('exchange_invoice')
+          .select((eb) => eb.fn.countAll().as('n'))
+          .where('account_id', '=', accountId)
+          .where('credited_at_ms', 'is', null)
+          .where('is_expired', '=', 0)
+          .where('expires_at_ms', '>', nowMs),
+      )
     )?.n ?? 0,
   );
 
-export const addInvoice = (
+export const addInvoice = async (
   trx: Trx,
   invoice: Pick<
     Invoice,
@@ -118,31 +123,33 @@ export const addInvoice = (
     | 'status'
     | 'confirmations_required'
   >,
-): void => {
-  trx.run(db.insertInto('exchange_invoice').values({ ...invoice, updated_at_ms: invoice.created_at_ms }));
+): Promise<void> => {
+  await trx.run(
+    db.insertInto('exchange_invoice').values({ ...invoice, updated_at_ms: invoice.created_at_ms }),
+  );
 };
 
 /** Writes what changed, raises the version, and wakes who waits. @returns 0 when the guard did not hold. */
-export const updateInvoice = (
+export const updateInvoice = async (
   trx: Trx,
   id: string,
   changes: Partial<Omit<Invoice, 'id' | 'version' | 'updated_at_ms'>>,
   nowMs: number,
   guard: { uncredited: boolean } = { uncredited: false },
-): number => {
+): Promise<number> => {
   let query = db
     .updateTable('exchange_invoice')
     .set((eb) => ({ ...changes, version: eb('version', '+', 1), updated_at_ms: nowMs }))
     .where('id', '=', id);
   if (guard.uncredited) query = query.where('credited_at_ms', 'is', null);
-  const changed = trx.run(query);
+  const changed = await trx.run(query);
   if (changed > 0) trx.notify(invoiceTopic(id));
   return changed;
 };
 
 /** The next index of a wallet, given out once. */
-export const takeIndex = (trx: Trx, walletId: string): number => {
-  const row = trx.get(
+export const takeIndex = async (trx: Trx, walletId: string): Promise<number> => {
+  const row = await trx.get(
     db
       .insertInto('exchange_wallet')
       .values({ id: walletId, next_index: 1 })
@@ -158,13 +165,18 @@ export const takeIndex = (trx: Trx, walletId: string): number => {
 };
 
 /** The index that would come next: a guess to prepare on. */
-export const peekIndex = (reader: Reader, walletId: string): number =>
-  reader.get(db.selectFrom('exchange_wallet').select('next_index').where('id', '=', walletId))?.next_index ??
-  0;
+export const peekIndex = async (reader: Reader, walletId: string): Promise<number> =>
+  (await reader.get(db.selectFrom('exchange_wallet').select('next_index').where('id', '=', walletId)))
+    ?.next_index ?? 0;
 
 /** The lowest amount from `sats` on that no invoice on this address stands for, or null within `range`. */
-export const freeAmount = (reader: Reader, script: string, sats: number, range: number): number | null => {
-  const taken = reader.all(
+export const freeAmount = async (
+  reader: Reader,
+  script: string,
+  sats: number,
+  range: number,
+): Promise<number | null> => {
+  const taken = await reader.all(
     db
       .selectFrom('exchange_invoice')
       .select('reserved_sats')
@@ -182,7 +194,7 @@ export const freeAmount = (reader: Reader, script: string, sats: number, range: 
 };
 
 /** Lets go of amounts whose invoices ended before `beforeMs`. */
-export const releaseAmounts = (trx: Trx, beforeMs: number, limit: number): number =>
+export const releaseAmounts = (trx: Trx, beforeMs: number, limit: number): Promise<number> =>
   trx.run(
     db
       .updateTable('exchange_invoice')
@@ -201,8 +213,8 @@ export const releaseAmounts = (trx: Trx, beforeMs: number, limit: number): numbe
   );
 
 /** When the oldest invoice that can still be paid was made. */
-export const oldestOpenMs = (reader: Reader): number | null => {
-  const row = reader.get(
+export const oldestOpenMs = async (reader: Reader): Promise<number | null> => {
+  const row = await reader.get(
     db
       .selectFrom('exchange_invoice')
       .select('created_at_ms')
@@ -222,22 +234,22 @@ interface AddressRow {
  * Derived addresses to ask about next. Those with money under way or with time left come first, at every look; the
  * others once their last look lies back `restMs`, until `keptMs` after their time.
  */
-export const findToAsk = (
+export const findToAsk = async (
   reader: Reader,
   options: { nowMs: number; restMs: number; keptMs: number; limit: number },
-): AddressRow[] => {
+): Promise<AddressRow[]> => {
   const base = db
     .selectFrom('exchange_invoice')
     .select(['address', 'script', 'looked_at_ms'])
     .where('wallet_id', 'is not', null);
-  const open = reader.all(
+  const open = await reader.all(
     base
       .where('credited_at_ms', 'is', null)
       .where('status', 'in', ['pending', 'processing', 'underpaid'])
       .orderBy('looked_at_ms')
       .limit(options.limit),
   );
-  const resting = reader.all(
+  const resting = await reader.all(
     base
       .where('looked_at_ms', '<', options.nowMs - options.restMs)
       .where('expires_at_ms', '>', options.nowMs - options.keptMs)
@@ -252,9 +264,9 @@ export const findToAsk = (
   return [...rows.values()];
 };
 
-export const noteLooked = (trx: Trx, scripts: readonly string[], nowMs: number): void => {
+export const noteLooked = async (trx: Trx, scripts: readonly string[], nowMs: number): Promise<void> => {
   if (scripts.length === 0) return;
-  trx.run(
+  await trx.run(
     db
       .updateTable('exchange_invoice')
       .set({ looked_at_ms: nowMs })
@@ -262,7 +274,7 @@ export const noteLooked = (trx: Trx, scripts: readonly string[], nowMs: number):
   );
 };
 
-export const listInvoices = (
+export const listInvoices = async (
   reader: Reader,
   filter: {
     account_id: string;
@@ -270,7 +282,7 @@ export const listInvoices = (
     before: string | undefined;
     limit: number;
   },
-): Invoice[] => {
+): Promise<Invoice[]> => {
   let query = db
     .selectFrom('exchange_invoice')
     .selectAll()
@@ -279,16 +291,18 @@ export const listInvoices = (
     .limit(filter.limit);
   if (filter.status !== undefined) query = query.where('status', '=', filter.status);
   if (filter.before !== undefined) query = query.where('id', '<', filter.before);
-  return reader.all(query);
+  return await reader.all(query);
 };
 
-export const countByStatus = (reader: Reader, status: InvoiceStatus): number =>
+export const countByStatus = async (reader: Reader, status: InvoiceStatus): Promise<number> =>
   Number(
-    reader.get(
-      db
-        .selectFrom('exchange_invoice')
-        .select((eb) => eb.fn.countAll().as('n'))
-        .where('credited_at_ms', 'is', null)
-        .where('status', '=', status),
+    (
+      await reader.get(
+        db
+          .selectFrom('exchange_invoice')
+          .select((eb) => eb.fn.countAll().as('n'))
+          .where('credited_at_ms', 'is', null)
+          .where('status', '=', status),
+      )
     )?.n ?? 0,
   );

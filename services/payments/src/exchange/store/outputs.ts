@@ -27,15 +27,16 @@ const unconfirmed = hot(() =>
   db.selectFrom('exchange_output').selectAll().where('state', 'in', ['mempool', 'reorged']),
 );
 
-export const findOutput = (reader: Reader, txid: string, vout: number): Output | undefined =>
+export const findOutput = (reader: Reader, txid: string, vout: number): Promise<Output | undefined> =>
   reader.get(one, { txid, vout });
-export const outputsOf = (reader: Reader, invoiceId: string): Output[] =>
+export const outputsOf = (reader: Reader, invoiceId: string): Promise<Output[]> =>
   reader.all(ofInvoice, { invoice_id: invoiceId });
-export const outputsAbove = (reader: Reader, height: number): Output[] => reader.all(above, { height });
+export const outputsAbove = (reader: Reader, height: number): Promise<Output[]> =>
+  reader.all(above, { height });
 /** Every output that a mempool should hold. */
-export const unconfirmedOutputs = (reader: Reader): Output[] => reader.all(unconfirmed, {});
+export const unconfirmedOutputs = (reader: Reader): Promise<Output[]> => reader.all(unconfirmed, {});
 
-export const addOutput = (
+export const addOutput = async (
   trx: Trx,
   output: {
     txid: string;
@@ -47,9 +48,9 @@ export const addOutput = (
     state: KnownState;
     block: BlockRef | null;
   },
-): void => {
+): Promise<void> => {
   const { block, ...row } = output;
-  trx.run(
+  await trx.run(
     db.insertInto('exchange_output').values({
       ...row,
       block_height: block?.height ?? null,
@@ -65,7 +66,7 @@ export const moveOutput = (
   state: KnownState,
   block: BlockRef | null,
   firstSeenMs: number,
-): number =>
+): Promise<number> =>
   trx.run(
     db
       .updateTable('exchange_output')
@@ -84,7 +85,7 @@ export const assignOutput = (
   trx: Trx,
   output: Pick<Output, 'txid' | 'vout'>,
   changes: { invoice_id: string } | { is_credited: 1 },
-): number =>
+): Promise<number> =>
   trx.run(
     db
       .updateTable('exchange_output')
@@ -95,13 +96,15 @@ export const assignOutput = (
   );
 
 /** What came to a shared address in an amount that nobody was asked for. */
-export const unclaimedSats = (reader: Reader): number =>
+export const unclaimedSats = async (reader: Reader): Promise<number> =>
   Number(
-    reader.get(
-      db
-        .selectFrom('exchange_output')
-        .select((eb) => eb.fn.sum('value_sats').as('sats'))
-        .where('invoice_id', 'is', null)
-        .where('state', '=', 'confirmed'),
+    (
+      await reader.get(
+        db
+          .selectFrom('exchange_output')
+          .select((eb) => eb.fn.sum('value_sats').as('sats'))
+          .where('invoice_id', 'is', null)
+          .where('state', '=', 'confirmed'),
+      )
     )?.sats ?? 0,
   );

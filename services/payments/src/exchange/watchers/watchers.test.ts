@@ -46,15 +46,15 @@ describe.each(['core', 'esplora'] as const)('watching through %s', (kind) => {
     server = { ...server, rpcUrl: `http://${AUTH}@127.0.0.1:${server.port}/` };
   };
   const look = async (): Promise<boolean> => {
-    const found = await watcher.look(lookRequest(store.read, deps, watcher.asksByAddress), never);
+    const found = await watcher.look(await lookRequest(store.read, deps, watcher.asksByAddress), never);
     return run((trx) => observe(trx, deps, found));
   };
   const mineBlocks = (blocks: number, only?: string[]) =>
     run((trx) => mine(trx, { blocks, nowMs: clock.now(), ...(only === undefined ? {} : { only }) }));
   const payTo = (invoice: Invoice, sats: number, replaces?: string) =>
     run((trx) => pay(trx, { script: invoice.script, sats, ...(replaces === undefined ? {} : { replaces }) }));
-  const view = (invoice: Invoice) =>
-    toExchangeStatus(store.read, findInvoice(store.read, invoice.id) as Invoice);
+  const view = async (invoice: Invoice) =>
+    toExchangeStatus(store.read, (await findInvoice(store.read, invoice.id)) as Invoice);
 
   beforeEach(async () => {
     clock.set(Date.UTC(2026, 0, 1));
@@ -74,7 +74,7 @@ describe.each(['core', 'esplora'] as const)('watching through %s', (kind) => {
     const invoice = await makeInvoice(store, deps, { btc_amount: 0.02 });
     const { tx } = await payTo(invoice, SATS);
     await look();
-    expect(view(invoice)).toMatchObject({
+    expect(await view(invoice)).toMatchObject({
       status: 'processing',
       received: 0.02,
       confirmations: 0,
@@ -82,10 +82,10 @@ describe.each(['core', 'esplora'] as const)('watching through %s', (kind) => {
     });
     await mineBlocks(1);
     await look();
-    expect(view(invoice)).toMatchObject({ status: 'processing', confirmations: 1, credited: null });
+    expect(await view(invoice)).toMatchObject({ status: 'processing', confirmations: 1, credited: null });
     await mineBlocks(1);
     await look();
-    expect(view(invoice)).toMatchObject({
+    expect(await view(invoice)).toMatchObject({
       status: 'confirmed',
       confirmations: 2,
       credited: { aitbc_amount: 2_000, btc_amount: 0.02, late_rate: null },
@@ -96,14 +96,14 @@ describe.each(['core', 'esplora'] as const)('watching through %s', (kind) => {
     await look();
     const invoice = await makeInvoice(store, deps, { btc_amount: 0.02 });
     await payTo(invoice, SATS);
-    const before = await watcher.look(lookRequest(store.read, deps, watcher.asksByAddress), never);
+    const before = await watcher.look(await lookRequest(store.read, deps, watcher.asksByAddress), never);
     await mineBlocks(1);
     await look();
-    const { version } = findInvoice(store.read, invoice.id) as Invoice;
+    const { version } = (await findInvoice(store.read, invoice.id)) as Invoice;
     expect(await look()).toBe(true);
-    expect(findInvoice(store.read, invoice.id)?.version).toBe(version);
+    expect((await findInvoice(store.read, invoice.id))?.version).toBe(version);
     expect(await run((trx) => observe(trx, deps, before))).toBe(false);
-    expect(view(invoice)).toMatchObject({ status: 'processing', confirmations: 1 });
+    expect(await view(invoice)).toMatchObject({ status: 'processing', confirmations: 1 });
   });
 
   test('a reorganisation takes the payment back, and gives it back elsewhere', async () => {
@@ -112,27 +112,27 @@ describe.each(['core', 'esplora'] as const)('watching through %s', (kind) => {
     const { tx } = await payTo(invoice, SATS);
     await mineBlocks(1);
     await look();
-    const height = view(invoice).transactions[0]?.block_height;
-    expect(view(invoice)).toMatchObject({ status: 'processing', confirmations: 1 });
+    const height = (await view(invoice)).transactions[0]?.block_height;
+    expect(await view(invoice)).toMatchObject({ status: 'processing', confirmations: 1 });
 
     // A longer branch without it: it waits in the mempool again.
     await run((trx) => disconnect(trx, 1));
     clock.forward(5_000);
     await mineBlocks(3, []);
     await look();
-    expect(view(invoice)).toMatchObject({ status: 'processing', confirmations: 0, credited: null });
-    expect(view(invoice).transactions[0]).toMatchObject({ state: 'mempool', block_height: null });
+    expect(await view(invoice)).toMatchObject({ status: 'processing', confirmations: 0, credited: null });
+    expect((await view(invoice)).transactions[0]).toMatchObject({ state: 'mempool', block_height: null });
 
     await mineBlocks(1);
     await look();
-    expect(view(invoice).transactions[0]).toMatchObject({
+    expect((await view(invoice)).transactions[0]).toMatchObject({
       txid: tx.txid,
       state: 'confirmed',
       block_height: (height ?? 0) + 3,
     });
     await mineBlocks(1);
     await look();
-    expect(view(invoice)).toMatchObject({ status: 'confirmed', credited: { aitbc_amount: 2_000 } });
+    expect(await view(invoice)).toMatchObject({ status: 'confirmed', credited: { aitbc_amount: 2_000 } });
   });
 
   test('a reorganisation to a shorter chain is seen too', async () => {
@@ -143,8 +143,8 @@ describe.each(['core', 'esplora'] as const)('watching through %s', (kind) => {
     await look();
     await run((trx) => disconnect(trx, 1));
     await look();
-    expect(view(invoice).transactions[0]).toMatchObject({ state: 'mempool' });
-    expect(readCursor(store.read)?.height).toBe(110);
+    expect((await view(invoice)).transactions[0]).toMatchObject({ state: 'mempool' });
+    expect((await readCursor(store.read))?.height).toBe(110);
   });
 
   test('a double spend takes the payment away; another payment completes it', async () => {
@@ -152,19 +152,19 @@ describe.each(['core', 'esplora'] as const)('watching through %s', (kind) => {
     const invoice = await makeInvoice(store, deps, { btc_amount: 0.02 });
     const first = await payTo(invoice, SATS);
     await look();
-    expect(view(invoice).status).toBe('processing');
+    expect((await view(invoice)).status).toBe('processing');
     // The same coins, to somebody else.
     const elsewhere = await makeInvoice(store, deps, { btc_amount: 1 }, newId());
     await payTo(elsewhere, 10_000, first.tx.txid);
     await look();
-    expect(view(invoice)).toMatchObject({ status: 'pending', received: 0, remaining: 0.02 });
-    expect(view(invoice).transactions).toMatchObject([{ txid: first.tx.txid, state: 'replaced' }]);
-    expect(view(elsewhere)).toMatchObject({ status: 'underpaid', received: 0.0001 });
+    expect(await view(invoice)).toMatchObject({ status: 'pending', received: 0, remaining: 0.02 });
+    expect((await view(invoice)).transactions).toMatchObject([{ txid: first.tx.txid, state: 'replaced' }]);
+    expect(await view(elsewhere)).toMatchObject({ status: 'underpaid', received: 0.0001 });
 
     await payTo(invoice, SATS);
     await mineBlocks(2);
     await look();
-    expect(view(invoice)).toMatchObject({ status: 'confirmed', credited: { btc_amount: 0.02 } });
+    expect(await view(invoice)).toMatchObject({ status: 'confirmed', credited: { btc_amount: 0.02 } });
   });
 
   test('confirmed and replaced in a reorganisation before the credit: nothing is credited', async () => {
@@ -179,9 +179,9 @@ describe.each(['core', 'esplora'] as const)('watching through %s', (kind) => {
     clock.forward(5_000);
     await mineBlocks(3);
     await look();
-    expect(view(invoice)).toMatchObject({ status: 'pending', received: 0, credited: null });
-    expect(view(invoice).transactions).toMatchObject([{ state: 'replaced' }]);
-    expect(view(elsewhere).status).toBe('confirmed');
+    expect(await view(invoice)).toMatchObject({ status: 'pending', received: 0, credited: null });
+    expect((await view(invoice)).transactions).toMatchObject([{ state: 'replaced' }]);
+    expect((await view(elsewhere)).status).toBe('confirmed');
   });
 
   test('what was credited and left the chain is owed, and paid by what is credited next', async () => {
@@ -191,42 +191,47 @@ describe.each(['core', 'esplora'] as const)('watching through %s', (kind) => {
     const first = await payTo(invoice, 500_000);
     await mineBlocks(1);
     await look();
-    expect(view(invoice)).toMatchObject({ status: 'confirmed', reverted: false });
+    expect(await view(invoice)).toMatchObject({ status: 'confirmed', reverted: false });
     await run((trx) => disconnect(trx, 1));
     await payTo(elsewhere, 500_000, first.tx.txid);
     clock.forward(5_000);
     await mineBlocks(2);
     await look();
-    expect(view(invoice)).toMatchObject({ status: 'confirmed', reverted: true, received: 0, debt: 500 });
+    expect(await view(invoice)).toMatchObject({
+      status: 'confirmed',
+      reverted: true,
+      received: 0,
+      debt: 500,
+    });
 
     // Paid once more: who owes waits for six confirmations, and has no more in the end than was sent.
     await payTo(invoice, 600_000);
     await mineBlocks(5);
     await look();
-    const follower = findInvoice(store.read, view(invoice).followed_by ?? '') as Invoice;
-    expect(view(follower)).toMatchObject({ status: 'processing', credited: null, follows: invoice.id });
+    const follower = (await findInvoice(store.read, (await view(invoice)).followed_by ?? '')) as Invoice;
+    expect(await view(follower)).toMatchObject({ status: 'processing', credited: null, follows: invoice.id });
     await mineBlocks(1);
     await look();
-    expect(view(follower)).toMatchObject({
+    expect(await view(follower)).toMatchObject({
       status: 'late',
       credited: { btc_amount: 0.006, aitbc_amount: 600 },
     });
-    await run((trx) => {
-      for (const id of coveredDebts(trx, 10)) collectDebt(trx, clock.now, id);
+    await run(async (trx) => {
+      for (const id of await coveredDebts(trx, 10)) await collectDebt(trx, clock.now, id);
     });
-    expect(view(invoice)).toMatchObject({ reverted: true, debt: 0 });
-    expect(findUser(store.read, invoice.account_id)?.balance_minor).toBe(toMinor(600));
+    expect(await view(invoice)).toMatchObject({ reverted: true, debt: 0 });
+    expect((await findUser(store.read, invoice.account_id))?.balance_minor).toBe(toMinor(600));
   });
 
   test('an unreachable node delays: the next look goes on from the last block seen', async () => {
     await look();
-    const seen = readCursor(store.read);
+    const seen = await readCursor(store.read);
     const { port } = server;
     const invoice = await makeInvoice(store, deps, { btc_amount: 0.02 });
     await server.stop();
     await expect(look()).rejects.toThrow(SourceError);
     await expect(look()).rejects.toThrow(/does not answer: ECONNREFUSED/);
-    expect(readCursor(store.read)).toEqual(seen);
+    expect(await readCursor(store.read)).toEqual(seen);
     // 25 blocks meanwhile, with the payment in the second: more than one look reads.
     await mineBlocks(1);
     await payTo(invoice, SATS);
@@ -234,8 +239,8 @@ describe.each(['core', 'esplora'] as const)('watching through %s', (kind) => {
     await serve(port);
     await look();
     await look();
-    expect(view(invoice)).toMatchObject({ status: 'confirmed', confirmations: 24 });
-    expect(readCursor(store.read)?.height).toBe((seen?.height ?? 0) + 25);
+    expect(await view(invoice)).toMatchObject({ status: 'confirmed', confirmations: 24 });
+    expect((await readCursor(store.read))?.height).toBe((seen?.height ?? 0) + 25);
   });
 
   test('without a last block seen, the first look goes back to the oldest open invoice', async () => {
@@ -244,7 +249,7 @@ describe.each(['core', 'esplora'] as const)('watching through %s', (kind) => {
     await mineBlocks(15);
     await look();
     await look();
-    expect(view(invoice)).toMatchObject({ status: 'confirmed', confirmations: 15 });
+    expect(await view(invoice)).toMatchObject({ status: 'confirmed', confirmations: 15 });
   });
 
   test('on a shared address the amount says whose payment it is', async () => {
@@ -264,12 +269,20 @@ describe.each(['core', 'esplora'] as const)('watching through %s', (kind) => {
     await mineBlocks(1);
     await look();
     // 0.005 BTC are below what needs a second confirmation, and 0.01 BTC of two strangers together are not.
-    expect(invoices.map((each) => view(each).status).sort()).toEqual(['confirmed', 'pending', 'processing']);
+    expect(invoices.map(async (each) => (await view(each)).status).sort()).toEqual([
+      'confirmed',
+      'pending',
+      'processing',
+    ]);
     await mineBlocks(1);
     await look();
-    expect(invoices.map((each) => view(each).status)).toEqual(['pending', 'confirmed', 'confirmed']);
+    expect(invoices.map(async (each) => (await view(each)).status)).toEqual([
+      'pending',
+      'confirmed',
+      'confirmed',
+    ]);
     // The added satoshi is credited too.
-    expect(view(second).credited).toMatchObject({ aitbc_amount: 500.001, btc_amount: 0.00500001 });
+    expect((await view(second)).credited).toMatchObject({ aitbc_amount: 500.001, btc_amount: 0.00500001 });
   });
 
   test('a node of another chain is not believed', async () => {
@@ -277,7 +290,7 @@ describe.each(['core', 'esplora'] as const)('watching through %s', (kind) => {
       kind === 'core'
         ? createCoreWatcher(server.rpcUrl, 'mainnet')
         : createEsploraWatcher(server.esploraUrl, 'mainnet');
-    const request = lookRequest(store.read, deps, wrong.asksByAddress);
+    const request = await lookRequest(store.read, deps, wrong.asksByAddress);
     await expect(wrong.look(request, never)).rejects.toThrow(/not on mainnet/);
   });
 });
@@ -286,7 +299,7 @@ test('a wrong password is named, and never shown', async () => {
   const store = await openScratch();
   const server = await serveChain(store, { now: Date.now, changed: () => {}, auth: 'payments:right' });
   const watcher = createCoreWatcher(`http://payments:wr0ng@127.0.0.1:${server.port}/`, 'regtest');
-  const outcome = watcher.look(lookRequest(store.read, createDeps(), false), never);
+  const outcome = watcher.look(await lookRequest(store.read, createDeps(), false), never);
   await expect(outcome).rejects.toThrow('Bitcoin Core refuses the user or password');
   await expect(outcome).rejects.not.toThrow('wr0ng');
   await server.stop();

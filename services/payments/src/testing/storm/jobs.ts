@@ -50,20 +50,24 @@ const store = await openStore({
   },
 });
 
-const jobOf = (trx: Trx, id: string) => {
-  trx.run(
+const jobOf = async (trx: Trx, id: string) => {
+  await trx.run(
     db
       .insertInto('job')
       .values({ id, payment_id: null, is_started: 0, ended: null })
       .onConflict((c) => c.doNothing()),
   );
-  const row = trx.get(db.selectFrom('job').selectAll().where('id', '=', id));
+  const row = await trx.get(db.selectFrom('job').selectAll().where('id', '=', id));
   if (row === undefined) throw new Error(`no job ${id}`);
   return row;
 };
 
-const endJob = (trx: Trx, plan_: PlannedJob, status: Payload<'jobs.ended'>['status']): void => {
-  const job = jobOf(trx, plan_.job_id);
+const endJob = async (
+  trx: Trx,
+  plan_: PlannedJob,
+  status: Payload<'jobs.ended'>['status'],
+): Promise<void> => {
+  const job = await jobOf(trx, plan_.job_id);
   if (job.ended !== null) return;
   const isStarted = job.is_started === 1 || status === 'completed';
   const isPriced = status === 'completed' && job.payment_id !== null && job.is_started === 1;
@@ -78,13 +82,13 @@ const endJob = (trx: Trx, plan_: PlannedJob, status: Payload<'jobs.ended'>['stat
     payment_id: isPriced ? job.payment_id : null,
     price_minor: isPriced ? plan_.amount_minor : 0,
   };
-  trx.run(
+  await trx.run(
     db
       .updateTable('job')
       .set({ ended: JSON.stringify(ended) })
       .where('id', '=', plan_.job_id),
   );
-  send(trx, 'jobs.ended', ended);
+  await send(trx, 'jobs.ended', ended);
 };
 
 const consumers: Consumers<'jobs'> = {
@@ -96,24 +100,25 @@ const consumers: Consumers<'jobs'> = {
   'payments.refused': (_trx, { job_id }) => {
     throw new Error(`job ${job_id} was refused: the storm has money for all`);
   },
-  'payments.escrowed': (trx, { job_id, payment_id }) => {
-    jobOf(trx, job_id);
-    trx.run(db.updateTable('job').set({ payment_id }).where('id', '=', job_id));
+  'payments.escrowed': async (trx, { job_id, payment_id }) => {
+    await jobOf(trx, job_id);
+    await trx.run(db.updateTable('job').set({ payment_id }).where('id', '=', job_id));
   },
-  'payments.resolved': (trx, { payment_id, job_id, kind }) => {
-    trx.run(db.insertInto('resolved').values({ payment_id, job_id, kind }));
+  'payments.resolved': async (trx, { payment_id, job_id, kind }) => {
+    await trx.run(db.insertInto('resolved').values({ payment_id, job_id, kind }));
   },
-  'payments.refund_requested': (trx, { payment_id, job_id, request_id, actor }) => {
-    const job = jobOf(trx, job_id);
+  'payments.refund_requested': async (trx, { payment_id, job_id, request_id, actor }) => {
+    const job = await jobOf(trx, job_id);
     const refuse = (code: Payload<'jobs.refund_refused'>['code']) =>
       send(trx, 'jobs.refund_refused', { payment_id, job_id, request_id, code, until_ms: null });
     if (job.ended !== null) {
       const ended: Payload<'jobs.ended'> = JSON.parse(job.ended);
-      send(trx, 'jobs.ended', ended);
-      if (ended.payment_id === payment_id) refuse('JOB_COMPLETED');
-    } else if (job.is_started === 1 && (actor === 'payer' || actor === 'deadline')) refuse('JOB_RUNNING');
-    else if (job.is_started === 0 && actor === 'payee') refuse('STALE_LEASE');
-    else endJob(trx, planned.get(job_id) as PlannedJob, actor === 'payee' ? 'failed' : 'cancelled');
+      await send(trx, 'jobs.ended', ended);
+      if (ended.payment_id === payment_id) await refuse('JOB_COMPLETED');
+    } else if (job.is_started === 1 && (actor === 'payer' || actor === 'deadline'))
+      await refuse('JOB_RUNNING');
+    else if (job.is_started === 0 && actor === 'payee') await refuse('STALE_LEASE');
+    else await endJob(trx, planned.get(job_id) as PlannedJob, actor === 'payee' ? 'failed' : 'cancelled');
   },
 };
 
@@ -135,7 +140,13 @@ const inbox = startInbox({
 // Acknowledges what it heard, and tries dead letters again: without it payments would say all of it again and again.
 startTicker({ schedule: inbox.schedule, log, metrics });
 
-type Step = { what: string; at_ms: number; job: PlannedJob; needsFunds: boolean; tell: (trx: Trx) => void };
+type Step = {
+  what: string;
+  at_ms: number;
+  job: PlannedJob;
+  needsFunds: boolean;
+  tell: (trx: Trx) => void | Promise<void>;
+};
 const stepsOf = (job: PlannedJob): Step[] => {
   const { job_id, miner_id, way } = job;
   const account_id = plan.payers[job.payer]?.account_id as string;
@@ -161,10 +172,10 @@ const stepsOf = (job: PlannedJob): Step[] => {
     job,
     // Funds first, as jobs has it. What is heard backwards was never leased for money.
     needsFunds: way !== 'is heard backwards',
-    tell: (trx) => {
-      if (jobOf(trx, job_id).ended !== null) return;
-      trx.run(db.updateTable('job').set({ is_started: 1 }).where('id', '=', job_id));
-      send(trx, 'jobs.started', {
+    tell: async (trx) => {
+      if ((await jobOf(trx, job_id)).ended !== null) return;
+      await trx.run(db.updateTable('job').set({ is_started: 1 }).where('id', '=', job_id));
+      await send(trx, 'jobs.started', {
         job_id,
         miner_id,
         miner_account_id,
@@ -192,7 +203,7 @@ const stepsOf = (job: PlannedJob): Step[] => {
   return [submitted, started, ended];
 };
 
-const told = new Set(store.read.all(db.selectFrom('told').select('what')).map((row) => row.what));
+const told = new Set((await store.read.all(db.selectFrom('told').select('what'))).map((row) => row.what));
 const waiting = plan.jobs
   .flatMap(stepsOf)
   .filter((step) => !told.has(step.what))
@@ -203,13 +214,13 @@ console.log('ready');
 for (;;) {
   while (waiting[0] !== undefined && waiting[0].at_ms <= Date.now()) {
     const step = waiting.shift() as Step;
-    const isTold = await store.transact('tell', (trx) => {
-      const job = jobOf(trx, step.job.job_id);
+    const isTold = await store.transact('tell', async (trx) => {
+      const job = await jobOf(trx, step.job.job_id);
       const isEarly = step.what.startsWith('ended') && step.job.way !== 'is cancelled before it starts';
       const waits = step.needsFunds && (job.payment_id === null || (isEarly && job.is_started === 0));
       if (waits && job.ended === null) return false;
-      trx.run(db.insertInto('told').values({ what: step.what }));
-      step.tell(trx);
+      await trx.run(db.insertInto('told').values({ what: step.what }));
+      await step.tell(trx);
       return true;
     });
     if (isTold) continue;
