@@ -347,13 +347,14 @@ export const createWorld = async (run: number) => {
         await settleAll();
         await collect();
         if (letters.length > 0) continue;
-        const open = jobIds
-          .map((id) => findJob(jobsStore.read, id))
-          .filter((job) => job?.ended_at_ms === null);
+        const open: NonNullable<Awaited<ReturnType<typeof findJob>>>[] = [];
+        for (const id of jobIds) {
+          const job = await findJob(jobsStore.read, id);
+          if (job?.ended_at_ms === null) open.push(job);
+        }
         if (open.length === 0) return;
         for (const job of open)
           await inJobs(async (trx) => {
-            if (job === undefined) return;
             await expire(trx, work, job.id, job.expires_at_ms);
             await timeOut(trx, work, job.id, job.deadline_at_ms ?? 0);
           });

@@ -205,8 +205,8 @@ const serve = (
       lastEventId: request.get('last-event-id'),
       signal: gone.signal,
       response,
-      write: (fn) =>
-        options.store.transact(
+      write: (fn: Write<AnyRoute>) =>
+        options.store.transact<ReplyOf<AnyRoute>>(
           route.name,
           withIdempotency(route, caller, { request, params: params?.data, query, body: json?.value }, fn),
         ),

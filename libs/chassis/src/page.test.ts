@@ -10,12 +10,12 @@ const view = (row: Row) => row;
 const cursorOf = (row: Row) => String(row.id);
 const bytesOf = (value: unknown) => Buffer.byteLength(JSON.stringify(value));
 
-test('a walk sees every row once, in pages within both bounds', () => {
+test('a walk sees every row once, in pages within both bounds', async () => {
   const sizes = fc.array(fc.oneof(fc.integer({ min: 0, max: 200 }), fc.integer({ min: 0, max: 400_000 })), {
     maxLength: 30,
   });
-  fc.assert(
-    fc.property(sizes, fc.integer({ min: 1, max: 10 }), async (all, limit) => {
+  await fc.assert(
+    fc.asyncProperty(sizes, fc.integer({ min: 1, max: 10 }), async (all, limit) => {
       const rows = all.map((size, id) => ({ id, text: 'x'.repeat(size) }));
       const seen: Row[] = [];
       let cursor: string | null = null;

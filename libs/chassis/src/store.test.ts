@@ -132,7 +132,7 @@ test('what SQLite undid by itself is over: nothing can be written after it, by w
       BEGIN SELECT RAISE(ROLLBACK, 'as a full disk would'); END`;
     await trx.run({ sql: text, bind: () => [] }, {});
   });
-  const afterwards: ((trx: Trx) => void | Promise<void>)[] = [
+  const afterwards: ((trx: Trx) => unknown)[] = [
     (trx) => trx.run(insert(2)),
     (trx) => trx.get(insert(2).returning('id')),
     (trx) => trx.savepoint(() => trx.get(insert(2).returning('id'))),

@@ -1,4 +1,4 @@
-import { clock, type Scheduled } from '@aitbc/chassis';
+import { clock, type Scheduled, type Trx } from '@aitbc/chassis';
 import { expire, timeOut } from './commands/end.ts';
 import { reportSeen } from './commands/miners.ts';
 import type { IndexSync } from './index-sync.ts';
@@ -15,18 +15,18 @@ const SEEN_EVERY_MS = 5_000;
 const timer = (
   work: Work,
   name: string,
-  due: (nowMs: number) => string[],
-  act: (trx: Parameters<typeof expire>[0], work: Work, jobId: string, nowMs: number) => void,
+  due: (nowMs: number) => Promise<string[]>,
+  act: (trx: Trx, work: Work, jobId: string, nowMs: number) => Promise<void>,
 ): Scheduled => ({
   name,
   everyMs: TIMER_EVERY_MS,
   run: async (signal) => {
     for (let batch = 0; batch < TIMER_BATCHES && !signal.aborted; batch++) {
       const nowMs = clock.nowMs();
-      const ids = due(nowMs);
+      const ids = await due(nowMs);
       if (ids.length > 0) {
-        await work.store.transact(name, (trx) => {
-          for (const id of ids) act(trx, work, id, nowMs);
+        await work.store.transact(name, async (trx) => {
+          for (const id of ids) await act(trx, work, id, nowMs);
         });
       }
       if (ids.length < TIMER_BATCH) return;

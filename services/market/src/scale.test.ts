@@ -126,11 +126,11 @@ describe(`with ${OFFERS} offers`, () => {
     const plans = [
       await hotPlan(pricesFrom, { model: 'H100', offset: 25_000, limit: 2 }),
       await hotPlan(dearest, { model: 'H100' }),
-      ...Object.values(due).map((query) => hotPlan(query, { now: 1, limit: 10 })),
-      ...(['booker_id', 'owner_id', null] as const).flatMap((party) =>
-        ([undefined, 'active'] as const).map((status) => planOf(ordersBefore(party, OWNER, status, 'g', 10))),
-      ),
     ];
+    for (const query of Object.values(due)) plans.push(await hotPlan(query, { now: 1, limit: 10 }));
+    for (const party of ['booker_id', 'owner_id', null] as const)
+      for (const status of [undefined, 'active'] as const)
+        plans.push(await planOf(ordersBefore(party, OWNER, status, 'g', 10)));
     for (const plan of plans) {
       expect(plan, JSON.stringify(plan)).toHaveLength(1);
       expect(plan[0]).toMatch(/^SEARCH \w+ USING (COVERING )?INDEX /);

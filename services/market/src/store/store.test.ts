@@ -74,7 +74,8 @@ describe('reservations', () => {
       fc.asyncProperty(windows, (list) =>
         write((trx) =>
           trx.savepoint(async () => {
-            const gpus = [0, 1, 2].map(() => offer(trx, newId(), 'M', T0));
+            const gpus: string[] = [];
+            for (let count = 0; count < 3; count += 1) gpus.push(await offer(trx, newId(), 'M', T0));
             const taken: { id: string; gpu: number; start: number; end: number }[] = [];
             for (const { gpu, start, length, drop } of list) {
               const end = start + length;

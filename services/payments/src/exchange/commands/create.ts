@@ -118,7 +118,7 @@ export const createInvoice = async (
     throw new Problem('SUPPLY_CAP_REACHED', 'So much can no longer be made; ask for less.');
   const destination = await allocate(trx, deps, price);
   const exposure = createExposure(trx, (await readCursor(trx))?.height ?? 0, nowMs);
-  const atRisk = exposure.liveOf(accountId) + exposure.creditedToOthers(accountId);
+  const atRisk = (await exposure.liveOf(accountId)) + (await exposure.creditedToOthers(accountId));
   const id = newId();
   await addInvoice(trx, {
     ...destination,

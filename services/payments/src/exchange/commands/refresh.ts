@@ -57,8 +57,8 @@ const elsewhere = async (
   if (facts.length === 0 || from.exposure === null) return 0;
   const account = await findUser(trx, invoice.account_id);
   if (account !== undefined && (await owedBy(trx, account.id)) > 0) return Number.POSITIVE_INFINITY;
-  const own = Math.max(0, from.exposure.liveOf(invoice.account_id) - valueAtRisk(facts));
-  return own + from.exposure.creditedToOthers(invoice.account_id);
+  const own = Math.max(0, (await from.exposure.liveOf(invoice.account_id)) - valueAtRisk(facts));
+  return own + (await from.exposure.creditedToOthers(invoice.account_id));
 };
 
 /** The output that made the payment whole: of the settled ones the last to enter the chain. */
@@ -143,7 +143,7 @@ export const refresh = async (
     );
     const refusal = await tryCredit(trx, deps, invoice, due, assessment, settled);
     if (refusal === null) {
-      from.exposure?.credited(
+      await from.exposure?.credited(
         invoice.account_id,
         valueAtRisk(settled.map((each) => factOf(each, from.tipHeight))),
       );

@@ -29,11 +29,11 @@ const waiting = hot((p: Params<{ since_ms: number }>) =>
 /** The value that a reorganisation could take back now, read once for all invoices of a transaction. */
 export interface Exposure {
   /** What an account has on the way or not yet final, credited or not. */
-  readonly liveOf: (accountId: string) => number;
+  readonly liveOf: (accountId: string) => Promise<number>;
   /** What was credited to others and is not yet final. */
-  readonly creditedToOthers: (accountId: string) => number;
+  readonly creditedToOthers: (accountId: string) => Promise<number>;
   /** A credit of this transaction. */
-  readonly credited: (accountId: string, sats: number) => void;
+  readonly credited: (accountId: string, sats: number) => Promise<void>;
 }
 
 const load = async (reader: Reader, tipHeight: number, nowMs: number) => {
@@ -60,8 +60,10 @@ export const createExposure = (reader: Reader, tipHeight: number, nowMs: number)
   };
   return {
     liveOf: async (accountId) => (await known()).live.get(accountId) ?? 0,
-    creditedToOthers: async (accountId) =>
-      (await known()).total - ((await known()).credited.get(accountId) ?? 0),
+    creditedToOthers: async (accountId) => {
+      const { total, credited } = await known();
+      return total - (credited.get(accountId) ?? 0);
+    },
     credited: async (accountId, sats) => {
       const exposure = await known();
       exposure.credited.set(accountId, (exposure.credited.get(accountId) ?? 0) + sats);

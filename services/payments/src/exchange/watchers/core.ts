@@ -123,22 +123,18 @@ const createRpc = (url: string) => {
 };
 type Rpc = ReturnType<typeof createRpc>;
 
-const sightingsOf = (
+const sightingsOf = async (
   transactions: readonly z.output<typeof Transaction>[],
-  isWatched: (script: string) => boolean,
+  isWatched: LookRequest['isWatched'],
   block: Sighting['block'],
-): Sighting[] =>
-  transactions.flatMap(({ txid, vout }) =>
-    vout
-      .filter(({ value, scriptPubKey }) => value > 0 && isWatched(scriptPubKey.hex))
-      .map(({ n, value, scriptPubKey }) => ({
-        txid,
-        vout: n,
-        script: scriptPubKey.hex,
-        value_sats: value,
-        block,
-      })),
-  );
+): Promise<Sighting[]> => {
+  const sightings: Sighting[] = [];
+  for (const { txid, vout } of transactions)
+    for (const { n, value, scriptPubKey } of vout)
+      if (value > 0 && (await isWatched(scriptPubKey.hex)))
+        sightings.push({ txid, vout: n, script: scriptPubKey.hex, value_sats: value, block });
+  return sightings;
+};
 
 /** The hash at a height; null above the tip, which can sink while it is asked. */
 const hashAt = async (rpc: Rpc, height: number, signal: AbortSignal): Promise<string | null> => {
@@ -154,7 +150,7 @@ const hashAt = async (rpc: Rpc, height: number, signal: AbortSignal): Promise<st
 const findFork = async (rpc: Rpc, request: LookRequest, signal: AbortSignal): Promise<BlockRef | null> => {
   if (request.cursor === null) return null;
   for (let { height } = request.cursor; height >= 0; height -= 1) {
-    const known = height === request.cursor.height ? request.cursor.hash : request.hashAt(height);
+    const known = height === request.cursor.height ? request.cursor.hash : await request.hashAt(height);
     if (known === undefined) return null;
     if ((await hashAt(rpc, height, signal)) === known) return { height, hash: known };
   }
@@ -208,7 +204,7 @@ export const createCoreWatcher = (url: string, network: BitcoinNetwork): Watcher
       for (const transaction of transactions) {
         // Gone between the two requests: the next look knows where to.
         if (transaction === null) continue;
-        const sightings = sightingsOf([transaction], request.isWatched, null);
+        const sightings = await sightingsOf([transaction], request.isWatched, null);
         next.set(transaction.txid, sightings.length === 0 ? NOTHING : sightings);
       }
     });
@@ -235,7 +231,7 @@ export const createCoreWatcher = (url: string, network: BitcoinNetwork): Watcher
       tip = { height: tip.height + 1, hash };
       blocks.push(tip);
       const at = { ...tip, time_ms: block.time * 1_000 };
-      sightings.push(...sightingsOf(block.tx, request.isWatched, at));
+      sightings.push(...(await sightingsOf(block.tx, request.isWatched, at)));
     }
 
     // While blocks are still to be read, a transaction missing in the mempool may stand in one of them.

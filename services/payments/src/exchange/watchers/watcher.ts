@@ -27,10 +27,10 @@ export interface LookRequest {
   /** The last block that was looked at; null before the first look. */
   readonly cursor: BlockRef | null;
   /** The hash that was seen at a height below the cursor, as long as it is kept. */
-  readonly hashAt: (height: number) => string | undefined;
+  readonly hashAt: (height: number) => Promise<string | undefined>;
   /** Nothing older matters. */
   readonly since_ms: number;
-  readonly isWatched: (script: string) => boolean;
+  readonly isWatched: (script: string) => Promise<boolean>;
   /** Addresses to ask about, for a source that must be asked one by one. */
   readonly addresses: readonly AddressRequest[];
 }
