@@ -147,7 +147,11 @@ export const startInbox = <D extends Destination>(options: {
     }
   };
 
-  const receiveEach = async (trx: Trx, batch: Batch, each: (message: Incoming) => void): Promise<void> => {
+  const receiveEach = async (
+    trx: Trx,
+    batch: Batch,
+    each: (message: Incoming) => Promise<void>,
+  ): Promise<void> => {
     const before = (await trx.get(findStream, { stream: batch.stream })) ?? { watermark: 0, highest: 0 };
     let { watermark, highest } = before;
     const missedUntil = (batch.floor ?? 0) - 1;
@@ -177,7 +181,7 @@ export const startInbox = <D extends Destination>(options: {
         trx.afterCommit(() => metrics.messages.inc({ name: known(message.name), outcome: 'duplicate' }));
         continue;
       }
-      each(message);
+      await each(message);
       if (seq === null) continue;
       if (seq !== watermark + 1) await trx.run(saveAhead, { stream: batch.stream, seq });
       else {

@@ -59,36 +59,54 @@ test('functions waiting together are one transaction; a throw undoes that one al
 
 test('hooks of an undone function never run; those of a committed one run after its rows can be read', async () => {
   const seen: number[] = [];
+  const rows: Promise<number>[] = [];
   await Promise.allSettled([
     store.transact('a', async (trx) => {
       await trx.run(insert(1));
-      trx.afterCommit(async () => seen.push(await count(store)));
+      trx.afterCommit(() => void rows.push(count(store)));
     }),
     store.transact('b', (trx) => {
-      trx.afterCommit(() => seen.push(-1));
+      trx.afterCommit(() => void seen.push(-1));
       throw new Error('no');
     }),
   ]);
-  expect(seen).toEqual([1]);
+  expect([seen, await Promise.all(rows)]).toEqual([[], [1]]);
 });
 
 test('an inner savepoint that throws leaves the outer writes', async () => {
   await store.transact('outer', async (trx) => {
     await trx.run(insert(1));
-    expect(() =>
+    await expect(
       trx.savepoint(async () => {
         await trx.run(insert(2));
         throw new Error('inner');
       }),
-    ).toThrow('inner');
+    ).rejects.toThrow('inner');
   });
   expect(await count(store)).toBe(1);
 });
 
-test('an async function is refused and undone', async () => {
-  await expect(store.transact('late', (async (trx: Trx) => trx.run(insert(1))) as never)).rejects.toThrow(
-    'must not be async',
-  );
+test('a function that awaits something else than the store is refused and undone; its neighbour is not', async () => {
+  const late = Promise.withResolvers<unknown>();
+  const slow = store.transact('slow', async (trx) => {
+    await trx.run(insert(1));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    // It is over by then, and another's transaction may be open.
+    await trx.run(insert(2)).then(late.resolve, late.resolve);
+  });
+  const neighbour = store.transact('neighbour', (trx) => trx.run(insert(3)));
+  await expect(slow).rejects.toThrow('transaction slow awaited something that is not the store');
+  await neighbour;
+  expect(String(await late.promise)).toContain('transaction slow is over');
+  expect(await count(store)).toBe(1);
+});
+
+test('what a function did not await cannot write once it is over', async () => {
+  const { promise, resolve } = Promise.withResolvers<unknown>();
+  await store.transact('hasty', (trx) => {
+    setImmediate(() => trx.run(insert(1)).then(resolve, resolve));
+  });
+  expect(String(await promise)).toContain('transaction hasty is over');
   expect(await count(store)).toBe(0);
 });
 
@@ -102,7 +120,7 @@ test('rows, and the identity of the stream, are there after opening again', asyn
 });
 
 test('the read connection cannot write', async () => {
-  expect(() => store.read.all(insert(9))).toThrow(/readonly|does not return data/i);
+  await expect(store.read.all(insert(9))).rejects.toThrow(/readonly|does not return data/i);
 });
 
 test('a hot statement binds its named parameters in order', async () => {
@@ -114,7 +132,9 @@ test('a hot statement binds its named parameters in order', async () => {
       .where('id', '>', p('id'))
       .where('id', '<', 100),
   );
-  await store.transact('a', (trx) => [1, 2, 3].map((id) => trx.run(insert(id, id === 2 ? 'y' : 'x'))));
+  await store.transact('a', (trx) =>
+    Promise.all([1, 2, 3].map((id) => trx.run(insert(id, id === 2 ? 'y' : 'x')))),
+  );
   expect((await store.read.all(find, { id: 1, text: 'x' })).map((row) => row.id)).toEqual([3]);
 });
 
@@ -143,7 +163,7 @@ test('what SQLite undid by itself is over: nothing can be written after it, by w
     const neighbour = store.transact('neighbour', (trx) => trx.run(insert(3)));
     const careless = store.transact('careless', async (trx) => {
       await trx.run(insert(1));
-      expect(() => trx.savepoint(() => trx.run(insert(9, 'undo')))).toThrow('full disk');
+      await expect(trx.savepoint(() => trx.run(insert(9, 'undo')))).rejects.toThrow('full disk');
       await then(trx);
     });
     expect((await Promise.allSettled([neighbour, careless])).map(({ status }) => status)).toEqual([

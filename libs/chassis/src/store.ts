@@ -35,7 +35,7 @@ export interface Trx extends Reader {
   /** Runs `fn` under its own savepoint: when it throws, its writes alone are undone and the error goes on. */
   savepoint<T>(fn: () => T | Promise<T>): Promise<T>;
   /** Runs after the commit reached the disk; forgotten on roll-back. For waking somebody, never for facts. */
-  afterCommit(fn: () => void): void;
+  afterCommit(fn: () => void | Promise<void>): void;
   /**
    * Numbers this transaction knows without looking again, such as a last sequence. Emptied when anything is undone, and
    * with each transaction: another process may write the same file between two.
@@ -211,7 +211,7 @@ export const openStore = async (options: {
   const { statement } = writing;
   const listeners = new Map<string, Set<() => void>>();
   const memo = new Map<string, number>();
-  let hooks: (() => void)[] = [];
+  let hooks: (() => void | Promise<void>)[] = [];
   let depth = 0;
 
   const savepoint = async <T>(fn: () => T | Promise<T>): Promise<T> => {
@@ -320,14 +320,18 @@ export const openStore = async (options: {
     }
   };
 
-  const runHook = (hook: () => void): void => {
-    try {
-      hook();
-    } catch (error) {
-      // A bug, and loud; but the others must be woken first, and the writer must go on until the process ends.
+  const runHook = (hook: () => void | Promise<void>): void => {
+    // A bug, and loud; but the others must be woken first, and the writer must go on until the process ends.
+    const fail = (error: unknown): void => {
       setImmediate(() => {
         throw error;
       });
+    };
+    try {
+      const running = hook();
+      if (running instanceof Promise) running.catch(fail);
+    } catch (error) {
+      fail(error);
     }
   };
 

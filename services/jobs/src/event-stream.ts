@@ -57,7 +57,7 @@ export const createEventStreams = (work: Work) => {
       unsubscribe();
       response.end();
     };
-    const push = async () => {
+    const pushAll = async () => {
       for (;;) {
         const events = await eventsAfter(store.read, job.seq, lastId, EVENTS_PER_READ);
         for (const event of events) {
@@ -72,8 +72,15 @@ export const createEventStreams = (work: Work) => {
       const now = await findOwnJob(store.read, job.id, job.client_id);
       if (now !== undefined && isTerminal(now.status) && lastId >= now.events) end();
     };
+    // One after the other: two at a time would both send what comes after `lastId`.
+    let pushing: Promise<void> = Promise.resolve();
+    const push = (): Promise<void> => {
+      // What cannot be read ends the stream: the client asks again from its last event.
+      pushing = pushing.then(pushAll).catch(end);
+      return pushing;
+    };
     const keepAlive = setInterval(() => response.write(': still here\n\n'), KEEP_ALIVE_MS);
-    const unsubscribe = store.subscribe(jobTopic(job.id), push);
+    const unsubscribe = store.subscribe(jobTopic(job.id), () => void push());
     ends.add(end);
     context.signal.addEventListener('abort', end, { once: true });
     if (context.signal.aborted) end();

@@ -308,16 +308,18 @@ test('what is over is forgotten: reports soon, jobs taken away after a day, the 
   await started(taken, id);
   await ended(taken, id, 'lost');
   await started(running, id);
-  const known = () =>
-    [done, taken, running].filter(async (job) => (await attemptsOf(store.read, job)).length > 0);
+  const known = async () => {
+    const attempts = await Promise.all([done, taken, running].map((job) => attemptsOf(store.read, job)));
+    return [done, taken, running].filter((_, index) => attempts[index]?.length !== 0);
+  };
   const forget = () => store.transact('test', (trx) => forgetOld(trx, nowMs, 500));
   expect(await forget()).toBe(0);
   nowMs += 16 * 60_000;
   expect(await forget()).toBe(1);
-  expect(known()).toEqual([taken, running]);
+  expect(await known()).toEqual([taken, running]);
   nowMs += 24 * 3_600_000;
   expect(await forget()).toBe(2);
-  expect(known()).toEqual([]);
+  expect(await known()).toEqual([]);
   expect(await inflightOf(store.read, id)).toBe(0);
 });
 

@@ -80,10 +80,10 @@ const transfer = async (change: Record<string, string | number | Uint8Array>) =>
   );
 };
 /** By a constraint or a trigger, not because the statement itself is wrong. */
-const expectRefused = (work: () => void, what = '') => {
+const expectRefused = async (work: () => unknown, what = '') => {
   const SQLITE_CONSTRAINT = 19;
   try {
-    work();
+    await work();
   } catch (error) {
     expect([what, (error as Error).message, (error as { errcode: number }).errcode & 0xff]).toEqual([
       what,
@@ -154,8 +154,8 @@ describe('the schema refuses', () => {
         `INSERT INTO block (${sealed}) SELECT 1, replace(hash, '0', '1'), hash, merkle_root, first_seq, last_seq, tx_count, sealed_at_ms, proposer, signature FROM block`,
     ],
   ];
-  it.each(statements)('%s', (_, statement) => {
-    expectRefused(() => db.exec(statement()));
+  it.each(statements)('%s', async (_, statement) => {
+    await expectRefused(() => db.exec(statement()));
   });
 
   it('transfers that the rules do not know', async () => {
@@ -201,7 +201,7 @@ describe('the schema refuses', () => {
         reference: releasedId,
       },
     ])
-      expectRefused(() => transfer(change), JSON.stringify(change));
+      await expectRefused(() => transfer(change), JSON.stringify(change));
   });
 
   it('nothing of what is right, and nothing of all this left a trace', async () => {

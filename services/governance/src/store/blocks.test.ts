@@ -85,14 +85,14 @@ test('in whatever order and however often the parts come, power at every height 
         expect(arrivals.filter((each) => each.height <= height).every((each) => came.has(each))).toBe(true);
       }
       const held = new Array<number>(accounts.length).fill(0);
-      blocks.forEach(async ({ balances }, height) => {
+      for (const [height, { balances }] of blocks.entries()) {
         for (const [index, balance] of Object.entries(balances)) held[Number(index)] = balance;
-        expect(accounts.map((id) => powerAt(store.read, id, height))).toEqual(held);
+        expect(await Promise.all(accounts.map((id) => powerAt(store.read, id, height)))).toEqual(held);
         // The powers sum to the voting supply of that block.
         expect((await snapshotAt(store.read, height))?.voting_supply_minor).toBe(
           held.reduce((a, b) => a + b, 0),
         );
-      });
+      }
       expect((await latestSnapshot(store.read))?.height).toBe(blocks.length - 1);
     }),
     { numRuns: 25 },

@@ -223,9 +223,9 @@ describe('every step and every undoing, run twice, is run once', () => {
   it('what contradicts the order is refused, and changes nothing', async () => {
     await write(async (trx) => {
       const { order, hold } = await setUp(trx);
-      const refuses = async (fn: () => void) => {
+      const refuses = async (fn: () => Promise<unknown>) => {
         const before = await snapshot(trx, order);
-        expect(() => trx.savepoint(fn)).toThrow();
+        await expect(trx.savepoint(fn)).rejects.toThrow();
         expect(await snapshot(trx, order)).toEqual(before);
       };
       await refuses(() => settled(trx, { order_id: order.id, paid_minor: 0, refunded_minor: 1 }, at(T0)));
@@ -429,7 +429,7 @@ describe('any course of bookings, timers and messages, doubled and in any order'
           }
           // In the end everything arrives, and time goes on.
           for (let round = 0; round < 12; round += 1) {
-            (await messages()).forEach(async (_, index) => void (await deliver(index)));
+            for (const index of (await messages()).keys()) await deliver(index);
             for (let index = 0; index < answers.length; index += 1) await hear(index);
             now += 5 * 60 * MINUTE;
             await tick();

@@ -104,8 +104,12 @@ describe('reservations', () => {
       const orderId = await rawOrder(trx, gpuId);
       await reserve(trx, { order_id: orderId, gpu_id: gpuId, start_at_ms: 100, end_at_ms: 200 });
       await shrinkReservation(trx, orderId, 110, 190);
-      expect(() => trx.savepoint(() => shrinkReservation(trx, orderId, 109, 190))).toThrow('only shrink');
-      expect(() => trx.savepoint(() => shrinkReservation(trx, orderId, 110, 191))).toThrow('only shrink');
+      await expect(trx.savepoint(() => shrinkReservation(trx, orderId, 109, 190))).rejects.toThrow(
+        'only shrink',
+      );
+      await expect(trx.savepoint(() => shrinkReservation(trx, orderId, 110, 191))).rejects.toThrow(
+        'only shrink',
+      );
     });
   });
 });
@@ -211,7 +215,7 @@ describe('the counters of a model', () => {
             const gpuId = gpus[which % Math.max(1, gpus.length)];
             const orderId = orders[which % Math.max(1, orders.length)];
             const order = orderId === undefined ? undefined : await findOrder(trx, orderId);
-            const attempt = async (fn: () => void) => {
+            const attempt = async (fn: () => Promise<unknown>) => {
               try {
                 await trx.savepoint(fn);
               } catch (error) {
@@ -359,16 +363,16 @@ describe('the last line', () => {
       const gpuId = await offer(trx, newId(), 'M', T0);
       const orderId = await rawOrder(trx, gpuId);
       const refuses = (statement: ReturnType<typeof sql>) =>
-        expect(() =>
+        expect(
           trx.savepoint(() => trx.run({ compile: () => statement.compile(db) as never })),
-        ).toThrow();
-      refuses(sql`UPDATE gpu SET price_minor = base_minor * 2 + 1 WHERE id = ${gpuId}`);
-      refuses(sql`UPDATE gpu SET price_minor = (base_minor + 1) / 2 - 1 WHERE id = ${gpuId}`);
-      refuses(sql`UPDATE gpu SET rating_weighted = 6, rating_weight = 1 WHERE id = ${gpuId}`);
-      refuses(sql`UPDATE gpu SET is_rented = 1 WHERE id = ${gpuId}`);
-      refuses(sql`UPDATE orders SET status = 'active' WHERE id = ${orderId}`);
-      refuses(sql`UPDATE orders SET status = 'cancelled' WHERE id = ${orderId}`);
-      refuses(sql`UPDATE orders SET pay_minor = amount_minor + 1 WHERE id = ${orderId}`);
+        ).rejects.toThrow();
+      await refuses(sql`UPDATE gpu SET price_minor = base_minor * 2 + 1 WHERE id = ${gpuId}`);
+      await refuses(sql`UPDATE gpu SET price_minor = (base_minor + 1) / 2 - 1 WHERE id = ${gpuId}`);
+      await refuses(sql`UPDATE gpu SET rating_weighted = 6, rating_weight = 1 WHERE id = ${gpuId}`);
+      await refuses(sql`UPDATE gpu SET is_rented = 1 WHERE id = ${gpuId}`);
+      await refuses(sql`UPDATE orders SET status = 'active' WHERE id = ${orderId}`);
+      await refuses(sql`UPDATE orders SET status = 'cancelled' WHERE id = ${orderId}`);
+      await refuses(sql`UPDATE orders SET pay_minor = amount_minor + 1 WHERE id = ${orderId}`);
     });
   });
 });

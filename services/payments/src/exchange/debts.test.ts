@@ -115,8 +115,10 @@ describe('confirmations follow the value at risk', () => {
   const scene = createScene();
   beforeEach(() => scene.open());
   afterEach(() => scene.close());
-  const credited = (invoices: readonly Invoice[]) =>
-    invoices.filter(async (each) => (await scene.of(each)).credited_at_ms !== null).length;
+  const credited = async (invoices: readonly Invoice[]) => {
+    const rows = await Promise.all(invoices.map((each) => scene.of(each)));
+    return rows.filter((row) => row.credited_at_ms !== null).length;
+  };
 
   /** Thirty payments of 0.0099 BTC. @returns how many are credited after each block. */
   const thirty = async (accountOf: () => string) => {
@@ -130,10 +132,10 @@ describe('confirmations follow the value at risk', () => {
     }
     const counts: number[] = [];
     await scene.block(invoices, txids);
-    counts.push(credited(invoices));
+    counts.push(await credited(invoices));
     for (let block = 2; block <= 6; block += 1) {
       await scene.block();
-      counts.push(credited(invoices));
+      counts.push(await credited(invoices));
     }
     return counts;
   };
@@ -158,9 +160,9 @@ describe('confirmations follow the value at risk', () => {
     const small = await scene.invoice(0.005, account);
     expect(small.confirmations_required).toBe(6);
     for (let block = 0; block < 5; block += 1) await scene.block();
-    expect(credited([large])).toBe(1);
+    expect(await credited([large])).toBe(1);
     await scene.block([small]);
-    expect(credited([small])).toBe(1);
+    expect(await credited([small])).toBe(1);
 
     const stuck = await scene.invoice(2, account);
     await scene.mempool([stuck]);

@@ -36,22 +36,24 @@ const outputJson = (output: { script: string; value_sats: number }) => {
   };
 };
 
+const inputJson = async (reader: Reader, tx: StoredTx['tx'], input: StoredTx['tx']['inputs'][number]) => {
+  const spent = await findOutput(reader, input.txid, input.vout);
+  return {
+    txid: input.txid,
+    vout: input.vout,
+    prevout: spent === undefined ? null : outputJson(spent),
+    scriptsig: input.script_sig,
+    witness: input.witness.map((item) => item.toString('hex')),
+    is_coinbase: tx.is_coinbase,
+    sequence: input.sequence,
+  };
+};
+
 const transactionJson = async (reader: Reader, { tx, fee_sats, height }: StoredTx) => ({
   txid: tx.txid,
   version: tx.version,
   locktime: tx.lock_time,
-  vin: tx.inputs.map(async (input) => {
-    const spent = await findOutput(reader, input.txid, input.vout);
-    return {
-      txid: input.txid,
-      vout: input.vout,
-      prevout: spent === undefined ? null : outputJson(spent),
-      scriptsig: input.script_sig,
-      witness: input.witness.map((item) => item.toString('hex')),
-      is_coinbase: tx.is_coinbase,
-      sequence: input.sequence,
-    };
-  }),
+  vin: await Promise.all(tx.inputs.map((input) => inputJson(reader, tx, input))),
   vout: tx.outputs.map(outputJson),
   size: tx.raw.length,
   weight: tx.weight,
@@ -114,7 +116,7 @@ export const answerEsplora = async (reader: Reader, path: string): Promise<strin
     if (script === null) return undefined;
     const found =
       extra === 'chain' ? await after(reader, script, last) : await addressTransactions(reader, script);
-    return found.map((each) => transactionJson(reader, each));
+    return await Promise.all(found.map((each) => transactionJson(reader, each)));
   }
   return undefined;
 };

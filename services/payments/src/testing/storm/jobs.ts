@@ -125,7 +125,7 @@ const consumers: Consumers<'jobs'> = {
 const redis = connectRedis(plan.redisUrl, log);
 const metrics = createMetrics('storm-jobs');
 const postal = createPostal({ SECRET_KEY: TEST_SECRET, REDIS_PREFIX: TEST_PREFIX });
-startRelay({ service: 'jobs', store, redis, postal, destinations: ['payments'], log, metrics });
+await startRelay({ service: 'jobs', store, redis, postal, destinations: ['payments'], log, metrics });
 const inbox = startInbox({
   service: 'jobs',
   store,
