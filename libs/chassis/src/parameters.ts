@@ -20,15 +20,13 @@ const db = builder<ChassisTables>();
  */
 export const createParameters = async <S extends ServiceName>(store: Store, owner: S) => {
   const current = new Map<string, unknown>();
-  const load = async () => {
-    for (const row of await store.read.all(db.selectFrom('parameter').selectAll())) {
-      // A vote under wider bounds of an older release may have left a value that nothing can work with.
-      const value = inBounds(row.name, JSON.parse(row.value));
-      if (value === undefined) current.delete(row.name);
-      else current.set(row.name, value);
-    }
+  const take = (name: string, text: string): void => {
+    // A vote under wider bounds of an older release may have left a value that nothing can work with.
+    const value = inBounds(name, JSON.parse(text));
+    if (value === undefined) current.delete(name);
+    else current.set(name, value);
   };
-  await load();
+  for (const row of await store.read.all(db.selectFrom('parameter').selectAll())) take(row.name, row.value);
   return {
     /** @param unvoted holds until a vote; the registry's default unless the environment says otherwise. */
     get: <N extends OwnedBy<S>>(
@@ -42,7 +40,7 @@ export const createParameters = async <S extends ServiceName>(store: Store, owne
       const value = JSON.stringify(parameter.schema.parse(change.value));
       // The column is older than resets, which come from no proposal.
       const row = { value, version: change.version, proposal_id: change.proposal_id ?? '' };
-      await trx.run(
+      const changed = await trx.run(
         db
           .insertInto('parameter')
           .values({ name: change.name, ...row })
@@ -50,7 +48,8 @@ export const createParameters = async <S extends ServiceName>(store: Store, owne
             conflict.column('name').doUpdateSet(row).where('parameter.version', '<', change.version),
           ),
       );
-      trx.afterCommit(load);
+      // An older version than the one in force changes no row.
+      if (changed > 0) trx.afterCommit(() => take(change.name, value));
     },
   };
 };
