@@ -1,6 +1,6 @@
 import { copyFileSync, existsSync, renameSync, rmSync } from 'node:fs';
 import Database from 'better-sqlite3';
-import { keepPrivate } from './store.ts';
+import { keepPrivate } from './store/index.ts';
 
 /** What a copy was found to hold, so that an operator can compare it with its neighbours. */
 export interface CopyReport {

@@ -27,7 +27,7 @@ import { guardConnections } from './connections.ts';
 import { type Write, withIdempotency } from './idempotency.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
-import type { Store } from './store.ts';
+import type { Store } from './store/index.ts';
 
 /** Longer than any proxy in front keeps an idle connection, so that a request never meets a closing socket. */
 const KEEP_ALIVE_MS = 120_000;

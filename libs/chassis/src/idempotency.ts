@@ -11,7 +11,7 @@ import {
 import { clock } from './clock.ts';
 import type { ChassisTables } from './migrations.ts';
 import { builder, hot, type Params } from './sql.ts';
-import type { Store, Trx } from './store.ts';
+import type { Store, Trx } from './store/index.ts';
 import type { Scheduled } from './ticker.ts';
 
 const KEY_LENGTH_MAX = 255;

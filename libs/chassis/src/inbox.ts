@@ -8,7 +8,6 @@ import {
 } from '@aitbc/contracts';
 import { z } from 'zod';
 import { clock } from './clock.ts';
-import { isDiskFault } from './disk.ts';
 import { failpoint } from './failpoint.ts';
 import type { Log } from './log.ts';
 import { type Batch, maySendUnnumbered, openReceiver, type Postal } from './mailbox.ts';
@@ -16,7 +15,8 @@ import type { Metrics } from './metrics.ts';
 import type { ChassisTables } from './migrations.ts';
 import type { RedisClient } from './redis/index.ts';
 import { builder, hot, type Params } from './sql.ts';
-import type { Store, Trx } from './store.ts';
+import { isDiskFault } from './store/disk.ts';
+import type { Store, Trx } from './store/index.ts';
 import type { Scheduled } from './ticker.ts';
 
 const ACK_EVERY_MS = 500;

@@ -20,5 +20,5 @@ export * from './redis/index.ts';
 export * from './service.ts';
 export { createShare } from './shares.ts';
 export { builder, type Hot, hot, type Params } from './sql.ts';
-export * from './store.ts';
+export * from './store/index.ts';
 export * from './ticker.ts';

@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely';
-import type { Migrations } from './store.ts';
+import type { Migrations } from './store/index.ts';
 
 /** Tables that every service has: who it is, what it says, what it heard, what it answered. */
 export interface ChassisTables {

@@ -5,7 +5,7 @@ import { clock } from './clock.ts';
 import type { Metrics } from './metrics.ts';
 import type { ChassisTables } from './migrations.ts';
 import { builder } from './sql.ts';
-import type { Store } from './store.ts';
+import type { Store } from './store/index.ts';
 
 const db = builder<ChassisTables>();
 const DEAD_LETTERS_MAX = 200;

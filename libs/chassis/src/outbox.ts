@@ -15,7 +15,7 @@ import type { ChassisTables } from './migrations.ts';
 import type { RedisClient } from './redis/index.ts';
 import { createSendWindow, type SendWindow } from './send-window.ts';
 import { builder, hot, type Params } from './sql.ts';
-import type { Store, Trx } from './store.ts';
+import type { Store, Trx } from './store/index.ts';
 import { pause } from './ticker.ts';
 
 /** One BullMQ job carries so many messages at most: alone 220 µs each, by the hundred 7 µs. */

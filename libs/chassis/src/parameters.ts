@@ -9,7 +9,7 @@ import {
 } from '@aitbc/contracts';
 import type { ChassisTables } from './migrations.ts';
 import { builder } from './sql.ts';
-import type { Store, Trx } from './store.ts';
+import type { Store, Trx } from './store/index.ts';
 
 const db = builder<ChassisTables>();
 

@@ -22,7 +22,7 @@ import { type Dependencies, deadLetterRoutes, healthRoutes } from './operations.
 import { startRelay } from './outbox.ts';
 import { connectRedis, type RedisClient, watchBroker } from './redis/index.ts';
 import { builder } from './sql.ts';
-import { type Migrations, openStore, type Store } from './store.ts';
+import { type Migrations, openStore, type Store } from './store/index.ts';
 import { type Scheduled, startTicker } from './ticker.ts';
 
 const db = builder<ChassisTables>();

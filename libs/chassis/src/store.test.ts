@@ -7,7 +7,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { chassisMigrations } from './migrations.ts';
 import { sendAs } from './outbox.ts';
 import { builder, hot, type Params } from './sql.ts';
-import { openStore, type Store, type Trx } from './store.ts';
+import { openStore, type Store, type Trx } from './store/index.ts';
 
 interface Tables {
   thing: { id: number; text: string };

@@ -1,11 +1,13 @@
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { Problem } from '@aitbc/contracts';
 import Database from 'better-sqlite3';
-import { type Compilable, Kysely, SqliteDialect } from 'kysely';
-import { type Migration, Migrator } from 'kysely/migration';
+import type { Compilable } from 'kysely';
+import { type Hot, resolveQuery } from '../sql.ts';
+import { assertDurable, BUSY_TIMEOUT_MS, configure, createReader, migrate } from './connection.ts';
 import { diskProblem } from './disk.ts';
-import { type Hot, resolveQuery } from './sql.ts';
+import { databasePath, keepPrivate } from './file.ts';
+import type { Migrations, Store, Trx } from './store.ts';
 
 /** One group shares one fsync. 64 × ~50 µs of work stays near 3 ms, so nobody waits long for a neighbour. */
 const GROUP_MAX = 64;
@@ -13,66 +15,6 @@ const GROUP_MAX = 64;
 const WAITING_MAX = 20_000;
 /** A function still running after this is rolled back: something slow got inside a transaction. */
 const FUNCTION_DEADLINE_MS = 5_000;
-const STATEMENT_CACHE_MAX = 500;
-const BUSY_TIMEOUT_MS = 5_000;
-
-/** Reads. On the read-only connection it sees committed rows alone and never waits for the writer. */
-export interface Reader {
-  all<R>(query: Compilable<R>): Promise<R[]>;
-  all<P, R>(query: Hot<P, R>, values: P): Promise<R[]>;
-  get<R>(query: Compilable<R>): Promise<R | undefined>;
-  get<P, R>(query: Hot<P, R>, values: P): Promise<R | undefined>;
-}
-
-/**
- * A running transaction: reads see its own writes. Comes first in every function that takes part. Such a function may
- * await the store and other such functions, and nothing else: the one writer waits for it.
- */
-export interface Trx extends Reader {
-  /** @returns the number of rows changed: the answer of a compare-and-set. */
-  run(query: Compilable<unknown>): Promise<number>;
-  run<P>(query: Hot<P, unknown>, values: P): Promise<number>;
-  /** Runs `fn` under its own savepoint: when it throws, its writes alone are undone and the error goes on. */
-  savepoint<T>(fn: () => T | Promise<T>): Promise<T>;
-  /** Runs after the commit reached the disk; forgotten on roll-back. For waking somebody, never for facts. */
-  afterCommit(fn: () => void | Promise<void>): void;
-  /**
-   * Numbers this transaction knows without looking again, such as a last sequence. Emptied when anything is undone, and
-   * with each transaction: another process may write the same file between two.
-   */
-  readonly memo: Map<string, number>;
-  /** Wakes the subscribers of a topic after the commit. */
-  notify(topic: string): void;
-}
-
-export interface Store {
-  readonly read: Reader;
-  /**
-   * Runs `fn` in a write transaction, durable when the promise resolves. Waiting functions share one
-   * `BEGIN IMMEDIATE` and one fsync; several have a savepoint each: a throw undoes that function alone. They run one
-   * after the other, never side by side.
-   * @param name of the operation, for the error when it is too slow.
-   * @throws what `fn` throws; Problem OVERLOADED when too many wait.
-   */
-  transact<T>(name: string, fn: (trx: Trx) => T | Promise<T>): Promise<T>;
-  /** An online, consistent copy of the file. */
-  backup(path: string): Promise<void>;
-  /** @returns the function that ends the subscription. */
-  subscribe(topic: string, listener: () => void): () => void;
-  /**
-   * Why the file cannot be written (its disk is full, read-only or broken), or null. Asked while it cannot, it tries:
-   * so it is null again as soon as there is room, with nothing restarted.
-   */
-  writeProblem(): Promise<string | null>;
-  /** Functions waiting for their turn. */
-  readonly waiting: () => number;
-  readonly path: string;
-  /** Identity of this file's outgoing messages; changes when a restore rewinds it. */
-  readonly stream: string;
-  close(): Promise<void>;
-}
-
-export type Migrations = Record<string, Migration>;
 
 interface Waiting {
   name: string;
@@ -83,96 +25,9 @@ interface Waiting {
 
 type Outcome = { ok: true; value: unknown } | { ok: false; error: unknown };
 
-/** `sqlite:///relative/file.db`, `sqlite:////absolute/file.db` or a bare path, to a path. */
-export const databasePath = (url: string): string => url.replace(/^sqlite:\/\/\//, '');
-
-/** Beside the file, and as secret: SQLite makes them with the file's own mode. */
-const COMPANIONS = ['', '-wal', '-shm', '-journal'];
-
-/**
- * Makes a database file the owner's alone, whatever the umask, and also one that was made before this was so. To be
- * called before SQLite opens it: what SQLite makes beside it takes its mode.
- */
-export const keepPrivate = (path: string): void => {
-  // Opened for appending: made when it is missing, and never emptied.
-  closeSync(openSync(path, 'a', 0o600));
-  for (const companion of COMPANIONS) if (existsSync(path + companion)) chmodSync(path + companion, 0o600);
-};
-
 /** Room is made by a person: sooner than this, asking again is for nothing. */
 const DISK_RETRY_SECONDS = 10;
 const PROBE = 'store.write_probe';
-
-const assertPragma = (db: Database.Database, name: string, expected: unknown): void => {
-  const actual = db.pragma(name, { simple: true });
-  if (actual !== expected) throw new Error(`SQLite did not take ${name}: is ${actual}, must be ${expected}`);
-};
-
-const configure = (db: Database.Database): void => {
-  db.pragma('journal_mode = WAL');
-  db.pragma('synchronous = FULL');
-  db.pragma('foreign_keys = ON');
-  db.pragma('trusted_schema = OFF');
-  // The pages that an open savepoint may have to put back: beyond 64 KB they would go to a file, at each statement.
-  db.pragma('temp_store = MEMORY');
-  db.pragma(`busy_timeout = ${BUSY_TIMEOUT_MS}`);
-};
-
-// In WAL mode the binding drops to synchronous=NORMAL by itself, which loses the last commits at a power cut:
-// so the settings are read back, after a write went through.
-const assertDurable = (db: Database.Database): void => {
-  assertPragma(db, 'journal_mode', 'wal');
-  assertPragma(db, 'synchronous', 2);
-  assertPragma(db, 'foreign_keys', 1);
-  assertPragma(db, 'trusted_schema', 0);
-};
-
-/** @param check runs before every query, and throws when there must be none. */
-const createReader = (
-  db: Database.Database,
-  check: () => void = () => {},
-): Reader & { statement: (sql: string) => Database.Statement } => {
-  const cache = new Map<string, Database.Statement>();
-  const statement = (sql: string): Database.Statement => {
-    const found = cache.get(sql);
-    if (found !== undefined) return found;
-    const made = db.prepare(sql);
-    if (cache.size >= STATEMENT_CACHE_MAX) cache.delete(cache.keys().next().value as string);
-    cache.set(sql, made);
-    return made;
-  };
-  return {
-    statement,
-    all: async (query: Compilable<unknown> | Hot<never, unknown>, values?: never) => {
-      check();
-      const [sql, parameters] = resolveQuery(query, values as never);
-      return statement(sql).all(parameters) as never[];
-    },
-    get: async (query: Compilable<unknown> | Hot<never, unknown>, values?: never) => {
-      check();
-      const [sql, parameters] = resolveQuery(query, values as never);
-      return statement(sql).get(parameters) as never;
-    },
-  };
-};
-
-const migrate = async (path: string, migrations: Migrations): Promise<void> => {
-  const connection = new Database(path, { timeout: BUSY_TIMEOUT_MS });
-  configure(connection);
-  const db = new Kysely<unknown>({ dialect: new SqliteDialect({ database: connection }) });
-  const migrator = new Migrator({
-    db,
-    provider: { getMigrations: async () => migrations },
-    // The chassis' own migrations sort before a service's, also when they come later.
-    allowUnorderedMigrations: true,
-  });
-  try {
-    const { error } = await migrator.migrateToLatest();
-    if (error !== undefined) throw error;
-  } finally {
-    await db.destroy();
-  }
-};
 
 /**
  * Opens (and makes, and migrates) the one file of a service.
@@ -400,18 +255,14 @@ export const openStore = async (options: {
       schedule();
     });
 
-  const reading = <T>(look: () => T): T => {
-    try {
-      return look();
-    } catch (error) {
-      throw refusalFor(error);
-    }
+  const refused = (error: unknown): never => {
+    throw refusalFor(error);
   };
 
   return {
     read: {
-      all: (query: never, values?: never) => reading(() => read.all(query, values as never)) as never[],
-      get: (query: never, values?: never) => reading(() => read.get(query, values as never)) as never,
+      all: (query: never, values?: never) => read.all(query, values as never).catch(refused) as never,
+      get: (query: never, values?: never) => read.get(query, values as never).catch(refused) as never,
     },
     transact,
     writeProblem: async () => {

@@ -1,0 +1,81 @@
+import Database from 'better-sqlite3';
+import { type Compilable, Kysely, SqliteDialect } from 'kysely';
+import { Migrator } from 'kysely/migration';
+import { type Hot, resolveQuery } from '../sql.ts';
+import type { Migrations, Reader } from './store.ts';
+
+export const BUSY_TIMEOUT_MS = 5_000;
+const STATEMENT_CACHE_MAX = 500;
+
+const assertPragma = (db: Database.Database, name: string, expected: unknown): void => {
+  const actual = db.pragma(name, { simple: true });
+  if (actual !== expected) throw new Error(`SQLite did not take ${name}: is ${actual}, must be ${expected}`);
+};
+
+/** What a connection that writes runs with. */
+export const configure = (db: Database.Database): void => {
+  db.pragma('journal_mode = WAL');
+  db.pragma('synchronous = FULL');
+  db.pragma('foreign_keys = ON');
+  db.pragma('trusted_schema = OFF');
+  // The pages that an open savepoint may have to put back: beyond 64 KB they would go to a file, at each statement.
+  db.pragma('temp_store = MEMORY');
+  db.pragma(`busy_timeout = ${BUSY_TIMEOUT_MS}`);
+};
+
+// In WAL mode the binding drops to synchronous=NORMAL by itself, which loses the last commits at a power cut:
+// so the settings are read back, after a write went through.
+export const assertDurable = (db: Database.Database): void => {
+  assertPragma(db, 'journal_mode', 'wal');
+  assertPragma(db, 'synchronous', 2);
+  assertPragma(db, 'foreign_keys', 1);
+  assertPragma(db, 'trusted_schema', 0);
+};
+
+/** @param check runs before every query, and throws when there must be none. */
+export const createReader = (
+  db: Database.Database,
+  check: () => void = () => {},
+): Reader & { statement: (sql: string) => Database.Statement } => {
+  const cache = new Map<string, Database.Statement>();
+  const statement = (sql: string): Database.Statement => {
+    const found = cache.get(sql);
+    if (found !== undefined) return found;
+    const made = db.prepare(sql);
+    if (cache.size >= STATEMENT_CACHE_MAX) cache.delete(cache.keys().next().value as string);
+    cache.set(sql, made);
+    return made;
+  };
+  return {
+    statement,
+    all: async (query: Compilable<unknown> | Hot<never, unknown>, values?: never) => {
+      check();
+      const [sql, parameters] = resolveQuery(query, values as never);
+      return statement(sql).all(parameters) as never[];
+    },
+    get: async (query: Compilable<unknown> | Hot<never, unknown>, values?: never) => {
+      check();
+      const [sql, parameters] = resolveQuery(query, values as never);
+      return statement(sql).get(parameters) as never;
+    },
+  };
+};
+
+/** Brings a file up to its newest migration. @throws what a migration throws */
+export const migrate = async (path: string, migrations: Migrations): Promise<void> => {
+  const connection = new Database(path, { timeout: BUSY_TIMEOUT_MS });
+  configure(connection);
+  const db = new Kysely<unknown>({ dialect: new SqliteDialect({ database: connection }) });
+  const migrator = new Migrator({
+    db,
+    provider: { getMigrations: async () => migrations },
+    // The chassis' own migrations sort before a service's, also when they come later.
+    allowUnorderedMigrations: true,
+  });
+  try {
+    const { error } = await migrator.migrateToLatest();
+    if (error !== undefined) throw error;
+  } finally {
+    await db.destroy();
+  }
+};
