@@ -76,7 +76,7 @@ const breaches = (files: readonly Source[], isForbidden: (specifier: string, fil
 
 test('the sources are found and their imports are read', () => {
   expect(sources.length).toBeGreaterThan(100);
-  const store = sources.find(({ path }) => path === 'libs/chassis/src/store.ts');
+  const store = sources.find(({ path }) => path === 'libs/chassis/src/store/connection.ts');
   expect(store?.imports).toEqual(expect.arrayContaining(['better-sqlite3', 'kysely']));
   const service = sources.find(({ path }) => path === 'services/gateway/src/service.ts');
   expect(service?.imports).toContain('services/gateway/migrations/index.ts');
