@@ -29,7 +29,7 @@ class Compiler extends SqliteQueryCompiler {
 
 /**
  * A Kysely that only builds SQL: `const db = builder<Tables>()`. Its queries are run by the store's `Reader` and `Trx`,
- * synchronously, so that nothing can be awaited inside a transaction.
+ * which know the engine.
  */
 export const builder = <Tables>(): Kysely<Tables> =>
   new Kysely<Tables>({
