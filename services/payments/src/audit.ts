@@ -1,5 +1,13 @@
-import { builder, hot, type Log, type Params, type Reader, type Scheduled, type Store } from '@aitbc/chassis';
-import { opaque } from './store/opaque.ts';
+import {
+  builder,
+  hot,
+  type Log,
+  opaque,
+  type Params,
+  type Reader,
+  type Scheduled,
+  type Store,
+} from '@aitbc/chassis';
 import { ESCROWED } from './store/payments.ts';
 import type { Tables } from './tables.ts';
 

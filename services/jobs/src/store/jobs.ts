@@ -1,4 +1,4 @@
-import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import { builder, hot, opaque, type Params, type Reader, type Trx } from '@aitbc/chassis';
 import type { JobStatus } from '@aitbc/contracts';
 import { sql } from 'kysely';
 import type { EventRow, JobRow, Tables } from '../tables.ts';
@@ -146,8 +146,8 @@ const start = hot((p: Params<{ id: string; miner_id: string; miner_account_id: s
       miner_id: p('miner_id'),
       miner_account_id: p('miner_account_id'),
       // Only what payments said it holds, and now: what comes later counts for the next attempt.
-      lease_payment_id: sql<string | null>`iif(payment_status = 'escrowed', payment_id, NULL)`,
-      lease_price_minor: sql<number>`iif(payment_status = 'escrowed', payment_amount_minor, 0)`,
+      lease_payment_id: sql<string | null>`CASE WHEN payment_status = 'escrowed' THEN payment_id END`,
+      lease_price_minor: sql<number>`CASE WHEN payment_status = 'escrowed' THEN payment_amount_minor ELSE 0 END`,
       progress: 0,
       events: sql<number>`events + 1`,
       started_at_ms: p('now_ms'),
@@ -267,8 +267,8 @@ const end = hot(
         deadline_at_ms: null,
       })
       .where('seq', '=', p('seq'))
-      // With a plus it is no constant to compare with the partial indexes, which costs a plan at each run.
-      .where('status', '=', sql<JobStatus>`+${p('from')}`)
+      // Seen, it would be compared with the partial indexes, which costs a plan at each run.
+      .where('status', '=', opaque(p('from')))
       .where('attempt', '=', p('attempt'))
       .returning('events'),
 );

@@ -1,4 +1,4 @@
-import { builder, type Reader } from '@aitbc/chassis';
+import { builder, equalsIgnoringCase, type Reader, unindexed } from '@aitbc/chassis';
 import { cardKey, invalidField, type marketRoutes, type QueryOf, toMinor } from '@aitbc/contracts';
 import { sql } from 'kysely';
 import { z } from 'zod';
@@ -47,7 +47,7 @@ const encode = (sort: Sort, last: Offer): string => {
 
 /**
  * The ids of one page. Walks the index of the sort (under its model, when one is named) from the cursor; every other
- * filter is checked against the columns in that index. The unary plus keeps the planner on it: a range over another
+ * filter is checked against the columns in that index. Unindexed, they keep the planner on it: a range over another
  * column would have it gather and sort all that match.
  */
 export const pageOfIds = (filter: ListFilter) => {
@@ -59,13 +59,12 @@ export const pageOfIds = (filter: ListFilter) => {
     .where('withdrawn_at_ms', 'is', null)
     .limit(filter.limit + 1);
   if (filter.model !== undefined) query = query.where('model_key', '=', cardKey(filter.model));
-  if (filter.region !== undefined)
-    query = query.where(sql<boolean>`region = ${filter.region} COLLATE NOCASE`);
+  if (filter.region !== undefined) query = query.where(equalsIgnoringCase('region', filter.region));
   if (filter.available !== undefined)
     query = query.where('is_available', '=', filter.available === 'true' ? 1 : 0);
 
   const column = (name: 'price_minor' | 'memory_gb') =>
-    sort !== 'newest' && COLUMNS[sort] === name ? sql.ref(name) : sql`+${sql.ref(name)}`;
+    sort !== 'newest' && COLUMNS[sort] === name ? sql.ref<number>(name) : unindexed<number>(name);
   if (filter.price_min !== undefined)
     query = query.where(column('price_minor'), '>=', toMinor(filter.price_min));
   if (filter.price_max !== undefined)

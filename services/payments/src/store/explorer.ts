@@ -1,7 +1,6 @@
-import { builder, hot, type Params, type Reader } from '@aitbc/chassis';
+import { builder, hot, opaque, type Params, type Reader } from '@aitbc/chassis';
 import type { AccountKind } from '@aitbc/contracts';
 import type { Tables } from '../tables.ts';
-import { opaque } from './opaque.ts';
 
 const db = builder<Tables>();
 

@@ -1,7 +1,6 @@
-import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import { builder, hot, opaque, type Params, type Reader, type Trx } from '@aitbc/chassis';
 import { sql } from 'kysely';
 import type { EndedStatus, PaymentRowStatus, ResolutionKind, Tables } from '../tables.ts';
-import { opaque } from './opaque.ts';
 
 const db = builder<Tables>();
 

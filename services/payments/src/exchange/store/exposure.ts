@@ -15,7 +15,7 @@ const sums = () =>
     .select((eb) => [
       'i.account_id',
       eb.fn.sum<number>('o.value_sats').as('live_sats'),
-      sql<number>`sum(iif(${sql.ref('o.is_credited')} = 1, ${sql.ref('o.value_sats')}, 0))`.as(
+      sql<number>`sum(CASE WHEN ${sql.ref('o.is_credited')} = 1 THEN ${sql.ref('o.value_sats')} ELSE 0 END)`.as(
         'credited_sats',
       ),
     ])
