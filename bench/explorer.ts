@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { parseArgs } from 'node:util';
-import { builder, type ChassisTables, chassisMigrations, openStore } from '@aitbc/chassis';
+import { builder, type ChassisTables, openStore } from '@aitbc/chassis';
 import { newId, SYSTEM_ADDRESSES } from '@aitbc/contracts';
 import { findBroker } from '../libs/testing/src/broker.ts';
 import { freePort } from '../libs/testing/src/ports.ts';
@@ -50,7 +50,7 @@ const fill = async (path: string): Promise<void> => {
   const store = await openStore({
     url: path,
     service: 'payments',
-    migrations: { ...chassisMigrations, ...migrations },
+    migrations,
   });
   const signer = await openSigner(store.read, { NODE_ENV: 'development' });
   await signer.keep(store);

@@ -1,13 +1,5 @@
 import { join } from 'node:path';
-import {
-  builder,
-  chassisMigrations,
-  createMetrics,
-  createParameters,
-  openStore,
-  type Store,
-  type Trx,
-} from '@aitbc/chassis';
+import { builder, createMetrics, createParameters, openStore, type Store, type Trx } from '@aitbc/chassis';
 import { type Caller, JobSubmission, newId, Problem } from '@aitbc/contracts';
 import { scratchDirectory, someone } from '@aitbc/testing';
 import { expect } from 'vitest';
@@ -104,7 +96,7 @@ export const openFiles = async (): Promise<void> => {
     openStore({
       url: join(directory, `${service}.db`),
       service,
-      migrations: { ...chassisMigrations, ...migrations },
+      migrations,
     });
   jobsStore = await open('jobs', jobsMigrations);
   paymentsStore = await open('payments', paymentsMigrations);

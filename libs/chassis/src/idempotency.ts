@@ -9,7 +9,7 @@ import {
   sha256,
 } from '@aitbc/contracts';
 import { clock } from './clock.ts';
-import type { ChassisTables } from './migrations.ts';
+import type { ChassisTables } from './migrations/index.ts';
 import { builder, hot, type Params } from './sql.ts';
 import type { Store, Trx } from './store/index.ts';
 import type { Scheduled } from './ticker.ts';

@@ -12,10 +12,10 @@ import { failpoint } from './failpoint.ts';
 import type { Log } from './log.ts';
 import { type Batch, maySendUnnumbered, openReceiver, type Postal } from './mailbox.ts';
 import type { Metrics } from './metrics.ts';
-import type { ChassisTables } from './migrations.ts';
+import type { ChassisTables } from './migrations/index.ts';
 import type { RedisClient } from './redis/index.ts';
 import { builder, hot, type Params } from './sql.ts';
-import { isDiskFault } from './store/disk.ts';
+import { isStoreFault } from './store/fault.ts';
 import type { Store, Trx } from './store/index.ts';
 import type { Scheduled } from './ticker.ts';
 
@@ -134,13 +134,13 @@ export const startInbox = <D extends Destination>(options: {
     try {
       await trx.savepoint(() => receiveEach(trx, batch, hear));
     } catch (fault) {
-      if (isDiskFault(fault)) throw fault;
+      if (isStoreFault(fault)) throw fault;
       await receiveEach(trx, batch, async (message) => {
         try {
           await trx.savepoint(() => hear(message));
         } catch (error) {
           // Not this message's fault: its batch stays as it is, unacknowledged, and comes again.
-          if (isDiskFault(error)) throw error;
+          if (isStoreFault(error)) throw error;
           await setAside(trx, batch.stream, message, error);
         }
       });
@@ -242,7 +242,7 @@ export const startInbox = <D extends Destination>(options: {
           await trx.run(db.deleteFrom('dead_letter').where('id', '=', letter.id));
         } catch (error) {
           // A small row may fit where a message does not: no attempt counts while the disk has no room.
-          if (isDiskFault(error)) throw error;
+          if (isStoreFault(error)) throw error;
           const attempts = letter.attempts + 1;
           const max = messages[letter.name as MessageName]?.attempts ?? 1;
           const isFinal = error instanceof Unreadable || attempts >= max;

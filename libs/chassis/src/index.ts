@@ -10,7 +10,7 @@ export * from './lifecycle.ts';
 export * from './log.ts';
 export * from './mailbox.ts';
 export * from './metrics.ts';
-export * from './migrations.ts';
+export * from './migrations/index.ts';
 export * from './operations.ts';
 export * from './outbox.ts';
 export * from './page.ts';

@@ -3,7 +3,7 @@ import express from 'express';
 import { CALLER_HEADER, verifyCaller } from './caller.ts';
 import { clock } from './clock.ts';
 import type { Metrics } from './metrics.ts';
-import type { ChassisTables } from './migrations.ts';
+import type { ChassisTables } from './migrations/index.ts';
 import { builder } from './sql.ts';
 import type { Store } from './store/index.ts';
 

@@ -11,7 +11,7 @@ import { failpoint } from './failpoint.ts';
 import type { Log } from './log.ts';
 import { openSender, type Postal, type Sender } from './mailbox.ts';
 import type { Metrics } from './metrics.ts';
-import type { ChassisTables } from './migrations.ts';
+import type { ChassisTables } from './migrations/index.ts';
 import type { RedisClient } from './redis/index.ts';
 import { createSendWindow, type SendWindow } from './send-window.ts';
 import { builder, hot, type Params } from './sql.ts';

@@ -2,13 +2,13 @@ import { join } from 'node:path';
 import { newId, type Payload } from '@aitbc/contracts';
 import { scratchDirectory } from '@aitbc/testing';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { chassisMigrations, createParameters, openStore, type Parameters, type Store } from './index.ts';
+import { createParameters, openStore, type Parameters, type Store } from './index.ts';
 
 let url: string;
 let store: Store;
 let parameters: Parameters<'miners'>;
 const begin = async () => {
-  store = await openStore({ url, service: 'miners', migrations: chassisMigrations });
+  store = await openStore({ url, service: 'miners', migrations: {} });
   parameters = await createParameters(store, 'miners');
 };
 beforeEach(async () => {

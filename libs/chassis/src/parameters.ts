@@ -7,7 +7,7 @@ import {
   type Payload,
   type ServiceName,
 } from '@aitbc/contracts';
-import type { ChassisTables } from './migrations.ts';
+import type { ChassisTables } from './migrations/index.ts';
 import { builder } from './sql.ts';
 import type { Store, Trx } from './store/index.ts';
 

@@ -2,7 +2,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync 
 import { join } from 'node:path';
 import { scratchDirectory } from '@aitbc/testing';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { backUpFile, chassisMigrations, openStore, restoreFile } from './index.ts';
+import { backUpFile, openStore, restoreFile } from './index.ts';
 
 let umask: number;
 let folder: string;
@@ -17,8 +17,7 @@ const modes = (directory: string) =>
   Object.fromEntries(
     readdirSync(directory).map((name) => [name, (statSync(join(directory, name)).mode & 0o777).toString(8)]),
   );
-const open = () =>
-  openStore({ url: join(folder, 'jobs.db'), service: 'jobs', migrations: chassisMigrations });
+const open = () => openStore({ url: join(folder, 'jobs.db'), service: 'jobs', migrations: {} });
 
 test('a database, what SQLite keeps beside it, its backup and its restored copy are the owner’s alone', async () => {
   mkdirSync(folder, { mode: 0o755 });

@@ -17,12 +17,12 @@ import type { Fail, Running } from './lifecycle.ts';
 import { createLog, type Log } from './log.ts';
 import { createPostal, type Postal } from './mailbox.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
-import { type ChassisTables, chassisMigrations } from './migrations.ts';
+import type { ChassisTables } from './migrations/index.ts';
 import { type Dependencies, deadLetterRoutes, healthRoutes } from './operations.ts';
 import { startRelay } from './outbox.ts';
 import { connectRedis, type RedisClient, watchBroker } from './redis/index.ts';
 import { builder } from './sql.ts';
-import { type Migrations, openStore, type Store } from './store/index.ts';
+import { type Migrations, type MigrationsByEngine, openStore, type Store } from './store/index.ts';
 import { type Scheduled, startTicker } from './ticker.ts';
 
 const db = builder<ChassisTables>();
@@ -88,7 +88,7 @@ export const standUp = async <
   definition: {
     readonly name: S;
     readonly routes: R;
-    readonly migrations: Migrations;
+    readonly migrations: Migrations | MigrationsByEngine;
     readonly compose: (standing: Standing<C>) => Parts<S, R> | Promise<Parts<S, R>>;
   },
   config: C,
@@ -102,7 +102,7 @@ export const standUp = async <
   const store = await openStore({
     url: config.DATABASE_URL,
     service: name,
-    migrations: { ...chassisMigrations, ...definition.migrations },
+    migrations: definition.migrations,
   });
   const redis = connectRedis(config.REDIS_URL, log);
   const redisProblem = watchBroker({

@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { newId } from '@aitbc/contracts';
 import { sql } from 'kysely';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { chassisMigrations } from './migrations.ts';
 import { sendAs } from './outbox.ts';
 import { builder, hot, type Params } from './sql.ts';
 import { openStore, type Store, type Trx } from './store/index.ts';
@@ -24,7 +23,6 @@ const open = () =>
     url,
     service: 'test',
     migrations: {
-      ...chassisMigrations,
       '0001-thing': {
         up: async (kysely) => {
           await sql`CREATE TABLE thing (id INTEGER PRIMARY KEY, text TEXT NOT NULL CHECK (text <> 'bad')) STRICT`.execute(

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { builder, chassisMigrations, openStore } from '@aitbc/chassis';
+import { builder, openStore } from '@aitbc/chassis';
 import { newId } from '@aitbc/contracts';
 import { scratchDirectory } from '@aitbc/testing';
 import { sql } from 'kysely';
@@ -19,7 +19,7 @@ test('a file of the release before keeps its votes and the history of its parame
   const first = migrations['0001-governance'] as NonNullable<(typeof migrations)[string]>;
   const old = await openStore({
     ...options,
-    migrations: { ...chassisMigrations, '0001-governance': first },
+    migrations: { '0001-governance': first },
   });
   const run = (statement: ReturnType<typeof sql>) =>
     old.transact('test', (trx) => trx.run({ compile: () => statement.compile(db) as never }));
@@ -56,7 +56,7 @@ test('a file of the release before keeps its votes and the history of its parame
   }
   await old.close();
 
-  const store = await openStore({ ...options, migrations: { ...chassisMigrations, ...migrations } });
+  const store = await openStore({ ...options, migrations });
   const history = () => listChanges(store.read, 'platform_fee_basis_points', undefined, 10);
   const voted = (index: number) => ({
     name: 'platform_fee_basis_points',

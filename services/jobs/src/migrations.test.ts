@@ -1,4 +1,4 @@
-import { builder, chassisMigrations, deriveKey, openStore } from '@aitbc/chassis';
+import { builder, deriveKey, openStore } from '@aitbc/chassis';
 import {
   type Caller,
   fromMinor,
@@ -71,7 +71,7 @@ const prepare = async (url: string): Promise<void> => {
   const old = await openStore({
     url,
     service: 'jobs',
-    migrations: { ...chassisMigrations, '0001-jobs': first },
+    migrations: { '0001-jobs': first },
   });
   const run = (statement: ReturnType<typeof sql>) =>
     old.transact('test', (trx) => trx.run({ compile: () => statement.compile(db) as never }));

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { builder, chassisMigrations, type hot, openStore, type Store } from '@aitbc/chassis';
+import { builder, type hot, openStore, type Store } from '@aitbc/chassis';
 import { type JobStatus, newId } from '@aitbc/contracts';
 import { scratchDirectory } from '@aitbc/testing';
 import { type Compilable, sql } from 'kysely';
@@ -16,7 +16,7 @@ beforeAll(async () => {
   store = await openStore({
     url: join(scratchDirectory(), 'jobs.db'),
     service: 'jobs',
-    migrations: { ...chassisMigrations, ...migrations },
+    migrations,
   });
 });
 afterAll(() => store.close());

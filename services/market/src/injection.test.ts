@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { builder, type ChassisTables, chassisMigrations, openStore, type Store } from '@aitbc/chassis';
+import { builder, type ChassisTables, openStore, type Store } from '@aitbc/chassis';
 import { type Caller, routes } from '@aitbc/contracts';
 import { eventually, someone } from '@aitbc/testing';
 import { sql } from 'kysely';
@@ -20,7 +20,7 @@ beforeAll(async () => {
   store = await openStore({
     url: join(scene.directory, 'market.db'),
     service: 'market',
-    migrations: { ...chassisMigrations, ...migrations },
+    migrations,
   });
   owner = someone(['miner']);
 });

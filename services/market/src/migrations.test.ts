@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { builder, chassisMigrations, openStore } from '@aitbc/chassis';
+import { builder, openStore } from '@aitbc/chassis';
 import { newId } from '@aitbc/contracts';
 import { scratchDirectory } from '@aitbc/testing';
 import { sql } from 'kysely';
@@ -19,7 +19,7 @@ test('reviews of the release before count by what their bookings paid', async ()
   const old = await openStore({
     url,
     service: 'market',
-    migrations: { ...chassisMigrations, '0001-market': first },
+    migrations: { '0001-market': first },
   });
   const run = (statement: ReturnType<typeof sql>) =>
     old.transact('test', (trx) => trx.run({ compile: () => statement.compile(db) as never }));
@@ -63,7 +63,7 @@ test('reviews of the release before count by what their bookings paid', async ()
   const store = await openStore({
     url,
     service: 'market',
-    migrations: { ...chassisMigrations, ...migrations },
+    migrations,
   });
   const now = async ([id]: readonly [string, string]) => (await findGpu(store.read, id)) as Gpu;
   expect(shownRating(await now(dusty))).toBeNull();
@@ -78,7 +78,7 @@ test('reviews of the release before count by what their bookings paid', async ()
 test('cards whose names shared a key get their own, and their own counters', async () => {
   const url = `sqlite:///${join(scratchDirectory(), 'market.db')}`;
   const { '0004-card-names-of-any-script': _, ...before } = migrations;
-  const old = await openStore({ url, service: 'market', migrations: { ...chassisMigrations, ...before } });
+  const old = await openStore({ url, service: 'market', migrations: before });
   const run = (statement: ReturnType<typeof sql>) =>
     old.transact('test', (trx) => trx.run({ compile: () => statement.compile(db) as never }));
   const owner = newId();
@@ -104,7 +104,7 @@ test('cards whose names shared a key get their own, and their own counters', asy
   const store = await openStore({
     url,
     service: 'market',
-    migrations: { ...chassisMigrations, ...migrations },
+    migrations,
   });
   const clock = { now: 10, scale: 1 };
   const now = async (model: string) => {

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { builder, chassisMigrations, loadConfig, openStore, type Running, type Store } from '@aitbc/chassis';
+import { builder, loadConfig, openStore, type Running, type Store } from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
 import { callerOf, scratchDirectory, scratchRedis, serviceEnv } from '@aitbc/testing';
 import { sql } from 'kysely';
@@ -25,7 +25,7 @@ const seed = async (url: string): Promise<void> => {
   const store = await openStore({
     url,
     service: 'market',
-    migrations: { ...chassisMigrations, ...migrations },
+    migrations,
   });
   const run = (statement: ReturnType<typeof sql>) =>
     store.transact('seed', (trx) => trx.run({ compile: () => statement.compile(db) as never }));
@@ -66,7 +66,7 @@ beforeAll(async () => {
   store = await openStore({
     url: join(directory, 'market.db'),
     service: 'market',
-    migrations: { ...chassisMigrations, ...migrations },
+    migrations,
   });
 });
 afterAll(async () => {

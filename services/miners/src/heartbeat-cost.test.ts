@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { Agent, request } from 'node:http';
 import { fileURLToPath } from 'node:url';
-import { CALLER_HEADER, chassisMigrations, deriveKey, openStore, signCaller } from '@aitbc/chassis';
+import { CALLER_HEADER, deriveKey, openStore, signCaller } from '@aitbc/chassis';
 import { newId } from '@aitbc/contracts';
 import {
   eventually,
@@ -30,7 +30,7 @@ const seed = async (url: string): Promise<{ id: string; account_id: string }[]> 
   const store = await openStore({
     url,
     service: 'miners',
-    migrations: { ...chassisMigrations, ...migrations },
+    migrations,
   });
   const ids = Array.from({ length: MINERS }, () => ({ id: newId(), account_id: newId() }));
   await store.transact('seed', async (trx) => {

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { builder, chassisMigrations, openStore } from '@aitbc/chassis';
+import { builder, openStore } from '@aitbc/chassis';
 import { newId } from '@aitbc/contracts';
 import { scratchDirectory } from '@aitbc/testing';
 import { sql } from 'kysely';
@@ -17,7 +17,7 @@ test('a file of the release before keeps what speaks for and against an account'
   const old = await openStore({
     url,
     service: 'miners',
-    migrations: { ...chassisMigrations, '0001-miners': first },
+    migrations: { '0001-miners': first },
   });
   const [good, bad] = [newId(), newId()];
   const run = (statement: ReturnType<typeof sql>) =>
@@ -35,7 +35,7 @@ test('a file of the release before keeps what speaks for and against an account'
   const store = await openStore({
     url,
     service: 'miners',
-    migrations: { ...chassisMigrations, ...migrations },
+    migrations,
   });
   const known = (account: string) => findReputation(store.read, account);
   // 0.7 AITBC earned: log2(8). Jobs that nobody paid for say nothing any more.

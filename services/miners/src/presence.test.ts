@@ -1,12 +1,5 @@
 import { join } from 'node:path';
-import {
-  builder,
-  type ChassisTables,
-  chassisMigrations,
-  createParameters,
-  openStore,
-  type Store,
-} from '@aitbc/chassis';
+import { builder, type ChassisTables, createParameters, openStore, type Store } from '@aitbc/chassis';
 import { type MinerRegistration, newId, type Payload } from '@aitbc/contracts';
 import { scratchDirectory, someone } from '@aitbc/testing';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -31,7 +24,7 @@ let isHearing: boolean;
 
 /** The service's parts as after a start, at the present `nowMs`. */
 const begin = async () => {
-  store = await openStore({ url, service: 'miners', migrations: { ...chassisMigrations, ...migrations } });
+  store = await openStore({ url, service: 'miners', migrations });
   roster = createRoster();
   for (const known of await allPresences(store.read)) roster.set(known, 0);
   const parameters = await createParameters(store, 'miners');

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { chassisMigrations, createParameters, openStore, type Store } from '@aitbc/chassis';
+import { createParameters, openStore, type Store } from '@aitbc/chassis';
 import { JOB_TYPE_NAMES, type MinerRegistration } from '@aitbc/contracts';
 import { scratchDirectory, someone } from '@aitbc/testing';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -21,7 +21,7 @@ beforeEach(async () => {
   store = await openStore({
     url: `sqlite:///${join(scratchDirectory(), 'miners.db')}`,
     service: 'miners',
-    migrations: { ...chassisMigrations, ...migrations },
+    migrations,
   });
 });
 afterEach(() => store.close());
@@ -122,7 +122,7 @@ test('a file of the release before is weighed as the miners weigh themselves', a
   const old = await openStore({
     url,
     service: 'miners',
-    migrations: { ...chassisMigrations, ...before },
+    migrations: before,
   });
   await insert(
     old,
@@ -133,7 +133,7 @@ test('a file of the release before is weighed as the miners weigh themselves', a
   const now = await openStore({
     url,
     service: 'miners',
-    migrations: { ...chassisMigrations, ...migrations },
+    migrations,
   });
   const whole = await enrol('m', {
     address: 'ä',

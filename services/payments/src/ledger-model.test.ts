@@ -1,6 +1,6 @@
 import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { chassisMigrations, createParameters, openStore, type Store } from '@aitbc/chassis';
+import { createParameters, openStore, type Store } from '@aitbc/chassis';
 import { type Caller, Problem, type ProblemCode } from '@aitbc/contracts';
 import { scratchDirectory, someone } from '@aitbc/testing';
 import * as fc from 'fast-check';
@@ -76,7 +76,7 @@ const open = async (path: string, clock: { nowMs: number }): Promise<Real> => {
   const store = await openStore({
     url: path,
     service: 'payments',
-    migrations: { ...chassisMigrations, ...migrations },
+    migrations,
   });
   const deps: Deps = { parameters: await createParameters(store, 'payments'), now: () => clock.nowMs };
   const signer = await openSigner(store.read, { NODE_ENV: 'test' });

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { chassisMigrations, openStore, type Reader } from '@aitbc/chassis';
+import { openStore, type Reader } from '@aitbc/chassis';
 import { SYSTEM_ADDRESSES } from '@aitbc/contracts';
 import { scratchDirectory } from '@aitbc/testing';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -43,7 +43,7 @@ beforeAll(async () => {
   const store = await openStore({
     url: path,
     service: 'payments',
-    migrations: { ...chassisMigrations, ...migrations },
+    migrations,
   });
   await store.close();
   db = new DatabaseSync(path, { readOnly: true });

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { chassisMigrations, createParameters, openStore, type Store } from '@aitbc/chassis';
+import { createParameters, openStore, type Store } from '@aitbc/chassis';
 import { newId, SUPPLY_CAP_MINOR } from '@aitbc/contracts';
 import { scratchDirectory, someone } from '@aitbc/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -31,7 +31,7 @@ beforeAll(async () => {
   store = await openStore({
     url: path,
     service: 'payments',
-    migrations: { ...chassisMigrations, ...migrations },
+    migrations,
   });
   const signer = await openSigner(store.read, { NODE_ENV: 'test' });
   await signer.keep(store);

@@ -1,3 +1,33 @@
+import { chassisMigrations } from '../migrations/index.ts';
+import { openPostgres } from './postgres/index.ts';
+import { openSqlite } from './sqlite.ts';
+import type { Migrations, MigrationsByEngine, Store } from './store.ts';
+
 export { databasePath, keepPrivate } from './file.ts';
-export { openStore } from './sqlite.ts';
-export type { Migrations, Reader, Store, Trx } from './store.ts';
+export type { Migrations, MigrationsByEngine, Reader, Store, Trx } from './store.ts';
+
+const isByEngine = (migrations: Migrations | MigrationsByEngine): migrations is MigrationsByEngine =>
+  'sqlite' in migrations;
+
+/**
+ * Opens the store of a service: `sqlite:///…` is a file, `postgres://…` a schema on a server.
+ * @param options.service begins the stream's name; on PostgreSQL it names the schema, too
+ * @param options.migrations the service's own, for both engines or for SQLite alone; the chassis' come before them
+ * @throws naming what the engine lacks; when a migration fails
+ */
+export const openStore = async (options: {
+  url: string;
+  service: string;
+  migrations: Migrations | MigrationsByEngine;
+}): Promise<Store> => {
+  const { migrations } = options;
+  if (!/^postgres(ql)?:/.test(options.url)) {
+    const own = isByEngine(migrations) ? migrations.sqlite : migrations;
+    return openSqlite({ ...options, migrations: { ...chassisMigrations.sqlite, ...own } });
+  }
+  if (!isByEngine(migrations)) throw new Error(`${options.service} has no tables for PostgreSQL`);
+  return openPostgres({
+    ...options,
+    migrations: { ...chassisMigrations.postgres, ...migrations.postgres },
+  });
+};

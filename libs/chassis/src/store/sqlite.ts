@@ -7,23 +7,17 @@ import { type Hot, resolveQuery } from '../sql.ts';
 import { assertDurable, BUSY_TIMEOUT_MS, configure, createReader, migrate } from './connection.ts';
 import { diskProblem } from './disk.ts';
 import { databasePath, keepPrivate } from './file.ts';
+import {
+  createGroups,
+  createTopics,
+  FUNCTION_DEADLINE_MS,
+  type Hook,
+  type Outcome,
+  runHooks,
+  settle,
+  type Waiting,
+} from './groups.ts';
 import type { Migrations, Store, Trx } from './store.ts';
-
-/** One group shares one fsync. 64 × ~50 µs of work stays near 3 ms, so nobody waits long for a neighbour. */
-const GROUP_MAX = 64;
-/** Callers waiting beyond this are refused with 503 rather than queued without end. */
-const WAITING_MAX = 20_000;
-/** A function still running after this is rolled back: something slow got inside a transaction. */
-const FUNCTION_DEADLINE_MS = 5_000;
-
-interface Waiting {
-  name: string;
-  fn: (trx: Trx) => unknown;
-  resolve: (value: unknown) => void;
-  reject: (error: unknown) => void;
-}
-
-type Outcome = { ok: true; value: unknown } | { ok: false; error: unknown };
 
 /** Room is made by a person: sooner than this, asking again is for nothing. */
 const DISK_RETRY_SECONDS = 10;
@@ -35,7 +29,7 @@ const PROBE = 'store.write_probe';
  * @param options.service begins the stream's name
  * @throws when the file is not durable, or a migration fails
  */
-export const openStore = async (options: {
+export const openSqlite = async (options: {
   url: string;
   service: string;
   migrations: Migrations;
@@ -64,9 +58,9 @@ export const openStore = async (options: {
   };
   const writing = createReader(writer, assertRunning);
   const { statement } = writing;
-  const listeners = new Map<string, Set<() => void>>();
+  const topics = createTopics();
   const memo = new Map<string, number>();
-  let hooks: (() => void | Promise<void>)[] = [];
+  let hooks: Hook[] = [];
   let depth = 0;
 
   const savepoint = async <T>(fn: () => T | Promise<T>): Promise<T> => {
@@ -120,7 +114,7 @@ export const openStore = async (options: {
       },
       memo,
       afterCommit: (fn) => void hooks.push(fn),
-      notify: (topic) => void hooks.push(() => listeners.get(topic)?.forEach((listener) => void listener())),
+      notify: (topic) => void hooks.push(() => topics.wake(topic)),
     };
     return {
       trx,
@@ -129,10 +123,6 @@ export const openStore = async (options: {
       },
     };
   };
-
-  const queue: Waiting[] = [];
-  let scheduled = false;
-  let closed = false;
 
   /**
    * SQLite answers at once, so a function that awaits the store alone goes on in the same turn of the event loop. Rejects
@@ -175,21 +165,6 @@ export const openStore = async (options: {
     }
   };
 
-  const runHook = (hook: () => void | Promise<void>): void => {
-    // A bug, and loud; but the others must be woken first, and the writer must go on until the process ends.
-    const fail = (error: unknown): void => {
-      setImmediate(() => {
-        throw error;
-      });
-    };
-    try {
-      const running = hook();
-      if (running instanceof Promise) running.catch(fail);
-    } catch (error) {
-      fail(error);
-    }
-  };
-
   let problem: string | null = null;
   const refusalFor = (error: unknown): unknown => {
     const found = diskProblem(error);
@@ -200,8 +175,7 @@ export const openStore = async (options: {
     });
   };
 
-  const flush = async (): Promise<void> => {
-    const group = queue.splice(0, GROUP_MAX);
+  const commit = async (group: readonly Waiting[]): Promise<void> => {
     hooks = [];
     const outcomes: Outcome[] = [];
     try {
@@ -223,37 +197,10 @@ export const openStore = async (options: {
       for (const item of group) item.reject(refusal);
       return;
     }
-    group.forEach((item, index) => {
-      const outcome = outcomes[index] as Outcome;
-      if (outcome.ok) item.resolve(outcome.value);
-      else item.reject(refusalFor(outcome.error));
-    });
-    for (const hook of hooks) runHook(hook);
+    settle(group, outcomes, refusalFor);
+    runHooks(hooks);
   };
-
-  const schedule = (): void => {
-    if (scheduled || queue.length === 0) return;
-    scheduled = true;
-    setImmediate(async () => {
-      await flush();
-      scheduled = false;
-      schedule();
-    });
-  };
-
-  const transact = <T>(name: string, fn: (trx: Trx) => T | Promise<T>): Promise<T> =>
-    new Promise<T>((resolve, reject) => {
-      if (closed) return reject(new Error(`store is closed: ${name}`));
-      if (queue.length >= WAITING_MAX) {
-        return reject(
-          new Problem('OVERLOADED', 'Too much work is waiting; try again shortly.', {
-            retryAfterSeconds: 1,
-          }),
-        );
-      }
-      queue.push({ name, fn, resolve: resolve as (value: unknown) => void, reject });
-      schedule();
-    });
+  const groups = createGroups(commit);
 
   const refused = (error: unknown): never => {
     throw refusalFor(error);
@@ -264,31 +211,28 @@ export const openStore = async (options: {
       all: (query: never, values?: never) => read.all(query, values as never).catch(refused) as never,
       get: (query: never, values?: never) => read.get(query, values as never).catch(refused) as never,
     },
-    transact,
+    transact: groups.transact,
     writeProblem: async () => {
       if (problem === null) return null;
       // A page of its own is needed, or a nearly full disk would look well.
-      await transact(PROBE, () => {
-        writer.exec('CREATE TABLE write_probe (filler BLOB) STRICT');
-        writer.exec('INSERT INTO write_probe VALUES (zeroblob(16384))');
-        writer.exec('DROP TABLE write_probe');
-      }).catch(() => {});
+      await groups
+        .transact(PROBE, () => {
+          writer.exec('CREATE TABLE write_probe (filler BLOB) STRICT');
+          writer.exec('INSERT INTO write_probe VALUES (zeroblob(16384))');
+          writer.exec('DROP TABLE write_probe');
+        })
+        .catch(() => {});
       return problem;
     },
     path,
     stream,
-    waiting: () => queue.length,
-    subscribe: (topic, listener) => {
-      const set = listeners.get(topic) ?? new Set();
-      listeners.set(topic, set.add(listener));
-      return () => void set.delete(listener);
-    },
+    waiting: groups.waiting,
+    subscribe: topics.subscribe,
     backup: async (target) => {
       await readConnection.backup(target);
     },
     close: async () => {
-      closed = true;
-      while (scheduled) await new Promise((resolve) => setImmediate(resolve));
+      await groups.close();
       readConnection.close();
       // Leaves one file behind instead of three, so a plain copy of a stopped service is whole.
       writer.pragma('wal_checkpoint(TRUNCATE)');

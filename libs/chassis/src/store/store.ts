@@ -58,4 +58,10 @@ export interface Store {
   close(): Promise<void>;
 }
 
+/** By name; they run in the order of their names. */
 export type Migrations = Record<string, Migration>;
+/** The same tables in the words of each engine. */
+export interface MigrationsByEngine {
+  readonly sqlite: Migrations;
+  readonly postgres: Migrations;
+}

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { builder, chassisMigrations, openStore, type Store } from '@aitbc/chassis';
+import { builder, openStore, type Store } from '@aitbc/chassis';
 import { newId, type Payload } from '@aitbc/contracts';
 import { scratchDirectory } from '@aitbc/testing';
 import fc from 'fast-check';
@@ -19,7 +19,7 @@ const open = async () => {
   store = await openStore({
     url: `sqlite:///${join(scratchDirectory(), 'governance.db')}`,
     service: 'governance',
-    migrations: { ...chassisMigrations, ...migrations },
+    migrations,
   });
 };
 beforeEach(open);

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { chassisMigrations, createMetrics, createParameters, openStore, type Store } from '@aitbc/chassis';
+import { createMetrics, createParameters, openStore, type Store } from '@aitbc/chassis';
 import { JobSubmission, newId } from '@aitbc/contracts';
 import { scratchDirectory, someone } from '@aitbc/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -30,7 +30,7 @@ beforeEach(async () => {
   store = await openStore({
     url: join(scratchDirectory(), 'jobs.db'),
     service: 'jobs',
-    migrations: { ...chassisMigrations, ...migrations },
+    migrations,
   });
   hints = [];
   const keep = (name: string) => (payload: unknown) =>

@@ -1,12 +1,5 @@
 import { join } from 'node:path';
-import {
-  builder,
-  type ChassisTables,
-  chassisMigrations,
-  openStore,
-  type Store,
-  type Trx,
-} from '@aitbc/chassis';
+import { builder, type ChassisTables, openStore, type Store, type Trx } from '@aitbc/chassis';
 import { newId } from '@aitbc/contracts';
 import { scratchDirectory } from '@aitbc/testing';
 import fc from 'fast-check';
@@ -30,7 +23,7 @@ beforeAll(async () => {
   store = await openStore({
     url: join(scratchDirectory(), 'market.db'),
     service: 'market',
-    migrations: { ...chassisMigrations, ...migrations },
+    migrations,
   });
 });
 afterAll(() => store.close());

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { chassisMigrations, openStore } from '@aitbc/chassis';
+import { openStore } from '@aitbc/chassis';
 import { scratchDirectory } from '@aitbc/testing';
 import { expect, test } from 'vitest';
 import { migrations } from '../../migrations/index.ts';
@@ -12,7 +12,7 @@ test('a file from before finds its offers under the one form of their names, and
   const old = await openStore({
     url,
     service: 'market',
-    migrations: { ...chassisMigrations, '0001-market': first },
+    migrations: { '0001-market': first },
   });
   const statements = [
     `INSERT INTO owner (account_id, offers) VALUES ('o', 4)`,
@@ -40,7 +40,7 @@ test('a file from before finds its offers under the one form of their names, and
   const store = await openStore({
     url,
     service: 'market',
-    migrations: { ...chassisMigrations, ...migrations },
+    migrations,
   });
   expect(await findStats(store.read, 'rtx 4090')).toMatchObject({
     total: 3,

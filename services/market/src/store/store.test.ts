@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { builder, chassisMigrations, openStore, type Store, type Trx } from '@aitbc/chassis';
+import { builder, openStore, type Store, type Trx } from '@aitbc/chassis';
 import { cardKey, newId } from '@aitbc/contracts';
 import { scratchDirectory } from '@aitbc/testing';
 import fc from 'fast-check';
@@ -25,7 +25,7 @@ beforeAll(async () => {
   store = await openStore({
     url: join(scratchDirectory(), 'market.db'),
     service: 'market',
-    migrations: { ...chassisMigrations, ...migrations },
+    migrations,
   });
 });
 afterAll(() => store.close());

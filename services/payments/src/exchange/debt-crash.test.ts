@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { chassisMigrations, openStore } from '@aitbc/chassis';
+import { openStore } from '@aitbc/chassis';
 import { type Caller, routes } from '@aitbc/contracts';
 import {
   callerOf,
@@ -68,7 +68,7 @@ const reorganise = async (): Promise<void> => {
   const store = await openStore({
     url: `sqlite:///${join(directory, 'payments.db')}`,
     service: 'payments',
-    migrations: { ...chassisMigrations, ...migrations },
+    migrations,
   });
   await store.transact('test', (trx) => disconnect(trx, 1));
   await store.transact('test', (trx) => mine(trx, { blocks: 2, nowMs: Date.now() + 5_000, only: [] }));

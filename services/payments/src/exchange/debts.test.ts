@@ -1,4 +1,4 @@
-import { chassisMigrations, openStore, type Store, type Trx } from '@aitbc/chassis';
+import { openStore, type Store, type Trx } from '@aitbc/chassis';
 import { type Caller, newId, routes, toMinor } from '@aitbc/contracts';
 import { eventually, someone } from '@aitbc/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -279,7 +279,7 @@ describe('through the service, on the local chain', () => {
       const store = await openStore({
         url: `sqlite:///${stand.databasePath}`,
         service: 'payments',
-        migrations: { ...chassisMigrations, ...migrations },
+        migrations,
       });
       await store.transact('test', (trx) => disconnect(trx, 1));
       await store.transact('test', (trx) => mine(trx, { blocks: 2, nowMs: Date.now() + 5_000, only: [] }));

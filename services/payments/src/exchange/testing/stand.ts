@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { chassisMigrations, openStore, type Store } from '@aitbc/chassis';
+import { openStore, type Store } from '@aitbc/chassis';
 import { newId, toMinor } from '@aitbc/contracts';
 import { scratchDirectory } from '@aitbc/testing';
 import { migrations } from '../../../migrations/index.ts';
@@ -14,7 +14,7 @@ export const openScratch = (): Promise<Store> =>
   openStore({
     url: `sqlite:///${join(scratchDirectory(), 'payments.db')}`,
     service: 'payments',
-    migrations: { ...chassisMigrations, ...migrations },
+    migrations,
   });
 
 /** A clock that stands until it is moved. */

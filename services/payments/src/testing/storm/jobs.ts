@@ -1,7 +1,6 @@
 import {
   builder,
   type Consumers,
-  chassisMigrations,
   connectRedis,
   createLog,
   createMetrics,
@@ -35,7 +34,6 @@ const store = await openStore({
   url: process.env.STORM_FILE as string,
   service: 'jobs',
   migrations: {
-    ...chassisMigrations,
     '0001-told': {
       up: async (kysely) => {
         for (const statement of [

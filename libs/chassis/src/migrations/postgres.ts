@@ -1,0 +1,59 @@
+import { type Kysely, sql } from 'kysely';
+import type { Migrations } from '../store/store.ts';
+
+/** In the order of its bytes, as SQLite has it, whatever the database was made with. */
+const TEXT = 'TEXT COLLATE "C"';
+
+const create = async (db: Kysely<unknown>): Promise<void> => {
+  const statements = [
+    `CREATE TABLE store_identity (id INTEGER PRIMARY KEY CHECK (id = 1), stream ${TEXT} NOT NULL)`,
+    `CREATE TABLE outbox (
+       destination ${TEXT} NOT NULL,
+       seq BIGINT NOT NULL CHECK (seq > 0),
+       name ${TEXT} NOT NULL,
+       version INTEGER NOT NULL,
+       payload ${TEXT} NOT NULL,
+       created_at_ms BIGINT NOT NULL,
+       PRIMARY KEY (destination, seq)
+     )`,
+    `CREATE TABLE inbox_stream (
+       stream ${TEXT} PRIMARY KEY,
+       watermark BIGINT NOT NULL CHECK (watermark >= 0),
+       highest BIGINT NOT NULL CHECK (highest >= watermark)
+     )`,
+    `CREATE TABLE inbox_ahead (stream ${TEXT} NOT NULL, seq BIGINT NOT NULL, PRIMARY KEY (stream, seq))`,
+    `CREATE TABLE dead_letter (
+       id ${TEXT} PRIMARY KEY,
+       stream ${TEXT} NOT NULL,
+       seq BIGINT,
+       name ${TEXT} NOT NULL,
+       version INTEGER NOT NULL,
+       payload ${TEXT} NOT NULL,
+       attempts INTEGER NOT NULL,
+       error ${TEXT} NOT NULL,
+       retry_at_ms BIGINT,
+       created_at_ms BIGINT NOT NULL
+     )`,
+    `CREATE INDEX dead_letter_retry ON dead_letter (retry_at_ms) WHERE retry_at_ms IS NOT NULL`,
+    `CREATE TABLE parameter (
+       name ${TEXT} PRIMARY KEY,
+       value ${TEXT} NOT NULL,
+       version INTEGER NOT NULL CHECK (version > 0),
+       proposal_id ${TEXT} NOT NULL
+     )`,
+    `CREATE TABLE idempotency (
+       account_id ${TEXT} NOT NULL,
+       route ${TEXT} NOT NULL,
+       key ${TEXT} NOT NULL,
+       request_sha256 ${TEXT} NOT NULL,
+       status INTEGER NOT NULL,
+       body ${TEXT} NOT NULL,
+       created_at_ms BIGINT NOT NULL,
+       PRIMARY KEY (account_id, route, key)
+     )`,
+    `CREATE INDEX idempotency_age ON idempotency (created_at_ms)`,
+  ];
+  for (const statement of statements) await sql.raw(statement).execute(db);
+};
+
+export const postgres: Migrations = { '0000-chassis-1': { up: create } };

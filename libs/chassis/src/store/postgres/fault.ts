@@ -1,0 +1,40 @@
+/** Another transaction came in between; run again, this one may pass. Nothing of it was kept. */
+export const isConflict = (error: unknown): boolean => {
+  const { code } = (error ?? {}) as { code?: unknown };
+  return code === '40001' || code === '40P01';
+};
+
+const WORDS: readonly (readonly [RegExp, string])[] = [
+  [/^57P0[123]$/, 'PostgreSQL is stopping or starting'],
+  [/^(08...|57P05|25P03)$/, 'the connection to PostgreSQL was lost'],
+  [/^53300$/, 'PostgreSQL has no connection left'],
+  [/^53100$/, 'the disk of PostgreSQL is full'],
+  [/^(53200|53400)$/, 'PostgreSQL is short of memory or of another resource'],
+  [/^(58030|58P01|58P02|XX001|XX002)$/, 'PostgreSQL cannot read or write its files'],
+  // After a fail-over the old address may lead to a server that only follows.
+  [/^25006$/, 'PostgreSQL takes no writes: it is a replica, or read-only'],
+  [/^28...$/, 'PostgreSQL does not accept the user or its password'],
+  [/^3D000$/, 'the database does not exist'],
+  [
+    /^(ECONN[A-Z]+|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_[A-Z]+|E(HOST|NET)[A-Z]+|EADDRNOTAVAIL)$/,
+    'PostgreSQL cannot be reached',
+  ],
+];
+
+// Of what the driver says itself it gives no code.
+const LOST =
+  /^(Connection terminated|timeout expired|timeout exceeded when trying|Query read timeout|Client has enc|Client was closed)/;
+
+/** @returns what is wrong with the server or the way to it, or null when the error is another's. */
+export const serverProblem = (error: unknown): string | null => {
+  const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
+  if (typeof code === 'string') {
+    const found = WORDS.find(([pattern]) => pattern.test(code));
+    if (found !== undefined) return found[1];
+  }
+  // A name with several addresses fails with the errors of all.
+  if (error instanceof AggregateError) return serverProblem(error.errors[0]);
+  return error instanceof Error && typeof message === 'string' && LOST.test(message)
+    ? 'the connection to PostgreSQL was lost'
+    : null;
+};

@@ -1,0 +1,115 @@
+import pg, { type Client, type ClientBase, type ClientConfig } from 'pg';
+
+/** A server that does not answer within this is taken for lost: its network may swallow without a word. */
+const CONNECT_TIMEOUT_MS = 5_000;
+/** A statement waits for locks and works no longer; the driver gives up after it, so that the server can say so. */
+export const STATEMENT_TIMEOUT_MS = 5_000;
+const ANSWER_TIMEOUT_MS = 10_000;
+/** A transaction whose process hangs lets go of its locks. */
+const IDLE_IN_TRANSACTION_MS = 10_000;
+const SCHEMA_LENGTH_MAX = 63;
+
+/** Where a service's tables are. */
+export interface Address {
+  readonly config: ClientConfig;
+  readonly schema: string;
+  /** For people and logs: without the password. */
+  readonly name: string;
+}
+
+/**
+ * `postgres://user:password@host:5432/database?schema=jobs`.
+ * @param service names the schema unless the URL does
+ * @throws when it is no such URL
+ */
+export const parseAddress = (text: string, service: string): Address => {
+  const url = new URL(text);
+  const schema = url.searchParams.get('schema') ?? service;
+  if (!/^[a-z_][a-z0-9_]*$/.test(schema) || schema.length > SCHEMA_LENGTH_MAX)
+    throw new Error(
+      `DATABASE_URL: the schema must be of a to z, 0 to 9 and _, at most ${SCHEMA_LENGTH_MAX} long`,
+    );
+  url.searchParams.delete('schema');
+  return {
+    schema,
+    name: `postgres://${url.host}${url.pathname} (schema ${schema})`,
+    config: {
+      connectionString: url.href,
+      application_name: `aitbc-${service}`,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      query_timeout: ANSWER_TIMEOUT_MS,
+      keepAlive: true,
+      types: { getTypeParser: parserOf as never },
+    },
+  };
+};
+
+/** Beyond the safe integers a number would be another one: better no answer. */
+const toNumber = (text: string): number => {
+  const number = Number(text);
+  if (Number.isFinite(number) && Math.abs(number) > Number.MAX_SAFE_INTEGER)
+    throw new RangeError(`${text} of the database is beyond the safe integers`);
+  return number;
+};
+
+/** Values as SQLite gives them: numbers, texts, bytes; 1 and 0 for true and false. */
+const PARSERS: Readonly<Record<number, (text: string) => unknown>> = {
+  16: (text) => (text === 't' ? 1 : 0),
+  17: (text) => Buffer.from(text.slice(2), 'hex'),
+  20: toNumber,
+  21: Number,
+  23: Number,
+  26: Number,
+  700: Number,
+  701: Number,
+  1700: toNumber,
+};
+const parserOf = (type: number): ((text: string) => unknown) => PARSERS[type] ?? ((text) => text);
+
+/** What every connection is told first. */
+const settings = (schema: string, more: readonly string[]): string =>
+  [
+    `SET search_path TO "${schema}"`,
+    "SET TIME ZONE 'UTC'",
+    'SET bytea_output TO hex',
+    `SET idle_in_transaction_session_timeout TO ${IDLE_IN_TRANSACTION_MS}`,
+    ...more,
+  ].join('; ');
+
+export const WRITER = [
+  `SET statement_timeout TO ${STATEMENT_TIMEOUT_MS}`,
+  // Answered is durable: a server may be set up to promise less.
+  "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
+];
+export const READER = [
+  `SET statement_timeout TO ${STATEMENT_TIMEOUT_MS}`,
+  'SET default_transaction_read_only TO on',
+];
+
+export const prepareSession = async (
+  client: ClientBase,
+  schema: string,
+  more: readonly string[],
+): Promise<void> => {
+  // Also while nobody waits for an answer: without a listener it would end the process.
+  client.on('error', () => {});
+  await client.query(settings(schema, more));
+};
+
+/** @throws what the driver throws */
+export const connect = async (address: Address, more: readonly string[] = []): Promise<Client> => {
+  // Answers come in order anyway: what does not wait for the one before is not kept waiting for it.
+  const client = new pg.Client({ ...address.config, pipeline: true } as ClientConfig);
+  client.on('error', () => {});
+  await client.connect();
+  try {
+    await prepareSession(client, address.schema, more);
+  } catch (error) {
+    end(client);
+    throw error;
+  }
+  return client;
+};
+
+/** Lets go of a connection, whatever its state. */
+export const end = (client: Client): void => void client.end().catch(() => {});

@@ -1,0 +1,174 @@
+import type { Compilable } from 'kysely';
+import type { Client, QueryConfig, QueryResult } from 'pg';
+import { type Hot, resolveForPostgres } from '../../sql.ts';
+import type { Hook, Outcome, Waiting } from '../groups.ts';
+import type { Trx } from '../store.ts';
+import { isConflict, serverProblem } from './fault.ts';
+
+// In one message, so that it costs one way to the server and back. The number is how a commit whose answer was lost is found again.
+const BEGIN = 'BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT pg_current_xact_id()::text AS xid';
+
+/** What came of a group. Its hooks run once the commit is sure. */
+export interface Ran {
+  readonly outcomes: Outcome[];
+  readonly hooks: readonly Hook[];
+}
+
+/** The connection broke while the commit was under way: it may have reached the server or not. */
+export class UnsureCommit extends Error {
+  readonly xid: string;
+  readonly ran: Ran;
+  constructor(xid: string, ran: Ran, cause: unknown) {
+    super('the connection was lost during the commit', { cause });
+    this.xid = xid;
+    this.ran = ran;
+  }
+}
+
+/**
+ * Runs the functions of a group one after the other in one SERIALIZABLE transaction; several have a savepoint each.
+ * @throws what undid the whole group: a conflict, a lost connection, an {@link UnsureCommit}
+ */
+export const runGroup = async (
+  client: Client,
+  group: readonly Pick<Waiting, 'name' | 'fn'>[],
+  options: { wake: (topic: string) => void; deadlineMs: number },
+): Promise<Ran> => {
+  const hooks: Hook[] = [];
+  const memo = new Map<string, number>();
+  const outcomes: Outcome[] = [];
+  let depth = 0;
+  /** Ends the group: nothing more can be done in this transaction, whoever caught the error. */
+  let doom: { error: unknown } | null = null;
+  /** The first statement that failed since the transaction was last whole. */
+  let failure: { error: unknown } | null = null;
+  const underWay = new Set<Promise<unknown>>();
+
+  const send = async (query: string | QueryConfig): Promise<QueryResult> => {
+    if (doom !== null) throw doom.error;
+    try {
+      const answer = client.query(query as QueryConfig);
+      underWay.add(answer);
+      return await answer.finally(() => underWay.delete(answer));
+    } catch (error) {
+      if (isConflict(error) || serverProblem(error) !== null) doom ??= { error };
+      else failure ??= { error };
+      throw error;
+    }
+  };
+  /** Sent with what follows it: in a transaction that is whole it can fail by the connection alone. */
+  const sendAhead = (text: string): void => {
+    if (doom === null) client.query(text).catch((error: unknown) => (doom ??= { error }));
+  };
+
+  /** @throws unless all that was sent went well: a failed statement undoes what it stands in, also when it was caught. */
+  const assertWhole = async (): Promise<void> => {
+    while (underWay.size > 0) await Promise.allSettled(underWay);
+    if (doom !== null) throw (doom as { error: unknown }).error;
+    if (failure !== null) throw (failure as { error: unknown }).error;
+  };
+
+  const undoTo = async (name: string, hooksBefore: number): Promise<void> => {
+    while (underWay.size > 0) await Promise.allSettled(underWay);
+    hooks.length = hooksBefore;
+    memo.clear();
+    failure = null;
+    await send(`ROLLBACK TO ${name}`);
+  };
+
+  const savepoint = async <T>(fn: () => T | Promise<T>): Promise<T> => {
+    const name = `s${depth}`;
+    const hooksBefore = hooks.length;
+    // What failed before is undone with what is around; a savepoint cannot be made any more.
+    await assertWhole();
+    sendAhead(`SAVEPOINT ${name}`);
+    depth += 1;
+    try {
+      const value = await fn();
+      await assertWhole();
+      return value;
+    } catch (error) {
+      await undoTo(name, hooksBefore);
+      throw error;
+    } finally {
+      depth -= 1;
+      sendAhead(`RELEASE ${name}`);
+    }
+  };
+
+  /** What one function is given. Once it is over, a part of it that was left behind cannot write into another's. */
+  const open = (name: string): { trx: Trx; end: () => void } => {
+    let isOver = false;
+    const ask = (query: Compilable<unknown> | Hot<never, unknown>, values?: never): Promise<QueryResult> => {
+      if (isOver) throw new Error(`transaction ${name} is over: something in it was not awaited`);
+      if (failure !== null)
+        throw new Error(`transaction ${name} goes on after a statement that failed`, {
+          cause: failure.error,
+        });
+      return send(resolveForPostgres(query, values as never));
+    };
+    const trx: Trx = {
+      all: async (query: never, values?: never) => (await ask(query, values)).rows as never,
+      get: async (query: never, values?: never) => (await ask(query, values)).rows[0] as never,
+      run: async (query: never, values?: never) => (await ask(query, values)).rowCount ?? 0,
+      savepoint: async (fn) => {
+        if (isOver) throw new Error(`transaction ${name} is over: something in it was not awaited`);
+        return savepoint(fn);
+      },
+      memo,
+      afterCommit: (fn) => void hooks.push(fn),
+      notify: (topic) => void hooks.push(() => options.wake(topic)),
+    };
+    return {
+      trx,
+      end: () => {
+        isOver = true;
+      },
+    };
+  };
+
+  const runOne = async ({ name, fn }: Pick<Waiting, 'name' | 'fn'>): Promise<unknown> => {
+    const { trx, end } = open(name);
+    const late = Promise.withResolvers<never>();
+    const timer = setTimeout(
+      () => late.reject(new Error(`transaction ${name} took more than ${options.deadlineMs} ms`)),
+      options.deadlineMs,
+    );
+    try {
+      return await Promise.race([(async () => fn(trx))(), late.promise]);
+    } finally {
+      clearTimeout(timer);
+      end();
+    }
+  };
+
+  let isOpen = true;
+  try {
+    const [, numbered] = (await send(BEGIN)) as unknown as QueryResult<{ xid: string }>[];
+    const xid = numbered?.rows[0]?.xid as string;
+    for (const item of group) {
+      try {
+        // Alone it needs no savepoint: the transaction is its own.
+        const value = group.length === 1 ? await runOne(item) : await savepoint(() => runOne(item));
+        await assertWhole();
+        outcomes.push({ ok: true, value });
+      } catch (error) {
+        if (doom !== null) throw (doom as { error: unknown }).error;
+        if (group.length === 1) throw error;
+        outcomes.push({ ok: false, error });
+      }
+    }
+    const ran = { outcomes, hooks };
+    const { command } = await send('COMMIT').catch((error: unknown) => {
+      throw (error as { severity?: unknown }).severity === 'ERROR'
+        ? error
+        : new UnsureCommit(xid, ran, error);
+    });
+    isOpen = false;
+    if (command !== 'COMMIT') throw new Error('PostgreSQL rolled the transaction back');
+    return ran;
+  } catch (error) {
+    if (isOpen && !(error instanceof UnsureCommit)) await client.query('ROLLBACK').catch(() => {});
+    throw error;
+  }
+};
