@@ -2,8 +2,9 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { newId } from '@aitbc/contracts';
-import { sql } from 'kysely';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { hasPostgres, type PostgresServer, startPostgres } from '@aitbc/testing';
+import { type Kysely, sql } from 'kysely';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { sendAs } from './outbox.ts';
 import { builder, hot, type Params } from './sql.ts';
 import { openStore, type Store, type Trx } from './store/index.ts';
@@ -16,6 +17,17 @@ const insert = (id: number, text = 'x') => db.insertInto('thing').values({ id, t
 const count = async (store: Store): Promise<number> =>
   Number((await store.read.get(db.selectFrom('thing').select((eb) => eb.fn.countAll().as('n'))))?.n);
 
+let postgres: PostgresServer;
+beforeAll(async () => {
+  if (hasPostgres) postgres = await startPostgres();
+});
+afterAll(() => postgres?.stop());
+
+const file = () => `sqlite:///${join(mkdtempSync(join(tmpdir(), 'store-')), 'test.db')}`;
+const create = (text: string) => ({
+  '0001-thing': { up: async (kysely: Kysely<unknown>) => void (await sql.raw(text).execute(kysely)) },
+});
+
 let store: Store;
 let url: string;
 const open = () =>
@@ -23,168 +35,185 @@ const open = () =>
     url,
     service: 'test',
     migrations: {
-      '0001-thing': {
-        up: async (kysely) => {
-          await sql`CREATE TABLE thing (id INTEGER PRIMARY KEY, text TEXT NOT NULL CHECK (text <> 'bad')) STRICT`.execute(
-            kysely,
-          );
-        },
-      },
+      sqlite: create(
+        `CREATE TABLE thing (id INTEGER PRIMARY KEY, text TEXT NOT NULL CHECK (text <> 'bad')) STRICT`,
+      ),
+      postgres: create(
+        `CREATE TABLE thing (id BIGINT PRIMARY KEY, text TEXT COLLATE "C" NOT NULL CHECK (text <> 'bad'))`,
+      ),
     },
   });
-
-beforeEach(async () => {
-  url = `sqlite:///${join(mkdtempSync(join(tmpdir(), 'store-')), 'test.db')}`;
+const openIn = (fresh: () => string | Promise<string>) => async () => {
+  url = await fresh();
   store = await open();
-});
-afterEach(() => store.close());
+};
 
-test('functions waiting together are one transaction; a throw undoes that one alone', async () => {
-  const results = await Promise.allSettled([
-    store.transact('a', (trx) => trx.run(insert(1))),
-    store.transact('b', async (trx) => {
-      await trx.run(insert(2));
-      throw new Error('no');
-    }),
-    store.transact('c', (trx) => trx.run(insert(3, 'bad'))),
-    store.transact('d', (trx) => trx.run(insert(4))),
-  ]);
-  expect(results.map((result) => result.status)).toEqual(['fulfilled', 'rejected', 'rejected', 'fulfilled']);
-  expect(
-    (await store.read.all(db.selectFrom('thing').select('id').orderBy('id'))).map((row) => row.id),
-  ).toEqual([1, 4]);
-});
+describe.each([
+  { engine: 'SQLite', isHere: true, fresh: file },
+  { engine: 'PostgreSQL', isHere: hasPostgres, fresh: () => postgres.database() },
+])('$engine', ({ isHere, fresh }) => {
+  describe.skipIf(!isHere)('does what every store does', () => {
+    beforeEach(openIn(fresh));
+    afterEach(() => store.close());
 
-test('hooks of an undone function never run; those of a committed one run after its rows can be read', async () => {
-  const seen: number[] = [];
-  const rows: Promise<number>[] = [];
-  await Promise.allSettled([
-    store.transact('a', async (trx) => {
-      await trx.run(insert(1));
-      trx.afterCommit(() => void rows.push(count(store)));
-    }),
-    store.transact('b', (trx) => {
-      trx.afterCommit(() => void seen.push(-1));
-      throw new Error('no');
-    }),
-  ]);
-  expect([seen, await Promise.all(rows)]).toEqual([[], [1]]);
-});
-
-test('an inner savepoint that throws leaves the outer writes', async () => {
-  await store.transact('outer', async (trx) => {
-    await trx.run(insert(1));
-    await expect(
-      trx.savepoint(async () => {
-        await trx.run(insert(2));
-        throw new Error('inner');
-      }),
-    ).rejects.toThrow('inner');
-  });
-  expect(await count(store)).toBe(1);
-});
-
-test('a function that awaits something else than the store is refused and undone; its neighbour is not', async () => {
-  const late = Promise.withResolvers<unknown>();
-  const slow = store.transact('slow', async (trx) => {
-    await trx.run(insert(1));
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    // It is over by then, and another's transaction may be open.
-    await trx.run(insert(2)).then(late.resolve, late.resolve);
-  });
-  const neighbour = store.transact('neighbour', (trx) => trx.run(insert(3)));
-  await expect(slow).rejects.toThrow('transaction slow awaited something that is not the store');
-  await neighbour;
-  expect(String(await late.promise)).toContain('transaction slow is over');
-  expect(await count(store)).toBe(1);
-});
-
-test('what a function did not await cannot write once it is over', async () => {
-  const { promise, resolve } = Promise.withResolvers<unknown>();
-  await store.transact('hasty', (trx) => {
-    setImmediate(() => trx.run(insert(1)).then(resolve, resolve));
-  });
-  expect(String(await promise)).toContain('transaction hasty is over');
-  expect(await count(store)).toBe(0);
-});
-
-test('rows, and the identity of the stream, are there after opening again', async () => {
-  const { stream } = store;
-  await store.transact('a', (trx) => trx.run(insert(1)));
-  await store.close();
-  store = await open();
-  expect(await count(store)).toBe(1);
-  expect(store.stream).toBe(stream);
-});
-
-test('the read connection cannot write', async () => {
-  await expect(store.read.all(insert(9))).rejects.toThrow(/readonly|does not return data/i);
-});
-
-test('a hot statement binds its named parameters in order', async () => {
-  const find = hot((p: Params<{ id: number; text: string }>) =>
-    db
-      .selectFrom('thing')
-      .selectAll()
-      .where('text', '=', p('text'))
-      .where('id', '>', p('id'))
-      .where('id', '<', 100),
-  );
-  await store.transact('a', (trx) =>
-    Promise.all([1, 2, 3].map((id) => trx.run(insert(id, id === 2 ? 'y' : 'x')))),
-  );
-  expect((await store.read.all(find, { id: 1, text: 'x' })).map((row) => row.id)).toEqual([3]);
-});
-
-test('what the writer runs with is what a power cut survives', async () => {
-  const modes = await store.transact('look', async (trx) => [
-    await trx.get({ compile: () => sql`PRAGMA synchronous`.compile(db) }),
-    await trx.get({ compile: () => sql`PRAGMA journal_mode`.compile(db) }),
-  ]);
-  expect(modes).toEqual([{ synchronous: 2 }, { journal_mode: 'wal' }]);
-});
-
-test('what SQLite undid by itself is over: nothing can be written after it, by whatever way', async () => {
-  await store.transact('trigger', async (trx) => {
-    const text = `CREATE TRIGGER undo BEFORE INSERT ON thing WHEN new.text = 'undo'
-      BEGIN SELECT RAISE(ROLLBACK, 'as a full disk would'); END`;
-    await trx.run({ sql: text, bind: () => [] }, {});
-  });
-  const afterwards: ((trx: Trx) => unknown)[] = [
-    (trx) => trx.run(insert(2)),
-    (trx) => trx.get(insert(2).returning('id')),
-    (trx) => trx.savepoint(() => trx.get(insert(2).returning('id'))),
-    // What nobody catches, and what the others of the group do not know of.
-    () => {},
-  ];
-  for (const then of afterwards) {
-    const neighbour = store.transact('neighbour', (trx) => trx.run(insert(3)));
-    const careless = store.transact('careless', async (trx) => {
-      await trx.run(insert(1));
-      await expect(trx.savepoint(() => trx.run(insert(9, 'undo')))).rejects.toThrow('full disk');
-      await then(trx);
+    test('functions waiting together are one transaction; a throw undoes that one alone', async () => {
+      const results = await Promise.allSettled([
+        store.transact('a', (trx) => trx.run(insert(1))),
+        store.transact('b', async (trx) => {
+          await trx.run(insert(2));
+          throw new Error('no');
+        }),
+        store.transact('c', (trx) => trx.run(insert(3, 'bad'))),
+        store.transact('d', (trx) => trx.run(insert(4))),
+      ]);
+      expect(results.map((result) => result.status)).toEqual([
+        'fulfilled',
+        'rejected',
+        'rejected',
+        'fulfilled',
+      ]);
+      expect(
+        (await store.read.all(db.selectFrom('thing').select('id').orderBy('id'))).map((row) => row.id),
+      ).toEqual([1, 4]);
     });
-    expect((await Promise.allSettled([neighbour, careless])).map(({ status }) => status)).toEqual([
-      'rejected',
-      'rejected',
-    ]);
-    expect(await count(store)).toBe(0);
-  }
+
+    test('hooks of an undone function never run; those of a committed one run after its rows can be read', async () => {
+      const seen: number[] = [];
+      const rows: Promise<number>[] = [];
+      await Promise.allSettled([
+        store.transact('a', async (trx) => {
+          await trx.run(insert(1));
+          trx.afterCommit(() => void rows.push(count(store)));
+        }),
+        store.transact('b', (trx) => {
+          trx.afterCommit(() => void seen.push(-1));
+          throw new Error('no');
+        }),
+      ]);
+      expect([seen, await Promise.all(rows)]).toEqual([[], [1]]);
+    });
+
+    test('an inner savepoint that throws leaves the outer writes', async () => {
+      await store.transact('outer', async (trx) => {
+        await trx.run(insert(1));
+        await expect(
+          trx.savepoint(async () => {
+            await trx.run(insert(2));
+            throw new Error('inner');
+          }),
+        ).rejects.toThrow('inner');
+      });
+      expect(await count(store)).toBe(1);
+    });
+
+    test('what a function did not await cannot write once it is over', async () => {
+      const { promise, resolve } = Promise.withResolvers<unknown>();
+      await store.transact('hasty', (trx) => {
+        setImmediate(() => trx.run(insert(1)).then(resolve, resolve));
+      });
+      expect(String(await promise)).toContain('transaction hasty is over');
+      expect(await count(store)).toBe(0);
+    });
+
+    test('rows, and the identity of the stream, are there after opening again', async () => {
+      const { stream } = store;
+      await store.transact('a', (trx) => trx.run(insert(1)));
+      await store.close();
+      store = await open();
+      expect(await count(store)).toBe(1);
+      expect(store.stream).toBe(stream);
+    });
+
+    test('the read connection cannot write', async () => {
+      await expect(store.read.all(insert(9))).rejects.toThrow(/read-?only|does not return data/i);
+    });
+
+    test('a hot statement binds its named parameters in order', async () => {
+      const find = hot((p: Params<{ id: number; text: string }>) =>
+        db
+          .selectFrom('thing')
+          .selectAll()
+          .where('text', '=', p('text'))
+          .where('id', '>', p('id'))
+          .where('id', '<', 100),
+      );
+      await store.transact('a', (trx) =>
+        Promise.all([1, 2, 3].map((id) => trx.run(insert(id, id === 2 ? 'y' : 'x')))),
+      );
+      expect((await store.read.all(find, { id: 1, text: 'x' })).map((row) => row.id)).toEqual([3]);
+    });
+  });
 });
 
-test('two processes with one file number their messages without meeting', async () => {
-  const send = sendAs<'gateway'>();
-  const other = await open();
-  for (const each of [store, other, store, other, other, store])
-    await each.transact('send', (trx) =>
-      send(trx, 'gateway.account_created', { account_id: newId(), wallet_address: null }),
+describe('SQLite alone', () => {
+  beforeEach(openIn(file));
+  afterEach(() => store.close());
+
+  test('a function that awaits something else than the store is refused and undone; its neighbour is not', async () => {
+    const late = Promise.withResolvers<unknown>();
+    const slow = store.transact('slow', async (trx) => {
+      await trx.run(insert(1));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      // It is over by then, and another's transaction may be open.
+      await trx.run(insert(2)).then(late.resolve, late.resolve);
+    });
+    const neighbour = store.transact('neighbour', (trx) => trx.run(insert(3)));
+    await expect(slow).rejects.toThrow('transaction slow awaited something that is not the store');
+    await neighbour;
+    expect(String(await late.promise)).toContain('transaction slow is over');
+    expect(await count(store)).toBe(1);
+  });
+
+  test('what the writer runs with is what a power cut survives', async () => {
+    const modes = await store.transact('look', async (trx) => [
+      await trx.get({ compile: () => sql`PRAGMA synchronous`.compile(db) }),
+      await trx.get({ compile: () => sql`PRAGMA journal_mode`.compile(db) }),
+    ]);
+    expect(modes).toEqual([{ synchronous: 2 }, { journal_mode: 'wal' }]);
+  });
+
+  test('what SQLite undid by itself is over: nothing can be written after it, by whatever way', async () => {
+    await store.transact('trigger', async (trx) => {
+      const text = `CREATE TRIGGER undo BEFORE INSERT ON thing WHEN new.text = 'undo'
+      BEGIN SELECT RAISE(ROLLBACK, 'as a full disk would'); END`;
+      await trx.run({ sql: text, bind: () => [] }, {});
+    });
+    const afterwards: ((trx: Trx) => unknown)[] = [
+      (trx) => trx.run(insert(2)),
+      (trx) => trx.get(insert(2).returning('id')),
+      (trx) => trx.savepoint(() => trx.get(insert(2).returning('id'))),
+      // What nobody catches, and what the others of the group do not know of.
+      () => {},
+    ];
+    for (const then of afterwards) {
+      const neighbour = store.transact('neighbour', (trx) => trx.run(insert(3)));
+      const careless = store.transact('careless', async (trx) => {
+        await trx.run(insert(1));
+        await expect(trx.savepoint(() => trx.run(insert(9, 'undo')))).rejects.toThrow('full disk');
+        await then(trx);
+      });
+      expect((await Promise.allSettled([neighbour, careless])).map(({ status }) => status)).toEqual([
+        'rejected',
+        'rejected',
+      ]);
+      expect(await count(store)).toBe(0);
+    }
+  });
+
+  test('two processes with one file number their messages without meeting', async () => {
+    const send = sendAs<'gateway'>();
+    const other = await open();
+    for (const each of [store, other, store, other, other, store])
+      await each.transact('send', (trx) =>
+        send(trx, 'gateway.account_created', { account_id: newId(), wallet_address: null }),
+      );
+    const rows = await store.read.all(
+      builder<{ outbox: { destination: string; seq: number } }>()
+        .selectFrom('outbox')
+        .select('seq')
+        .orderBy('seq'),
     );
-  const rows = await store.read.all(
-    builder<{ outbox: { destination: string; seq: number } }>()
-      .selectFrom('outbox')
-      .select('seq')
-      .orderBy('seq'),
-  );
-  expect(rows.map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6]);
-  await other.close();
+    expect(rows.map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6]);
+    await other.close();
+  });
 });

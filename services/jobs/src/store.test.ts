@@ -127,7 +127,7 @@ describe('the last line', () => {
 
 describe('no poll, timer or list walks the backlog', () => {
   /** The plan of what a store function runs: it is called with a reader that explains instead of reading. */
-  const planOf = (run: (reader: Parameters<typeof jobs.findJob>[0]) => unknown): string[] => {
+  const planOf = async (run: (reader: Parameters<typeof jobs.findJob>[0]) => unknown): Promise<string[]> => {
     const details: string[] = [];
     const explain = async (
       query: Compilable<unknown> | ReturnType<typeof hot>,
@@ -143,7 +143,7 @@ describe('no poll, timer or list walks the backlog', () => {
       details.push(...rows.map((row) => row.detail));
       return [];
     };
-    run({
+    await run({
       all: explain,
       get: (async (...given: Parameters<typeof explain>) => void (await explain(...given))) as never,
     });
@@ -207,8 +207,8 @@ describe('no poll, timer or list walks the backlog', () => {
       /job_label USING PRIMARY KEY \(client_id=\? AND label=\? AND job_id<\?\)/,
     ],
     ['receipts', (r) => r.all(listReceiptsQuery('x', 9)), /INDEX sqlite_autoindex_receipt_1 \(id<\?\)/],
-  ])('%s', (_, run, index) => {
-    const plan = planOf(run);
+  ])('%s', async (_, run, index) => {
+    const plan = await planOf(run);
     expect(plan.join('\n')).toMatch(index);
     // Ordered by the index itself: sorting would read all first. A label's page is sorted, after its own limit.
     if (!plan.some((line) => line.includes('job_label')))

@@ -7,6 +7,7 @@ export const isConflict = (error: unknown): boolean => {
 const WORDS: readonly (readonly [RegExp, string])[] = [
   [/^57P0[123]$/, 'PostgreSQL is stopping or starting'],
   [/^(08...|57P05|25P03)$/, 'the connection to PostgreSQL was lost'],
+  [/^LOCKED$/, 'another process of this service writes there'],
   [/^53300$/, 'PostgreSQL has no connection left'],
   [/^53100$/, 'the disk of PostgreSQL is full'],
   [/^(53200|53400)$/, 'PostgreSQL is short of memory or of another resource'],
@@ -24,6 +25,14 @@ const WORDS: readonly (readonly [RegExp, string])[] = [
 // Of what the driver says itself it gives no code.
 const LOST =
   /^(Connection terminated|timeout expired|timeout exceeded when trying|Query read timeout|Client has enc|Client was closed)/;
+
+/** On PostgreSQL a service is one process, for now: its outgoing messages are one numbered stream. */
+export class LockedElsewhere extends Error {
+  readonly code = 'LOCKED';
+  constructor(name: string) {
+    super(`${name}: another process of this service writes there; on PostgreSQL a service is one process`);
+  }
+}
 
 /** @returns what is wrong with the server or the way to it, or null when the error is another's. */
 export const serverProblem = (error: unknown): string | null => {

@@ -42,12 +42,13 @@ export const openPostgres = async (options: {
   service: string;
   migrations: Migrations;
   deadlineMs?: number;
+  lockWaitMs?: number;
 }): Promise<Store> => {
   const address = parseAddress(options.url, options.service);
   const deadlineMs = options.deadlineMs ?? FUNCTION_DEADLINE_MS;
   await checkServer(address);
   const writer = createWriter(address);
-  const client = await writer.open();
+  const client = await writer.open(options.lockWaitMs);
   let stream: string;
   try {
     await migrate(address, options.migrations);
@@ -110,6 +111,8 @@ export const openPostgres = async (options: {
           });
           if (arrived) return settle(group, ran.outcomes, refusalFor);
         }
+        // Also one that still stands may lead to a server that only follows now.
+        if (serverProblem(error) !== null) writer.drop();
         const refusal = refusalFor(error instanceof UnsureCommit ? error.cause : error);
         rejectAll(group, refusal);
         // Those behind would each wait for the same server.
@@ -138,7 +141,8 @@ export const openPostgres = async (options: {
     }
   };
   const refused = (error: unknown): never => {
-    throw refusalFor(error);
+    // These connections read only, by their own setting: that is a bug of the caller.
+    throw (error as { code?: unknown }).code === '25006' ? error : refusalFor(error);
   };
 
   return {

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Client } from 'pg';
+import { LockedElsewhere } from './fault.ts';
 import { type Address, connect, end, WRITER } from './session.ts';
 
 /** A process that was ended leaves its connection for a moment, and a new one begins before the old has gone. */
@@ -44,10 +45,7 @@ export const createWriter = (address: Address) => {
     if (client !== null) return client;
     const candidate = await connect(address, WRITER);
     try {
-      if (!(await lock(candidate, lockWaitMs)))
-        throw new Error(
-          `${address.name}: another process of this service writes there; on PostgreSQL a service is one process`,
-        );
+      if (!(await lock(candidate, lockWaitMs))) throw new LockedElsewhere(address.name);
       if (unsure !== null) {
         // The lock was the old connection's: it is over, and so is its transaction.
         const { xid, tell } = unsure;
@@ -75,8 +73,8 @@ export const createWriter = (address: Address) => {
 
   return {
     connected,
-    /** At start, while an older process may still be leaving. */
-    open: () => connected(LOCK_WAIT_MS),
+    /** At start, while an older process may still be leaving. @throws LockedElsewhere when it stays */
+    open: (waitMs: number = LOCK_WAIT_MS) => connected(waitMs),
     drop,
     /**
      * Asks a new connection whether a commit arrived.

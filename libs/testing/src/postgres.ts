@@ -1,0 +1,171 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import pg from 'pg';
+import { endWithUs } from './broker.ts';
+import { eventually } from './eventually.ts';
+import { freePort } from './ports.ts';
+import { rememberSecret, scratchDirectory } from './scratch.ts';
+
+/** Debian keeps the programs of each version in a folder of its own, off the PATH. */
+const DEBIAN = '/usr/lib/postgresql';
+const SUPERUSER = 'postgres';
+
+const findPrograms = (): string | null => {
+  const versions = existsSync(DEBIAN) ? readdirSync(DEBIAN).sort((a, b) => Number(b) - Number(a)) : [];
+  const folders = [...(process.env.PATH ?? '').split(':'), ...versions.map((v) => join(DEBIAN, v, 'bin'))];
+  return folders.find((folder) => existsSync(join(folder, 'initdb'))) ?? null;
+};
+const programs = findPrograms();
+
+/** PostgreSQL refuses to run as root: then it runs as the user of its package, or as nobody. */
+const findUser = (): { uid: number; gid: number } | null => {
+  if (process.getuid?.() !== 0) return null;
+  for (const name of ['postgres', 'nobody']) {
+    const [uid, gid] = ['-u', '-g'].map((flag) => spawnSync('id', [flag, name], { encoding: 'utf8' }));
+    if (uid?.status === 0 && gid?.status === 0) return { uid: Number(uid.stdout), gid: Number(gid.stdout) };
+  }
+  return null;
+};
+
+/** Without it tests of that engine are skipped by name. */
+export const hasPostgres = programs !== null;
+
+/** A server that a test may kill: its process and files are its own. */
+export interface PostgresServer {
+  readonly port: number;
+  /** An empty database. @returns its URL, with the right to do everything in it. */
+  database(options?: { encoding?: string }): Promise<string>;
+  /** Runs statements as the one who may do everything. @returns the rows of the last */
+  sql(text: string, database?: string): Promise<Record<string, unknown>[]>;
+  /** `SIGKILL` to the server and all of its processes, as a power cut; `SIGINT` ends it in order, with its clients. */
+  kill(signal?: 'SIGKILL' | 'SIGINT'): Promise<void>;
+  /** On the same port, with what its files hold. */
+  start(): Promise<void>;
+  /** Ends it for good; nothing is left. */
+  stop(): Promise<void>;
+}
+
+/** A server on a free port with an empty folder. Its promises are those of a real one: fsync is on. */
+export const startPostgres = async (): Promise<PostgresServer> => {
+  if (programs === null) throw new Error('PostgreSQL is not installed');
+  const user = findUser();
+  const password = rememberSecret(randomBytes(12).toString('hex'));
+  // Not within the folder of the run, which nobody but us may enter.
+  const folder = mkdtempSync('/tmp/aitbc-postgres-');
+  const data = join(folder, 'data');
+  const passwordFile = join(folder, 'password');
+  mkdirSync(data, { mode: 0o700 });
+  writeFileSync(passwordFile, password, { mode: 0o600 });
+  if (user !== null) for (const path of [folder, data, passwordFile]) chownSync(path, user.uid, user.gid);
+  else chmodSync(folder, 0o700);
+  const log = join(scratchDirectory(), 'postgres.log');
+  const port = await freePort();
+
+  const made = spawnSync(
+    join(programs, 'initdb'),
+    [
+      '-D',
+      data,
+      '-U',
+      SUPERUSER,
+      '-A',
+      'scram-sha-256',
+      '--pwfile',
+      passwordFile,
+      '-E',
+      'UTF8',
+      '--locale=C',
+      '-N',
+    ],
+    { encoding: 'utf8', cwd: '/', ...(user ?? {}) },
+  );
+  if (made.status !== 0) throw new Error(`initdb: ${made.stdout}${made.stderr}`);
+
+  const urlOf = (database: string) => `postgres://${SUPERUSER}:${password}@127.0.0.1:${port}/${database}`;
+  const sql = async (text: string, database = 'postgres'): Promise<Record<string, unknown>[]> => {
+    const client = new pg.Client({ connectionString: urlOf(database) });
+    client.on('error', () => {});
+    await client.connect();
+    try {
+      const result = await client.query(text);
+      return (Array.isArray(result) ? result.at(-1) : result).rows;
+    } finally {
+      await client.end();
+    }
+  };
+
+  let child: ChildProcess | undefined;
+  const settings = [
+    'listen_addresses=127.0.0.1',
+    'unix_socket_directories=',
+    `port=${port}`,
+    'shared_buffers=32MB',
+  ];
+  const start = async (): Promise<void> => {
+    const output = openSync(log, 'a');
+    const started = spawn(
+      join(programs, 'postgres'),
+      ['-D', data, ...settings.flatMap((setting) => ['-c', setting])],
+      // A group of its own, so that all of it can be killed at once.
+      { stdio: ['ignore', output, output], detached: true, cwd: '/', ...(user ?? {}) },
+    );
+    closeSync(output);
+    child = started;
+    const farewell = `kill -KILL -- -${started.pid}; rm -rf ${folder}`;
+    const release = endWithUs(['sh', '-c', farewell]);
+    started.once('exit', release);
+    await eventually(
+      async () => {
+        if (started.exitCode !== null)
+          throw new Error(`PostgreSQL ended: ${readFileSync(log, 'utf8').slice(-500)}`);
+        return (await sql('SELECT 1')).length === 1;
+      },
+      { withinMs: 20_000, everyMs: 50 },
+    );
+  };
+  await start();
+
+  const kill = async (signal: 'SIGKILL' | 'SIGINT' = 'SIGKILL'): Promise<void> => {
+    const leaving = child;
+    if (leaving?.pid === undefined) return;
+    const gone = once(leaving, 'exit');
+    if (signal === 'SIGKILL') process.kill(-leaving.pid, signal);
+    else leaving.kill(signal);
+    await gone;
+    child = undefined;
+  };
+  const stop = async (): Promise<void> => {
+    await kill();
+    rmSync(folder, { recursive: true, force: true });
+  };
+
+  let databases = 0;
+  return {
+    port,
+    sql,
+    database: async ({ encoding = 'UTF8' } = {}) => {
+      databases += 1;
+      const name = `test_${databases}`;
+      await sql(`CREATE DATABASE ${name} TEMPLATE template0 ENCODING '${encoding}' LOCALE 'C'`);
+      return urlOf(name);
+    },
+    kill,
+    start,
+    stop,
+  };
+};
