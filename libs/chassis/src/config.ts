@@ -58,7 +58,10 @@ export const serviceConfig = {
   PORT: z.coerce.number().int().min(0).max(65_535),
   DATABASE_URL: z
     .string()
-    .regex(/^sqlite:\/\/\/.+/, 'must look like sqlite:///relative.db or sqlite:////absolute.db'),
+    .regex(
+      /^(sqlite:\/\/\/|postgres(ql)?:\/\/[^/]+\/[^/]).*/,
+      'must look like sqlite:///relative.db, sqlite:////absolute.db or postgres://user:password@host:5432/database',
+    ),
 };
 
 const passwordOf = (url: string): string => {

@@ -98,7 +98,7 @@ describe.skipIf(!hasPostgres)('PostgreSQL', () => {
   test('gives numbers, bytes and truths as SQLite does, and no number that would be another', async () => {
     const row = { id: 1, whole: 2 ** 53 - 1, exact: 0.5, bytes: Buffer.from([0, 255]) };
     await store.transact('a', (trx) =>
-      trx.run(db.insertInto('oddity').values({ ...row, is_so: 1 === 1 ? 't' : 0 } as never)),
+      trx.run(db.insertInto('oddity').values({ ...row, is_so: 't' } as never)),
     );
     const all = db.selectFrom('oddity').selectAll();
     expect(await store.read.get(all)).toEqual({ ...row, is_so: 1 });
@@ -125,7 +125,9 @@ describe.skipIf(!hasPostgres)('PostgreSQL', () => {
     const took = await store.transact('take', async (trx) => {
       runs += 1;
       trx.memo.set('runs', (trx.memo.get('runs') ?? 0) + 1);
-      trx.afterCommit(() => void (hooks += 1));
+      trx.afterCommit(() => {
+        hooks += 1;
+      });
       if ((await sum(trx)) < 100) return `no, ${trx.memo.get('runs')}`;
       await take(trx, 1, 100);
       if (runs > 1) return 'yes';
@@ -257,7 +259,9 @@ describe.skipIf(!hasPostgres)('PostgreSQL', () => {
     wire.swallowNextCommit();
     const write = (id: number) =>
       store.transact('add', async (trx) => {
-        trx.afterCommit(() => void (hooks += 1));
+        trx.afterCommit(() => {
+          hooks += 1;
+        });
         return trx.run(add, { id, balance: 1 });
       });
     expect(await write(1)).toBe(1);
