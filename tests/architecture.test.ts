@@ -193,8 +193,11 @@ test.each(SERVICES)('%s has the rooms that every service has', (name) => {
     return existsSync(path) || existsSync(`${path}.ts`) || existsSync(`${path}/index.ts`);
   };
   expect(ROOMS.filter((room) => !isThere(room))).toEqual([]);
-  const migrations = readdirSync(join(root, 'services', name, 'migrations'));
-  expect(migrations.filter((file) => !/^(?:\d{4}-[a-z-]+|index)\.ts$/.test(file))).toEqual([]);
+  const migrations = filesUnder(`services/${name}/migrations`).map((path) =>
+    path.split('/').slice(3).join('/'),
+  );
+  const place = /^(?:index|(?:sqlite|postgres)\/\d{4}-[a-z-]+|postgres\/rules)\.ts$/;
+  expect(migrations.filter((file) => !place.test(file))).toEqual([]);
 });
 
 test('no source is longer than what one reads in a sitting', () => {

@@ -1,4 +1,9 @@
-import type { Migrations } from '@aitbc/chassis';
-import { up as accounts } from './0001-accounts.ts';
+import type { MigrationsByEngine } from '@aitbc/chassis';
+import { create } from './postgres/0001-accounts.ts';
+import { up as accounts } from './sqlite/0001-accounts.ts';
 
-export const migrations: Migrations = { '0001-accounts': { up: accounts } };
+/** PostgreSQL begins with what all of SQLite's make together; a change from here on goes into both. */
+export const migrations: MigrationsByEngine = {
+  sqlite: { '0001-accounts': { up: accounts } },
+  postgres: { '0001-accounts': { up: create } },
+};

@@ -16,7 +16,7 @@ test('a file of the release before keeps its votes and the history of its parame
     url: `sqlite:///${join(scratchDirectory(), 'governance.db')}`,
     service: 'governance' as const,
   };
-  const first = migrations['0001-governance'] as NonNullable<(typeof migrations)[string]>;
+  const first = migrations.sqlite['0001-governance'] as NonNullable<(typeof migrations.sqlite)[string]>;
   const old = await openStore({
     ...options,
     migrations: { '0001-governance': first },

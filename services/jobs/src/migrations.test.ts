@@ -67,7 +67,7 @@ const oldKey = makeSigningKey();
 const proofs = new Map<string, string>();
 
 const prepare = async (url: string): Promise<void> => {
-  const first = migrations['0001-jobs'] as NonNullable<(typeof migrations)[string]>;
+  const first = migrations.sqlite['0001-jobs'] as NonNullable<(typeof migrations.sqlite)[string]>;
   const old = await openStore({
     url,
     service: 'jobs',

@@ -15,7 +15,7 @@ const db = builder<Tables>();
 
 test('reviews of the release before count by what their bookings paid', async () => {
   const url = `sqlite:///${join(scratchDirectory(), 'market.db')}`;
-  const first = migrations['0001-market'] as NonNullable<(typeof migrations)[string]>;
+  const first = migrations.sqlite['0001-market'] as NonNullable<(typeof migrations.sqlite)[string]>;
   const old = await openStore({
     url,
     service: 'market',
@@ -77,7 +77,7 @@ test('reviews of the release before count by what their bookings paid', async ()
 
 test('cards whose names shared a key get their own, and their own counters', async () => {
   const url = `sqlite:///${join(scratchDirectory(), 'market.db')}`;
-  const { '0004-card-names-of-any-script': _, ...before } = migrations;
+  const { '0004-card-names-of-any-script': _, ...before } = migrations.sqlite;
   const old = await openStore({ url, service: 'market', migrations: before });
   const run = (statement: ReturnType<typeof sql>) =>
     old.transact('test', (trx) => trx.run({ compile: () => statement.compile(db) as never }));

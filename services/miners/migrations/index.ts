@@ -1,12 +1,17 @@
-import type { Migrations } from '@aitbc/chassis';
-import { up as miners } from './0001-miners.ts';
-import { up as reputation } from './0003-reputation.ts';
-import { up as instanceAndNote } from './0004-instance-and-note.ts';
-import { up as weight } from './0005-weight.ts';
+import type { MigrationsByEngine } from '@aitbc/chassis';
+import { create } from './postgres/0001-miners.ts';
+import { up as miners } from './sqlite/0001-miners.ts';
+import { up as reputation } from './sqlite/0003-reputation.ts';
+import { up as instanceAndNote } from './sqlite/0004-instance-and-note.ts';
+import { up as weight } from './sqlite/0005-weight.ts';
 
-export const migrations: Migrations = {
-  '0001-miners': { up: miners },
-  '0003-reputation': { up: reputation },
-  '0004-instance-and-note': { up: instanceAndNote },
-  '0005-weight': { up: weight },
+/** PostgreSQL begins with what all of SQLite's make together; a change from here on goes into both. */
+export const migrations: MigrationsByEngine = {
+  sqlite: {
+    '0001-miners': { up: miners },
+    '0003-reputation': { up: reputation },
+    '0004-instance-and-note': { up: instanceAndNote },
+    '0005-weight': { up: weight },
+  },
+  postgres: { '0001-miners': { up: create } },
 };

@@ -13,7 +13,7 @@ const db = builder<Tables>();
 
 test('a file of the release before keeps what speaks for and against an account', async () => {
   const url = `sqlite:///${join(scratchDirectory(), 'miners.db')}`;
-  const first = migrations['0001-miners'] as NonNullable<(typeof migrations)[string]>;
+  const first = migrations.sqlite['0001-miners'] as NonNullable<(typeof migrations.sqlite)[string]>;
   const old = await openStore({
     url,
     service: 'miners',

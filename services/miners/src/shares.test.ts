@@ -106,7 +106,7 @@ test('a fleet of 1,000 that does not list everything has room, all at once', asy
 });
 
 test('a file of the release before is weighed as the miners weigh themselves', async () => {
-  const { '0005-weight': weight, ...before } = migrations;
+  const { '0005-weight': weight, ...before } = migrations.sqlite;
   const url = `sqlite:///${join(scratchDirectory(), 'miners.db')}`;
   const insert = (where: Store, columns: string, values: string) =>
     where.transact('test', (trx) =>

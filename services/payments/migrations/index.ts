@@ -1,12 +1,18 @@
-import type { Migrations } from '@aitbc/chassis';
-import { ledger } from './0001-ledger.ts';
-import { exchange } from './0010-exchange.ts';
-import { debts } from './0020-debts.ts';
-import { refundRequests } from './0030-refund-requests.ts';
+import type { MigrationsByEngine } from '@aitbc/chassis';
+import { create as createLedger } from './postgres/0001-ledger.ts';
+import { create as createExchange } from './postgres/0002-exchange.ts';
+import { ledger } from './sqlite/0001-ledger.ts';
+import { exchange } from './sqlite/0010-exchange.ts';
+import { debts } from './sqlite/0020-debts.ts';
+import { refundRequests } from './sqlite/0030-refund-requests.ts';
 
-export const migrations: Migrations = {
-  '0001-ledger': ledger,
-  '0010-exchange': exchange,
-  '0020-debts': debts,
-  '0030-refund-requests': refundRequests,
+/** PostgreSQL begins with what all of SQLite's make together; a change from here on goes into both. */
+export const migrations: MigrationsByEngine = {
+  sqlite: {
+    '0001-ledger': ledger,
+    '0010-exchange': exchange,
+    '0020-debts': debts,
+    '0030-refund-requests': refundRequests,
+  },
+  postgres: { '0001-ledger': { up: createLedger }, '0002-exchange': { up: createExchange } },
 };

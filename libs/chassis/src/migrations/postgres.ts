@@ -6,12 +6,18 @@ const TEXT = 'TEXT COLLATE "C"';
 
 const create = async (db: Kysely<unknown>): Promise<void> => {
   const statements = [
-    `CREATE TABLE store_identity (id INTEGER PRIMARY KEY CHECK (id = 1), stream ${TEXT} NOT NULL)`,
+    // For triggers: refuses the row as a constraint does, with the message that the trigger gives.
+    `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+       BEGIN
+         RAISE EXCEPTION USING MESSAGE = TG_ARGV[0], ERRCODE = 'integrity_constraint_violation',
+           CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME;
+       END $$`,
+    `CREATE TABLE store_identity (id BIGINT PRIMARY KEY CHECK (id = 1), stream ${TEXT} NOT NULL)`,
     `CREATE TABLE outbox (
        destination ${TEXT} NOT NULL,
        seq BIGINT NOT NULL CHECK (seq > 0),
        name ${TEXT} NOT NULL,
-       version INTEGER NOT NULL,
+       version BIGINT NOT NULL,
        payload ${TEXT} NOT NULL,
        created_at_ms BIGINT NOT NULL,
        PRIMARY KEY (destination, seq)
@@ -27,9 +33,9 @@ const create = async (db: Kysely<unknown>): Promise<void> => {
        stream ${TEXT} NOT NULL,
        seq BIGINT,
        name ${TEXT} NOT NULL,
-       version INTEGER NOT NULL,
+       version BIGINT NOT NULL,
        payload ${TEXT} NOT NULL,
-       attempts INTEGER NOT NULL,
+       attempts BIGINT NOT NULL,
        error ${TEXT} NOT NULL,
        retry_at_ms BIGINT,
        created_at_ms BIGINT NOT NULL
@@ -38,7 +44,7 @@ const create = async (db: Kysely<unknown>): Promise<void> => {
     `CREATE TABLE parameter (
        name ${TEXT} PRIMARY KEY,
        value ${TEXT} NOT NULL,
-       version INTEGER NOT NULL CHECK (version > 0),
+       version BIGINT NOT NULL CHECK (version > 0),
        proposal_id ${TEXT} NOT NULL
      )`,
     `CREATE TABLE idempotency (
@@ -46,7 +52,7 @@ const create = async (db: Kysely<unknown>): Promise<void> => {
        route ${TEXT} NOT NULL,
        key ${TEXT} NOT NULL,
        request_sha256 ${TEXT} NOT NULL,
-       status INTEGER NOT NULL,
+       status BIGINT NOT NULL,
        body ${TEXT} NOT NULL,
        created_at_ms BIGINT NOT NULL,
        PRIMARY KEY (account_id, route, key)

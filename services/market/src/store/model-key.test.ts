@@ -7,7 +7,7 @@ import { findStats } from './stats.ts';
 
 test('a file from before finds its offers under the one form of their names, and counts spellings together', async () => {
   const url = join(scratchDirectory(), 'market.db');
-  const { '0001-market': first } = migrations;
+  const { '0001-market': first } = migrations.sqlite;
   if (first === undefined) throw new Error('no first migration');
   const old = await openStore({
     url,
