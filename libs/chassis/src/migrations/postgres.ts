@@ -13,6 +13,9 @@ const create = async (db: Kysely<unknown>): Promise<void> => {
            CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME;
        END $$`,
     `CREATE TABLE store_identity (id BIGINT PRIMARY KEY CHECK (id = 1), stream ${TEXT} NOT NULL)`,
+    // Names the last commit, so that one whose answer was lost is found again. Changed in place with each: room is left for that.
+    `CREATE TABLE store_commit (id BIGINT PRIMARY KEY CHECK (id = 1), token ${TEXT} NOT NULL) WITH (fillfactor = 10)`,
+    `INSERT INTO store_commit VALUES (1, '')`,
     `CREATE TABLE outbox (
        destination ${TEXT} NOT NULL,
        seq BIGINT NOT NULL CHECK (seq > 0),

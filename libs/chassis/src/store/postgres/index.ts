@@ -106,7 +106,7 @@ export const openPostgres = async (options: {
         }
         if (error instanceof UnsureCommit) {
           const { ran } = error;
-          const arrived = await writer.findOut(error.xid, (isCommitted) => {
+          const arrived = await writer.findOut(error.token, (isCommitted) => {
             if (isCommitted) runHooks(ran.hooks);
           });
           if (arrived) return settle(group, ran.outcomes, refusalFor);

@@ -1,12 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import type { Compilable } from 'kysely';
 import type { Client, QueryConfig, QueryResult } from 'pg';
 import { type Hot, resolveForPostgres } from '../../sql.ts';
 import type { Hook, Outcome, Waiting } from '../groups.ts';
 import type { Trx } from '../store.ts';
 import { isConflict, serverProblem } from './fault.ts';
-
-// In one message, so that it costs one way to the server and back. The number is how a commit whose answer was lost is found again.
-const BEGIN = 'BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT pg_current_xact_id()::text AS xid';
 
 /** What came of a group. Its hooks run once the commit is sure. */
 export interface Ran {
@@ -16,11 +14,12 @@ export interface Ran {
 
 /** The connection broke while the commit was under way: it may have reached the server or not. */
 export class UnsureCommit extends Error {
-  readonly xid: string;
+  /** What the table store_commit says if it has. */
+  readonly token: string;
   readonly ran: Ran;
-  constructor(xid: string, ran: Ran, cause: unknown) {
+  constructor(token: string, ran: Ran, cause: unknown) {
     super('the connection was lost during the commit', { cause });
-    this.xid = xid;
+    this.token = token;
     this.ran = ran;
   }
 }
@@ -144,8 +143,8 @@ export const runGroup = async (
 
   let isOpen = true;
   try {
-    const [, numbered] = (await send(BEGIN)) as unknown as QueryResult<{ xid: string }>[];
-    const xid = numbered?.rows[0]?.xid as string;
+    // Waited for: outside of a transaction each statement would stand alone.
+    await send('BEGIN ISOLATION LEVEL SERIALIZABLE');
     for (const item of group) {
       try {
         // Alone it needs no savepoint: the transaction is its own.
@@ -159,13 +158,15 @@ export const runGroup = async (
       }
     }
     const ran = { outcomes, hooks };
-    const { command } = await send('COMMIT').catch((error: unknown) => {
+    const token = randomUUID();
+    const last = `UPDATE store_commit SET token = '${token}'; COMMIT`;
+    const answers = (await send(last).catch((error: unknown) => {
       throw (error as { severity?: unknown }).severity === 'ERROR'
         ? error
-        : new UnsureCommit(xid, ran, error);
-    });
+        : new UnsureCommit(token, ran, error);
+    })) as unknown as QueryResult[];
     isOpen = false;
-    if (command !== 'COMMIT') throw new Error('PostgreSQL rolled the transaction back');
+    if (answers[1]?.command !== 'COMMIT') throw new Error('PostgreSQL rolled the transaction back');
     return ran;
   } catch (error) {
     if (isOpen && !(error instanceof UnsureCommit)) await client.query('ROLLBACK').catch(() => {});

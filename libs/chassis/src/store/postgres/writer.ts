@@ -16,7 +16,7 @@ const UNSURE_EVERY_MS = 200;
  */
 export const createWriter = (address: Address) => {
   let client: Client | null = null;
-  let unsure: { xid: string; tell: (isCommitted: boolean) => void } | null = null;
+  let unsure: { token: string; tell: (isCommitted: boolean) => void } | null = null;
 
   /** @returns whether the lock is ours now. */
   const lock = async (candidate: Client, waitMs: number): Promise<boolean> => {
@@ -32,12 +32,10 @@ export const createWriter = (address: Address) => {
     }
   };
 
-  const wasCommitted = async (candidate: Client, xid: string): Promise<boolean> => {
-    const { rows } = await candidate.query<{ status: string | null }>(
-      'SELECT pg_xact_status($1::xid8) AS status',
-      [xid],
-    );
-    return rows[0]?.status === 'committed';
+  const wasCommitted = async (candidate: Client, token: string): Promise<boolean> => {
+    // Not by the number of the transaction: after a crash PostgreSQL may give the same to another.
+    const { rows } = await candidate.query<{ token: string }>('SELECT token FROM store_commit');
+    return rows[0]?.token === token;
   };
 
   /** @throws while the server cannot be reached, or another process has the lock */
@@ -48,8 +46,8 @@ export const createWriter = (address: Address) => {
       if (!(await lock(candidate, lockWaitMs))) throw new LockedElsewhere(address.name);
       if (unsure !== null) {
         // The lock was the old connection's: it is over, and so is its transaction.
-        const { xid, tell } = unsure;
-        const isCommitted = await wasCommitted(candidate, xid);
+        const { token, tell } = unsure;
+        const isCommitted = await wasCommitted(candidate, token);
         unsure = null;
         tell(isCommitted);
       }
@@ -81,11 +79,11 @@ export const createWriter = (address: Address) => {
      * @param tell is called once that is known, also when nobody waits for it any more
      * @returns false also when nobody can be asked for now
      */
-    findOut: async (xid: string, tell: (isCommitted: boolean) => void): Promise<boolean> => {
+    findOut: async (token: string, tell: (isCommitted: boolean) => void): Promise<boolean> => {
       drop();
       let found: boolean | undefined;
       unsure = {
-        xid,
+        token,
         tell: (isCommitted) => {
           found = isCommitted;
           tell(isCommitted);
