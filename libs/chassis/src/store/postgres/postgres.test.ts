@@ -81,6 +81,37 @@ const openWire = async (serverPort: number) => {
   };
 };
 
+/** Gives all clients one connection to the server, a statement each: what a pooler in transaction mode may do. */
+const openPooler = async (url: string) => {
+  const upstream = new pg.Client({ connectionString: url });
+  upstream.on('error', () => {});
+  await upstream.connect();
+  const far = (upstream as unknown as { connection: { stream: Socket } }).connection.stream;
+  far.removeAllListeners('data');
+  let asking: Socket | undefined;
+  far.on('data', (data) => asking?.write(data));
+  const server = createServer((near) => {
+    near.on('error', () => {});
+    near.once('data', () => {
+      // Authenticated; key data of its own; ready.
+      near.write(Buffer.from('5200000008000000004b0000000c00000001000000025a0000000549', 'hex'));
+      near.on('data', (data) => {
+        asking = near;
+        if (data[0] !== 'X'.charCodeAt(0)) far.write(data);
+      });
+    });
+  });
+  const port = await freePort();
+  server.listen(port, '127.0.0.1');
+  return {
+    url: `postgres://any:one@127.0.0.1:${port}/any`,
+    close: () => {
+      server.close();
+      far.destroy();
+    },
+  };
+};
+
 describe.skipIf(!hasPostgres)('PostgreSQL', () => {
   let server: PostgresServer;
   let url: string;
@@ -282,6 +313,12 @@ describe.skipIf(!hasPostgres)('PostgreSQL', () => {
     const beside = await openAt(`${url}?schema=bank_2`);
     expect(beside.stream).not.toBe(store.stream);
     await beside.close();
+  });
+
+  test('a pooler that changes the connection between statements is named at start', async () => {
+    const pooler = await openPooler(url);
+    await expect(openAt(pooler.url)).rejects.toThrow('its mode must be "session"');
+    pooler.close();
   });
 
   test('says where it is without the password, and how it is copied', async () => {
