@@ -1,4 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
+import { hash } from 'node:crypto';
 import { appendFileSync, createWriteStream, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,6 +36,13 @@ export const scratchRedis = async (): Promise<string> => {
   return url.href;
 };
 
+/** A file in the folder; or, where TEST_DATABASE_URL names a PostgreSQL, a schema that goes with the folder. */
+const databaseUrl = (name: string, directory: string): string => {
+  const { TEST_DATABASE_URL: server } = process.env;
+  if (server === undefined) return `sqlite:///${join(directory, `${name}.db`)}`;
+  return `${server}?schema=${name}_${hash('sha256', directory).slice(0, 12)}`;
+};
+
 /** What a service's config schema needs, for a service started inside a test. Port 0 takes a free one. */
 export const serviceEnv = (name: string, directory: string, redisUrl: string): Record<string, string> => ({
   NODE_ENV: 'test',
@@ -44,5 +52,5 @@ export const serviceEnv = (name: string, directory: string, redisUrl: string): R
   REDIS_PREFIX: TEST_PREFIX,
   HOST: '127.0.0.1',
   PORT: '0',
-  DATABASE_URL: `sqlite:///${join(directory, `${name}.db`)}`,
+  DATABASE_URL: databaseUrl(name, directory),
 });
