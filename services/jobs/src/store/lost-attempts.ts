@@ -1,4 +1,4 @@
-import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import { builder, greatest, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
 import type { LostAttempt, Tables } from '../tables.ts';
 
 const db = builder<Tables>();
@@ -13,9 +13,9 @@ const insertLost = hot((p: Params<LostAttempt>) =>
       is_fault: p('is_fault'),
     })
     .onConflict((conflict) =>
-      conflict.columns(['job_seq', 'miner_id']).doUpdateSet((eb) => ({
-        is_fault: eb.fn<0 | 1>('max', ['lost_attempt.is_fault', eb.val(p('is_fault'))]),
-      })),
+      conflict.columns(['job_seq', 'miner_id']).doUpdateSet({
+        is_fault: greatest('lost_attempt.is_fault', p('is_fault')),
+      }),
     ),
 );
 export const addLostAttempt = async (trx: Trx, lost: LostAttempt): Promise<void> => {
