@@ -12,10 +12,9 @@ const insertLost = hot((p: Params<LostAttempt>) =>
       account_id: p('account_id'),
       is_fault: p('is_fault'),
     })
+    // Said once that the job is wrong, it stays said.
     .onConflict((conflict) =>
-      conflict.columns(['job_seq', 'miner_id']).doUpdateSet((eb) => ({
-        is_fault: eb.fn<0 | 1>('max', ['lost_attempt.is_fault', eb.val(p('is_fault'))]),
-      })),
+      conflict.columns(['job_seq', 'miner_id']).doUpdateSet({ is_fault: 1 }).where('excluded.is_fault', '=', 1),
     ),
 );
 export const addLostAttempt = async (trx: Trx, lost: LostAttempt): Promise<void> => {
