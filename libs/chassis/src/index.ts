@@ -20,6 +20,6 @@ export * from './redis/index.ts';
 export * from './service.ts';
 export { createShare } from './shares.ts';
 export { builder, type Hot, hot, type Params } from './sql.ts';
-export { equalsIgnoringCase, greatest, opaque, unindexed } from './store/dialect.ts';
+export { equalsIgnoringCase, opaque, unindexed } from './store/dialect.ts';
 export * from './store/index.ts';
 export * from './ticker.ts';

@@ -88,12 +88,6 @@ export const opaque = <T>(value: T): RawBuilder<T> => sql<T>`${hidden}${value}`;
 /** A column that is compared, but by no index: it keeps the planner on the index of the order. */
 export const unindexed = <T>(column: string): RawBuilder<T> => sql<T>`${hidden}${sql.ref(column)}`;
 
-const greater = words({ sqlite: 'max', postgres: 'greatest' });
-
-/** The larger of a column and a value; neither is null. */
-export const greatest = <T>(column: string, value: T): RawBuilder<T> =>
-  sql<T>`${greater}(${sql.ref(column)}, ${value})`;
-
 const asBytes = words({ sqlite: '', postgres: ' COLLATE "C"' });
 
 /** Equal when A to Z and a to z are the same letters; all others must be the same. */

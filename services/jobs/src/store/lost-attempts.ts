@@ -1,4 +1,4 @@
-import { builder, greatest, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
 import type { LostAttempt, Tables } from '../tables.ts';
 
 const db = builder<Tables>();
@@ -12,10 +12,12 @@ const insertLost = hot((p: Params<LostAttempt>) =>
       account_id: p('account_id'),
       is_fault: p('is_fault'),
     })
+    // Said once that the job is wrong, it stays said.
     .onConflict((conflict) =>
-      conflict.columns(['job_seq', 'miner_id']).doUpdateSet({
-        is_fault: greatest('lost_attempt.is_fault', p('is_fault')),
-      }),
+      conflict
+        .columns(['job_seq', 'miner_id'])
+        .doUpdateSet({ is_fault: 1 })
+        .where('excluded.is_fault', '=', 1),
     ),
 );
 export const addLostAttempt = async (trx: Trx, lost: LostAttempt): Promise<void> => {

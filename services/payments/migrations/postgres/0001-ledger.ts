@@ -1,6 +1,6 @@
 import { SYSTEM_ADDRESSES } from '@aitbc/contracts';
 import { type Kysely, sql } from 'kysely';
-import { follow, guard } from './rules.ts';
+import { follow, guard, keep } from './rules.ts';
 
 /** In the order of its bytes, as SQLite has it. */
 const TEXT = 'TEXT COLLATE "C"';
@@ -26,8 +26,7 @@ const statements = [
      CHECK (balance_minor BETWEEN -6000000000000000 AND 6000000000000000)
    )`,
   `CREATE INDEX account_kind ON account (kind, id)`,
-  `CREATE TRIGGER account_is_kept BEFORE DELETE ON account FOR EACH ROW
-     EXECUTE FUNCTION refuse('accounts are never deleted')`,
+  ...keep('account', 'accounts are never deleted'),
   `CREATE TRIGGER account_stays BEFORE UPDATE OF id, address, account_id, kind ON account FOR EACH ROW
      EXECUTE FUNCTION refuse('an account stays who it is')`,
 
@@ -56,8 +55,7 @@ const statements = [
      EXECUTE FUNCTION transfer_has_the_next_number()`,
   `CREATE INDEX transfer_debit ON transfer (debit, seq)`,
   `CREATE INDEX transfer_credit ON transfer (credit, seq)`,
-  `CREATE TRIGGER transfer_is_kept BEFORE DELETE ON transfer FOR EACH ROW
-     EXECUTE FUNCTION refuse('transfers are never deleted')`,
+  ...keep('transfer', 'transfers are never deleted'),
   `CREATE TRIGGER transfer_stays BEFORE UPDATE ON transfer FOR EACH ROW
      EXECUTE FUNCTION refuse('transfers are never changed')`,
 
@@ -103,8 +101,7 @@ const statements = [
    )`,
   `CREATE INDEX payment_held ON payment (expires_at_ms) WHERE status = 'escrowed'`,
   `CREATE INDEX payment_held_of ON payment (payer, amount_minor) WHERE status = 'escrowed'`,
-  `CREATE TRIGGER payment_is_kept BEFORE DELETE ON payment FOR EACH ROW
-     EXECUTE FUNCTION refuse('payments are never deleted')`,
+  ...keep('payment', 'payments are never deleted'),
   `CREATE TRIGGER payment_stays BEFORE UPDATE OF id, job_id, order_id, payer, escrow, amount_minor, fee_basis_points ON payment FOR EACH ROW
      EXECUTE FUNCTION refuse('a payment stays what was agreed')`,
 
@@ -129,8 +126,7 @@ const statements = [
      CHECK (kind = 'release' OR refunded_minor = amount_minor)
    )`,
   `CREATE INDEX resolution_due ON resolution (due_at_ms) WHERE settled_at_ms IS NULL`,
-  `CREATE TRIGGER resolution_is_kept BEFORE DELETE ON resolution FOR EACH ROW
-     EXECUTE FUNCTION refuse('resolutions are never deleted')`,
+  ...keep('resolution', 'resolutions are never deleted'),
   `CREATE TRIGGER resolution_stays BEFORE UPDATE OF payment_id, amount_minor, kind, payee_account_id, earned_minor, fee_minor, refunded_minor ON resolution FOR EACH ROW
      EXECUTE FUNCTION refuse('a decision stays')`,
   `CREATE TRIGGER resolution_settles_once BEFORE UPDATE OF settled_at_ms ON resolution FOR EACH ROW WHEN (old.settled_at_ms IS NOT NULL)
@@ -239,8 +235,7 @@ const statements = [
      signature ${TEXT} NOT NULL,
      CHECK (tx_count = last_seq - first_seq + 1)
    )`,
-  `CREATE TRIGGER block_is_kept BEFORE DELETE ON block FOR EACH ROW
-     EXECUTE FUNCTION refuse('blocks are never deleted')`,
+  ...keep('block', 'blocks are never deleted'),
   `CREATE TRIGGER block_stays BEFORE UPDATE ON block FOR EACH ROW
      EXECUTE FUNCTION refuse('blocks are never changed')`,
   ...guard({

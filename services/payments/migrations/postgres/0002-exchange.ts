@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely';
-import { guard } from './rules.ts';
+import { guard, keep } from './rules.ts';
 
 /** In the order of its bytes, as SQLite has it. */
 const TEXT = 'TEXT COLLATE "C"';
@@ -62,8 +62,7 @@ const statements = [
   `CREATE INDEX exchange_invoice_timer ON exchange_invoice (expires_at_ms) WHERE is_expired = 0`,
   `CREATE INDEX exchange_invoice_watched ON exchange_invoice (status, looked_at_ms) WHERE credited_at_ms IS NULL`,
   `CREATE INDEX exchange_invoice_resting ON exchange_invoice (expires_at_ms, looked_at_ms)`,
-  `CREATE TRIGGER exchange_invoice_is_kept BEFORE DELETE ON exchange_invoice FOR EACH ROW
-     EXECUTE FUNCTION refuse('invoices are never deleted')`,
+  ...keep('exchange_invoice', 'invoices are never deleted'),
   `CREATE TRIGGER exchange_invoice_stays BEFORE UPDATE OF id, account_id, root_id, address, script, amount_sats, amount_minor, rate_minor, expires_at_ms ON exchange_invoice FOR EACH ROW
      EXECUTE FUNCTION refuse('an invoice stays what was agreed')`,
   `CREATE TRIGGER exchange_invoice_credits_once BEFORE UPDATE OF status, credited_minor, credited_sats, credited_at_ms, transfer_hash ON exchange_invoice FOR EACH ROW WHEN (old.credited_at_ms IS NOT NULL)
@@ -89,8 +88,7 @@ const statements = [
   `CREATE INDEX exchange_output_script ON exchange_output (script)`,
   `CREATE INDEX exchange_output_height ON exchange_output (block_height) WHERE block_height IS NOT NULL`,
   `CREATE INDEX exchange_output_state ON exchange_output (state)`,
-  `CREATE TRIGGER exchange_output_is_kept BEFORE DELETE ON exchange_output FOR EACH ROW
-     EXECUTE FUNCTION refuse('outputs are never deleted')`,
+  ...keep('exchange_output', 'outputs are never deleted'),
   `CREATE TRIGGER exchange_output_is_credited_once BEFORE UPDATE OF invoice_id, is_credited ON exchange_output FOR EACH ROW WHEN (old.is_credited = 1)
      EXECUTE FUNCTION refuse('an output is credited once')`,
 
@@ -156,8 +154,7 @@ const statements = [
   `CREATE INDEX exchange_debt_open ON exchange_debt (account) WHERE status = 'open'`,
   `CREATE INDEX exchange_debt_status ON exchange_debt (status, id)`,
   `CREATE INDEX exchange_debt_invoice ON exchange_debt (invoice_id)`,
-  `CREATE TRIGGER exchange_debt_is_kept BEFORE DELETE ON exchange_debt FOR EACH ROW
-     EXECUTE FUNCTION refuse('debts are never deleted')`,
+  ...keep('exchange_debt', 'debts are never deleted'),
   `CREATE TRIGGER exchange_debt_stays BEFORE UPDATE OF id, account, invoice_id, txid, vout, value_sats, amount_minor, opened_at_ms ON exchange_debt FOR EACH ROW
      EXECUTE FUNCTION refuse('a debt stays what it was')`,
   `CREATE TRIGGER exchange_debt_goes_on BEFORE UPDATE OF status ON exchange_debt FOR EACH ROW WHEN (old.status || '>' || new.status NOT IN ('open>paid', 'open>returned', 'paid>returned'))

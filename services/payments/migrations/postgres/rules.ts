@@ -25,3 +25,9 @@ export const guard = (rule: { name: string; when: string; refuses: string; messa
 /** Writes what follows from a row. */
 export const follow = (rule: { name: string; when: string; only?: string; does: string }): string[] =>
   trigger(rule.name, `${rule.when} FOR EACH ROW ${rule.only ?? ''}`, rule.does);
+
+/** Refuses that anything is taken out of a table. TRUNCATE asks no row. */
+export const keep = (table: string, message: string): string[] => [
+  `CREATE TRIGGER ${table}_is_kept BEFORE DELETE ON ${table} FOR EACH ROW EXECUTE FUNCTION refuse('${message}')`,
+  `CREATE TRIGGER ${table}_is_kept_whole BEFORE TRUNCATE ON ${table} EXECUTE FUNCTION refuse('${message}')`,
+];

@@ -169,7 +169,7 @@ const open = (
     dependencies: { bitcoin: { required: false, check: watch.trouble } },
     start: async () => {
       if (isLocal) {
-        await store.transact('local_chain.begin', beginChain);
+        while (await store.transact('local_chain.begin', beginChain));
         const wake = () => void store.transact('local_chain.changed', (trx) => trx.notify(LOOK));
         server = await serveChain(store, { now: deps.now, changed: wake });
         log.info({ rpc: server.rpcUrl, esplora: server.esploraUrl }, 'local Bitcoin chain');

@@ -59,7 +59,7 @@ describe.each(['core', 'esplora'] as const)('watching through %s', (kind) => {
   beforeEach(async () => {
     clock.set(Date.UTC(2026, 0, 1));
     store = await openScratch();
-    await run(beginChain);
+    while (await run(beginChain));
     await serve();
     watcher = makeWatcher();
     deps = createDeps({ now: clock.now });
