@@ -6,31 +6,33 @@ export const NEWS_WAIT_MS = 2_000;
 /**
  * Asks at once, and again each time the topic is notified, until there is an answer.
  * @returns undefined when the time is over or the caller went away
+ * @throws what `probe` throws
  */
 export const waitFor = async <T>(
   store: Store,
   topic: string,
-  probe: () => T | undefined,
+  probe: () => Promise<T | undefined>,
   options: { withinMs: number; signal: AbortSignal },
 ): Promise<T | undefined> => {
-  const first = probe();
+  const first = await probe();
   if (first !== undefined) return first;
-  return new Promise((resolve) => {
-    const finish = (value: T | undefined) => {
-      unsubscribe();
-      clearTimeout(timer);
-      options.signal.removeEventListener('abort', giveUp);
-      resolve(value);
-    };
-    const giveUp = () => finish(undefined);
-    const look = () => {
-      const value = probe();
-      if (value !== undefined) finish(value);
-    };
-    const unsubscribe = store.subscribe(topic, look);
-    const timer = setTimeout(giveUp, options.withinMs);
-    options.signal.addEventListener('abort', giveUp, { once: true });
+  const { promise, resolve, reject } = Promise.withResolvers<T | undefined>();
+  const giveUp = () => resolve(undefined);
+  const look = () =>
+    probe().then((value) => {
+      if (value !== undefined) resolve(value);
+    }, reject);
+  const unsubscribe = store.subscribe(topic, look);
+  const timer = setTimeout(giveUp, options.withinMs);
+  options.signal.addEventListener('abort', giveUp, { once: true });
+  if (options.signal.aborted) giveUp();
+  try {
     // What was committed between the first look and the subscription.
-    look();
-  });
+    void look();
+    return await promise;
+  } finally {
+    unsubscribe();
+    clearTimeout(timer);
+    options.signal.removeEventListener('abort', giveUp);
+  }
 };
