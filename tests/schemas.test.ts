@@ -267,7 +267,9 @@ describe.skipIf(!hasPostgres)('a service has the same tables on both engines', {
     const url = await server.database();
     await (await openStore({ url, service, migrations })).close();
     const sqlite = factsOfSqlite(path);
-    const postgres = await factsOfPostgres(server, new URL(url).pathname.slice(1), service);
+    const all = await factsOfPostgres(server, new URL(url).pathname.slice(1), service);
+    // Of the store itself: a file needs no row to know whether a commit arrived.
+    const postgres = all.filter((fact) => !fact.startsWith('store_commit'));
 
     // Or a mistake in how the facts are read would look like agreement.
     for (const kind of [' primary key ', ' index ', ' check of ']) expect(sqlite.join('\n')).toContain(kind);
