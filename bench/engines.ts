@@ -2,7 +2,6 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { builder, hot, openStore, type Params, type Store, type Trx } from '@aitbc/chassis';
-import { type Kysely, sql } from 'kysely';
 import { startPostgres } from '../libs/testing/src/postgres.ts';
 
 // How many functions of 20 statements a second each engine commits: node bench/engines.ts
@@ -47,20 +46,18 @@ const measure = async (store: Store, callers: number): Promise<number> => {
   return Math.round(done / SECONDS);
 };
 
-const create = (text: string) => ({
-  '0001-account': { up: async (db: Kysely<unknown>) => void (await sql.raw(text).execute(db)) },
-});
-const migrations = {
-  sqlite: create('CREATE TABLE account (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL) STRICT'),
-  postgres: create('CREATE TABLE account (id BIGINT PRIMARY KEY, balance BIGINT NOT NULL)'),
-};
-
 const server = await startPostgres();
 for (const url of [
   `sqlite:///${join(mkdtempSync(join(tmpdir(), 'bench-engines-')), 'bench.db')}`,
   await server.database(),
 ]) {
-  const store = await openStore({ url, service: 'bench', migrations });
+  const store = await openStore({ url, service: 'bench', migrations: { sqlite: {}, postgres: {} } });
+  await store.transact('create', (trx) =>
+    trx.run(
+      { sql: 'CREATE TABLE account (id BIGINT PRIMARY KEY, balance BIGINT NOT NULL)', bind: () => [] },
+      {},
+    ),
+  );
   for (let id = 0; id < ACCOUNTS; id += 100)
     await store.transact('fill', async (trx) => {
       for (let n = 0; n < 100; n += 1) await trx.run(insert, { id: id + n });
