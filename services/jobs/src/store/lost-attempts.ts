@@ -14,7 +14,10 @@ const insertLost = hot((p: Params<LostAttempt>) =>
     })
     // Said once that the job is wrong, it stays said.
     .onConflict((conflict) =>
-      conflict.columns(['job_seq', 'miner_id']).doUpdateSet({ is_fault: 1 }).where('excluded.is_fault', '=', 1),
+      conflict
+        .columns(['job_seq', 'miner_id'])
+        .doUpdateSet({ is_fault: 1 })
+        .where('excluded.is_fault', '=', 1),
     ),
 );
 export const addLostAttempt = async (trx: Trx, lost: LostAttempt): Promise<void> => {
