@@ -10,12 +10,12 @@ export const NEWS_WAIT_MS = 2_000;
 export const waitFor = async <T>(
   store: Store,
   topic: string,
-  probe: () => T | undefined,
+  probe: () => Promise<T | undefined>,
   options: { withinMs: number; signal: AbortSignal },
 ): Promise<T | undefined> => {
-  const first = probe();
+  const first = await probe();
   if (first !== undefined) return first;
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const finish = (value: T | undefined) => {
       unsubscribe();
       clearTimeout(timer);
@@ -23,9 +23,10 @@ export const waitFor = async <T>(
       resolve(value);
     };
     const giveUp = () => finish(undefined);
-    const look = () => {
-      const value = probe();
-      if (value !== undefined) finish(value);
+    const look = (): void => {
+      probe().then((value) => {
+        if (value !== undefined) finish(value);
+      }, reject);
     };
     const unsubscribe = store.subscribe(topic, look);
     const timer = setTimeout(giveUp, options.withinMs);
