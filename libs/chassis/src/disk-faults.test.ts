@@ -61,7 +61,7 @@ test('a read that the disk refuses is 503 too', async () => {
   vi.spyOn(statements, 'all').mockImplementation(() => {
     throw new Database.SqliteError('the disk said no', 'SQLITE_IOERR_READ');
   });
-  expect(() => jobs.store.read.all(db.selectFrom('dead_letter').selectAll())).toThrow(
+  await expect(jobs.store.read.all(db.selectFrom('dead_letter').selectAll())).rejects.toThrow(
     expect.objectContaining({ code: 'SERVICE_UNAVAILABLE' }),
   );
 });
