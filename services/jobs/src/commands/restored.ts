@@ -1,6 +1,6 @@
 import { clock, sendAs, type Trx } from '@aitbc/chassis';
 import { PAYMENTS_MISSED_MAX } from '@aitbc/contracts';
-import { runningJobs, waitingAfter } from '../store/backlog.ts';
+import { runningPaidJobs, waitingAfter } from '../store/backlog.ts';
 import { doubtMoney, setStreamOfSure, streamOfSure } from '../store/money.ts';
 import type { JobRow } from '../tables.ts';
 import type { Work } from '../work.ts';
@@ -33,7 +33,7 @@ export const makeSureOfMoney = async (work: Work): Promise<void> => {
   if (before === store.stream) return;
   let running: JobRow[] = [];
   do {
-    running = before === undefined ? [] : runningJobs(store.read, BATCH, 'escrowed');
+    running = before === undefined ? [] : runningPaidJobs(store.read, BATCH);
     await store.transact('jobs.restored_running', (trx) => {
       for (const job of running) giveBack(trx, work, job, clock.nowMs(), RESTORED);
       ask(
