@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { builder, createMetrics, createParameters, openStore, type Store, type Trx } from '@aitbc/chassis';
-import { type Caller, JobSubmission, newId, Problem } from '@aitbc/contracts';
+import { type Caller, JobSubmission, newId, type Payload, Problem } from '@aitbc/contracts';
 import { scratchDirectory, someone } from '@aitbc/testing';
 import { expect } from 'vitest';
 import { migrations as jobsMigrations } from '../services/jobs/migrations/index.ts';
@@ -17,12 +17,10 @@ import { createLeases } from '../services/jobs/src/lease.ts';
 import { createLoad } from '../services/jobs/src/load.ts';
 import { createJobMetrics } from '../services/jobs/src/metrics.ts';
 import { createPolls, type Leased } from '../services/jobs/src/polls.ts';
-import { claimsOf } from '../services/jobs/src/receipts.ts';
 import { createRests } from '../services/jobs/src/rests.ts';
 import { createSeen } from '../services/jobs/src/seen.ts';
 import { allMiners } from '../services/jobs/src/store/fleet.ts';
 import { findJob } from '../services/jobs/src/store/jobs.ts';
-import { receiptOf } from '../services/jobs/src/store/receipts.ts';
 import type { MinerOffer } from '../services/jobs/src/tables.ts';
 import type { Work } from '../services/jobs/src/work.ts';
 import { migrations as paymentsMigrations } from '../services/payments/migrations/index.ts';
@@ -33,8 +31,8 @@ import { creditByAdmin } from '../services/payments/src/commands/mint.ts';
 import { type Deps, passDeadline } from '../services/payments/src/commands/resolve.ts';
 import { settle } from '../services/payments/src/commands/settle.ts';
 import { createConsumers as createPaymentsConsumers } from '../services/payments/src/consumers.ts';
-import { findUser } from '../services/payments/src/store/accounts.ts';
-import { findPayment, findPaymentOfJob, findUnsettled } from '../services/payments/src/store/payments.ts';
+import { findPaymentOfJob, findUnsettled } from '../services/payments/src/store/payments.ts';
+import { checkMoney, expectNobody, type Files } from './money-checks.ts';
 
 // The stage of the model test: jobs and payments on real files, with everything that can happen to one client's jobs.
 
@@ -108,9 +106,10 @@ export const openFiles = async (): Promise<void> => {
 export const closeFiles = async (): Promise<void> => {
   expect((await auditAccounts(paymentsStore.read, 0, 1_000_000)).wrong).toEqual([]);
   work.polls.endAll();
-  await Promise.all([jobsStore.close(), paymentsStore.close()]);
+  await Promise.all([await jobsStore.close(), await paymentsStore.close()]);
 };
 
+const files = (): Files => ({ jobs: jobsStore, payments: paymentsStore });
 const storeOf = (service: Destination): Store => (service === 'jobs' ? jobsStore : paymentsStore);
 
 /** A refusal is an answer like another; anything else that is thrown fails the test. */
@@ -210,6 +209,8 @@ export const createWorld = async (run: number) => {
         if (options.dies) throw new Crash();
       });
       if (!options.isKept) letters.splice(index, 1);
+      if (letter.name === 'jobs.requeued')
+        await expectNobody(files(), letter.payload as Payload<'jobs.requeued'>);
     } catch (error) {
       if (!(error instanceof Crash)) throw error;
     }
@@ -232,7 +233,7 @@ export const createWorld = async (run: number) => {
       const job = await inJobs((trx) => submit(trx, work, people.payer, prepare(work, submission)));
       jobIds.push(job.id);
     },
-    payLater: (at: number, amount: number) =>
+    payLater: async (at: number, amount: number) =>
       orRefused(
         inPayments((trx) =>
           createPayment(trx, deps, people.payer, {
@@ -247,7 +248,7 @@ export const createWorld = async (run: number) => {
       if (job === undefined) return;
       const hanging = new AbortController();
       lastPoll = '';
-      const answered = work.polls.wait(miner.miner_id, 1, 60_000, hanging.signal);
+      const answered = await work.polls.wait(miner.miner_id, 1, 60_000, hanging.signal);
       const pollId = lastPoll;
       await inJobs((trx) =>
         startMatched(trx, work, { poll_id: pollId, miner_id: miner.miner_id, job_ids: [job.id] }),
@@ -354,34 +355,7 @@ export const createWorld = async (run: number) => {
       throw new Error('it did not come to rest');
     },
 
-    check: async (): Promise<{ priced: number; refunded: number }> => {
-      const counts = { priced: 0, refunded: 0 };
-      for (const id of jobIds) {
-        const job = await findJob(jobsStore.read, id);
-        const payment = await findPaymentOfJob(paymentsStore.read, id);
-        if (job === undefined) throw new Error(`job ${id} is gone`);
-        const receipt = await receiptOf(jobsStore.read, job.seq);
-        expect(receipt !== undefined).toBe(job.status === 'completed');
-        const price = receipt === undefined ? 0 : Math.round(claimsOf(receipt.proof).price * 100_000_000);
-        const stands = payment === undefined ? undefined : await findPayment(paymentsStore.read, payment.id);
-        expect(stands?.status).not.toBe('escrowed');
-        if (stands?.status === 'released') {
-          counts.priced += 1;
-          expect(stands.payee_account_id).toBe(job.miner_account_id);
-          expect((stands.earned_minor ?? 0) + (stands.fee_minor ?? 0)).toBe(price);
-          expect(price).toBe(stands.amount_minor);
-        } else {
-          expect([id, price]).toEqual([id, 0]);
-          if (stands?.status === 'refunded') {
-            counts.refunded += 1;
-            expect(stands.refunded_minor).toBe(stands.amount_minor);
-          }
-        }
-        expect(job.payment_status ?? undefined).toBe(stands?.status);
-      }
-      expect((await findUser(paymentsStore.read, people.payer.account_id))?.held_minor).toBe(0);
-      return counts;
-    },
+    check: () => checkMoney(files(), jobIds, people.payer.account_id),
   };
 };
 export type World = Awaited<ReturnType<typeof createWorld>>;

@@ -158,6 +158,64 @@ describe('result and money back', () => {
   });
 });
 
+describe('who gives the money back while the result comes in', () => {
+  // Each pair of delay and order, twice.
+  const races = [0, 1, 5, 20, 100].flatMap((delayMs) =>
+    (['refund', 'result'] as const).flatMap((first) => [
+      { delayMs, first },
+      { delayMs, first },
+    ]),
+  );
+  test.each(['payee', 'operator'] as const)(
+    'the %s: one or the other',
+    { timeout: 120_000 },
+    async (actor) => {
+      const model = `race-of-${actor}`;
+      const miner = await coordinator.newAccount(['miner']);
+      const { id: minerId } = await registerMiner(miner.caller, {
+        ...only(model),
+        concurrency: races.length,
+      });
+      await Promise.all(races.map(() => submit(model, { payment_amount: 2 })));
+      const work: { id: string; lease: string }[] = [];
+      while (work.length < races.length) work.push(...(await takeWork(miner.caller, minerId, races.length)));
+      const caller = actor === 'payee' ? miner.caller : coordinator.admin;
+      const outcomes = await Promise.all(
+        races.map(async ({ delayMs, first }, at) => {
+          const { id, lease } = work[at] as { id: string; lease: string };
+          // The miner is a party to it once payments has heard of the lease.
+          const payment = await eventually(async () => {
+            const answer = await miner.caller.call(payments.getByJob, { params: { job_id: id } });
+            return answer.ok ? answer.body : undefined;
+          });
+          const giveBack = () => refund(caller, payment.id);
+          const report = () => complete(miner.caller, { id, lease });
+          const began: Promise<unknown> = first === 'refund' ? giveBack() : report();
+          if (delayMs > 0) await new Promise((resolve) => setTimeout(resolve, delayMs));
+          const other: Promise<unknown> = first === 'refund' ? report() : giveBack();
+          const [refunded, reported] = (await Promise.all(
+            first === 'refund' ? [began, other] : [other, began],
+          )) as [Awaited<ReturnType<typeof refund>>, Awaited<ReturnType<typeof complete>>];
+          const outcome = await agree(id, 2);
+          if (outcome === 'paid') {
+            must(reported);
+            expect(refusal(refunded)).toBe('409 JOB_COMPLETED');
+          } else {
+            expect(must(refunded)).toMatchObject({ status: 'refunded', refunded_amount: 2 });
+            expect(refusal(reported)).toBe('409 JOB_ALREADY_ENDED');
+          }
+          return { outcome, fee: (await paymentOf(id)).fee };
+        }),
+      );
+      const paid = outcomes.filter(({ outcome }) => outcome === 'paid');
+      console.log(`${actor}: ${paid.length} of ${races.length} paid`);
+      const earned = paid.reduce((sum, { fee }) => sum + 2 - fee, 0);
+      const balance = must(await miner.caller.call(payments.balance, { params: { user_id: miner.id } }));
+      expect(balance).toMatchObject({ available: expect.closeTo(earned, 8), held: 0 });
+    },
+  );
+});
+
 describe('once a miner holds the job', () => {
   const leased = async (model: string, amount: number | null) => {
     const owner = await coordinator.newAccount(['miner']);
@@ -349,4 +407,51 @@ test('an operator that refunds a running booking ends it, and the order says so'
       refunded: 12,
     });
   });
+});
+
+test('an operator that refunds a booking while its booker ends it: one decides, and the sums are right', {
+  timeout: 60_000,
+}, async () => {
+  const outcomes = await Promise.all(
+    [0, 1, 5, 20, 100].flatMap((delayMs) =>
+      (['refund', 'release'] as const).map(async (first) => {
+        const owner = await coordinator.newAccount(['miner']);
+        const body = { model: 'RTX 4090', memory_gb: 24, region: 'eu', price_per_hour: 6 };
+        const gpu = must(await owner.caller.call(market.register, { body }));
+        const order = must(
+          await payer.caller.call(market.book, { params: { gpu_id: gpu.id }, body: { duration_hours: 2 } }),
+        );
+        expect(order.status).toBe('active');
+        const giveBack = () => refund(coordinator.admin, order.payment_id as string);
+        const release = () => payer.caller.call(market.release, { params: { gpu_id: gpu.id } });
+        const began: Promise<unknown> = first === 'refund' ? giveBack() : release();
+        if (delayMs > 0) await new Promise((resolve) => setTimeout(resolve, delayMs));
+        await Promise.all([began, first === 'refund' ? release() : giveBack()]);
+        const settled = await eventually(
+          async () => {
+            const { items } = must(
+              await payer.caller.call(market.orders, { query: { limit: 500, status: 'settled' } }),
+            );
+            return items.find((one) => one.id === order.id);
+          },
+          { withinMs: 20_000 },
+        );
+        const payment = must(
+          await coordinator.admin.call(payments.get, { params: { payment_id: order.payment_id as string } }),
+        );
+        const paid = settled.paid ?? Number.NaN;
+        expect([paid + (settled.refunded ?? Number.NaN), payment.refunded_amount]).toEqual([
+          12,
+          settled.refunded,
+        ]);
+        expect(settled.reason).toBe(paid === 0 ? 'REFUNDED_BY_OPERATOR' : 'RELEASED_BY_BOOKER');
+        const earned = must(await owner.caller.call(payments.balance, { params: { user_id: owner.id } }));
+        expect(earned).toMatchObject({ available: expect.closeTo(paid - payment.fee, 8), held: 0 });
+        return settled.reason;
+      }),
+    ),
+  );
+  console.log(
+    `bookings: ${outcomes.filter((one) => one === 'RELEASED_BY_BOOKER').length} of ${outcomes.length} released`,
+  );
 });

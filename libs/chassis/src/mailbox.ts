@@ -2,6 +2,7 @@ import { type Destination, inboxQueue } from '@aitbc/contracts';
 import { createEnvelopes, type Envelopes } from './envelope.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
+import { occasionally } from './occasionally.ts';
 import { openQueue, openWorker, type QueueWorker, queuePrefix } from './queue.ts';
 import type { RedisClient } from './redis/index.ts';
 
@@ -89,7 +90,7 @@ export const openReceiver = (options: {
   onStuck: (reason: string) => void;
 }): QueueWorker => {
   const { to, postal, log } = options;
-  let warnedAt = Number.NEGATIVE_INFINITY;
+  const tell = occasionally({ everyMs: WARN_EVERY_MS });
   return openWorker({
     queue: inboxQueue(to),
     prefix: queuePrefix(postal.prefix),
@@ -100,8 +101,7 @@ export const openReceiver = (options: {
       const opened = postal.envelopes.open(to, data);
       if (opened === null) {
         options.metrics.forgeries.inc({ what: 'batch' });
-        if (performance.now() - warnedAt > WARN_EVERY_MS) {
-          warnedAt = performance.now();
+        if (tell('forged') !== undefined) {
           log.error(
             { queue: inboxQueue(to) },
             'a batch was not sealed by this deployment: dropped. Somebody else writes to Redis, or SECRET_KEY differs between processes',

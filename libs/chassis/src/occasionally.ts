@@ -3,14 +3,16 @@ const TELL_EVERY_MS = 60_000;
 
 /**
  * For what may be told without end: says for each key whether it is time to tell again.
- * @param now monotonic milliseconds.
+ * @param options.everyMs how often a key is told at most.
+ * @param options.now monotonic milliseconds.
  * @returns undefined when it is not; else how often it was kept back since.
  */
-export const occasionally = (now: () => number = () => performance.now()) => {
+export const occasionally = (options: { everyMs?: number; now?: () => number } = {}) => {
+  const { everyMs = TELL_EVERY_MS, now = () => performance.now() } = options;
   const told = new Map<string, { atMs: number; keptBack: number }>();
   return (key: string): number | undefined => {
     const known = told.get(key);
-    if (known !== undefined && now() - known.atMs < TELL_EVERY_MS) {
+    if (known !== undefined && now() - known.atMs < everyMs) {
       known.keptBack += 1;
       return undefined;
     }

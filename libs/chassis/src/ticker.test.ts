@@ -34,7 +34,7 @@ test('work that fails again and again is told once a minute, and once when it ru
 
 test('each key is told after a minute again, with how often it was kept back', () => {
   let nowMs = 0;
-  const tell = occasionally(() => nowMs);
+  const tell = occasionally({ now: () => nowMs });
   expect(tell('a')).toBe(0);
   nowMs = 59_999;
   expect([tell('a'), tell('a'), tell('b')]).toEqual([undefined, undefined, 0]);

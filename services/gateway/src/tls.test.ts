@@ -56,21 +56,23 @@ test.skipIf(!hasOpenssl)(
     expect(answer).toEqual({ status: 200, hsts: expect.stringContaining('max-age=') });
     // A handshake that never begins holds a connection for ten seconds, not for two minutes; and no stop at all.
     const { hostname, port } = new URL(gateway.url);
+    /** Connects and says nothing. @returns what waits for its end */
     const begin = async () => {
       const silent = connect({ host: hostname, port: Number(port) });
       silent.on('error', () => {});
       await once(silent, 'connect');
-      return once(silent.resume(), 'close');
+      const closed = once(silent.resume(), 'close');
+      return () => closed;
     };
-    const closed = begin();
+    const closed = await begin();
     const plain = await sendRaw(gateway.url, 'GET /v1/miners HTTP/1.1\r\nHost: localhost\r\n\r\n');
     expect(plain.filter((one) => one.status < 400)).toEqual([]);
-    await closed;
-    const another = begin();
+    await closed();
+    const another = await begin();
     const startedAt = performance.now();
     await gateway.stop();
     expect(performance.now() - startedAt).toBeLessThan(9_000);
-    await another;
+    await another();
   },
 );
 

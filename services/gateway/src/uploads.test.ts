@@ -19,7 +19,12 @@ beforeAll(async () => {
   service = await listen(
     async (request, response) => {
       let bytes = 0;
-      for await (const chunk of request) bytes += (chunk as Buffer).length;
+      try {
+        for await (const chunk of request) bytes += (chunk as Buffer).length;
+      } catch {
+        // The gateway cut a slow one off.
+        return;
+      }
       read.push(bytes);
       response.setHeader('content-type', 'application/json');
       response.end('{"status":"completed","receipt":null}');

@@ -116,11 +116,12 @@ export const startJobs = async (config: Config, fail: Fail) => {
           schedule: createSchedule(work, sync),
           start: async () => {
             await store.transact('jobs.bound_times', (trx) => boundTimes(trx, clock.nowMs()));
-            await makeSureOfMoney(work);
             await keyring.load(store, config.RECEIPT_SIGNING_KEY);
             for (const miner of await allMiners(store.read)) fleet.setMiner(miner);
             for (const { miner_id, n } of await countRunning(store.read)) load.add(miner_id, n);
             Object.assign(work.metrics.active, await countActive(store.read));
+            // What it puts back is taken off the counts above, and is offered by what is known of miners.
+            await makeSureOfMoney(work);
           },
           stop: async () => {
             stopping.abort();

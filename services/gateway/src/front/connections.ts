@@ -1,6 +1,6 @@
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Log, Metrics } from '@aitbc/chassis';
+import { type Log, type Metrics, occasionally } from '@aitbc/chassis';
 import { principalOfAddress } from '../rate-limits.ts';
 
 /** One who opens without end must not fill the log. */
@@ -23,7 +23,7 @@ export const boundConnections = (
     () => refused,
   );
   const open = new Map<string, number>();
-  let warnedAt = Number.NEGATIVE_INFINITY;
+  const tell = occasionally({ everyMs: WARN_EVERY_MS });
   server.on('connection', (socket: Socket) => {
     const address = socket.remoteAddress;
     // It is gone already.
@@ -33,8 +33,7 @@ export const boundConnections = (
     if (count >= max) {
       refused += 1;
       socket.destroy();
-      if (performance.now() - warnedAt > WARN_EVERY_MS) {
-        warnedAt = performance.now();
+      if (tell('refused') !== undefined) {
         log.warn({ address: who, limit: max }, 'an address has too many connections open: more are closed');
       }
       return;

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { createMetrics, createParameters, openStore, type Store } from '@aitbc/chassis';
+import { createMetrics, createParameters, openStore, type Store, type Trx } from '@aitbc/chassis';
 import { JobSubmission, newId } from '@aitbc/contracts';
 import { scratchDirectory, someone } from '@aitbc/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -24,6 +24,13 @@ import { prepare, submit } from './submit.ts';
 let store: Store;
 let work: Work;
 let hints: { name: string; payload: Record<string, unknown> }[];
+
+/** What is done after the commit reads the file too, and is done within the same turn. */
+const write = async <T>(fn: (trx: Trx) => T | Promise<T>): Promise<T> => {
+  const value = await store.transact('test', fn);
+  await new Promise((resolve) => setImmediate(resolve));
+  return value;
+};
 
 /** The commands on a real file, with the hints kept instead of sent: the test is the dispatcher. */
 beforeEach(async () => {
@@ -82,13 +89,13 @@ const addMiner = async (changes: Partial<MinerOffer> = {}): Promise<MinerOffer> 
     reputation: 1,
     ...changes,
   };
-  await store.transact('test', (trx) => minerChanged(trx, work, miner));
+  await write((trx) => minerChanged(trx, work, miner));
   return miner;
 };
 const addJob = (changes: object = {}) => {
   const submission = JobSubmission.parse({ job_type: 'custom', parameters: { input: 1 }, ...changes });
   const prepared = prepare(work, submission);
-  return store.transact('test', (trx) => submit(trx, work, someone(['client']), prepared));
+  return write((trx) => submit(trx, work, someone(['client']), prepared));
 };
 const openPoll = (miner: MinerOffer, wanted = 1) => {
   const before = hints.length;
@@ -97,9 +104,7 @@ const openPoll = (miner: MinerOffer, wanted = 1) => {
   return { id: opened?.payload.poll_id as string, answered, opened: opened?.payload };
 };
 const match = (pollId: string, miner: MinerOffer, ...jobIds: string[]) =>
-  store.transact('test', (trx) =>
-    startMatched(trx, work, { poll_id: pollId, miner_id: miner.miner_id, job_ids: jobIds }),
-  );
+  write((trx) => startMatched(trx, work, { poll_id: pollId, miner_id: miner.miner_id, job_ids: jobIds }));
 const lease = async (miner: MinerOffer, jobId: string): Promise<readonly Leased[]> => {
   const poll = openPoll(miner);
   await match(poll.id, miner, jobId);
@@ -179,10 +184,7 @@ describe('a match that does not hold', () => {
     const poll = openPoll(miner);
     const dearer = { ...miner, revision: 2, price_per_job_minor: 1 };
     const before = hints.length;
-    await Promise.all([
-      store.transact('test', (trx) => minerChanged(trx, work, dearer)),
-      match(poll.id, miner, job.id),
-    ]);
+    await Promise.all([write((trx) => minerChanged(trx, work, dearer)), match(poll.id, miner, job.id)]);
     expect((await findJob(store.read, job.id))?.status).toBe('pending');
     const said = hints.slice(before).map((hint) => hint.name);
     expect(said.lastIndexOf('queued')).toBeGreaterThan(said.lastIndexOf('opened'));
@@ -193,7 +195,7 @@ describe('a match that does not hold', () => {
     const job = await addJob();
     const poll = openPoll(miner);
     await Promise.all([
-      store.transact('test', (trx) => minerChanged(trx, work, { ...miner, revision: 2, status: 'inactive' })),
+      write((trx) => minerChanged(trx, work, { ...miner, revision: 2, status: 'inactive' })),
       match(poll.id, miner, job.id),
     ]);
     expect((await findJob(store.read, job.id))?.status).toBe('pending');
@@ -205,9 +207,7 @@ describe('a match that does not hold', () => {
     const sameHands = await addMiner({ account_id });
     const job = await addJob();
     await lease(loser, job.id);
-    await store.transact('test', (trx) =>
-      minerChanged(trx, work, { ...loser, revision: 2, status: 'inactive' }),
-    );
+    await write((trx) => minerChanged(trx, work, { ...loser, revision: 2, status: 'inactive' }));
     // Offered while nobody else was there; now another is.
     expect(queuedHints(job.id).at(-1)?.payload.avoid).toEqual([]);
     const other = await addMiner();
@@ -216,9 +216,7 @@ describe('a match that does not hold', () => {
     expect(await findJob(store.read, job.id)).toMatchObject({ status: 'pending', attempt: 1 });
     expect(queuedHints(job.id).at(-1)?.payload.avoid).toEqual([account_id]);
     // Nobody else is left: it may have it again.
-    await store.transact('test', (trx) =>
-      minerChanged(trx, work, { ...other, revision: 2, status: 'inactive' }),
-    );
+    await write((trx) => minerChanged(trx, work, { ...other, revision: 2, status: 'inactive' }));
     await match(poll.id, sameHands, job.id);
     expect((await poll.answered).map(({ job: { id, attempt } }) => [id, attempt])).toEqual([[job.id, 2]]);
   });
@@ -239,18 +237,14 @@ describe('offers', () => {
     const miner = await addMiner();
     const job = await addJob();
     await lease(miner, job.id);
-    await store.transact('test', (trx) =>
-      minerChanged(trx, work, { ...miner, revision: 2, status: 'inactive' }),
-    );
+    await write((trx) => minerChanged(trx, work, { ...miner, revision: 2, status: 'inactive' }));
     expect(await findJob(store.read, job.id)).toMatchObject({ status: 'pending', attempt: 1 });
     expect(queuedHints(job.id).at(-1)?.payload.avoid).toEqual([]);
 
     const other = await addMiner();
     await lease(other, job.id);
     const third = await addMiner();
-    await store.transact('test', (trx) =>
-      minerChanged(trx, work, { ...other, revision: 2, status: 'inactive' }),
-    );
+    await write((trx) => minerChanged(trx, work, { ...other, revision: 2, status: 'inactive' }));
     const avoid = queuedHints(job.id).at(-1)?.payload.avoid as string[];
     expect([...avoid].sort()).toEqual([miner.account_id, other.account_id].sort());
     expect(avoid).not.toContain(third.account_id);
@@ -262,9 +256,7 @@ describe('offers', () => {
     const job = await addJob();
     await addMiner();
     await lease(one, job.id);
-    await store.transact('test', (trx) =>
-      minerChanged(trx, work, { ...one, revision: 2, status: 'inactive' }),
-    );
+    await write((trx) => minerChanged(trx, work, { ...one, revision: 2, status: 'inactive' }));
     expect(two.account_id).toBe(account_id);
     expect(queuedHints(job.id).at(-1)?.payload.avoid).toEqual([account_id]);
   });
@@ -275,9 +267,7 @@ describe('offers', () => {
     expect(first.opened).toMatchObject({ capability: { capabilities: miner.capabilities } });
     expect(openPoll(miner).opened).not.toHaveProperty('capability');
     const before = hints.length;
-    await store.transact('test', (trx) =>
-      describeAgain(trx, work, { poll_id: first.id, kind: first.opened?.kind as string }),
-    );
+    await write((trx) => describeAgain(trx, work, { poll_id: first.id, kind: first.opened?.kind as string }));
     expect(hints.slice(before).some((hint) => hint.payload.capability !== undefined)).toBe(true);
   });
 
@@ -287,7 +277,7 @@ describe('offers', () => {
       pays_minor: 0,
       requirement: { price_minor: 0 },
     });
-    await store.transact('test', (trx) =>
+    await write((trx) =>
       paymentEscrowed(trx, work, { payment_id: newId(), job_id: job.id, amount_minor: 500_000_000 }),
     );
     expect(queuedHints(job.id).at(-1)?.payload).toMatchObject({

@@ -1,6 +1,6 @@
 import { clock, sendAs, type Trx } from '@aitbc/chassis';
 import { PAYMENTS_MISSED_MAX } from '@aitbc/contracts';
-import { runningJobs, waitingAfter } from '../store/backlog.ts';
+import { runningPaidJobs, waitingAfter } from '../store/backlog.ts';
 import { doubtMoney, setStreamOfSure, streamOfSure } from '../store/money.ts';
 import type { JobRow } from '../tables.ts';
 import type { Work } from '../work.ts';
@@ -17,7 +17,8 @@ const RESTORED = {
 const BATCH = PAYMENTS_MISSED_MAX;
 
 const ask = async (trx: Trx, jobIds: readonly string[]): Promise<void> => {
-  const doubted = jobIds.filter((id) => doubtMoney(trx, id));
+  const doubted: string[] = [];
+  for (const id of jobIds) if (await doubtMoney(trx, id)) doubted.push(id);
   if (doubted.length > 0) await send(trx, 'jobs.payments_missed', { job_ids: doubted });
 };
 
@@ -33,7 +34,7 @@ export const makeSureOfMoney = async (work: Work): Promise<void> => {
   if (before === store.stream) return;
   let running: JobRow[] = [];
   do {
-    running = before === undefined ? [] : await runningJobs(store.read, BATCH, 'escrowed');
+    running = before === undefined ? [] : await runningPaidJobs(store.read, BATCH);
     await store.transact('jobs.restored_running', async (trx) => {
       for (const job of running) await giveBack(trx, work, job, clock.nowMs(), RESTORED);
       await ask(

@@ -57,17 +57,17 @@ const ofMiner = hot((p: Params<{ miner_id: string }>) =>
 export const runningJobsOf = (reader: Reader, minerId: string): Promise<JobRow[]> =>
   reader.all(ofMiner, { miner_id: minerId });
 
-const runningPaidFrom = hot((p: Params<{ payment_status: 'escrowed'; limit: number }>) =>
+const runningPaid = hot((p: Params<{ limit: number }>) =>
   db
     .selectFrom('job')
     .selectAll()
     .where('status', '=', 'running')
-    .where('payment_status', '=', p('payment_status'))
+    .where('payment_status', '=', 'escrowed')
     .limit(p('limit')),
 );
-/** Running jobs whose payment stands so, in no order; once, at the start of a restored file. */
-export const runningJobs = (reader: Reader, limit: number, paymentStatus: 'escrowed'): Promise<JobRow[]> =>
-  reader.all(runningPaidFrom, { limit, payment_status: paymentStatus });
+/** Running jobs whose payment is held, in no order; once, at the start of a restored file. */
+export const runningPaidJobs = (reader: Reader, limit: number): Promise<JobRow[]> =>
+  reader.all(runningPaid, { limit });
 
 const countOfMiner = hot((p: Params<{ miner_id: string }>) =>
   db

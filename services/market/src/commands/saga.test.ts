@@ -139,24 +139,23 @@ describe('every step and every undoing, run twice, is run once', () => {
     const course = courses[name] as (typeof courses)[string];
     await write(async (trx) => {
       const { order, hold, away } = await setUp(trx);
-      const steps: Record<string, (now: number) => void> = {
+      const steps: Record<string, (now: number) => Promise<unknown>> = {
         held: (now) => held(trx, hold, at(now)),
         refused: (now) => refused(trx, refusal(order.id), at(now)),
         unanswered: (now) => unanswered(trx, order.id, at(now)),
-        release: async (now) =>
-          void (await release(trx, await current(trx, order), 'RELEASED_BY_OWNER', at(now))),
+        release: async (now) => release(trx, await current(trx, order), 'RELEASED_BY_OWNER', at(now)),
         due: () => due(trx, order.id, at(T0 + 61 * MINUTE)),
         away: (now) => away(now),
         absent: () => absent(trx, order.id, ABSENCE_MS, at(T0 + 20 * MINUTE)),
         settled: async (now) => settled(trx, settlement(await current(trx, order)), at(now)),
       };
-      const step = steps[name.split(' ')[0] as string] as (now: number) => void;
-      for (const earlier of course.before) steps[earlier]?.(T0 + 1);
-      step(T0 + 2);
+      const step = steps[name.split(' ')[0] as string] as (now: number) => Promise<unknown>;
+      for (const earlier of course.before) await steps[earlier]?.(T0 + 1);
+      await step(T0 + 2);
       const once = await snapshot(trx, order);
       expect(once.order?.status).toBe(course.status);
-      step(T0 + 2);
-      step(T0 + 3);
+      await step(T0 + 2);
+      await step(T0 + 3);
       expect(await snapshot(trx, order)).toEqual(once);
       if (course.status !== 'active') {
         expect(once.reservations).toEqual([]);
