@@ -1,12 +1,5 @@
 import { join } from 'node:path';
-import {
-  builder,
-  chassisMigrations,
-  createParameters,
-  openStore,
-  type Store,
-  type Trx,
-} from '@aitbc/chassis';
+import { builder, createParameters, openStore, type Store, type Trx } from '@aitbc/chassis';
 import { newId } from '@aitbc/contracts';
 import { scratchDirectory, someone } from '@aitbc/testing';
 import { sql } from 'kysely';
@@ -36,9 +29,9 @@ const run = (trx: Trx, statement: ReturnType<typeof sql>) =>
 /** A file of the release that ended with this migration. */
 const openBefore = async (first: string) => {
   const url = `sqlite:///${join(scratchDirectory(), 'payments.db')}`;
-  const before = Object.fromEntries(Object.entries(migrations).filter(([name]) => name < first));
-  const open = (known: typeof migrations) =>
-    openStore({ url, service: 'payments', migrations: { ...chassisMigrations, ...known } });
+  const sqlite = Object.fromEntries(Object.entries(migrations.sqlite).filter(([name]) => name < first));
+  const before = { ...migrations, sqlite };
+  const open = (known: typeof migrations) => openStore({ url, service: 'payments', migrations: known });
   return { old: await open(before), openNow: () => open(migrations) };
 };
 /** The commands of today, over a file that was brought up to date. */
@@ -241,7 +234,7 @@ test('money from before there were debts is owed by nobody, until its bitcoin le
       amount_minor: 1,
       now_ms: NOW_MS,
     });
-  await expect(await store.transact('theft', (trx) => toMint(trx, 'nothing'))).rejects.toThrow('only a debt');
+  await expect(store.transact('theft', (trx) => toMint(trx, 'nothing'))).rejects.toThrow('only a debt');
 
   // All of an old balance can be spent, and what was held moves as before.
   const spends = aJob({ ...someone(['client']), account_id: other });
