@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { restoreFile } from '../libs/chassis/src/backup.ts';
 import { holdDataDir } from './data-lock.ts';
+import { isOnPostgres, WITH_POSTGRES } from './on-postgres.ts';
 
 const usage = `npm run restore -- --from backups/TIME [--service NAME ...] [--data-dir .data]
 
@@ -22,6 +23,10 @@ const { values } = parseArgs({
 });
 
 const main = async (): Promise<number> => {
+  if (isOnPostgres()) {
+    console.error(WITH_POSTGRES);
+    return 1;
+  }
   if (values.from === undefined || !existsSync(values.from)) {
     console.error(`Name the folder of the copies with --from.\n\n${usage}`);
     return 2;

@@ -15,7 +15,7 @@ const every = globSync('{libs,services,clients,tests,scripts,bench}/**/*.test.ts
  */
 const ALONE = [
   /^(tests|scripts|bench)\//,
-  /crash|storm|swarm|scale|cost|restarts|resilience|race|faults|full-disk|stopping|fail-over|redis-loss|on-cluster/,
+  /crash|storm|ledger-model|swarm|scale|cost|restarts|resilience|race|faults|full-disk|stopping|fail-over|redis-loss|on-cluster/,
   /^services\/gateway\/src\/(connections|raw|rate-limits|tls|uploads)\./,
   /^services\/jobs\/src\/(matching|work)\./,
   /^services\/miners\/src\/miners\./,

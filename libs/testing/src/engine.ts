@@ -4,10 +4,12 @@ import { describe, test } from 'vitest';
 export const testEngine = process.env.TEST_ENGINE === 'postgres' ? 'postgres' : 'sqlite';
 
 /**
- * `test` and `describe` for what is by nature about SQLite's files; on another engine they are skipped by name. Each
- * reason stands in docs/tests-on-two-engines.md.
+ * `test`, `it` and `describe` for what is by nature about SQLite's files; on another engine they are skipped by name.
+ * @param _reason one that stands in docs/tests-on-two-engines.md
+ * @param isPossible whether this machine can do what the test needs
  */
-export const sqliteOnly = (_reason: string) => ({
-  test: test.skipIf(testEngine !== 'sqlite'),
-  describe: describe.skipIf(testEngine !== 'sqlite'),
-});
+export const sqliteOnly = (_reason: string, isPossible = true) => {
+  const isSkipped = testEngine !== 'sqlite' || !isPossible;
+  const only = test.skipIf(isSkipped);
+  return { test: only, it: only, describe: describe.skipIf(isSkipped) };
+};

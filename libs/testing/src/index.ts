@@ -1,4 +1,5 @@
 export * from './broker.ts';
+export * from './by-hand.ts';
 export * from './callers.ts';
 export * from './engine.ts';
 export * from './eventually.ts';
@@ -8,3 +9,4 @@ export * from './postgres.ts';
 export * from './postgres-programs.ts';
 export * from './redis-servers.ts';
 export * from './scratch.ts';
+export * from './tables.ts';

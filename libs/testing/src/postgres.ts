@@ -59,7 +59,8 @@ const FOR_MANY = ['max_connections=400', 'autovacuum=off', 'checkpoint_timeout=1
  * @param options.isShared serves the stores of a whole run, rather than one test that does with it what it likes
  */
 export const startPostgres = async (options: { isShared?: boolean } = {}): Promise<PostgresServer> => {
-  if (postgresPrograms === null) throw new Error('PostgreSQL is not installed');
+  const programs = postgresPrograms;
+  if (programs === null) throw new Error('PostgreSQL is not installed');
   const user = findUser();
   const password = rememberSecret(randomBytes(12).toString('hex'));
   // Not within the folder of the run, which nobody but us may enter.
@@ -74,7 +75,7 @@ export const startPostgres = async (options: { isShared?: boolean } = {}): Promi
   const port = await freePort();
 
   const made = spawnSync(
-    join(postgresPrograms, 'initdb'),
+    join(programs, 'initdb'),
     [
       '-D',
       data,
@@ -117,7 +118,7 @@ export const startPostgres = async (options: { isShared?: boolean } = {}): Promi
   const start = async (): Promise<void> => {
     const output = openSync(log, 'a');
     const started = spawn(
-      join(postgresPrograms, 'postgres'),
+      join(programs, 'postgres'),
       ['-D', data, ...settings.flatMap((setting) => ['-c', setting])],
       // A group of its own, so that all of it can be killed at once.
       { stdio: ['ignore', output, output], detached: true, cwd: '/', ...(user ?? {}) },

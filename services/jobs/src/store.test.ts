@@ -1,7 +1,6 @@
-import { join } from 'node:path';
 import { builder, type hot, openStore, type Store } from '@aitbc/chassis';
 import { type JobStatus, newId } from '@aitbc/contracts';
-import { scratchDirectory } from '@aitbc/testing';
+import { scratchDatabase, sqliteOnly } from '@aitbc/testing';
 import { type Compilable, sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { migrations } from '../migrations/index.ts';
@@ -14,7 +13,7 @@ const db = builder<Tables>();
 let store: Store;
 beforeAll(async () => {
   store = await openStore({
-    url: join(scratchDirectory(), 'jobs.db'),
+    url: scratchDatabase('jobs'),
     service: 'jobs',
     migrations,
   });
@@ -125,7 +124,7 @@ describe('the last line', () => {
   });
 });
 
-describe('no poll, timer or list walks the backlog', () => {
+sqliteOnly('plans in the words of EXPLAIN QUERY PLAN').describe('no poll, timer or list walks the backlog', () => {
   /** The plan of what a store function runs: it is called with a reader that explains instead of reading. */
   const planOf = async (run: (reader: Parameters<typeof jobs.findJob>[0]) => unknown): Promise<string[]> => {
     const details: string[] = [];

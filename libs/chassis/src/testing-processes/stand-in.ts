@@ -7,8 +7,7 @@ import {
   messages,
   type ServiceName,
 } from '@aitbc/contracts';
-import { eventually } from '@aitbc/testing';
-import { sql } from 'kysely';
+import { eventually, tables } from '@aitbc/testing';
 import { z } from 'zod';
 import {
   type Batch,
@@ -121,13 +120,7 @@ export const startStandIn = async (
     {
       name: name as ServiceName,
       routes: standInRoutes,
-      migrations: {
-        '0001-effect': {
-          up: async (kysely) => {
-            await sql`CREATE TABLE effect (name TEXT NOT NULL, about TEXT NOT NULL) STRICT`.execute(kysely);
-          },
-        },
-      },
+      migrations: tables('CREATE TABLE effect (name TEXT NOT NULL, about TEXT NOT NULL) STRICT'),
       compose: (standing) => {
         store = standing.store;
         publish = (batch, from = name === 'jobs' ? 'payments' : 'jobs') => {

@@ -1,7 +1,6 @@
-import { join } from 'node:path';
 import { builder, openStore, type Store, type Trx } from '@aitbc/chassis';
 import { cardKey, newId } from '@aitbc/contracts';
-import { scratchDirectory } from '@aitbc/testing';
+import { scratchDatabase } from '@aitbc/testing';
 import fc from 'fast-check';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -23,7 +22,7 @@ const T0 = Math.floor(Date.parse('2026-03-01T00:00:00Z') / HOUR) * HOUR;
 let store: Store;
 beforeAll(async () => {
   store = await openStore({
-    url: join(scratchDirectory(), 'market.db'),
+    url: scratchDatabase('market'),
     service: 'market',
     migrations,
   });
