@@ -9,6 +9,9 @@ const pass = (order: number, engine: 'sqlite' | 'postgres', files: readonly stri
     include: [...files],
     env: { NODE_ENV: 'test', TEST_ENGINE: engine },
     maxWorkers,
+    // A statement on PostgreSQL is a way to a server and back.
+    testTimeout: engine === 'sqlite' ? 30_000 : 90_000,
+    hookTimeout: engine === 'sqlite' ? 60_000 : 120_000,
     sequence: { groupOrder: order },
   },
 });
@@ -19,8 +22,6 @@ export default defineConfig({
     // The second looks, at the end, through what the first gave room to.
     globalSetup: ['libs/testing/src/global-setup.ts', 'tests/no-secret-left.ts'],
     pool: 'forks',
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
     // In CI a story that lost a race with a busy machine gets a second chance; one that fails three times has failed.
     retry: process.env.CI === undefined ? 0 : 2,
     projects:

@@ -191,7 +191,7 @@ async function settleRows({ POSTGRES_URL: server }: NodeJS.ProcessEnv, dataDir: 
     const problem = await postgresProblem(schemaUrl(server, 'gateway'), 'gateway');
     if (problem !== null) throw new Error(problem);
   } catch (error) {
-    throw new CannotStart(`POSTGRES_URL ${(error as Error).message}`, 2);
+    throw new CannotStart(`POSTGRES_URL: ${(error as Error).message}`, 2);
   }
   const { host, pathname } = new URL(server);
   return {

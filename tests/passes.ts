@@ -4,7 +4,7 @@ import { join } from 'node:path';
 // Which test file runs where and when. A run is a few passes, one after the other.
 
 const root = join(import.meta.dirname, '..');
-const every = globSync('{libs,services,clients,tests,scripts,bench}/**/*.test.ts', {
+export const every = globSync('{libs,services,clients,tests,scripts,bench}/**/*.test.ts', {
   cwd: root,
   exclude: (path) => path.includes('node_modules'),
 }).sort();

@@ -29,6 +29,15 @@ const RedisUrl = z.string().superRefine((url, context) => {
   }
 });
 
+/** A server for all services, each with a schema of its own there. */
+const PostgresUrl = z.string().superRefine((url, context) => {
+  try {
+    schemaUrl(url, 'service');
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: (error as Error).message });
+  }
+});
+
 /** Settings that every process of the stack reads. */
 export const commonConfig = {
   NODE_ENV: z.enum(['development', 'test', 'production']).default('development'),
@@ -65,18 +74,12 @@ export const serviceConfig = {
       'must look like sqlite:///relative.db, sqlite:////absolute.db or postgres://user:password@host:5432/database',
     )
     .optional(),
-  POSTGRES_URL: z.string().superRefine((url, context) => {
-    try {
-      schemaUrl(url, 'service');
-    } catch (error) {
-      context.addIssue({ code: 'custom', message: (error as Error).message });
-    }
-  }).optional(),
+  POSTGRES_URL: PostgresUrl.optional(),
 };
 
-const passwordOf = (url: string): string => {
+const passwordOf = (name: string, url: string): string => {
   try {
-    return parseRedisUrl(url).password ?? '';
+    return (name === 'REDIS_URL' ? parseRedisUrl(url).password : new URL(url).password) ?? '';
   } catch {
     return '';
   }
@@ -121,11 +124,12 @@ export const loadConfig = <S extends z.ZodRawShape>(
       );
     }
   }
-  if (given.NODE_ENV === 'production' && isKnownToEverybody(passwordOf(given.REDIS_URL ?? ''))) {
-    problems.push(
-      '  REDIS_URL: has the password of the development stack; make one with: openssl rand -hex 24',
-    );
-  }
+  for (const name of ['REDIS_URL', 'POSTGRES_URL'])
+    if (given.NODE_ENV === 'production' && isKnownToEverybody(passwordOf(name, given[name] ?? ''))) {
+      problems.push(
+        `  ${name}: has the password of the development stack; make one with: openssl rand -hex 24`,
+      );
+    }
   if (Number(process.versions.napi) < 10) {
     problems.push(
       `  Node.js ${process.version} is too old (Node-API 10 is needed); run through npm, or use Node 24`,

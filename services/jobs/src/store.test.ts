@@ -108,19 +108,19 @@ describe('the last line', () => {
     const job = (await start(await addJob())) as JobRow;
     const receipt = () => ({ job_seq: job.seq, id: newId(), proof: 'p', created_at_ms: 1, result: '1' });
     await write((trx) => insertReceipt(trx, receipt()));
-    await expect(write((trx) => insertReceipt(trx, receipt()))).rejects.toThrow(/UNIQUE/);
+    await expect(write((trx) => insertReceipt(trx, receipt()))).rejects.toThrow(/UNIQUE/i);
   });
 
   test('a running job has a miner and a deadline; what ended has an end', async () => {
     const job = await addJob();
     const set = (values: object) =>
       write((trx) => trx.run(db.updateTable('job').set(values).where('seq', '=', job.seq)));
-    await expect(set({ status: 'running' })).rejects.toThrow(/CHECK/);
-    await expect(set({ status: 'running', deadline_at_ms: 1 })).rejects.toThrow(/CHECK/);
-    await expect(set({ status: 'failed' })).rejects.toThrow(/CHECK/);
-    await expect(set({ status: 'lost', ended_at_ms: 1 })).rejects.toThrow(/CHECK/);
-    await expect(set({ priority: 10 })).rejects.toThrow(/CHECK/);
-    await expect(set({ progress: 1.1 })).rejects.toThrow(/CHECK/);
+    await expect(set({ status: 'running' })).rejects.toThrow(/CHECK/i);
+    await expect(set({ status: 'running', deadline_at_ms: 1 })).rejects.toThrow(/CHECK/i);
+    await expect(set({ status: 'failed' })).rejects.toThrow(/CHECK/i);
+    await expect(set({ status: 'lost', ended_at_ms: 1 })).rejects.toThrow(/CHECK/i);
+    await expect(set({ priority: 10 })).rejects.toThrow(/CHECK/i);
+    await expect(set({ progress: 1.1 })).rejects.toThrow(/CHECK/i);
   });
 });
 
