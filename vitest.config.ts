@@ -1,9 +1,11 @@
 import { defineConfig } from 'vitest/config';
 import { hasPostgres } from './libs/testing/src/postgres-programs.ts';
-import { alone, inPairs, onPostgresToo } from './tests/passes.ts';
+import { every, inPasses, onPostgresToo } from './tests/passes.ts';
+
+type Engine = 'sqlite' | 'postgres';
 
 /** A pass is a vitest project: they run in their order, one after the other. */
-const pass = (order: number, engine: 'sqlite' | 'postgres', files: readonly string[], maxWorkers: 1 | 2) => ({
+const pass = (order: number, engine: Engine, files: readonly string[], maxWorkers: 1 | 2) => ({
   test: {
     name: maxWorkers === 1 ? engine : `${engine}, in pairs`,
     include: [...files],
@@ -15,7 +17,11 @@ const pass = (order: number, engine: 'sqlite' | 'postgres', files: readonly stri
     sequence: { groupOrder: order },
   },
 });
-const whole = (engine: 'sqlite' | 'postgres') => [pass(1, engine, inPairs, 2), pass(2, engine, alone, 1)];
+/** Two files at a time, then those that need the machine for themselves. */
+const passes = (engine: Engine, first: number, files: readonly string[]) => {
+  const [inPairs, alone] = inPasses(files);
+  return [pass(first, engine, inPairs, 2), pass(first + 1, engine, alone, 1)];
+};
 
 export default defineConfig({
   test: {
@@ -26,7 +32,7 @@ export default defineConfig({
     retry: process.env.CI === undefined ? 0 : 2,
     projects:
       process.env.TEST_ENGINE === 'postgres'
-        ? whole('postgres')
-        : [...whole('sqlite'), ...(hasPostgres ? [pass(3, 'postgres', onPostgresToo, 1)] : [])],
+        ? passes('postgres', 1, every)
+        : [...passes('sqlite', 1, every), ...(hasPostgres ? passes('postgres', 3, onPostgresToo) : [])],
   },
 });

@@ -10,20 +10,51 @@ export const every = globSync('{libs,services,clients,tests,scripts,bench}/**/*.
 }).sort();
 
 /**
- * Alone on the machine: the stories, and what starts processes, kills them, measures time or memory, or fills the
- * machine. Two of them on two cores starve each other's timers.
+ * Alone on the machine: the stories, and what measures time or memory, fills the machine, or holds connections open to
+ * the second. Two of them on two cores starve each other's timers. All others wait on conditions, most of the time for
+ * the start of a process or for a timer, and two of them fill two cores.
  */
 const ALONE = [
   /^(tests|scripts|bench)\//,
-  /crash|storm|ledger-model|swarm|scale|cost|restarts|resilience|race|faults|full-disk|stopping|fail-over|redis-loss|on-cluster/,
-  /^services\/gateway\/src\/(connections|raw|rate-limits|tls|uploads)\./,
-  /^services\/jobs\/src\/(matching|work)\./,
-  /^services\/miners\/src\/miners\./,
-  /^libs\/chassis\/src\/(http|ticker|redis\/)/,
-  /^libs\/testing\//,
+  /storm|ledger-model|swarm|scale|cost|race|disk|stopping|on-cluster/,
+  /^services\/gateway\/src\/(connections|raw|rate-limits|uploads)\./,
+  /^libs\/chassis\/src\/(http|ticker)\./,
 ];
-export const alone = every.filter((file) => ALONE.some((form) => form.test(file)));
-export const inPairs = every.filter((file) => !alone.includes(file));
+const isAlone = (file: string): boolean => ALONE.some((form) => form.test(file));
 
 /** Where an engine can break what the other keeps: store, commands, money, crashes, and the stories. */
-export const onPostgresToo: readonly string[] = [];
+export const onPostgresToo: readonly string[] = [
+  'libs/chassis/src/messages.test.ts',
+  'libs/chassis/src/parameters.test.ts',
+  'services/jobs/src/store.test.ts',
+  'services/market/src/store/store.test.ts',
+  'services/governance/src/store/blocks.test.ts',
+
+  'services/jobs/src/commands/lifecycle.test.ts',
+  'services/market/src/commands/saga.test.ts',
+  'services/market/src/commands/called-off.test.ts',
+  'services/payments/src/exchange/commands/orders.test.ts',
+  'services/payments/src/exchange/commands/refresh.test.ts',
+
+  'services/payments/src/payments.test.ts',
+  'services/payments/src/money.test.ts',
+  'services/payments/src/ledger-model.test.ts',
+  'services/payments/src/explorer.test.ts',
+  'services/payments/src/exchange/debts.test.ts',
+  'tests/money-model.test.ts',
+
+  'libs/chassis/src/crash.test.ts',
+  'services/payments/src/exchange/crash.test.ts',
+  'services/payments/src/exchange/debt-crash.test.ts',
+
+  'tests/paid-job.test.ts',
+  'tests/market-and-ledger.test.ts',
+  'tests/governance-and-ledger.test.ts',
+  'tests/chaos.test.ts',
+];
+
+/** In pairs, and alone. */
+export const inPasses = (files: readonly string[]): [string[], string[]] => [
+  files.filter((file) => !isAlone(file)),
+  files.filter(isAlone),
+];

@@ -1,7 +1,7 @@
 import { copyFileSync, existsSync } from 'node:fs';
 import { createParameters, databasePath, openStore, type Store } from '@aitbc/chassis';
 import { type Caller, Problem, type ProblemCode } from '@aitbc/contracts';
-import { openByHand, scratchDatabase, someone, testEngine } from '@aitbc/testing';
+import { openByHand, propertyRuns, scratchDatabase, someone, testEngine } from '@aitbc/testing';
 import * as fc from 'fast-check';
 import { beforeAll, expect, it } from 'vitest';
 import { migrations } from '../migrations/index.ts';
@@ -479,9 +479,6 @@ const openCopy = async (): Promise<Real> => {
   return open(url, { nowMs: START_MS });
 };
 
-/** On PostgreSQL each run makes its tables anew, and each statement is a way to the server and back. */
-const RUNS = testEngine === 'sqlite' ? 300 : 40;
-
 it('agrees with plain arithmetic, whatever happens in whatever order', async () => {
   const seen = { runs: 0, commands: 0 };
   await fc.assert(
@@ -512,7 +509,7 @@ it('agrees with plain arithmetic, whatever happens in whatever order', async () 
         await real.store.close();
       }
     }),
-    { numRuns: Number(process.env.MODEL_RUNS ?? RUNS) },
+    { numRuns: Number(process.env.MODEL_RUNS ?? propertyRuns(300)) },
   );
   console.log(`${seen.runs} runs, ${seen.commands} commands`);
 }, 300_000);

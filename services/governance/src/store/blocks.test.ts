@@ -1,6 +1,6 @@
 import { builder, openStore, type Store } from '@aitbc/chassis';
 import { newId, type Payload } from '@aitbc/contracts';
-import { scratchDatabase, sqliteOnly } from '@aitbc/testing';
+import { propertyRuns, scratchDatabase, sqliteOnly } from '@aitbc/testing';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { migrations } from '../../migrations/index.ts';
@@ -94,7 +94,7 @@ test('in whatever order and however often the parts come, power at every height 
       }
       expect((await latestSnapshot(store.read))?.height).toBe(blocks.length - 1);
     }),
-    { numRuns: 25 },
+    { numRuns: propertyRuns(25) },
   );
 }, 60_000);
 

@@ -1,6 +1,6 @@
 import { builder, type ChassisTables, openStore, type Store, type Trx } from '@aitbc/chassis';
 import { newId } from '@aitbc/contracts';
-import { scratchDatabase } from '@aitbc/testing';
+import { propertyRuns, scratchDatabase } from '@aitbc/testing';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { migrations } from '../../migrations/index.ts';
@@ -444,7 +444,7 @@ describe('any course of bookings, timers and messages, doubled and in any order'
           }
         }),
       ),
-      { numRuns: 60 },
+      { numRuns: propertyRuns(60) },
     );
   });
 });
