@@ -2,6 +2,7 @@ import { clock, sendAs, type Trx } from '@aitbc/chassis';
 import type { JobStatus, Payload } from '@aitbc/contracts';
 import type { Requirement } from '../dispatcher/match.ts';
 import { decide, hasAttemptsLeft, isFaultProven, type JobEventName } from '../domain.ts';
+import { slotsTopic } from '../load.ts';
 import { paysOf, requirementOfRow } from '../requirement.ts';
 import type { WaitingJob } from '../store/backlog.ts';
 import { addEvent, endJob, findJob, type Report, requeueJob } from '../store/jobs.ts';
@@ -93,8 +94,10 @@ const leaseEnded = async (trx: Trx, work: Work, job: JobRow, outcome: Outcome): 
     outcome,
     client_account_id: job.client_id,
   });
-  if (outcome !== 'completed') work.metrics.attemptsLost.inc({ outcome });
+  // Its poll may be held by another process.
+  if (work.store.isShared) trx.notify(slotsTopic(minerId));
   trx.afterCommit(() => {
+    if (outcome !== 'completed') work.metrics.attemptsLost.inc({ outcome });
     work.load.add(minerId, -1);
     work.polls.freed(minerId);
   });
@@ -251,7 +254,7 @@ export const giveBack = async (
     now_ms: nowMs,
   });
   if (waiting === undefined) return undefined;
-  work.metrics.matchesRefused.inc({ reason: why.reason });
+  trx.afterCommit(() => work.metrics.matchesRefused.inc({ reason: why.reason }));
   await addEvent(trx, waiting, 'retrying', why.message, nowMs);
   await leaseEnded(trx, work, job, 'returned');
   await backToWaiting(trx, work, waiting);
