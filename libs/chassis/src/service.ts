@@ -147,6 +147,7 @@ export const standUp = async <
       purgeIdempotency(store),
       watchClock(clock, log, metrics),
     ],
+    leads: store.leads,
     log,
     metrics,
   });

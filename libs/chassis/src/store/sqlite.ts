@@ -225,7 +225,11 @@ export const openSqlite = async (options: {
       return problem;
     },
     path,
+    identity: stream,
+    isShared: false,
+    place: 0,
     stream,
+    leads: () => true,
     waiting: groups.waiting,
     subscribe: topics.subscribe,
     backup: async (target) => {

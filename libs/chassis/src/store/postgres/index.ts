@@ -160,7 +160,11 @@ export const openPostgres = async (options: {
       return problem;
     },
     path: address.name,
+    identity: stream,
+    isShared: true,
+    place: 0,
     stream,
+    leads: () => true,
     waiting: groups.waiting,
     subscribe: topics.subscribe,
     backup: async () => {

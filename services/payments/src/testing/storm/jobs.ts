@@ -136,7 +136,7 @@ const inbox = startInbox({
   onStuck: () => process.exit(1),
 });
 // Acknowledges what it heard, and tries dead letters again: without it payments would say all of it again and again.
-startTicker({ schedule: inbox.schedule, log, metrics });
+startTicker({ schedule: inbox.schedule, leads: store.leads, log, metrics });
 
 type Step = {
   what: string;
