@@ -84,6 +84,10 @@ export const createHints = (options: { redis: RedisClient; postal: Postal; strea
     followClock: (nowMs: number): void => {
       aheadMs = Math.round(nowMs - clock.nowMs());
     },
+    /** One could not be made: what is lost is offered again from the store. */
+    missed: (): void => {
+      isLost = true;
+    },
     /** Whether any was dropped since the last time this was asked. */
     takeLost: (): boolean => {
       const was = isLost;

@@ -77,13 +77,18 @@ export const offerJob = async (
 
 /** A miner that could not run this job may be asked again. */
 export const offerRested = async (work: Work, jobId: string): Promise<void> => {
-  const job = await findJob(work.store.read, jobId);
-  if (job?.status === 'pending' && job.is_funded === 1) await offerJob(work, work.store.read, job);
+  try {
+    const job = await findJob(work.store.read, jobId);
+    if (job?.status === 'pending' && job.is_funded === 1) await offerJob(work, work.store.read, job);
+  } catch {
+    work.hints.missed();
+  }
 };
 
 /** A job that waits from now on, or on other terms: offered once the commit is on disk. */
 export const offerAfterCommit = (trx: Trx, work: Work, job: WaitingJob): void =>
-  trx.afterCommit(() => offerJob(work, work.store.read, job));
+  // A server that went away since the commit must not end this process: nobody waits for this.
+  trx.afterCommit(() => offerJob(work, work.store.read, job).catch(work.hints.missed));
 
 const leaseEnded = async (trx: Trx, work: Work, job: JobRow, outcome: Outcome): Promise<void> => {
   const minerId = job.miner_id as string;

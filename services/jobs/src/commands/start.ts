@@ -7,7 +7,7 @@ import { countRunningOf } from '../store/backlog.ts';
 import { findMiner, readOffer } from '../store/fleet.ts';
 import { addEvent, findJob, parametersOf, startJob } from '../store/jobs.ts';
 import type { Work } from '../work.ts';
-import { giveBack, isAvoided, offerJob } from './lifecycle.ts';
+import { giveBack, isAvoided, offerAfterCommit } from './lifecycle.ts';
 
 const send = sendAs<'jobs'>();
 
@@ -16,8 +16,7 @@ const offerAgain = async (trx: Trx, work: Work, jobIds: readonly string[], reaso
   if (jobIds.length > 0) trx.afterCommit(() => work.metrics.matchesRefused.inc({ reason }, jobIds.length));
   for (const id of jobIds) {
     const job = await findJob(trx, id);
-    if (job?.status === 'pending' && job.is_funded === 1)
-      trx.afterCommit(() => offerJob(work, work.store.read, job));
+    if (job?.status === 'pending' && job.is_funded === 1) offerAfterCommit(trx, work, job);
   }
 };
 

@@ -64,7 +64,7 @@ export const startDispatcher = async (config: DispatcherConfig, fail: Fail): Pro
       openSender({
         from: 'dispatcher',
         to: 'jobs',
-        ...(place === undefined ? {} : { place }),
+        place,
         redis,
         postal,
       });
