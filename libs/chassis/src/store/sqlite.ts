@@ -112,7 +112,10 @@ export const openSqlite = async (options: {
         assertOpen();
         return savepoint(fn);
       },
+      isShared: false,
+      stream,
       memo,
+      counters: memo,
       afterCommit: (fn) => void hooks.push(fn),
       notify: (topic) => void hooks.push(() => topics.wake(topic)),
     };
@@ -230,6 +233,13 @@ export const openSqlite = async (options: {
     place: 0,
     stream,
     leads: () => true,
+    streams: {
+      held: () => [stream],
+      onChange: () => () => {},
+      adopt: async () => {},
+      release: async () => {},
+    },
+    linkTopics: () => () => {},
     waiting: groups.waiting,
     subscribe: topics.subscribe,
     backup: async (target) => {

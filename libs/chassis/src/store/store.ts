@@ -27,8 +27,28 @@ export interface Trx extends Reader {
    * with each transaction: another process may write the same file between two.
    */
   readonly memo: Map<string, number>;
+  /** See `Store`: both are as of this transaction. */
+  readonly isShared: boolean;
+  readonly stream: string;
+  /**
+   * Numbers that only the holder of this stream changes, such as its last sequences. As `memo`; but where the store is
+   * shared they are kept from one transaction to the next: looking again would be a conflict with all who write near.
+   */
+  readonly counters: Map<string, number>;
   /** Wakes the subscribers of a topic after the commit. */
   notify(topic: string): void;
+}
+
+/** The outgoing streams that this process may relay: none but it does so at the same time. */
+export interface Streams {
+  /** Its own first, then those it adopted. None while it holds none. */
+  held(): readonly string[];
+  /** Calls `listener` after the place, or what is held, changed. @returns the function that ends that. */
+  onChange(listener: () => void): () => void;
+  /** For the process that leads: takes streams whose process died and left messages. */
+  adopt(): Promise<void>;
+  /** Lets go of an adopted stream: all of it was acknowledged. */
+  release(stream: string): Promise<void>;
 }
 
 export interface Store {
@@ -77,6 +97,13 @@ export interface Store {
    * secures nothing: a process may lose it in the middle of something and not know yet.
    */
   leads(): boolean;
+  readonly streams: Streams;
+  /**
+   * Lets topics travel between the processes of the service.
+   * @param publish is given the topics of each commit, once, and must not throw
+   * @returns wakes those who listen here to what another process published
+   */
+  linkTopics(publish: (topics: readonly string[]) => void): (topics: readonly string[]) => void;
   close(): Promise<void>;
 }
 
