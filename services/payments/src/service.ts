@@ -22,6 +22,8 @@ export const startPayments = (config: Config, fail: Fail, now: () => number = cl
       name: 'payments',
       routes: routes.payments,
       migrations,
+      // Each transfer has the number after the last, and each fee goes to one account.
+      takesTurns: true,
       compose: async ({ store, log, metrics }) => {
         const exchange = createExchange({ config, store, log, metrics }, { now, creditFromMint });
         const deps: Deps = { parameters: await createParameters(store, 'payments'), now };
