@@ -28,6 +28,9 @@ import { linkTopics } from './topics.ts';
 
 const db = builder<ChassisTables>();
 
+/** A gateway looks once a second which processes of a service are ready; the rest is for its way here. */
+const LINGER_MS = 1_500;
+
 /** What the chassis hands to a service's composition root. */
 export interface Standing<C> {
   readonly config: C;
@@ -91,6 +94,8 @@ export const standUp = async <
     readonly name: S;
     readonly routes: R;
     readonly migrations: Migrations | MigrationsByEngine;
+    /** See {@link openStore}. */
+    readonly takesTurns?: boolean;
     readonly compose: (standing: Standing<C>) => Parts<S, R> | Promise<Parts<S, R>>;
   },
   config: C,
@@ -105,6 +110,7 @@ export const standUp = async <
     url: databaseUrl(config, name),
     service: name,
     migrations: definition.migrations,
+    takesTurns: definition.takesTurns ?? false,
   });
   const redis = connectRedis(config.REDIS_URL, log);
   const redisProblem = watchBroker({
@@ -200,7 +206,12 @@ export const standUp = async <
     silenceSeconds: config.BODY_SILENCE_SECONDS,
     leastBytesPerSecond: config.BODY_LEAST_BYTES_PER_SECOND,
   };
-  const http = await listen(app, config.HOST, config.PORT, { pace, ...parts.listening });
+  const http = await listen(app, config.HOST, config.PORT, {
+    pace,
+    // Others go on answering meanwhile; alone, nobody would notice but who waits for the restart.
+    lingerMs: store.isShared ? LINGER_MS : 0,
+    ...parts.listening,
+  });
   log.info({ url: http.url }, 'ready');
 
   return {

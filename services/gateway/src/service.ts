@@ -29,6 +29,7 @@ import { createHandlers } from './routes.ts';
 import { createSchedule } from './schedule.ts';
 import { createServices, remembered, upstreamUrls } from './services.ts';
 import { boundSessions } from './store.ts';
+import { createTargets } from './targets.ts';
 
 const HSTS_SECONDS = 365 * 86_400;
 const PREFLIGHT_SECONDS = 86_400;
@@ -63,7 +64,8 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
         const parameters = await createParameters(store, 'gateway');
         const credentials = createCredentials({ store, redisUrl, redisPrefix, log });
         const rateLimits = createRateLimits({ redisUrl, redisPrefix, log });
-        const proxy = createProxy(urls, settleCost);
+        const targets = createTargets(urls);
+        const proxy = createProxy(targets, settleCost);
         const services = createServices(urls, callerKey);
         const board = createBoard(redis, redisPrefix);
 
@@ -146,7 +148,7 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
             publicUrl: config.PUBLIC_URL,
           }),
           consumers: createConsumers(parameters),
-          schedule: createSchedule(store, credentials, now),
+          schedule: [...createSchedule(store, credentials, now), targets.schedule],
           dependencies: services.dependencies(),
           front,
           listening: {

@@ -55,6 +55,7 @@ export const openPostgres = async (options: {
   url: string;
   service: string;
   migrations: Migrations;
+  takesTurns?: boolean;
   deadlineMs?: number;
   lockWaitMs?: number;
 }): Promise<Store> => {
@@ -119,6 +120,7 @@ export const openPostgres = async (options: {
           writer: writer.name,
           wake,
           deadlineMs,
+          takesTurns: options.takesTurns ?? false,
         });
         if (group.some(({ name }) => name === PROBE)) problem = null;
         settle(group, ran.outcomes, refusalFor);

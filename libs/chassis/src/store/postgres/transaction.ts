@@ -9,6 +9,9 @@ import type { Trx } from '../store.ts';
 import { isConflict, serverProblem } from './fault.ts';
 import type { Tenure } from './places.ts';
 
+/** Nobody else writes that table, but a process that starts. PostgreSQL lets those that wait in by their order. */
+const TAKE_TURN = 'LOCK TABLE store_identity IN SHARE ROW EXCLUSIVE MODE';
+
 /** What came of a group. Its hooks run once the commit is sure. */
 export interface Ran {
   readonly outcomes: Outcome[];
@@ -34,7 +37,7 @@ export class UnsureCommit extends Error {
 export const runGroup = async (
   tenure: Tenure,
   group: readonly Pick<Waiting, 'name' | 'fn'>[],
-  options: { writer: string; wake: (topic: string) => void; deadlineMs: number },
+  options: { writer: string; wake: (topic: string) => void; deadlineMs: number; takesTurns: boolean },
 ): Promise<Ran> => {
   const { client, stream } = tenure;
   const hooks: Hook[] = [];
@@ -154,6 +157,8 @@ export const runGroup = async (
   try {
     // Waited for: outside of a transaction each statement would stand alone.
     await send('BEGIN ISOLATION LEVEL SERIALIZABLE');
+    // Before the first statement that reads: what it sees is what the group before this one left.
+    if (options.takesTurns) sendAhead(TAKE_TURN);
     for (const item of group) {
       try {
         // Alone it needs no savepoint: the transaction is its own.
