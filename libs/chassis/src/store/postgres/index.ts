@@ -13,6 +13,7 @@ import {
   type Waiting,
 } from '../groups.ts';
 import type { Migrations, Store, Trx } from '../store.ts';
+import { createTally, kindOf } from '../tally.ts';
 import { checkServer } from './check.ts';
 import { isConflict, serverProblem } from './fault.ts';
 import { migrate } from './migrate.ts';
@@ -82,6 +83,7 @@ export const openPostgres = async (options: {
   };
 
   const topics = createTopics();
+  const tally = createTally();
   const rejectAll = (group: readonly Waiting[], error: unknown): void => {
     for (const item of group) item.reject(error);
   };
@@ -90,7 +92,7 @@ export const openPostgres = async (options: {
   const commit = async (group: readonly Waiting[]): Promise<void> => {
     for (let tries = 1; ; tries += 1) {
       try {
-        const ran = await runGroup(await writer.connected(), group, { wake: topics.wake, deadlineMs });
+        const ran = await runGroup(await writer.connected(), group, { wake: topics.wake, deadlineMs, tally });
         if (group.some(({ name }) => name === PROBE)) problem = null;
         settle(group, ran.outcomes, refusalFor);
         return runHooks(ran.hooks);
@@ -132,6 +134,7 @@ export const openPostgres = async (options: {
         retryAfterSeconds: 1,
       });
     const config = resolveForPostgres(query, values);
+    tally.add(kindOf(config.text));
     try {
       return await pool.query(config);
     } catch (error) {
@@ -162,6 +165,7 @@ export const openPostgres = async (options: {
     path: address.name,
     stream,
     waiting: groups.waiting,
+    statements: tally.counts,
     subscribe: topics.subscribe,
     backup: async () => {
       throw new Error('PostgreSQL is copied with its own means: pg_dump, or a base backup');

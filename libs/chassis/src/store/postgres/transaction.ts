@@ -4,6 +4,7 @@ import type { Client, QueryConfig, QueryResult } from 'pg';
 import { type Hot, resolveForPostgres } from '../../sql.ts';
 import type { Hook, Outcome, Waiting } from '../groups.ts';
 import type { Trx } from '../store.ts';
+import { kindOf, type TallyKeeper } from '../tally.ts';
 import { isConflict, serverProblem } from './fault.ts';
 
 /** What came of a group. Its hooks run once the commit is sure. */
@@ -31,7 +32,7 @@ export class UnsureCommit extends Error {
 export const runGroup = async (
   client: Client,
   group: readonly Pick<Waiting, 'name' | 'fn'>[],
-  options: { wake: (topic: string) => void; deadlineMs: number },
+  options: { wake: (topic: string) => void; deadlineMs: number; tally: TallyKeeper },
 ): Promise<Ran> => {
   const hooks: Hook[] = [];
   const memo = new Map<string, number>();
@@ -45,6 +46,7 @@ export const runGroup = async (
 
   const send = async (query: string | QueryConfig): Promise<QueryResult> => {
     if (doom !== null) throw doom.error;
+    options.tally.add(kindOf(typeof query === 'string' ? query : query.text));
     try {
       const answer = client.query(query as QueryConfig);
       underWay.add(answer);
@@ -57,7 +59,9 @@ export const runGroup = async (
   };
   /** Sent with what follows it: in a transaction that is whole it can fail by the connection alone. */
   const sendAhead = (text: string): void => {
-    if (doom === null) client.query(text).catch((error: unknown) => (doom ??= { error }));
+    if (doom !== null) return;
+    options.tally.add(kindOf(text));
+    client.query(text).catch((error: unknown) => (doom ??= { error }));
   };
 
   /** @throws unless all that was sent went well: a failed statement undoes what it stands in, also when it was caught. */
