@@ -11,9 +11,10 @@ interface Budget {
   readonly statements: number;
   readonly redisCommands: number;
 }
-const budget = JSON.parse(
-  readFileSync(new URL('../bench/budget.json', import.meta.url), 'utf8'),
-) as Record<(typeof SHAPES)[number], Budget>;
+const budget = JSON.parse(readFileSync(new URL('../bench/budget.json', import.meta.url), 'utf8')) as Record<
+  (typeof SHAPES)[number],
+  Budget
+>;
 
 let coordinator: Coordinator;
 beforeAll(async () => {
@@ -36,7 +37,9 @@ test('a job costs no more than its budget of statements and Redis commands', {
   const found = await workOfJobs(stack, keys, { single: 300, batch: 2_000, unpaid: 100 });
   for (const shape of SHAPES) {
     const { statements, redisCommands } = found[shape];
-    expect.soft([shape, 'statements', statements, statements <= budget[shape].statements]).toEqual([shape, 'statements', statements, true]);
+    expect
+      .soft([shape, 'statements', statements, statements <= budget[shape].statements])
+      .toEqual([shape, 'statements', statements, true]);
     expect
       .soft([shape, 'redisCommands', redisCommands, redisCommands <= budget[shape].redisCommands])
       .toEqual([shape, 'redisCommands', redisCommands, true]);

@@ -1,5 +1,6 @@
 import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
-import type { Tables } from '../tables.ts';
+import { sql } from 'kysely';
+import type { JobRow, Tables } from '../tables.ts';
 
 const db = builder<Tables>();
 
