@@ -8,6 +8,7 @@ import { type Stack, startStack } from '../scripts/stack.ts';
 import { batchCycles, dispatchLatency, fill, pollCost, singleCycles } from './cycles.ts';
 import { dispatchWorkers } from './dispatch.ts';
 import { call, demand, hammer, median, percentile, readMetrics } from './load.ts';
+import { workOfJobs, workTable } from './work-table.ts';
 
 const usage = `npm run bench -- [options]
 
@@ -19,6 +20,7 @@ same proxy library measured in the same run, in turns. Takes about 15 minutes; e
   --rounds 3                 rounds of system and reference, in turns; medians are printed
   --quick                    depths 0 and 10000, one round of 2 s
   --dispatchers 2            dispatch workers
+  --part work                instead: what one job costs, counted: SQL, Redis, messages, processor time
   --part dispatch            instead: dispatch alone against 1, 2 and 4 workers, and what a match costs them and Redis`;
 
 const { values } = parseArgs({
@@ -94,12 +96,12 @@ const untilAtRest = async (url: string): Promise<number> => {
   return (performance.now() - startedAt) / 1_000;
 };
 
-const main = async () => {
-  const depths = values.quick ? [0, 10_000] : values.depths.split(',').map(Number);
-  const rounds = values.quick ? 1 : Number(values.rounds);
-  const seconds = values.quick ? 2 : Number(values.seconds);
+/** The whole system in a scratch folder, with a client that has money. */
+const withSystem = async (
+  use: (stack: Stack, keys: { client: string; miner: string }) => Promise<void>,
+): Promise<void> => {
   const dataDir = mkdtempSync(join(tmpdir(), 'bench-'));
-  say('Starting the system and the reference ...');
+  say('Starting the system ...');
   const stack = await startStack({
     dataDir,
     apiPort: 0,
@@ -116,7 +118,6 @@ const main = async () => {
       if (/warn|error|"level":[456]0/i.test(line)) console.error(`${name ?? ''} ${line}`);
     },
   });
-  const echo = await startEcho();
   try {
     const keys = {
       client: stack.keys.client as string,
@@ -133,7 +134,19 @@ const main = async () => {
       200,
       201,
     );
+    await use(stack, keys);
+  } finally {
+    await stack.stop();
+    rmSync(dataDir, { recursive: true, force: true });
+  }
+};
 
+const main = async (stack: Stack, keys: { client: string; miner: string }) => {
+  const depths = values.quick ? [0, 10_000] : values.depths.split(',').map(Number);
+  const rounds = values.quick ? 1 : Number(values.rounds);
+  const seconds = values.quick ? 2 : Number(values.seconds);
+  const echo = await startEcho();
+  try {
     say(
       `\n${new Date().toISOString()}  Node ${process.version}  ${WIDTH} requests in flight  ${values.dispatchers} dispatch workers\n`,
     );
@@ -206,14 +219,24 @@ const main = async () => {
     }
   } finally {
     for (const child of echo.processes) child.disconnect();
-    await stack.stop();
-    rmSync(dataDir, { recursive: true, force: true });
   }
+};
+
+const work = async (stack: Stack, keys: { client: string; miner: string }) => {
+  const share = values.quick ? 0.2 : 1;
+  await singleCycles(stack.url, keys, { jobs: WARM_UP_JOBS * share });
+  const found = await workOfJobs(stack, keys, {
+    single: 2_000 * share,
+    batch: 10_000 * share,
+    unpaid: 1_000 * share,
+  });
+  say(`\n${new Date().toISOString()}  Node ${process.version}\n\n${workTable(found)}`);
 };
 
 if (values.help) say(usage);
 else if (values.part === 'dispatch') await dispatchWorkers([1, 2, 4], values.quick ? 0.2 : 1);
-else if (values.part === undefined) await main();
+else if (values.part === 'work') await withSystem(work);
+else if (values.part === undefined) await withSystem(main);
 else {
   console.error(`There is no part named ${values.part}.\n\n${usage}`);
   process.exitCode = 2;

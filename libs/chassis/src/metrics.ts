@@ -46,6 +46,18 @@ export const createMetrics = (service: string) => {
       labelNames: ['name', 'outcome'] as const,
       registers,
     }),
+    /** A count that is kept elsewhere, by one label. */
+    countOf: (name: string, help: string, label: string, read: () => ReadonlyMap<string, number>) =>
+      new Counter({
+        name,
+        help,
+        labelNames: [label],
+        registers,
+        collect() {
+          this.reset();
+          for (const [value, n] of read()) this.inc({ [label]: value }, n);
+        },
+      }),
     gauge: (name: string, help: string, read: () => number | Promise<number>) =>
       new Gauge({
         name,

@@ -169,6 +169,12 @@ export const standUp = async <
     relay.unacknowledged,
   );
   metrics.gauge('store_waiting', 'Functions waiting for the write transaction', store.waiting);
+  metrics.countOf(
+    'store_statements_total',
+    'Statements given to the store, by verb and table',
+    'kind',
+    () => store.statements,
+  );
   metrics.gauge('dead_letters', 'Messages that failed and wait for a retry or an operator', () =>
     countDeadLetters(store),
   );

@@ -3,6 +3,7 @@ import { type Compilable, Kysely, SqliteDialect } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import { type Hot, resolveQuery } from '../sql.ts';
 import type { Migrations, Reader } from './store.ts';
+import { kindOf, type TallyKeeper } from './tally.ts';
 
 export const BUSY_TIMEOUT_MS = 5_000;
 const STATEMENT_CACHE_MAX = 500;
@@ -32,19 +33,26 @@ export const assertDurable = (db: Database.Database): void => {
   assertPragma(db, 'trusted_schema', 0);
 };
 
-/** @param check runs before every query, and throws when there must be none. */
+/**
+ * @param tally counts what is asked
+ * @param check runs before every query, and throws when there must be none.
+ */
 export const createReader = (
   db: Database.Database,
+  tally: TallyKeeper,
   check: () => void = () => {},
 ): Reader & { statement: (sql: string) => Database.Statement } => {
-  const cache = new Map<string, Database.Statement>();
-  const statement = (sql: string): Database.Statement => {
-    const found = cache.get(sql);
-    if (found !== undefined) return found;
-    const made = db.prepare(sql);
+  const cache = new Map<string, { statement: Database.Statement; kind: string }>();
+  const prepare = (sql: string) => {
+    const made = { statement: db.prepare(sql), kind: kindOf(sql) };
     if (cache.size >= STATEMENT_CACHE_MAX) cache.delete(cache.keys().next().value as string);
     cache.set(sql, made);
     return made;
+  };
+  const statement = (sql: string): Database.Statement => {
+    const found = cache.get(sql) ?? prepare(sql);
+    tally.add(found.kind);
+    return found.statement;
   };
   return {
     statement,

@@ -18,6 +18,7 @@ import {
   type Waiting,
 } from './groups.ts';
 import type { Migrations, Store, Trx } from './store.ts';
+import { createTally } from './tally.ts';
 
 /** Room is made by a person: sooner than this, asking again is for nothing. */
 const DISK_RETRY_SECONDS = 10;
@@ -50,13 +51,14 @@ export const openSqlite = async (options: {
   const { stream } = writer.prepare('SELECT stream FROM store_identity').get() as { stream: string };
 
   const readConnection = new Database(path, { readonly: true, timeout: BUSY_TIMEOUT_MS });
-  const read = createReader(readConnection);
+  const tally = createTally();
+  const read = createReader(readConnection, tally);
 
   // A full disk or an I/O error undoes a whole transaction by itself; what came after it would be written alone.
   const assertRunning = (): void => {
     if (!writer.inTransaction) throw new Error('SQLite rolled the transaction back');
   };
-  const writing = createReader(writer, assertRunning);
+  const writing = createReader(writer, tally, assertRunning);
   const { statement } = writing;
   const topics = createTopics();
   const memo = new Map<string, number>();
@@ -241,6 +243,7 @@ export const openSqlite = async (options: {
     },
     linkTopics: () => () => {},
     waiting: groups.waiting,
+    statements: tally.counts,
     subscribe: topics.subscribe,
     backup: async (target) => {
       await readConnection.backup(target);

@@ -1,6 +1,7 @@
 import type { Compilable } from 'kysely';
 import type { Migration } from 'kysely/migration';
 import type { Hot } from '../sql.ts';
+import type { Tally } from './tally.ts';
 
 /** Reads. On the read-only connection it sees committed rows alone and never waits for the writer. */
 export interface Reader {
@@ -77,6 +78,8 @@ export interface Store {
   writeProblem(): Promise<string | null>;
   /** Functions waiting for their turn. */
   readonly waiting: () => number;
+  /** What was asked since it was opened, on every connection. */
+  readonly statements: Tally;
   readonly path: string;
   /** Names this file or schema; another after a restore rewound it. The same in all processes of the service. */
   readonly identity: string;

@@ -1,7 +1,8 @@
 import { clock, failpoint, sendAs, type Trx } from '@aitbc/chassis';
 import type { Payload } from '@aitbc/contracts';
 import { decide, isTerminal, judgeRefund } from '../domain.ts';
-import { addEvent, findJob, fundJob, setPayment } from '../store/jobs.ts';
+import { addEvent, findJob } from '../store/jobs.ts';
+import { fundJob, setPayment } from '../store/money.ts';
 import type { Work } from '../work.ts';
 import { type Failure, finish, offerAfterCommit, sayEnded } from './lifecycle.ts';
 
@@ -13,21 +14,21 @@ export const paymentEscrowed = async (
   work: Work,
   payment: Payload<'payments.escrowed'>,
 ): Promise<void> => {
-  const job = await findJob(trx, payment.job_id);
-  if (job === undefined) return;
   const nowMs = clock.nowMs();
-  const { payment_id, amount_minor: payment_amount_minor } = payment;
-  const values = { seq: job.seq, payment_id, payment_amount_minor, now_ms: nowMs };
-  const funded = await fundJob(trx, values);
+  const { job_id, payment_id, amount_minor: payment_amount_minor } = payment;
+  const values = { payment_id, payment_amount_minor, now_ms: nowMs };
+  const funded = await fundJob(trx, { id: job_id, ...values });
   if (funded !== undefined) {
     await addEvent(trx, funded, 'pending', 'funds are held', nowMs);
     offerAfterCommit(trx, work, funded);
     return;
   }
+  const job = await findJob(trx, job_id);
+  if (job === undefined) return;
   // Messages come in any order: what was resolved does not go back to escrow.
   if (job.payment_status !== null && job.payment_status !== 'pending') return;
   const payment_status = 'escrowed';
-  await setPayment(trx, { ...values, payment_status });
+  await setPayment(trx, { id: job_id, ...values, payment_status });
   // It waits for miners that ask nothing; from now on for those, too, whose price it meets.
   if (job.status === 'pending') offerAfterCommit(trx, work, { ...job, payment_amount_minor, payment_status });
 };
@@ -41,13 +42,8 @@ export const paymentRefused = async (
   const job = await findJob(trx, payment.job_id);
   if (job === undefined || job.is_funded === 1) return;
   const nowMs = clock.nowMs();
-  await setPayment(trx, {
-    seq: job.seq,
-    payment_id: payment.payment_id,
-    payment_status: 'failed',
-    payment_amount_minor: job.payment_amount_minor,
-    now_ms: nowMs,
-  });
+  const { payment_id } = payment;
+  await setPayment(trx, { id: job.id, payment_id, payment_status: 'failed', now_ms: nowMs });
   if (decide(job.status, 'refuse_funds', false).kind !== 'apply') return;
   await finish(trx, work, job, {
     status: 'failed',
@@ -67,16 +63,10 @@ export const paymentResolved = async (
   work: Work,
   payment: Payload<'payments.resolved'>,
 ): Promise<void> => {
-  const job = await findJob(trx, payment.job_id);
-  if (job === undefined) return;
   const nowMs = clock.nowMs();
-  await setPayment(trx, {
-    seq: job.seq,
-    payment_id: payment.payment_id,
-    payment_status: payment.kind,
-    payment_amount_minor: job.payment_amount_minor,
-    now_ms: nowMs,
-  });
+  const { job_id, payment_id, kind } = payment;
+  const job = await setPayment(trx, { id: job_id, payment_id, payment_status: kind, now_ms: nowMs });
+  if (job === undefined) return;
   if (decide(job.status, 'refund', false).kind !== 'apply') return;
   await finish(trx, work, job, {
     status: 'failed',

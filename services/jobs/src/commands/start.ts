@@ -5,7 +5,7 @@ import type { Leased } from '../polls.ts';
 import { requirementOfRow } from '../requirement.ts';
 import { countRunningOf } from '../store/backlog.ts';
 import { findMiner, readOffer } from '../store/fleet.ts';
-import { addEvent, findJob, parametersOf, startJob } from '../store/jobs.ts';
+import { addEvent, findJob, findToStart, startJob } from '../store/jobs.ts';
 import type { Work } from '../work.ts';
 import { giveBack, isAvoided, offerAfterCommit } from './lifecycle.ts';
 
@@ -59,29 +59,33 @@ export const startMatched = async (
   const avoided: string[] = [];
   const ability = async (revision: number) =>
     work.fleet.ability(poll.minerId, revision) ?? abilityOf(await readOffer(trx, poll.minerId));
+  const found = await findToStart(trx, free > 0 ? match.job_ids : []);
+  const gone = () => trx.afterCommit(() => work.metrics.matchesRefused.inc({ reason: 'job_gone' }));
   for (const id of match.job_ids) {
     if (miner === undefined || started.length >= free) {
       left.push(id);
       continue;
     }
-    const waiting = await findJob(trx, id);
+    const waiting = found.get(id);
+    if (waiting === undefined) {
+      gone();
+      continue;
+    }
     // The index proposes; what was sent by both sides decides.
-    if (waiting !== undefined) {
-      const requirement = requirementOfRow(waiting);
-      if (!satisfies(await ability(miner.revision), requirement)) {
-        unfit.push(id);
-        continue;
-      }
-      const who = { id: poll.minerId, accountId: miner.account_id };
-      if (await isAvoided(work, trx, waiting, requirement, who)) {
-        avoided.push(id);
-        continue;
-      }
+    const requirement = requirementOfRow(waiting);
+    if (!satisfies(await ability(miner.revision), requirement)) {
+      unfit.push(id);
+      continue;
+    }
+    const who = { id: poll.minerId, accountId: miner.account_id };
+    if (await isAvoided(work, trx, waiting, requirement, who)) {
+      avoided.push(id);
+      continue;
     }
     const values = { id, miner_id: poll.minerId, miner_account_id: miner.account_id, now_ms: nowMs };
     const job = await startJob(trx, values);
     if (job === undefined) {
-      trx.afterCommit(() => work.metrics.matchesRefused.inc({ reason: 'job_gone' }));
+      gone();
       continue;
     }
     await addEvent(trx, job, 'running', null, nowMs);
@@ -92,7 +96,7 @@ export const startMatched = async (
       attempt: job.attempt,
       deadline_at_ms: job.deadline_at_ms as number,
     });
-    started.push({ job, parameters: await parametersOf(trx, job.seq) });
+    started.push({ job, parameters: waiting.parameters });
   }
   if (miner?.status === 'active')
     trx.afterCommit(() => work.load.set(poll.minerId, running + started.length));

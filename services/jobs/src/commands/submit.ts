@@ -78,21 +78,26 @@ export const prepare = (work: Work, submission: JobSubmission): Prepared => {
 const REQUIREMENTS_PER_ACCOUNT_MAX = 1_000;
 const REQUIREMENTS_RETRY_SECONDS = 30;
 
-const memoOf = (accountId: string): string => `requirements:${accountId}`;
-
 /**
  * One account's jobs ask for so many different things at once, at most: one account fills its own share of the index.
- * A batch asks before the savepoint of each job: what was counted is forgotten with a savepoint that is undone.
- * @returns whether it would be one more. @throws Problem TOO_MANY_REQUIREMENTS
+ * Asked before the job is written: what it is, and how many, is remembered for the rest of the transaction.
+ * @throws Problem TOO_MANY_REQUIREMENTS
  */
-export const assertShare = async (trx: Trx, accountId: string, requirement: string): Promise<boolean> => {
-  if (await waitsFor(trx, accountId, requirement)) return false;
-  const counted = memoOf(accountId);
-  const count =
-    trx.memo.get(counted) ?? (await countRequirements(trx, accountId, REQUIREMENTS_PER_ACCOUNT_MAX));
-  trx.memo.set(counted, count);
-  if (count < REQUIREMENTS_PER_ACCOUNT_MAX) return true;
-  throw new Problem(
+const assertShare = async (trx: Trx, accountId: string, requirement: string): Promise<void> => {
+  const known = `requirement:${accountId}:${requirement}`;
+  if (trx.memo.has(known)) return;
+  const counted = `requirements:${accountId}`;
+  if (!(await waitsFor(trx, accountId, requirement))) {
+    const count =
+      trx.memo.get(counted) ?? (await countRequirements(trx, accountId, REQUIREMENTS_PER_ACCOUNT_MAX));
+    if (count >= REQUIREMENTS_PER_ACCOUNT_MAX) throw tooManyRequirements();
+    trx.memo.set(counted, count + 1);
+  }
+  trx.memo.set(known, 1);
+};
+
+const tooManyRequirements = (): Problem => {
+  return new Problem(
     'TOO_MANY_REQUIREMENTS',
     `Jobs of one account can ask for ${REQUIREMENTS_PER_ACCOUNT_MAX.toLocaleString('en')} different things at once (as many as one batch brings); let some end first, or ask for the same model and constraints.`,
     { details: { limit: REQUIREMENTS_PER_ACCOUNT_MAX }, retryAfterSeconds: REQUIREMENTS_RETRY_SECONDS },
@@ -105,7 +110,7 @@ export const submit = async (trx: Trx, work: Work, caller: Caller, prepared: Pre
   const id = newId();
   // Not the time in the id: ids only rise, so after a clock that ran ahead was put right theirs is in the future.
   const nowMs = clock.nowMs();
-  const isOneMore = await assertShare(trx, caller.account_id, prepared.requirement);
+  await assertShare(trx, caller.account_id, prepared.requirement);
   const row = await insertJob(
     trx,
     {
@@ -134,10 +139,6 @@ export const submit = async (trx: Trx, work: Work, caller: Caller, prepared: Pre
     prepared.parametersText,
     submission.labels,
   );
-  if (isOneMore) {
-    const counted = memoOf(caller.account_id);
-    trx.memo.set(counted, (trx.memo.get(counted) ?? 0) + 1);
-  }
   await send(trx, 'jobs.submitted', {
     job_id: id,
     account_id: caller.account_id,

@@ -12,13 +12,13 @@ import {
   validationProblem,
 } from '@aitbc/contracts';
 import { cancel } from '../commands/end.ts';
-import { assertShare, type Prepared, prepare, submit } from '../commands/submit.ts';
+import { type Prepared, prepare, submit } from '../commands/submit.ts';
 import { readCursor, writeCursor } from '../cursor.ts';
 import { isTerminal } from '../domain.ts';
 import type { EventStreams } from '../event-stream.ts';
 import { requirementOfRow } from '../requirement.ts';
 import { listJobsQuery } from '../store/backlog.ts';
-import { findOwnJob, parametersOf } from '../store/jobs.ts';
+import { findOwnJob, type JobAndTexts, parametersOf, textsOf } from '../store/jobs.ts';
 import { receiptOf } from '../store/receipts.ts';
 import type { JobRow } from '../tables.ts';
 import { toJob, toReceipt, toStatusView } from '../views.ts';
@@ -26,6 +26,9 @@ import type { Work } from '../work.ts';
 
 /** Jobs of a batch that share a transaction: below 10 ms in which nobody else writes. */
 const GROUP = 100;
+
+/** Jobs whose parameters and results a list reads in one go: 8 MB when each is as large as it may be. */
+const TEXTS_AT_ONCE = 16;
 
 /** Status requests of an account that wait at once: it may watch the jobs of a whole batch. */
 const WAITS_PER_ACCOUNT_MAX = 1_000;
@@ -58,13 +61,17 @@ export const clientHandlers = (
     retryAfterSeconds: 5,
   });
 
-  const whole = async (job: JobRow): Promise<Job> => {
-    const result = job.status === 'completed' ? (await receiptOf(store.read, job.seq))?.result : undefined;
-    return toJob(
-      job,
-      JSON.parse(await parametersOf(store.read, job.seq)),
-      result === undefined ? null : JSON.parse(result),
-    );
+  const whole = async ({ job, parameters, result }: JobAndTexts): Promise<Job> =>
+    toJob(job, JSON.parse(parameters), result === null ? null : JSON.parse(result));
+
+  /** Parameters and results are read as a page is filled: they may be 256 KB each. */
+  const withTexts = async function* (rows: readonly JobRow[]): AsyncGenerator<JobAndTexts> {
+    for (let at = 0; at < rows.length; at += TEXTS_AT_ONCE)
+      yield* await textsOf(store.read, rows.slice(at, at + TEXTS_AT_ONCE));
+  };
+  const wholeOne = async (job: JobRow): Promise<Job> => {
+    const [found] = await textsOf(store.read, [job]);
+    return await whole(found as JobAndTexts);
   };
 
   const ownJob = async (jobId: string, clientId: string): Promise<JobRow> => {
@@ -147,8 +154,8 @@ export const clientHandlers = (
       const submitOne = async (trx: Trx, item: Prepared | BatchItem): Promise<BatchItem> => {
         if ('status' in item) return item;
         try {
-          await assertShare(trx, caller.account_id, item.requirement);
-          return { status: 201, job: await trx.savepoint(() => submit(trx, work, caller, item)) };
+          // Without a savepoint: what is refused is refused before it wrote anything.
+          return { status: 201, job: await submit(trx, work, caller, item) };
         } catch (error) {
           return refused(error);
         }
@@ -187,13 +194,15 @@ export const clientHandlers = (
           query.limit + 1,
         ),
       );
-      // Parameters and result are read as the page is filled: they may be 256 KB each.
-      return { status: 200, body: await pageOf(rows, query.limit, whole, (last) => writeCursor(last.id)) };
+      return {
+        status: 200,
+        body: await pageOf(withTexts(rows), query.limit, whole, ({ job }) => writeCursor(job.id)),
+      };
     },
 
     get: async (context) => ({
       status: 200,
-      body: await whole(await ownJob(context.params.job_id, context.caller.account_id)),
+      body: await wholeOne(await ownJob(context.params.job_id, context.caller.account_id)),
     }),
 
     status: async (context) => {

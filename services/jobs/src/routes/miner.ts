@@ -185,7 +185,8 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
         if (!('report' in item)) return item;
         const { job_id } = item.report;
         try {
-          return { job_id, status: 200, verdict: await trx.savepoint(() => acceptReport(trx, work, item)) };
+          // Without a savepoint: what is refused is refused before it wrote anything.
+          return { job_id, status: 200, verdict: await acceptReport(trx, work, item) };
         } catch (error) {
           return { job_id, ...problemItem(error) };
         }

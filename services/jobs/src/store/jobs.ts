@@ -144,6 +144,50 @@ const parametersOfJob = hot((p: Params<{ job_seq: number }>) =>
 export const parametersOf = async (reader: Reader, seq: number): Promise<string> =>
   (await reader.get(parametersOfJob, { job_seq: seq }))?.parameters ?? '{}';
 
+/** A job with its two long texts; `result` is null without a receipt. */
+export interface JobAndTexts {
+  readonly job: JobRow;
+  readonly parameters: string;
+  readonly result: string | null;
+}
+/** Reads the texts of jobs. @returns in the order of `jobs` */
+export const textsOf = async (reader: Reader, jobs: readonly JobRow[]): Promise<JobAndTexts[]> => {
+  const rows = await reader.all(
+    db
+      .selectFrom('job_parameters')
+      .leftJoin('receipt', 'receipt.job_seq', 'job_parameters.job_seq')
+      .select(['job_parameters.job_seq as seq', 'parameters', 'receipt.result as result'])
+      .where(
+        'job_parameters.job_seq',
+        'in',
+        jobs.map(({ seq }) => seq),
+      ),
+  );
+  const bySeq = new Map(rows.map((row) => [row.seq, row]));
+  return jobs.map((job) => ({
+    job,
+    parameters: bySeq.get(job.seq)?.parameters ?? '{}',
+    result: bySeq.get(job.seq)?.result ?? null,
+  }));
+};
+
+/** Waiting jobs of these ids, with their parameters, by id: what is needed to lease them. */
+export const findToStart = async (
+  reader: Reader,
+  ids: readonly string[],
+): Promise<ReadonlyMap<string, JobRow & { parameters: string }>> => {
+  if (ids.length === 0) return new Map();
+  const rows = await reader.all(
+    db
+      .selectFrom('job')
+      .innerJoin('job_parameters', 'job_parameters.job_seq', 'job.seq')
+      .selectAll('job')
+      .select('job_parameters.parameters')
+      .where('job.id', 'in', ids),
+  );
+  return new Map(rows.map((row) => [row.id, row]));
+};
+
 const start = hot((p: Params<{ id: string; miner_id: string; miner_account_id: string; now_ms: number }>) =>
   db
     .updateTable('job')
@@ -328,53 +372,6 @@ export const setProgress = (
   nowMs: number,
 ): Promise<JobRow | undefined> =>
   trx.get(progress, { seq: job.seq, attempt: job.attempt, progress: value, now_ms: nowMs });
-
-const fund = hot(
-  (p: Params<{ seq: number; payment_id: string; payment_amount_minor: number; now_ms: number }>) =>
-    db
-      .updateTable('job')
-      .set({
-        is_funded: 1,
-        payment_id: p('payment_id'),
-        payment_status: 'escrowed',
-        payment_amount_minor: p('payment_amount_minor'),
-        queued_at_ms: p('now_ms'),
-        updated_at_ms: p('now_ms'),
-        events: sql<number>`events + 1`,
-      })
-      .where('seq', '=', p('seq'))
-      .where('status', '=', 'pending')
-      .where('is_funded', '=', 0)
-      .returningAll(),
-);
-/** A waiting job's money is there: it may run from now on. @returns undefined when it does not wait for any. */
-export const fundJob = (
-  trx: Trx,
-  values: { seq: number; payment_id: string; payment_amount_minor: number; now_ms: number },
-): Promise<JobRow | undefined> => trx.get(fund, values);
-
-const setPaymentStatement = hot(
-  (
-    p: Params<
-      Pick<JobRow, 'seq' | 'payment_id' | 'payment_status' | 'payment_amount_minor'> & { now_ms: number }
-    >,
-  ) =>
-    db
-      .updateTable('job')
-      .set({
-        payment_id: p('payment_id'),
-        payment_status: p('payment_status'),
-        payment_amount_minor: p('payment_amount_minor'),
-        updated_at_ms: p('now_ms'),
-      })
-      .where('seq', '=', p('seq')),
-);
-export const setPayment = async (
-  trx: Trx,
-  values: Pick<JobRow, 'seq' | 'payment_id' | 'payment_status' | 'payment_amount_minor'> & { now_ms: number },
-): Promise<void> => {
-  await trx.run(setPaymentStatement, values);
-};
 
 const eventsAfterStatement = hot((p: Params<{ job_seq: number; after: number; limit: number }>) =>
   db

@@ -15,6 +15,7 @@ import {
   type Waiting,
 } from '../groups.ts';
 import type { Migrations, Store, Trx } from '../store.ts';
+import { createTally, kindOf } from '../tally.ts';
 import { checkServer } from './check.ts';
 import { isConflict, isConnectionProblem, serverProblem } from './fault.ts';
 import { migrate } from './migrate.ts';
@@ -108,6 +109,7 @@ export const openPostgres = async (options: {
     topics.wake(topic);
     if (!topics.isLocal(topic)) notified.add(topic);
   };
+  const tally = createTally();
   const rejectAll = (group: readonly Waiting[], error: unknown): void => {
     for (const item of group) item.reject(error);
   };
@@ -121,6 +123,7 @@ export const openPostgres = async (options: {
           wake,
           deadlineMs,
           takesTurns: options.takesTurns ?? false,
+          tally,
         });
         if (group.some(({ name }) => name === PROBE)) problem = null;
         settle(group, ran.outcomes, refusalFor);
@@ -197,6 +200,7 @@ export const openPostgres = async (options: {
         retryAfterSeconds: 1,
       });
     const config = resolveForPostgres(query, values);
+    tally.add(kindOf(config.text));
     try {
       return await pool.query(config);
     } catch (error) {
@@ -252,6 +256,7 @@ export const openPostgres = async (options: {
       return (those) => those.forEach(topics.wake);
     },
     waiting: groups.waiting,
+    statements: tally.counts,
     subscribe: topics.subscribe,
     backup: async () => {
       throw new Error('PostgreSQL is copied with its own means: pg_dump, or a base backup');

@@ -6,6 +6,7 @@ import { failpoint } from '../../failpoint.ts';
 import { type Hot, resolveForPostgres } from '../../sql.ts';
 import type { Hook, Outcome, Waiting } from '../groups.ts';
 import type { Trx } from '../store.ts';
+import { kindOf, type TallyKeeper } from '../tally.ts';
 import { isConflict, serverProblem } from './fault.ts';
 import type { Tenure } from './places.ts';
 
@@ -37,7 +38,13 @@ export class UnsureCommit extends Error {
 export const runGroup = async (
   tenure: Tenure,
   group: readonly Pick<Waiting, 'name' | 'fn'>[],
-  options: { writer: string; wake: (topic: string) => void; deadlineMs: number; takesTurns: boolean },
+  options: {
+    writer: string;
+    wake: (topic: string) => void;
+    deadlineMs: number;
+    takesTurns: boolean;
+    tally: TallyKeeper;
+  },
 ): Promise<Ran> => {
   const { client, stream } = tenure;
   const hooks: Hook[] = [];
@@ -53,6 +60,7 @@ export const runGroup = async (
 
   const send = async (query: string | QueryConfig): Promise<QueryResult> => {
     if (doom !== null) throw doom.error;
+    options.tally.add(kindOf(typeof query === 'string' ? query : query.text));
     try {
       const answer = client.query(query as QueryConfig);
       underWay.add(answer);
@@ -65,7 +73,9 @@ export const runGroup = async (
   };
   /** Sent with what follows it: in a transaction that is whole it can fail by the connection alone. */
   const sendAhead = (text: string): void => {
-    if (doom === null) client.query(text).catch((error: unknown) => (doom ??= { error }));
+    if (doom !== null) return;
+    options.tally.add(kindOf(text));
+    client.query(text).catch((error: unknown) => (doom ??= { error }));
   };
 
   /** @throws unless all that was sent went well: a failed statement undoes what it stands in, also when it was caught. */

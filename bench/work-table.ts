@@ -1,0 +1,83 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Stack } from '../scripts/stack.ts';
+import { batchCycles, dispatchLatency, singleCycles } from './cycles.ts';
+import { perJob, type WorkOfAJob, watchWork } from './work.ts';
+
+/** What the counts are told apart by: how jobs are sent, and whether they are paid. */
+export const SHAPES = ['single', 'batch', 'unpaid'] as const;
+export type Shape = (typeof SHAPES)[number];
+
+/** What follows a job's end (its receipt's block, the outbox that is emptied) is work of the job, too. */
+const AFTER_MS = 1_500;
+/** The unpaid ones come at this rate, so that most find an idle system. */
+const UNPAID_PER_SECOND = 50;
+
+/** Runs jobs of each shape through a system that does nothing else, and counts its work for one job. */
+export const workOfJobs = async (
+  stack: Stack,
+  keys: { client: string; miner: string },
+  jobs: Record<Shape, number>,
+): Promise<Record<Shape, WorkOfAJob>> => {
+  const work = await watchWork(stack);
+  const counted = async (count: number, run: () => Promise<unknown>): Promise<WorkOfAJob> => {
+    const before = await work.look();
+    await run();
+    await pause(AFTER_MS);
+    return perJob(before, await work.look(), count);
+  };
+  try {
+    return {
+      single: await counted(jobs.single, () => singleCycles(stack.url, keys, { jobs: jobs.single })),
+      batch: await counted(jobs.batch, () => batchCycles(stack.url, keys, { jobs: jobs.batch })),
+      unpaid: await counted(jobs.unpaid, () =>
+        dispatchLatency(stack.url, keys, {
+          perSecond: UNPAID_PER_SECOND,
+          seconds: jobs.unpaid / UNPAID_PER_SECOND,
+        }),
+      ),
+    };
+  } finally {
+    work.close();
+  }
+};
+
+/** Kinds of statements below this share of a job are left out of the table. */
+const SHOWN_FROM = 0.05;
+
+/** @returns the counts as lines of text, most first */
+export const workTable = (found: Record<Shape, WorkOfAJob>): string => {
+  const line = (what: string, read: (work: WorkOfAJob) => number | undefined): string =>
+    what.padEnd(44) + SHAPES.map((shape) => (read(found[shape]) ?? 0).toFixed(2).padStart(12)).join('');
+  const names = (read: (work: WorkOfAJob) => ReadonlyMap<string, unknown>): string[] => [
+    ...new Set(SHAPES.flatMap((shape) => [...read(found[shape]).keys()])),
+  ];
+  const kindsOf = (service: string): string[] =>
+    names((work) => work.byKind.get(service) ?? new Map())
+      .filter((kind) =>
+        SHAPES.some((shape) => (found[shape].byKind.get(service)?.get(kind) ?? 0) >= SHOWN_FROM),
+      )
+      .sort(
+        (a, b) =>
+          (found.single.byKind.get(service)?.get(b) ?? 0) - (found.single.byKind.get(service)?.get(a) ?? 0),
+      );
+  return [
+    `${'for each job'.padEnd(44)}${SHAPES.map((shape) => shape.padStart(12)).join('')}`,
+    line('SQL statements', (work) => work.statements),
+    line('  begin, commit, savepoint, release', (work) => work.control),
+    line('  commits', (work) => work.commits),
+    line('messages', (work) => work.messages),
+    line('HTTP requests', (work) => work.requests),
+    line('Redis commands, those of scripts too', (work) => work.redisCommands),
+    line('Redis scripts', (work) => work.redisScripts),
+    line('bytes sent to Redis', (work) => work.redisBytesIn),
+    line('bytes to disk', (work) => [...work.diskBytes.values()].reduce((a, b) => a + b, 0)),
+    line('processor time, ms', (work) => [...work.cpuMs.values()].reduce((a, b) => a + b, 0)),
+    ...names((work) => work.cpuMs).map((name) => line(`  ${name}`, (work) => work.cpuMs.get(name))),
+    ...names((work) => work.byKind).flatMap((service) => [
+      line(`statements of ${service}`, (work) =>
+        [...(work.byKind.get(service)?.values() ?? [])].reduce((a, b) => a + b, 0),
+      ),
+      ...kindsOf(service).map((kind) => line(`  ${kind}`, (work) => work.byKind.get(service)?.get(kind))),
+    ]),
+  ].join('\n');
+};
