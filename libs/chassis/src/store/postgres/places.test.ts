@@ -55,7 +55,7 @@ describe.skipIf(!hasPostgres)('processes that share a schema', () => {
   /** Ends the writing connection of a store, as a network would. */
   const cut = (place: number) =>
     server.sql(
-      `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND objid = ${place}`,
+      `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted AND objid = ${place}`,
       database(),
     );
 
