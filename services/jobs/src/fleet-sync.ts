@@ -63,6 +63,10 @@ export const createFleetSync = (options: {
 
   return {
     soon,
+    /** Reads one that is asked for by name and may have been registered at another process just now. */
+    find: async (minerId: string): Promise<void> => {
+      for (const offer of await readOffers(store.read, [minerId])) fleet.setMiner(offer);
+    },
     end: (): void => {
       isEnded = true;
       stopListening();

@@ -89,8 +89,13 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
   ): Promise<string> => {
     const known = findOwnMiner(accountId, minerId);
     if (known !== undefined) return known;
-    // Another process may have heard of it.
-    work.fleetSync?.soon();
+    if (work.fleetSync !== undefined) {
+      // Another process may have heard of it.
+      if (minerId !== undefined) await work.fleetSync.find(minerId);
+      const found = findOwnMiner(accountId, minerId);
+      if (found !== undefined) return found;
+      work.fleetSync.soon();
+    }
     const late = await new Promise<string | undefined>((resolve) => {
       const done = (id: string | undefined) => {
         clearTimeout(timer);
