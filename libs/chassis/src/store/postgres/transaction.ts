@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Compilable } from 'kysely';
 import type { QueryConfig, QueryResult } from 'pg';
 import { clock } from '../../clock.ts';
+import { failpoint } from '../../failpoint.ts';
 import { type Hot, resolveForPostgres } from '../../sql.ts';
 import type { Hook, Outcome, Waiting } from '../groups.ts';
 import type { Trx } from '../store.ts';
@@ -174,7 +175,9 @@ export const runGroup = async (
     const token = randomUUID();
     // It looks for no row, so it is no conflict with the commits of other processes.
     const last = `INSERT INTO store_commit VALUES ('${options.writer}', '${token}', ${clock.nowMs()}) ON CONFLICT (writer) DO UPDATE SET token = excluded.token, committed_at_ms = excluded.committed_at_ms; COMMIT`;
-    const answers = (await send(last).catch((error: unknown) => {
+    const answered = send(last);
+    failpoint('store:commit-under-way');
+    const answers = (await answered.catch((error: unknown) => {
       throw (error as { severity?: unknown }).severity === 'ERROR'
         ? error
         : new UnsureCommit(token, ran, error);
