@@ -53,7 +53,8 @@ export const judgeBeat = async (
     const now = missing.get(attemptKey(one));
     if ((now?.beats ?? 0) !== one.missing_beats) await saveMissing(trx, one, now);
   }
-  await tellAbandoned(trx, minerId, lost);
+  const abandoned = lost.map(({ job_id, attempt }) => ({ job_id, attempt }));
+  await tellAbandoned(trx, minerId, abandoned);
 };
 
 /** A job was leased to a miner. */
