@@ -38,7 +38,10 @@ export interface ServiceHealth {
 }
 
 /** What each process of a service counts. */
-export type MetricTexts = ReadonlyMap<Upstream, readonly { readonly process: string; readonly text: string }[]>;
+export type MetricTexts = ReadonlyMap<
+  Upstream,
+  readonly { readonly process: string; readonly text: string }[]
+>;
 
 /** The first answer that is of use; of failures alone the first. @throws what the first threw, when all threw */
 const firstGood = async <T>(answers: readonly Promise<T>[], isGood: (answer: T) => boolean): Promise<T> => {

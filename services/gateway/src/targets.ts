@@ -29,8 +29,7 @@ const handOverOpen = (socket: Duplex, event: 'connect' | 'secureConnect', made: 
     unsent.add(error);
     made(error, socket);
   };
-  const late = () =>
-    stop(Object.assign(new Error('no connection within the time'), { code: 'ETIMEDOUT' }));
+  const late = () => stop(Object.assign(new Error('no connection within the time'), { code: 'ETIMEDOUT' }));
   const open = (): void => {
     settle();
     made(null, socket);
