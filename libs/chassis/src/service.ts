@@ -24,6 +24,7 @@ import { connectRedis, type RedisClient, watchBroker } from './redis/index.ts';
 import { builder } from './sql.ts';
 import { type Migrations, type MigrationsByEngine, openStore, type Store } from './store/index.ts';
 import { type Scheduled, startTicker } from './ticker.ts';
+import { createServerTls } from './tls.ts';
 
 const db = builder<ChassisTables>();
 
@@ -64,6 +65,9 @@ interface BaseConfig {
   DATABASE_URL: string;
   BODY_SILENCE_SECONDS: number;
   BODY_LEAST_BYTES_PER_SECOND: number;
+  TLS_CERT?: string | undefined;
+  TLS_KEY?: string | undefined;
+  TLS_CLIENT_CA?: string | undefined;
 }
 
 /** Where `service` sends: read off the catalogue, so a new message needs no wiring. */
@@ -99,6 +103,7 @@ export const standUp = async <
   clock.anchor();
   const log = createLog(name, config.LOG_LEVEL);
   const metrics = createMetrics(name);
+  const tls = createServerTls(config, log);
   const store = await openStore({
     url: config.DATABASE_URL,
     service: name,
@@ -144,6 +149,7 @@ export const standUp = async <
     schedule: [
       ...parts.schedule,
       ...inbox.schedule,
+      ...(tls?.schedule ?? []),
       purgeIdempotency(store),
       watchClock(clock, log, metrics),
     ],
@@ -193,7 +199,11 @@ export const standUp = async <
     silenceSeconds: config.BODY_SILENCE_SECONDS,
     leastBytesPerSecond: config.BODY_LEAST_BYTES_PER_SECOND,
   };
-  const http = await listen(app, config.HOST, config.PORT, { pace, ...parts.listening });
+  const http = await listen(app, config.HOST, config.PORT, {
+    pace,
+    ...(tls === undefined ? {} : { tls }),
+    ...parts.listening,
+  });
   log.info({ url: http.url }, 'ready');
 
   return {

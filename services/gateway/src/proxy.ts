@@ -1,9 +1,9 @@
-import { Agent, type IncomingMessage, type ServerResponse } from 'node:http';
-import { Agent as TlsAgent } from 'node:https';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type AnyRoute, Problem, type ServiceName } from '@aitbc/contracts';
 import type { Request, Response } from 'express';
 import { createProxyMiddleware } from 'http-proxy-middleware';
+import type { Agents } from './agents.ts';
 import { onceGone } from './gone.ts';
 
 /** The longest long-poll is 25 s, and event streams say something each 15 s: more silence is a fault. */
@@ -28,8 +28,12 @@ const later = { retryAfterSeconds: 1 };
 
 const isStopping = () => new Problem('SERVICE_UNAVAILABLE', 'This gateway is stopping; try again.', later);
 
-const asProblem = (error: NodeJS.ErrnoException, waitedMs: number): Problem => {
-  if (['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'].includes(error.code ?? '')) {
+/** @param isMisfit it was not even heard: TLS is set up wrongly */
+const asProblem = (error: NodeJS.ErrnoException, waitedMs: number, isMisfit: boolean): Problem => {
+  if (
+    isMisfit ||
+    ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'].includes(error.code ?? '')
+  ) {
     return new Problem('SERVICE_UNAVAILABLE', 'A part of the coordinator is away; try again shortly.', later);
   }
   if (waitedMs >= SILENCE_MAX_MS || error.code === 'ETIMEDOUT') {
@@ -48,11 +52,9 @@ const asProblem = (error: NodeJS.ErrnoException, waitedMs: number): Problem => {
  */
 export const createProxy = (
   urls: Record<Upstream, string>,
+  agents: Agents,
   onCost: (response: Response, units: number) => void,
 ) => {
-  // No limit on connections: each open long-poll holds one.
-  const settings = { keepAlive: true, maxFreeSockets: 1_024, noDelay: true } as const;
-  const agents = { 'http:': new Agent(settings), 'https:': new TlsAgent(settings) };
   /** What is not answered yet, and how to refuse it. */
   const open = new Map<ServerResponse, (problem: Problem) => void>();
   let stopping = false;
@@ -61,7 +63,7 @@ export const createProxy = (
     const target = new URL(url);
     return createProxyMiddleware<Request, Response>({
       target,
-      agent: agents[target.protocol as keyof typeof agents],
+      agent: agents.of(target),
       proxyTimeout: SILENCE_MAX_MS,
       ejectPlugins: true,
       plugins: [
@@ -120,7 +122,9 @@ export const createProxy = (
         hearNoMore();
       });
       const failed = (error: unknown): void => {
-        const problem = asProblem(error as NodeJS.ErrnoException, performance.now() - startedAt);
+        const target = new URL(urls[route.service as Upstream]);
+        const isMisfit = agents.tellFault(target, error) !== null;
+        const problem = asProblem(error as NodeJS.ErrnoException, performance.now() - startedAt, isMisfit);
         // It was never reached.
         if (problem.code === 'SERVICE_UNAVAILABLE') onCost(response, 1);
         refuse(problem);
@@ -136,7 +140,7 @@ export const createProxy = (
       const until = performance.now() + GRACE_MS;
       while (open.size > 0 && performance.now() < until) await sleep(20);
       for (const refuse of open.values()) refuse(isStopping());
-      for (const agent of Object.values(agents)) agent.destroy();
+      agents.destroy();
     },
   };
 };

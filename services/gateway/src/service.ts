@@ -5,9 +5,11 @@ import cors from 'cors';
 import type { Request } from 'express';
 import helmet from 'helmet';
 import { migrations } from '../migrations/index.ts';
+import { createAgents } from './agents.ts';
+import { createAsk } from './ask.ts';
 import { createBoard } from './board.ts';
 import { syncBootstrapKeys } from './commands.ts';
-import { type Config, readTls, withAddress } from './config.ts';
+import { type Config, withAddress } from './config.ts';
 import { createConsumers } from './consumers.ts';
 import { createCredentials } from './credentials.ts';
 import { docsPage } from './docs.ts';
@@ -48,7 +50,6 @@ const hasToken = (request: Request, token: string | undefined): boolean => {
  * @param now by which keys and sessions end.
  */
 export const startGateway = (config: Config, fail: Fail, now: () => number = clock.nowMs) => {
-  const tls = readTls(config);
   const isProduction = config.NODE_ENV === 'production';
   return standUp(
     {
@@ -63,8 +64,9 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
         const parameters = await createParameters(store, 'gateway');
         const credentials = createCredentials({ store, redisUrl, redisPrefix, log });
         const rateLimits = createRateLimits({ redisUrl, redisPrefix, log });
-        const proxy = createProxy(urls, settleCost);
-        const services = createServices(urls, callerKey);
+        const agents = createAgents(config, log);
+        const proxy = createProxy(urls, agents, settleCost);
+        const services = createServices(urls, createAsk(agents), callerKey);
         const board = createBoard(redis, redisPrefix);
 
         const userLimit = () =>
@@ -146,7 +148,7 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
             publicUrl: config.PUBLIC_URL,
           }),
           consumers: createConsumers(parameters),
-          schedule: createSchedule(store, credentials, now),
+          schedule: [...createSchedule(store, credentials, now), ...agents.schedule()],
           dependencies: services.dependencies(),
           front,
           listening: {
@@ -156,7 +158,6 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
               boundConnections(server, { max, log, metrics });
               prepareServer(server);
             },
-            ...(tls === undefined ? {} : { tls }),
           },
           start: async () => {
             await rateLimits.start();

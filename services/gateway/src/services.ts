@@ -1,5 +1,7 @@
-import { CALLER_HEADER, type Dependencies, signCaller } from '@aitbc/chassis';
+import { CALLER_HEADER, CERTIFICATE_HEADER, type Dependencies, signCaller } from '@aitbc/chassis';
 import { type Caller, newId, operationsRoutes, Problem } from '@aitbc/contracts';
+import { tlsFault } from './agents.ts';
+import type { Ask } from './ask.ts';
 import type { Config } from './config.ts';
 import type { Upstream } from './proxy.ts';
 
@@ -32,20 +34,29 @@ export const remembered = <T>(ms: number, ask: () => Promise<T>): (() => Promise
   };
 };
 
+class NoCertificate extends Error {
+  override readonly message = 'asks for a client certificate: set SERVICES_CERT and SERVICES_KEY';
+}
+
 export interface ServiceHealth {
   readonly ok: boolean;
   readonly dependencies: Record<string, { ok: boolean; required: boolean; message: string | null }>;
 }
 
 /** Asks the services what is not a contract: how they are, what they count, what they could not handle. */
-export const createServices = (urls: Record<Upstream, string>, callerKey: Buffer) => {
+export const createServices = (urls: Record<Upstream, string>, askUrl: Ask, callerKey: Buffer) => {
   const names = Object.keys(urls) as Upstream[];
-  const ask = (service: Upstream, path: string, init: RequestInit = {}): Promise<Response> =>
-    fetch(new URL(path, urls[service]), { ...init, signal: AbortSignal.timeout(ASK_TIMEOUT_MS) });
+  const ask = (
+    service: Upstream,
+    path: string,
+    init: { method?: string; headers?: Record<string, string>; body?: string } = {},
+  ): Promise<Response> => askUrl(new URL(path, urls[service]), { ...init, timeoutMs: ASK_TIMEOUT_MS });
 
   /** @throws when the service does not answer at all. */
   const askHealth = async (service: Upstream): Promise<ServiceHealth> => {
     const response = await ask(service, operationsRoutes.ready);
+    // That page is open to all; every other request would be refused.
+    if (response.headers.has(CERTIFICATE_HEADER)) throw new NoCertificate();
     const body = (await response.json()) as { dependencies?: ServiceHealth['dependencies'] };
     return { ok: response.ok, dependencies: body.dependencies ?? {} };
   };
@@ -98,8 +109,10 @@ export const createServices = (urls: Record<Upstream, string>, callerKey: Buffer
           {
             required: true,
             check: async () => {
-              const answer = await health[service]().catch(() => null);
-              if (answer === null) return 'does not answer';
+              const answer = await health[service]().catch((error: unknown) =>
+                error instanceof NoCertificate ? error.message : (tlsFault(error) ?? 'does not answer'),
+              );
+              if (typeof answer === 'string') return answer;
               if (answer.ok) return null;
               const failed = Object.entries(answer.dependencies).filter(([, one]) => one.required && !one.ok);
               return `is not ready: ${failed.map(([name]) => name).join(', ')}`;

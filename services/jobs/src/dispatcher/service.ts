@@ -6,12 +6,14 @@ import {
   createLog,
   createMetrics,
   createPostal,
+  createServerTls,
   type Dependencies,
   type Fail,
   listen,
   openReceiver,
   openSender,
   type Running,
+  startTicker,
   watchBroker,
 } from '@aitbc/chassis';
 import { messages, newId, type Payload } from '@aitbc/contracts';
@@ -31,6 +33,7 @@ const RECEIVED = Object.keys(messages).filter((name) =>
 export const startDispatcher = async (config: DispatcherConfig, fail: Fail): Promise<Running> => {
   const log = createLog('dispatcher', config.LOG_LEVEL);
   const metrics = createMetrics('dispatcher');
+  const tls = createServerTls(config, log);
   const registers = [metrics.registry];
   const offers = new Counter({
     name: 'dispatch_offers_total',
@@ -129,13 +132,15 @@ export const startDispatcher = async (config: DispatcherConfig, fail: Fail): Pro
       () => response.destroy(),
     );
   };
-  const http = await listen(app, config.HOST, config.PORT);
+  const http = await listen(app, config.HOST, config.PORT, tls === undefined ? {} : { tls });
+  const ticker = startTicker({ schedule: tls?.schedule ?? [], log, metrics });
   log.info({ url: http.url }, 'ready');
 
   return {
     url: http.url,
     stop: async () => {
       await http.stop();
+      await ticker.stop();
       await worker.stop();
       await toJobs.close();
       redis.disconnect();

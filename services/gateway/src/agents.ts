@@ -1,0 +1,86 @@
+import { Agent } from 'node:http';
+import { Agent as TlsAgent } from 'node:https';
+import { isIP } from 'node:net';
+import { type Log, occasionally, type Pem, readTls, type Scheduled, watchTls } from '@aitbc/chassis';
+import type { Config } from './config.ts';
+
+/** What the services' certificates are checked by, and what they are shown. */
+const SERVICES_TLS = { cert: 'SERVICES_CERT', key: 'SERVICES_KEY', ca: 'SERVICES_CA' };
+
+const WRONG_CA = 'its certificate is not of a CA that the gateway believes: see SERVICES_CA';
+const NO_TLS = 'it does not speak TLS: give it TLS_CERT and TLS_KEY, or say http:// in its address';
+const FAULTS: Record<string, string> = {
+  ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate does not name the host of its address',
+  CERT_HAS_EXPIRED: 'its certificate has expired',
+  CERT_NOT_YET_VALID: 'its certificate is not valid yet: look at the clocks',
+  DEPTH_ZERO_SELF_SIGNED_CERT: WRONG_CA,
+  SELF_SIGNED_CERT_IN_CHAIN: WRONG_CA,
+  UNABLE_TO_GET_ISSUER_CERT: WRONG_CA,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: WRONG_CA,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: WRONG_CA,
+  CERT_SIGNATURE_FAILURE: WRONG_CA,
+  ERR_SSL_WRONG_VERSION_NUMBER: NO_TLS,
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: NO_TLS,
+  HPE_INVALID_CONSTANT: 'what it answers is not HTTP: if it has TLS_CERT, say https:// in its address',
+};
+
+/** A request that failed before it was heard, because the two ends do not agree on TLS: what is wrong, in words. */
+export const tlsFault = (error: unknown): string | null => {
+  const { code, cause } = (error ?? {}) as { code?: string; cause?: unknown };
+  return FAULTS[code ?? ''] ?? (cause === undefined ? null : tlsFault(cause));
+};
+
+/**
+ * The connections to the services, one pool for each address: a certificate is held against the name that the gateway
+ * connects to, not against the Host that its caller wrote.
+ * @throws ConfigError naming a file that cannot be used
+ */
+export const createAgents = (config: Config, log: Log) => {
+  let pem: Pem | undefined = readTls(config, SERVICES_TLS);
+  // No limit on connections: each open long-poll holds one.
+  const settings = { keepAlive: true, maxFreeSockets: 1_024, noDelay: true } as const;
+  const agents = new Map<string, Agent>();
+  const make = ({ protocol, hostname }: URL): Agent => {
+    if (protocol === 'http:') return new Agent(settings);
+    const host = hostname.replace(/^\[|\]$/g, '');
+    return new TlsAgent({ ...settings, ...pem, servername: isIP(host) === 0 ? host : '' });
+  };
+  const tell = occasionally();
+  return {
+    of: (url: URL): Agent => {
+      const known = agents.get(url.origin);
+      if (known !== undefined) return known;
+      const agent = make(url);
+      agents.set(url.origin, agent);
+      return agent;
+    },
+    /** Tells the operator, once a minute, what is wrong with TLS to a service. @returns it, or null */
+    tellFault: (url: URL, error: unknown): string | null => {
+      const fault = tlsFault(error);
+      const keptBack = fault === null ? undefined : tell(`${url.origin} ${fault}`);
+      if (keptBack !== undefined)
+        log.error(
+          { url: url.origin, err: String(error), kept_back: keptBack },
+          `a service cannot be asked: ${fault}`,
+        );
+      return fault;
+    },
+    schedule: (): Scheduled[] =>
+      watchTls({
+        name: 'tls.renew_services',
+        current: pem,
+        read: () => readTls(config, SERVICES_TLS),
+        use: (renewed) => {
+          pem = renewed;
+          // Each is part of the name of a connection: those with the old ones are not taken again.
+          for (const agent of agents.values())
+            if (agent instanceof TlsAgent) Object.assign(agent.options, renewed);
+        },
+        log,
+      }),
+    destroy: (): void => {
+      for (const agent of agents.values()) agent.destroy();
+    },
+  };
+};
+export type Agents = ReturnType<typeof createAgents>;
