@@ -21,7 +21,6 @@ const FAULTS: Record<string, string> = {
   CERT_SIGNATURE_FAILURE: WRONG_CA,
   ERR_SSL_WRONG_VERSION_NUMBER: NO_TLS,
   ERR_SSL_PACKET_LENGTH_TOO_LONG: NO_TLS,
-  HPE_INVALID_CONSTANT: 'what it answers is not HTTP: if it has TLS_CERT, say https:// in its address',
 };
 
 /** A request that failed before it was heard, because the two ends do not agree on TLS: what is wrong, in words. */
