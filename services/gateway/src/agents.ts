@@ -19,14 +19,14 @@ const FAULTS: Record<string, string> = {
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: WRONG_CA,
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: WRONG_CA,
   CERT_SIGNATURE_FAILURE: WRONG_CA,
-  ERR_SSL_WRONG_VERSION_NUMBER: NO_TLS,
-  ERR_SSL_PACKET_LENGTH_TOO_LONG: NO_TLS,
 };
 
 /** A request that failed before it was heard, because the two ends do not agree on TLS: what is wrong, in words. */
-export const tlsFault = (error: unknown): string | null => {
-  const { code, cause } = (error ?? {}) as { code?: string; cause?: unknown };
-  return FAULTS[code ?? ''] ?? (cause === undefined ? null : tlsFault(cause));
+export const tlsFault = (error: Error): string | null => {
+  const { code, message } = error as NodeJS.ErrnoException;
+  // OpenSSL's own code stands in the message alone.
+  if (code === 'EPROTO' && message.includes('wrong version number')) return NO_TLS;
+  return FAULTS[code ?? ''] ?? null;
 };
 
 /**
@@ -54,7 +54,7 @@ export const createAgents = (config: Config, log: Log) => {
       return agent;
     },
     /** Tells the operator, once a minute, what is wrong with TLS to a service. @returns it, or null */
-    tellFault: (url: URL, error: unknown): string | null => {
+    tellFault: (url: URL, error: Error): string | null => {
       const fault = tlsFault(error);
       const keptBack = fault === null ? undefined : tell(`${url.origin} ${fault}`);
       if (keptBack !== undefined)

@@ -123,7 +123,7 @@ export const createProxy = (
       });
       const failed = (error: unknown): void => {
         const target = new URL(urls[route.service as Upstream]);
-        const isMisfit = agents.tellFault(target, error) !== null;
+        const isMisfit = agents.tellFault(target, error as Error) !== null;
         const problem = asProblem(error as NodeJS.ErrnoException, performance.now() - startedAt, isMisfit);
         // It was never reached.
         if (problem.code === 'SERVICE_UNAVAILABLE') onCost(response, 1);

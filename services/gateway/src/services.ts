@@ -109,7 +109,7 @@ export const createServices = (urls: Record<Upstream, string>, askUrl: Ask, call
           {
             required: true,
             check: async () => {
-              const answer = await health[service]().catch((error: unknown) =>
+              const answer = await health[service]().catch((error: Error) =>
                 error instanceof NoCertificate ? error.message : (tlsFault(error) ?? 'does not answer'),
               );
               if (typeof answer === 'string') return answer;
