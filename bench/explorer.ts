@@ -52,8 +52,8 @@ const fill = async (path: string): Promise<void> => {
     service: 'payments',
     migrations,
   });
-  const signer = await openSigner(store.read, { NODE_ENV: 'development' });
-  await signer.keep(store);
+  const signer = await openSigner(store, { NODE_ENV: 'development' });
+  await signer.keep();
   for (let done = 0; done < TRANSFERS; done += BLOCK) {
     await store.transact('fill', async (trx) => {
       for (let i = done; i < Math.min(done + BLOCK, TRANSFERS); i += 1) {
@@ -67,7 +67,7 @@ const fill = async (path: string): Promise<void> => {
         });
       }
     });
-    await sealBlock(store, signer, Date.now());
+    await sealBlock(store, signer, 0, Date.now());
     // Nobody listens here, and the service must not spend its time on telling.
     await store.transact('forget', (trx) => trx.run(builder<ChassisTables>().deleteFrom('outbox')));
   }

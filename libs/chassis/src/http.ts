@@ -1,6 +1,12 @@
-import { createServer, type RequestListener, type Server, type ServerOptions } from 'node:http';
+import {
+  createServer,
+  type RequestListener,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, Server as NetServer } from 'node:net';
 import {
   type AnyRoute,
   BODY_LIMIT_BYTES,
@@ -291,6 +297,11 @@ export const createHttp = <R extends Record<string, AnyRoute>>(options: {
 
 /** What a server that faces the outside wants different. */
 export interface Listening {
+  /**
+   * When it stops, kept connections stand open and are served for so long, each for one more answer: a proxy that may
+   * send a request on one at any moment has time to notice, and goes to another process. 0: they are closed at once.
+   */
+  readonly lingerMs?: number;
   readonly options?: ServerOptions;
   /** With it the server speaks TLS alone; with a `ca` it asks for client certificates, and lets the app look at them. */
   readonly tls?: ServerTls;
@@ -314,7 +325,7 @@ export const listen = async (
   app: RequestListener,
   host: string,
   port: number,
-  { options, tls, pace = DEFAULT_PACE, prepare }: Listening = {},
+  { options, tls, pace = DEFAULT_PACE, prepare, lingerMs = 0 }: Listening = {},
 ) => {
   const settings: ServerOptions = {
     keepAliveTimeout: KEEP_ALIVE_MS,
@@ -327,6 +338,19 @@ export const listen = async (
   const server = tls === undefined ? createServer(settings, app) : createSecure(settings, tls, app);
   const connections = guardConnections(server);
   watchBodies(server, pace);
+  /** Those whose answer has not ended. */
+  const answering = new Set<ServerResponse>();
+  let isStopping = false;
+  const endAfter = (response: ServerResponse): void => {
+    if (response.headersSent) return;
+    response.shouldKeepAlive = false;
+    response.setHeader('connection', 'close');
+  };
+  server.prependListener('request', (_request, response) => {
+    answering.add(response);
+    response.once('close', () => answering.delete(response));
+    if (isStopping) endAfter(response);
+  });
   prepare?.(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -337,11 +361,21 @@ export const listen = async (
     server,
     port: address.port,
     url: `${tls === undefined ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${address.port}`,
-    /** Takes no new connection, lets requests in flight end for a while, closes idle connections. */
+    /**
+     * Takes no new connection, lets requests in flight end for a while, closes idle connections. What is answered from
+     * now on says that its connection ends with it, so that nothing is sent on one that closes.
+     */
     stop: async (): Promise<void> => {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      const idle = setInterval(() => server.closeIdleConnections(), 100);
-      server.closeIdleConnections();
+      isStopping = true;
+      for (const response of answering) endAfter(response);
+      const startedAt = performance.now();
+      // Not that of the HTTP server, which closes idle connections at once: a request may be under way on one.
+      const closed = new Promise<void>((resolve) => NetServer.prototype.close.call(server, () => resolve()));
+      const closeIdle = () => {
+        if (performance.now() - startedAt >= lingerMs) server.closeIdleConnections();
+      };
+      const idle = setInterval(closeIdle, 100);
+      closeIdle();
       const late = setTimeout(() => {
         server.closeAllConnections();
         for (const connection of connections) connection.destroy();
@@ -349,6 +383,8 @@ export const listen = async (
       await closed;
       clearInterval(idle);
       clearTimeout(late);
+      // Ends what the HTTP server does beside: it looks for requests that are too slow.
+      server.close();
     },
   };
 };

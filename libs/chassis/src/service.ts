@@ -12,21 +12,25 @@ import { clock, watchClock } from './clock.ts';
 import { DEVELOPMENT_SECRET } from './config.ts';
 import { createHttp, type Handlers, type Listening, listen } from './http.ts';
 import { purgeIdempotency } from './idempotency.ts';
-import { type Consumers, startInbox } from './inbox.ts';
+import { type Consumers, startInbox } from './inbox/index.ts';
 import type { Fail, Running } from './lifecycle.ts';
 import { createLog, type Log } from './log.ts';
 import { createPostal, type Postal } from './mailbox.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import type { ChassisTables } from './migrations/index.ts';
 import { type Dependencies, deadLetterRoutes, healthRoutes } from './operations.ts';
-import { startRelay } from './outbox.ts';
+import { startRelays } from './outbox/index.ts';
 import { connectRedis, type RedisClient, watchBroker } from './redis/index.ts';
 import { builder } from './sql.ts';
 import { type Migrations, type MigrationsByEngine, openStore, type Store } from './store/index.ts';
 import { type Scheduled, startTicker } from './ticker.ts';
 import { createServerTls } from './tls.ts';
+import { linkTopics } from './topics.ts';
 
 const db = builder<ChassisTables>();
+
+/** A gateway looks once a second which processes of a service are ready; the rest is for its way here. */
+const LINGER_MS = 1_500;
 
 /** What the chassis hands to a service's composition root. */
 export interface Standing<C> {
@@ -93,6 +97,8 @@ export const standUp = async <
     readonly name: S;
     readonly routes: R;
     readonly migrations: Migrations | MigrationsByEngine;
+    /** See {@link openStore}. */
+    readonly takesTurns?: boolean;
     readonly compose: (standing: Standing<C>) => Parts<S, R> | Promise<Parts<S, R>>;
   },
   config: C,
@@ -108,6 +114,7 @@ export const standUp = async <
     url: config.DATABASE_URL,
     service: name,
     migrations: definition.migrations,
+    takesTurns: definition.takesTurns ?? false,
   });
   const redis = connectRedis(config.REDIS_URL, log);
   const redisProblem = watchBroker({
@@ -123,8 +130,11 @@ export const standUp = async <
   const callerKey = deriveKey(config.SECRET_KEY, 'caller');
 
   const postal = createPostal(config);
+  const link = store.isShared
+    ? linkTopics({ service: name, store, redis, redisUrl: config.REDIS_URL, postal, log, metrics })
+    : null;
   const parts = await definition.compose({ config, store, log, metrics, redis, postal });
-  const relay = await startRelay({
+  const relay = await startRelays({
     service: name,
     store,
     redis,
@@ -150,9 +160,11 @@ export const standUp = async <
       ...parts.schedule,
       ...inbox.schedule,
       ...(tls?.schedule ?? []),
+      ...relay.schedule,
       purgeIdempotency(store),
       watchClock(clock, log, metrics),
     ],
+    leads: store.leads,
     log,
     metrics,
   });
@@ -202,6 +214,8 @@ export const standUp = async <
   const http = await listen(app, config.HOST, config.PORT, {
     pace,
     ...(tls === undefined ? {} : { tls }),
+    // Others go on answering meanwhile; alone, nobody would notice but who waits for the restart.
+    lingerMs: store.isShared ? LINGER_MS : 0,
     ...parts.listening,
   });
   log.info({ url: http.url }, 'ready');
@@ -215,6 +229,7 @@ export const standUp = async <
       await ticker.stop();
       await inbox.stop();
       await relay.stop();
+      link?.stop();
       redis.disconnect();
       await store.close();
       log.info('stopped');

@@ -102,6 +102,7 @@ export const watchTls = (options: {
     {
       name: options.name,
       everyMs: READ_AGAIN_EVERY_MS,
+      where: 'everywhere',
       run: () => {
         const now = options.read();
         if (now === undefined || isSame(now, current)) return;

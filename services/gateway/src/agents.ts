@@ -1,6 +1,7 @@
-import { Agent } from 'node:http';
-import { Agent as TlsAgent } from 'node:https';
+import { Agent, type ClientRequestArgs } from 'node:http';
+import { type RequestOptions, Agent as TlsAgent } from 'node:https';
 import { isIP } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { type Log, occasionally, type Pem, readTls, type Scheduled, watchTls } from '@aitbc/chassis';
 import type { Config } from './config.ts';
 
@@ -21,6 +22,52 @@ const FAULTS: Record<string, string> = {
   CERT_SIGNATURE_FAILURE: WRONG_CA,
 };
 
+/** A process that is there accepts within milliseconds; a host that swallows packets would hold the request up. */
+const CONNECT_MAX_MS = 3_000;
+/** Errors of a connection that could not be opened: nothing of the request has left. */
+const unsent = new WeakSet<Error>();
+export const isUnsent = (error: unknown): boolean => unsent.has(error as Error);
+
+type Made = (error: Error | null, socket: Duplex) => void;
+
+/** Hands a connection over once it is open, so that of a request whose connection fails nothing was read or sent. */
+const handOverOpen = (socket: Duplex, event: 'connect' | 'secureConnect', made: Made): undefined => {
+  const stop = (error: NodeJS.ErrnoException): void => {
+    settle();
+    socket.on('error', () => {});
+    socket.destroy();
+    unsent.add(error);
+    made(error, socket);
+  };
+  const late = () => stop(Object.assign(new Error('no connection within the time'), { code: 'ETIMEDOUT' }));
+  const open = (): void => {
+    settle();
+    made(null, socket);
+  };
+  const timer = setTimeout(late, CONNECT_MAX_MS);
+  const settle = (): void => {
+    clearTimeout(timer);
+    socket.off('error', stop);
+    socket.off(event, open);
+  };
+  socket.on('error', stop);
+  socket.on(event, open);
+};
+
+// No limit on connections: each open long-poll holds one.
+const SETTINGS = { keepAlive: true, maxFreeSockets: 1_024, noDelay: true } as const;
+
+class PatientAgent extends Agent {
+  override createConnection(options: ClientRequestArgs, made: Made): undefined {
+    return handOverOpen(super.createConnection(options) as Duplex, 'connect', made);
+  }
+}
+class PatientTlsAgent extends TlsAgent {
+  override createConnection(options: RequestOptions, made: Made): undefined {
+    return handOverOpen(super.createConnection(options) as Duplex, 'secureConnect', made);
+  }
+}
+
 /** A request that failed before it was heard, because the two ends do not agree on TLS: what is wrong, in words. */
 export const tlsFault = (error: Error): string | null => {
   const { code, message } = error as NodeJS.ErrnoException;
@@ -36,13 +83,11 @@ export const tlsFault = (error: Error): string | null => {
  */
 export const createAgents = (config: Config, log: Log) => {
   let pem: Pem | undefined = readTls(config, SERVICES_TLS);
-  // No limit on connections: each open long-poll holds one.
-  const settings = { keepAlive: true, maxFreeSockets: 1_024, noDelay: true } as const;
   const agents = new Map<string, Agent>();
   const make = ({ protocol, hostname }: URL): Agent => {
-    if (protocol === 'http:') return new Agent(settings);
+    if (protocol === 'http:') return new PatientAgent(SETTINGS);
     const host = hostname.replace(/^\[|\]$/g, '');
-    return new TlsAgent({ ...settings, ...pem, servername: isIP(host) === 0 ? host : '' });
+    return new PatientTlsAgent({ ...SETTINGS, ...pem, servername: isIP(host) === 0 ? host : '' });
   };
   const tell = occasionally();
   return {

@@ -5,15 +5,19 @@ import type { Agents } from './agents.ts';
 /** Metrics of a service are 100 KB or so. */
 const ANSWER_MAX_BYTES = 16 * 1024 * 1024;
 
+export interface Question {
+  readonly method?: string;
+  readonly headers?: Record<string, string>;
+  readonly body?: string;
+  readonly timeoutMs: number;
+}
+
 /** A question of the gateway itself: over the same connections, and with the same trust, as what it passes on. */
 export const createAsk =
   (agents: Agents) =>
-  (
-    url: URL,
-    init: { method?: string; headers?: Record<string, string>; body?: string; timeoutMs: number },
-  ): Promise<Response> =>
+  (url: URL, question: Question): Promise<Response> =>
     new Promise((resolve, reject) => {
-      const { method = 'GET', headers = {}, body, timeoutMs } = init;
+      const { method = 'GET', headers = {}, body, timeoutMs } = question;
       const asked = (url.protocol === 'https:' ? requestTls : request)(url, {
         method,
         headers,

@@ -17,7 +17,20 @@ const keyList = z
     `every key must have ${KEY_LENGTH_MIN} to ${KEY_LENGTH_MAX} printable ASCII characters without spaces`,
   );
 
-const serviceUrl = (port: number) => z.url({ protocol: /^https?$/ }).default(`http://127.0.0.1:${port}`);
+/** More processes of one service than this are another design. */
+const ADDRESSES_MAX = 100;
+/** A comma list: one address for each process of the service. */
+const serviceUrls = (port: number) =>
+  z
+    .string()
+    .default(`http://127.0.0.1:${port}`)
+    .transform((text) => [...new Set(text.split(',').map((url) => url.trim()))].filter((url) => url !== ''))
+    .pipe(
+      z
+        .array(z.url({ protocol: /^https?$/ }))
+        .min(1, 'needs an address')
+        .max(ADDRESSES_MAX),
+    );
 const perMinute = (otherwise: number) => z.coerce.number().int().min(1).max(100_000_000).default(otherwise);
 
 export const configShape = {
@@ -30,11 +43,11 @@ export const configShape = {
   CLIENT_API_KEYS: keyList,
   MINER_API_KEYS: keyList,
   ADMIN_API_KEYS: keyList,
-  JOBS_URL: serviceUrl(8101),
-  MINERS_URL: serviceUrl(8102),
-  MARKET_URL: serviceUrl(8103),
-  PAYMENTS_URL: serviceUrl(8104),
-  GOVERNANCE_URL: serviceUrl(8105),
+  JOBS_URL: serviceUrls(8101),
+  MINERS_URL: serviceUrls(8102),
+  MARKET_URL: serviceUrls(8103),
+  PAYMENTS_URL: serviceUrls(8104),
+  GOVERNANCE_URL: serviceUrls(8105),
   /** Until token holders vote another value. */
   RATE_LIMIT_CLIENT_PER_MINUTE: perMinute(100),
   RATE_LIMIT_MINER_PER_MINUTE: perMinute(1_000),

@@ -1,19 +1,20 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type AnyRoute, Problem, type ServiceName } from '@aitbc/contracts';
+import { type AnyRoute, Problem } from '@aitbc/contracts';
 import type { Request, Response } from 'express';
 import { createProxyMiddleware } from 'http-proxy-middleware';
-import type { Agents } from './agents.ts';
+import { isUnsent } from './agents.ts';
 import { onceGone } from './gone.ts';
+import type { Target, Targets, Upstream } from './targets.ts';
 
 /** The longest long-poll is 25 s, and event streams say something each 15 s: more silence is a fault. */
 const SILENCE_MAX_MS = 35_000;
 /** Of a body that was refused, so much is read and thrown away before the connection goes. */
 const DRAIN_MAX_BYTES = 16 * 1024 * 1024;
+/** Processes of a service that one request is offered to at most; each that refuses is left out for the next one. */
+const TRIES_MAX = 8;
 /** When we stop: so long do requests have to finish; long-polls and streams do not. */
 const GRACE_MS = 1_000;
-
-export type Upstream = Exclude<ServiceName, 'gateway'>;
 
 /** Lets a refused upload end by itself, so that its sender reads the answer, but not go on without end. */
 export const drain = (request: IncomingMessage): void => {
@@ -28,12 +29,8 @@ const later = { retryAfterSeconds: 1 };
 
 const isStopping = () => new Problem('SERVICE_UNAVAILABLE', 'This gateway is stopping; try again.', later);
 
-/** @param isMisfit it was not even heard: TLS is set up wrongly */
-const asProblem = (error: NodeJS.ErrnoException, waitedMs: number, isMisfit: boolean): Problem => {
-  if (
-    isMisfit ||
-    ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'].includes(error.code ?? '')
-  ) {
+const asProblem = (error: NodeJS.ErrnoException, waitedMs: number): Problem => {
+  if (isUnsent(error) && error.code !== 'ETIMEDOUT') {
     return new Problem('SERVICE_UNAVAILABLE', 'A part of the coordinator is away; try again shortly.', later);
   }
   if (waitedMs >= SILENCE_MAX_MS || error.code === 'ETIMEDOUT') {
@@ -46,24 +43,29 @@ const asProblem = (error: NodeJS.ErrnoException, waitedMs: number, isMisfit: boo
   );
 };
 
+/** The other end broke off before it said anything: whether it worked on the request is not known. */
+const BROKEN_OFF = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED']);
+
+/** Asking twice is asking once: what may be sent again though it was sent. It has no body that was read. */
+const mayRepeat = ({ method, headers }: IncomingMessage): boolean =>
+  (method === 'GET' || method === 'HEAD') &&
+  Number(headers['content-length'] ?? 0) === 0 &&
+  headers['transfer-encoding'] === undefined;
+
 /**
- * Passes requests on, bodies and answers unbuffered. A caller that goes away takes its upstream request along.
+ * Passes requests on, bodies and answers unbuffered. A caller that goes away takes its upstream request along. What
+ * could not be sent to one process of a service goes to the next; what was sent is sent again only if it is a GET or HEAD.
  * @param onCost told what an answered request cost in rate-limit units: one, unless the service says more.
  */
-export const createProxy = (
-  urls: Record<Upstream, string>,
-  agents: Agents,
-  onCost: (response: Response, units: number) => void,
-) => {
+export const createProxy = (targets: Targets, onCost: (response: Response, units: number) => void) => {
   /** What is not answered yet, and how to refuse it. */
   const open = new Map<ServerResponse, (problem: Problem) => void>();
   let stopping = false;
 
-  const make = (url: string) => {
-    const target = new URL(url);
-    return createProxyMiddleware<Request, Response>({
-      target,
-      agent: agents.of(target),
+  const make = ({ url, agent }: Target) =>
+    createProxyMiddleware<Request, Response>({
+      target: url,
+      agent,
       proxyTimeout: SILENCE_MAX_MS,
       ejectPlugins: true,
       plugins: [
@@ -95,10 +97,12 @@ export const createProxy = (
         },
       ],
     });
+  const middleware = new Map<Target, ReturnType<typeof make>>();
+  const middlewareOf = (target: Target) => {
+    const made = middleware.get(target) ?? make(target);
+    middleware.set(target, made);
+    return made;
   };
-  const middleware = Object.fromEntries(
-    Object.entries(urls).map(([service, url]) => [service, make(url)]),
-  ) as Record<Upstream, ReturnType<typeof make>>;
 
   return {
     pass: (route: AnyRoute, request: Request, response: Response, next: (error?: unknown) => void): void => {
@@ -115,24 +119,59 @@ export const createProxy = (
         else if (!response.writableEnded) response.destroy();
       };
       open.set(response, refuse);
-      const forget = () => open.delete(response);
+      const tried = new Set<Target>();
+      let current: Target | undefined;
+      const leave = (): void => {
+        if (current !== undefined) current.open -= 1;
+        current = undefined;
+      };
+      const forget = () => {
+        open.delete(response);
+        leave();
+      };
       const hearNoMore = onceGone(request.socket, forget);
       response.once('close', () => {
         forget();
         hearNoMore();
       });
-      const failed = (error: unknown): void => {
-        const target = new URL(urls[route.service as Upstream]);
-        const isMisfit = agents.tellFault(target, error as Error) !== null;
-        const problem = asProblem(error as NodeJS.ErrnoException, performance.now() - startedAt, isMisfit);
+      const fail = (error: unknown): void => {
+        const problem = asProblem(error as NodeJS.ErrnoException, performance.now() - startedAt);
         // It was never reached.
-        if (problem.code === 'SERVICE_UNAVAILABLE') onCost(response, 1);
+        if (isUnsent(error)) onCost(response, 1);
         refuse(problem);
       };
-      response.locals.failed = failed;
-      void middleware[route.service as Upstream](request, response, (error) => {
-        if (error !== undefined) failed(error);
-      });
+      const ask = (target: Target): void => {
+        tried.add(target);
+        current = target;
+        target.open += 1;
+        const failed = (error: unknown): void => {
+          // What an earlier try has still to say.
+          if (current !== target) return;
+          leave();
+          targets.tellFault(target, error);
+          if (isUnsent(error)) targets.leaveOut(target);
+          const mayGoOn =
+            isUnsent(error) ||
+            (mayRepeat(request) &&
+              BROKEN_OFF.has((error as NodeJS.ErrnoException).code ?? '') &&
+              // Silence without end looks the same; whoever waited so long need not wait twice.
+              performance.now() - startedAt < SILENCE_MAX_MS);
+          const isWanted = !stopping && !response.headersSent && !request.socket.destroyed;
+          const other =
+            mayGoOn && isWanted && tried.size < TRIES_MAX
+              ? targets.pick(route.service as Upstream, tried)
+              : undefined;
+          if (other === undefined) fail(error);
+          else ask(other);
+        };
+        response.locals.failed = failed;
+        void middlewareOf(target)(request, response, (error) => {
+          if (error !== undefined) failed(error);
+        });
+      };
+      const first = targets.pick(route.service as Upstream, tried);
+      if (first === undefined) throw new Error(`${route.service} has no address`);
+      ask(first);
     },
     /** Lets requests finish for a moment, then refuses or ends what is open: polls and streams come back. */
     stop: async (): Promise<void> => {
@@ -140,7 +179,6 @@ export const createProxy = (
       const until = performance.now() + GRACE_MS;
       while (open.size > 0 && performance.now() < until) await sleep(20);
       for (const refuse of open.values()) refuse(isStopping());
-      agents.destroy();
     },
   };
 };

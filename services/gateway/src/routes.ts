@@ -291,8 +291,10 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
             dependencies: health.dependencies,
             dead_letters: isOurs
               ? (await listDeadLetters(service, store)).length
-              : readMetric(texts, 'dead_letters', { service }),
-            outbox_unacknowledged: isOurs ? null : readMetric(texts, 'outbox_unacknowledged', { service }),
+              : readMetric(texts, 'dead_letters', { labels: { service } }),
+            outbox_unacknowledged: isOurs
+              ? null
+              : readMetric(texts, 'outbox_unacknowledged', { labels: { service }, of: 'each' }),
           };
         }),
       );

@@ -9,7 +9,13 @@ const PURGE_EVERY_MS = 60_000;
 const PURGE_BATCH = 5_000;
 
 export const createSchedule = (store: Store, credentials: Credentials, now: () => number): Scheduled[] => [
-  { name: 'credentials.save_uses', everyMs: SAVE_USES_EVERY_MS, run: credentials.saveUses },
+  {
+    name: 'credentials.save_uses',
+    everyMs: SAVE_USES_EVERY_MS,
+    // Of what was used here.
+    where: 'everywhere',
+    run: credentials.saveUses,
+  },
   {
     name: 'sessions.purge',
     everyMs: PURGE_EVERY_MS,

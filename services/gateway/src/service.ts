@@ -31,6 +31,7 @@ import { createHandlers } from './routes.ts';
 import { createSchedule } from './schedule.ts';
 import { createServices, remembered, upstreamUrls } from './services.ts';
 import { boundSessions } from './store.ts';
+import { createTargets } from './targets.ts';
 
 const HSTS_SECONDS = 365 * 86_400;
 const PREFLIGHT_SECONDS = 86_400;
@@ -65,8 +66,10 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
         const credentials = createCredentials({ store, redisUrl, redisPrefix, log });
         const rateLimits = createRateLimits({ redisUrl, redisPrefix, log });
         const agents = createAgents(config, log);
-        const proxy = createProxy(urls, agents, settleCost);
-        const services = createServices(urls, createAsk(agents), callerKey);
+        const ask = createAsk(agents);
+        const targets = createTargets({ urls, agents, ask });
+        const proxy = createProxy(targets, settleCost);
+        const services = createServices(urls, ask, callerKey);
         const board = createBoard(redis, redisPrefix);
 
         const userLimit = () =>
@@ -148,7 +151,7 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
             publicUrl: config.PUBLIC_URL,
           }),
           consumers: createConsumers(parameters),
-          schedule: [...createSchedule(store, credentials, now), ...agents.schedule()],
+          schedule: [...createSchedule(store, credentials, now), targets.schedule, ...agents.schedule()],
           dependencies: services.dependencies(),
           front,
           listening: {
@@ -169,6 +172,7 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
           },
           stop: async () => {
             await proxy.stop();
+            agents.destroy();
             await board.stop();
             await credentials.saveUses();
             credentials.stop();

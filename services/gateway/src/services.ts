@@ -1,9 +1,9 @@
 import { CALLER_HEADER, CERTIFICATE_HEADER, type Dependencies, signCaller } from '@aitbc/chassis';
 import { type Caller, newId, operationsRoutes, Problem } from '@aitbc/contracts';
 import { tlsFault } from './agents.ts';
-import type { Ask } from './ask.ts';
+import type { Ask, Question } from './ask.ts';
 import type { Config } from './config.ts';
-import type { Upstream } from './proxy.ts';
+import type { Upstream } from './targets.ts';
 
 const ASK_TIMEOUT_MS = 2_000;
 /** Health is asked by anyone, as often as they like: the services are asked once a second at most. */
@@ -11,7 +11,7 @@ const HEALTH_CACHED_MS = 1_000;
 /** Prometheus asks each 15 s or so; several may ask. */
 const METRICS_CACHED_MS = 2_000;
 
-export const upstreamUrls = (config: Config): Record<Upstream, string> => ({
+export const upstreamUrls = (config: Config): Record<Upstream, readonly string[]> => ({
   jobs: config.JOBS_URL,
   miners: config.MINERS_URL,
   market: config.MARKET_URL,
@@ -43,45 +43,76 @@ export interface ServiceHealth {
   readonly dependencies: Record<string, { ok: boolean; required: boolean; message: string | null }>;
 }
 
-/** Asks the services what is not a contract: how they are, what they count, what they could not handle. */
-export const createServices = (urls: Record<Upstream, string>, askUrl: Ask, callerKey: Buffer) => {
-  const names = Object.keys(urls) as Upstream[];
-  const ask = (
-    service: Upstream,
-    path: string,
-    init: { method?: string; headers?: Record<string, string>; body?: string } = {},
-  ): Promise<Response> => askUrl(new URL(path, urls[service]), { ...init, timeoutMs: ASK_TIMEOUT_MS });
+/** What each process of a service counts. */
+export type MetricTexts = ReadonlyMap<
+  Upstream,
+  readonly { readonly process: string; readonly text: string }[]
+>;
 
-  /** @throws when the service does not answer at all. */
-  const askHealth = async (service: Upstream): Promise<ServiceHealth> => {
-    const response = await ask(service, operationsRoutes.ready);
+/** The first answer that is of use; of failures alone the first. @throws what the first threw, when all threw */
+const firstGood = async <T>(answers: readonly Promise<T>[], isGood: (answer: T) => boolean): Promise<T> => {
+  const settled = await Promise.allSettled(answers);
+  const given = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  const best = given.find(isGood) ?? given[0];
+  if (best === undefined) throw (settled[0] as PromiseRejectedResult).reason;
+  return best;
+};
+
+/** Asks the services what is not a contract: how they are, what they count, what they could not handle. */
+export const createServices = (urls: Record<Upstream, readonly string[]>, askUrl: Ask, callerKey: Buffer) => {
+  const names = Object.keys(urls) as Upstream[];
+  const ask = (url: string, path: string, init: Omit<Question, 'timeoutMs'> = {}): Promise<Response> =>
+    askUrl(new URL(path, url), { ...init, timeoutMs: ASK_TIMEOUT_MS });
+
+  const askOne = async (url: string): Promise<ServiceHealth> => {
+    const response = await ask(url, operationsRoutes.ready);
     // That page is open to all; every other request would be refused.
     if (response.headers.has(CERTIFICATE_HEADER)) throw new NoCertificate();
     const body = (await response.json()) as { dependencies?: ServiceHealth['dependencies'] };
     return { ok: response.ok, dependencies: body.dependencies ?? {} };
   };
+  /** A service is well when one of its processes is. @throws when none answers at all. */
+  const askHealth = (service: Upstream): Promise<ServiceHealth> =>
+    firstGood(urls[service].map(askOne), ({ ok }) => ok);
   const health = Object.fromEntries(
     names.map((service) => [service, remembered(HEALTH_CACHED_MS, () => askHealth(service))]),
   ) as Record<Upstream, () => Promise<ServiceHealth>>;
 
-  const metrics = remembered(METRICS_CACHED_MS, async (): Promise<string[]> => {
-    const texts = await Promise.allSettled(
-      names.map(async (service) => {
-        const response = await ask(service, operationsRoutes.metrics);
-        return response.ok ? response.text() : '';
-      }),
-    );
-    return texts.map((text) => (text.status === 'fulfilled' ? text.value : ''));
+  const metrics = remembered(METRICS_CACHED_MS, async (): Promise<MetricTexts> => {
+    const asked = names.map(async (service) => {
+      const texts = await Promise.all(
+        urls[service].map(async (url) => {
+          const text = await ask(url, operationsRoutes.metrics)
+            .then((response) => (response.ok ? response.text() : ''))
+            .catch(() => '');
+          return { process: new URL(url).host, text };
+        }),
+      );
+      return [service, texts] as const;
+    });
+    return new Map(await Promise.all(asked));
   });
 
   const askAsAdmin = async (service: Upstream, caller: Caller, path: string, body?: unknown) => {
     const method = body === undefined ? 'GET' : 'POST';
     const signed = signCaller(callerKey, { caller, request_id: newId(), at_ms: Date.now() }, method, path);
-    const response = await ask(service, path, {
+    const init = {
       method,
       headers: { [CALLER_HEADER]: signed, 'content-type': 'application/json' },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
+    };
+    // All processes have the same; what is asked twice is done once.
+    let response: Response | undefined;
+    let failure: unknown;
+    for (const url of urls[service]) {
+      try {
+        response = await ask(url, path, init);
+        break;
+      } catch (error) {
+        failure = error;
+      }
+    }
+    if (response === undefined) throw failure;
     if (response.status === 404) throw new Problem('NOT_FOUND', 'No such dead letter.');
     if (!response.ok) throw new Error(`${service} answered ${response.status}`);
     return response.json();
@@ -90,7 +121,7 @@ export const createServices = (urls: Record<Upstream, string>, askUrl: Ask, call
   return {
     names,
     health,
-    /** The metrics of every service that answers, as text. */
+    /** The metrics of every process that answers, as text. */
     metrics,
     /** @param before the id of a dead letter, to go on after it. */
     deadLetters: (service: Upstream, caller: Caller, before?: string) =>

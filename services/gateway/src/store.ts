@@ -24,7 +24,9 @@ const touchKey = hot((p: Params<{ id: string; at_ms: number }>) =>
   db
     .updateTable('api_key')
     .set({ last_used_at_ms: p('at_ms') })
-    .where('id', '=', p('id')),
+    .where('id', '=', p('id'))
+    // Another gateway may have seen it later.
+    .where((eb) => eb.or([eb('last_used_at_ms', 'is', null), eb('last_used_at_ms', '<', p('at_ms'))])),
 );
 const touchSession = hot((p: Params<{ id: string; at_ms: number }>) =>
   db

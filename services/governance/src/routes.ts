@@ -44,21 +44,29 @@ const toPage = <R, T>(rows: R[], limit: number, view: (row: R) => T, keyOf: (row
 /** The execution once it ended, or as it stands when the wait is over or the caller went away. */
 const settled = async (store: Store, row: ExecutionRow, signal: AbortSignal): Promise<ExecutionRow> => {
   const giveUp = AbortSignal.any([signal, AbortSignal.timeout(SETTLE_WAIT_MS)]);
-  const read = async () => (await findExecution(store.read, row.proposal_id)) ?? row;
-  let current = await read();
-  while (current.status === 'settling' && !giveUp.aborted) {
-    await new Promise<void>((resolve) => {
-      const unsubscribe = store.subscribe(EXECUTIONS, done);
-      giveUp.addEventListener('abort', done, { once: true });
-      function done() {
-        unsubscribe();
-        giveUp.removeEventListener('abort', done);
-        resolve();
-      }
-    });
-    current = await read();
+  let wake = (): void => {};
+  let isWoken = false;
+  const hear = () => {
+    isWoken = true;
+    wake();
+  };
+  // Before the first look: what is committed after that look wakes.
+  const unsubscribe = store.subscribe(EXECUTIONS, hear);
+  giveUp.addEventListener('abort', hear, { once: true });
+  try {
+    for (;;) {
+      isWoken = false;
+      const current = (await findExecution(store.read, row.proposal_id)) ?? row;
+      if (current.status !== 'settling' || giveUp.aborted) return current;
+      if (!isWoken)
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+    }
+  } finally {
+    unsubscribe();
+    giveUp.removeEventListener('abort', hear);
   }
-  return current;
 };
 
 export const createHandlers = (

@@ -2,36 +2,50 @@ import type { Store, Trx } from '@aitbc/chassis';
 import { findOrder } from './store/order.ts';
 import type { Order } from './tables.ts';
 
-/** Booking requests that wait, in memory, for the answer of payments. The facts are in the orders. */
+const topicOf = (orderId: string): string => `order:${orderId}`;
+
+/** Booking requests that wait for the answer of payments. The facts are in the orders; any process may hear the answer. */
 export const createHolds = (store: Store) => {
-  const waiting = new Map<string, Set<() => void>>();
+  const open = new Set<() => void>();
+  let isStopped = false;
   return {
     /** Wakes who waits for this order, once the transaction is on disk. */
-    answered: (trx: Trx, orderId: string): void =>
-      trx.afterCommit(() => {
-        for (const wake of waiting.get(orderId) ?? []) wake();
-      }),
+    answered: (trx: Trx, orderId: string): void => trx.notify(topicOf(orderId)),
     /** @returns the order as it stands once it is no longer pending, or when the time is up or the caller went away. */
     wait: async (orderId: string, waitMs: number, signal: AbortSignal): Promise<Order> => {
-      const woken = Promise.withResolvers<void>();
-      const sleepers = waiting.get(orderId) ?? new Set();
-      waiting.set(orderId, sleepers.add(woken.resolve));
-      const timer = setTimeout(woken.resolve, waitMs);
-      signal.addEventListener('abort', () => woken.resolve(), { once: true });
       const current = async () => (await findOrder(store.read, orderId)) as Order;
+      const over = Promise.withResolvers<void>();
+      let isOver = isStopped || signal.aborted;
+      const end = () => {
+        isOver = true;
+        over.resolve();
+      };
+      let woken = Promise.withResolvers<void>();
+      const wake = () => woken.resolve();
+      // Listening begins first, so an answer is either seen here or wakes.
+      const unsubscribe = store.subscribe(topicOf(orderId), wake);
+      const timer = setTimeout(end, waitMs);
+      open.add(end);
+      signal.addEventListener('abort', end, { once: true });
       try {
-        // Listening began first, so an answer is either seen here or wakes.
-        if ((await current()).status === 'pending_payment') await woken.promise;
-        return await current();
+        for (;;) {
+          woken = Promise.withResolvers<void>();
+          const order = await current();
+          if (order.status !== 'pending_payment') return order;
+          if (isOver) return order;
+          await Promise.race([woken.promise, over.promise]);
+        }
       } finally {
+        unsubscribe();
         clearTimeout(timer);
-        sleepers.delete(woken.resolve);
-        if (sleepers.size === 0) waiting.delete(orderId);
+        open.delete(end);
+        signal.removeEventListener('abort', end);
       }
     },
     /** Lets all go, while the service drains. */
     stop: (): void => {
-      for (const sleepers of waiting.values()) for (const wake of sleepers) wake();
+      isStopped = true;
+      for (const end of open) end();
     },
   };
 };

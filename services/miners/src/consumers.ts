@@ -1,6 +1,7 @@
 import type { Consumers, Parameters } from '@aitbc/chassis';
-import { changePresence, creditPayment, endAttempt, startAttempt } from './commands.ts';
+import { changePresence, creditPayment, endAttempt, startAttempt } from './commands/index.ts';
 import type { Roster } from './roster.ts';
+import { inactiveOf } from './store/index.ts';
 
 export const createConsumers = (options: {
   roster: Roster;
@@ -16,12 +17,12 @@ export const createConsumers = (options: {
       // The clock of jobs may run ahead of ours; nobody can be seen in the future.
       const seenAtMs = Math.min(seen_at_ms, now());
       const isFresh = now() - seenAtMs < parameters.get('heartbeat_timeout_seconds') * 1_000;
-      for (const id of miner_ids) {
-        const present = roster.get(id);
-        if (present === undefined) continue;
-        roster.seen(present, seenAtMs);
-        if (present.status === 'inactive' && isFresh) await changePresence(trx, roster, id, 'seen', seenAtMs);
-      }
+      for (const id of miner_ids) roster.heardOf(id, seenAtMs);
+      if (!isFresh) return;
+      const inactive = roster.isShared
+        ? await inactiveOf(trx, miner_ids)
+        : miner_ids.filter((id) => roster.get(id)?.status === 'inactive');
+      for (const id of inactive) await changePresence(trx, roster, id, 'seen', seenAtMs);
     },
     'payments.resolved': (trx, resolved) => creditPayment(trx, resolved, now()),
   };

@@ -115,7 +115,7 @@ const MISSING_PAUSES = 1.6;
 export const missingSpanMs = (timeoutSeconds: number, fleet: number): number =>
   nextHeartbeatSeconds(timeoutSeconds, { inflight: 1, isMissing: false, fleet }) * 1_000 * MISSING_PAUSES;
 
-const attemptKey = ({ job_id, attempt }: AttemptId): string => `${job_id}/${attempt}`;
+export const attemptKey = ({ job_id, attempt }: AttemptId): string => `${job_id}/${attempt}`;
 
 /**
  * Compares what a beat names with what the miner is known to run.

@@ -15,7 +15,7 @@ import {
 } from '@aitbc/testing';
 import { expect, test } from 'vitest';
 import { migrations } from '../migrations/index.ts';
-import { insertMiner } from './store.ts';
+import { insertMiner } from './store/index.ts';
 
 const MINERS = 10_000;
 const BEATS = 2_000;

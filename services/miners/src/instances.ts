@@ -58,14 +58,19 @@ export const beat = (
   present.instance.livesUntilMs = nowMs + nextMs + NEXT_BEAT_MS;
 };
 
-/** Holds a beat until there is something to tell, it is time, or the caller went away. */
+/**
+ * Holds a beat until there is something to tell, it is time, or the caller went away.
+ * @param newsBefore of the miner, when what there is to tell was looked for
+ */
 export const hold = (
   present: Present,
   waitMs: number,
+  newsBefore: number,
   signal: AbortSignal,
   now: () => number,
 ): Promise<void> =>
   new Promise((resolve) => {
+    if (present.news !== newsBefore) return resolve();
     const { instance } = present;
     if (instance !== null) instance.open += 1;
     const end = (): void => {
@@ -75,6 +80,7 @@ export const hold = (
       if (instance !== null) {
         instance.open -= 1;
         instance.livesUntilMs = now() + (signal.aborted ? CLOSED_MS : NEXT_BEAT_MS);
+        present.isUnsaved = true;
       }
       resolve();
     };

@@ -6,7 +6,7 @@ import { sql } from 'kysely';
 import { expect, test } from 'vitest';
 import { migrations } from '../migrations/index.ts';
 import { reputation } from './domain.ts';
-import { findReputation } from './store.ts';
+import { findReputation } from './store/index.ts';
 import type { Tables } from './tables.ts';
 
 const db = builder<Tables>();

@@ -4,11 +4,11 @@ import { type MinerRegistration, newId, type Payload } from '@aitbc/contracts';
 import { scratchDirectory, someone } from '@aitbc/testing';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { migrations } from '../migrations/index.ts';
-import { register, tellReputation } from './commands.ts';
+import { register, tellReputation } from './commands/index.ts';
 import { createConsumers } from './consumers.ts';
 import { createRoster, type Roster } from './roster.ts';
 import { createFlush, createJudge } from './schedule.ts';
-import { allPresences, attemptsOf, findMiner, findReputation, forgetOld, inflightOf } from './store.ts';
+import { allPresences, attemptsOf, findMiner, findReputation, forgetOld, inflightOf } from './store/index.ts';
 
 const TIMEOUT_MS = 30_000;
 const db = builder<ChassisTables>();

@@ -7,12 +7,12 @@ import {
   Problem,
   toTimestamp,
 } from '@aitbc/contracts';
-import { changePresence, register, tellAbandoned } from './commands.ts';
+import { changePresence, judgeBeat, register } from './commands/index.ts';
 import {
+  type AttemptId,
   directiveFor,
   faded,
   idleReason,
-  judgeStatement,
   missingSpanMs,
   NO_WORDS,
   nextHeartbeatSeconds,
@@ -20,7 +20,19 @@ import {
 } from './domain.ts';
 import { beat, hold } from './instances.ts';
 import type { Present, Roster } from './roster.ts';
-import { attemptsOf, findReputation, inflightOf, type Miner, minersBefore, runningOf } from './store.ts';
+import {
+  attemptsForBeat,
+  attemptsOf,
+  attemptsToTell,
+  findReputation,
+  firstPresences,
+  inflightOf,
+  type Miner,
+  markTold,
+  minersBefore,
+  minersOfAccount,
+  presenceOf,
+} from './store/index.ts';
 
 /** The cursor of a list is the id it ended with: ids rise with time and are made by one writer. */
 const cursorOf = (id: string): string => Buffer.from(id).toString('base64url');
@@ -56,34 +68,70 @@ const shownMiner = (miner: Miner, seenAtMs: number, inflight: number, reputation
 /** Each of the 1,000 miners of an account holds one, and another for a moment when its line broke. */
 const HELD_BEATS_PER_ACCOUNT_MAX = 2_000;
 
+const isNeeded = () => invalidField('miner_id', 'is needed: this account has several miners');
+
 /** The miner that beats: the one named, or the only one of the account. */
 const beatingMiner = (roster: Roster, caller: Caller, minerId: string | undefined): Present => {
   const ids = roster.idsOf(caller.account_id);
-  if (minerId === undefined && ids.size > 1) {
-    throw invalidField('miner_id', 'is needed: this account has several miners');
-  }
+  if (minerId === undefined && ids.size > 1) throw isNeeded();
   const [only] = ids;
-  const present = roster.get(minerId ?? only ?? '');
+  return ownMiner(caller, roster.get(minerId ?? only ?? ''));
+};
+
+/** The same, by the rows: another process may have written them. */
+const beatingMinerInRows = async (
+  reader: Reader,
+  roster: Roster,
+  caller: Caller,
+  minerId: string | undefined,
+): Promise<Present> => {
+  const rows =
+    minerId === undefined
+      ? await firstPresences(reader, caller.account_id)
+      : [await presenceOf(reader, minerId)];
+  if (rows.length > 1) throw isNeeded();
+  const [row] = rows;
+  if (row === undefined && minerId !== undefined) roster.remove(minerId);
+  return ownMiner(caller, row?.account_id === caller.account_id ? roster.take(row) : undefined);
+};
+
+const ownMiner = (caller: Caller, present: Present | undefined): Present => {
   if (present?.account_id !== caller.account_id) {
     throw new Problem('MINER_NOT_REGISTERED', 'No such miner; register it first.');
   }
   return present;
 };
 
+/** How many miners an account has decides the pace of its beats alone. */
+const FLEET_KNOWN_MS = 10_000;
+const FLEETS_MAX = 50_000;
+const createFleets = (store: Store, roster: Roster) => {
+  const known = new Map<string, { size: number; untilMs: number }>();
+  return async (accountId: string): Promise<number> => {
+    if (!roster.isShared) return roster.idsOf(accountId).size;
+    const nowMs = performance.now();
+    const found = known.get(accountId);
+    if (found !== undefined && found.untilMs > nowMs) return found.size;
+    const size = await minersOfAccount(store.read, accountId);
+    if (known.size >= FLEETS_MAX) known.clear();
+    known.set(accountId, { size, untilMs: nowMs + FLEET_KNOWN_MS });
+    return size;
+  };
+};
+
 /** Which of the jobs that an agent has, or had until now, it is to stop. */
 const directives = async (
   reader: Reader,
-  present: Present,
+  minerId: string,
   inflight: readonly string[],
   held: ReadonlyMap<string, number | undefined>,
+  toTell: readonly AttemptId[],
 ) => {
   const stop = { cancel: [] as string[], drop: [] as string[] };
-  if (inflight.length === 0 && present.toTell.size === 0) return stop;
-  for (const jobId of new Set([...inflight, ...present.toTell])) {
-    const directive = directiveFor(await attemptsOf(reader, jobId), present.id, held.get(jobId));
+  for (const jobId of new Set([...inflight, ...toTell.map(({ job_id }) => job_id)])) {
+    const directive = directiveFor(await attemptsOf(reader, jobId), minerId, held.get(jobId));
     if (directive !== null) stop[directive].push(jobId);
   }
-  present.toTell.clear();
   return stop;
 };
 
@@ -100,6 +148,7 @@ export const createHandlers = (options: {
     what: 'heartbeats open',
     retryAfterSeconds: 5,
   });
+  const fleetOf = createFleets(store, roster);
   return {
     register: (context) =>
       context.write(async (trx) => {
@@ -114,15 +163,20 @@ export const createHandlers = (options: {
       }),
 
     heartbeat: async ({ caller, body, signal }) => {
-      const present = beatingMiner(roster, caller, body.miner_id);
+      const present = roster.isShared
+        ? await beatingMinerInRows(store.read, roster, caller, body.miner_id)
+        : beatingMiner(roster, caller, body.miner_id);
       const inflight = body.inflight ?? [];
       const held = new Map(inflight.map((jobId, index) => [jobId, body.attempts?.[index]]));
-      const running = await runningOf(store.read, present.id);
+      // Before what there is to tell is looked for: what comes after ends the beat.
+      const { news } = present;
+      const known = await attemptsForBeat(store.read, present.id);
+      const { running } = known;
       const timeoutSeconds = parameters.get('heartbeat_timeout_seconds');
-      const fleet = roster.idsOf(caller.account_id).size;
+      const fleet = await fleetOf(caller.account_id);
       const nextSeconds = nextHeartbeatSeconds(timeoutSeconds, {
         inflight: running.length,
-        isMissing: present.missing.size > 0,
+        isMissing: running.some(({ missing_beats }) => missing_beats > 0),
         fleet,
       });
       beat(present, body.instance_id, nextSeconds * 1_000, now());
@@ -134,30 +188,34 @@ export const createHandlers = (options: {
       }
       // Without a list it is alive, and that is all it says.
       if (body.inflight !== undefined) {
-        const { missing, lost } = judgeStatement(
-          present.missing,
-          running,
-          ({ job_id, attempt }) => held.has(job_id) && (held.get(job_id) ?? attempt) === attempt,
-          now(),
-          missingSpanMs(timeoutSeconds, fleet),
-        );
-        present.missing = missing;
-        if (lost.length > 0) {
-          await store.transact('miners.tell_abandoned', (trx) => tellAbandoned(trx, present.id, lost));
-        }
+        const isNamed = ({ job_id, attempt }: AttemptId) =>
+          held.has(job_id) && (held.get(job_id) ?? attempt) === attempt;
+        if (running.some((one) => one.missing_beats > 0 || !isNamed(one)))
+          await store.transact('miners.judge_beat', (trx) =>
+            judgeBeat(trx, present.id, isNamed, now(), missingSpanMs(timeoutSeconds, fleet)),
+          );
       }
-      const look = () => directives(store.read, present, inflight, held);
-      let stop = await look();
+      let { toTell } = known;
+      let stop = await directives(store.read, present.id, inflight, held, toTell);
       const waitMs = Math.min(body.wait_seconds ?? 0, nextSeconds) * 1_000;
-      if (waitMs > 0 && stop.cancel.length + stop.drop.length === 0) {
+      if (waitMs > 0 && stop.cancel.length + stop.drop.length === 0 && !roster.isStopping()) {
         const giveBack = heldBeats.take(caller.account_id);
         try {
-          await hold(present, waitMs, signal, now);
+          await hold(present, waitMs, news, signal, now);
         } finally {
           giveBack();
         }
         // For a caller that went away, nothing is told: its next beat asks.
-        if (!signal.aborted) stop = await look();
+        if (!signal.aborted) {
+          toTell = await attemptsToTell(store.read, present.id);
+          stop = await directives(store.read, present.id, inflight, held, toTell);
+        }
+      }
+      if (toTell.length > 0 && !signal.aborted) {
+        const told = toTell;
+        await store.transact('miners.told', async (trx) => {
+          for (const attempt of told) await markTold(trx, attempt);
+        });
       }
       return {
         status: 200,
@@ -177,7 +235,7 @@ export const createHandlers = (options: {
       });
       const view = async (miner: Miner) => {
         const inflight = await inflightOf(store.read, miner.id);
-        const seenAtMs = roster.get(miner.id)?.seenAtMs ?? miner.seen_at_ms;
+        const seenAtMs = Math.max(roster.get(miner.id)?.seenAtMs ?? 0, miner.seen_at_ms);
         return {
           ...shownMiner(miner, seenAtMs, inflight, await reputationNow(store.read, caller.account_id, now())),
           jobs_lost: miner.jobs_lost,

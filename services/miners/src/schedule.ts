@@ -1,14 +1,20 @@
 import type { Parameters, Scheduled, Store } from '@aitbc/chassis';
-import { markSilent, tellReputation } from './commands.ts';
+import { markSilent, tellReputation } from './commands/index.ts';
 import { isSilent } from './domain.ts';
 import type { Roster } from './roster.ts';
-import { accountsToTell, forgetOld, saveSeenAt } from './store.ts';
+import { accountsToTell, forgetOld, type Seen, saveSeen, saveSeenAt, silentSince } from './store/index.ts';
 
 const JUDGE_EVERY_MS = 1_000;
 /** The judge was not called for so long: the process slept, or the clock jumped, and heard nobody meanwhile. */
 const SLEPT_MS = 10_000;
 /** How old "last seen" in the file may become. It is read after a restart only, when all have grace anyway. */
 const FLUSH_EVERY_MS = 60_000;
+/** Where several processes share the rows, each writes down so soon whom it heard: many with one statement. */
+const SHARED_FLUSH_EVERY_MS = 2_000;
+/** A flush, the next one when that failed, and the clocks of two hosts. */
+const HEARD_ELSEWHERE_MS = 3 * SHARED_FLUSH_EVERY_MS;
+/** Marked in one turn of the judge; the others are as silent in the next. */
+const SILENT_MAX = 5_000;
 const FORGET_EVERY_MS = 1_000;
 /** An account of 1,000 miners has its new reputation told in half a minute. */
 const TELL_EVERY_MS = 500;
@@ -34,15 +40,22 @@ export const createJudge = (options: {
   const { store, roster, parameters, hears, now } = options;
   let hearingSinceMs = now();
   let judgedAtMs = now();
+  /** Only once everybody could have been heard for so long. */
+  const silentInRows = async (nowMs: number, timeoutMs: number): Promise<string[]> =>
+    nowMs - hearingSinceMs > timeoutMs ? silentSince(store.read, nowMs - timeoutMs, SILENT_MAX) : [];
   return async (): Promise<void> => {
     const nowMs = now();
     if (!hears() || Math.abs(nowMs - judgedAtMs) > SLEPT_MS) hearingSinceMs = nowMs;
     judgedAtMs = nowMs;
-    const timeoutMs = parameters.get('heartbeat_timeout_seconds') * 1_000;
-    const silent = [...roster.all()]
-      .filter((miner) => miner.status === 'active')
-      .filter((miner) => isSilent(nowMs, miner.seenAtMs, hearingSinceMs, timeoutMs))
-      .map(({ id }) => id);
+    // What was heard elsewhere is known when it is written down.
+    const lateMs = roster.isShared ? HEARD_ELSEWHERE_MS : 0;
+    const timeoutMs = parameters.get('heartbeat_timeout_seconds') * 1_000 + lateMs;
+    const silent = roster.isShared
+      ? await silentInRows(nowMs, timeoutMs)
+      : [...roster.all()]
+          .filter((miner) => miner.status === 'active')
+          .filter((miner) => isSilent(nowMs, miner.seenAtMs, hearingSinceMs, timeoutMs))
+          .map(({ id }) => id);
     for (const ids of batches(silent)) {
       await store.transact('miners.mark_silent', (trx) =>
         markSilent(trx, roster, ids, { nowMs, hearingSinceMs, timeoutMs }),
@@ -51,8 +64,9 @@ export const createJudge = (options: {
   };
 };
 
-/** Writes down who was seen when: rarely, and when the service stops. */
+/** Writes down who was seen when: rarely, and when the service stops; soon, where other processes go by it. */
 export const createFlush = (store: Store, roster: Roster) => async (): Promise<void> => {
+  if (roster.isShared) return flushShared(store, roster);
   const unsaved = [...roster.all()].filter((miner) => miner.isUnsaved);
   for (const some of batches(unsaved)) {
     await store.transact('miners.flush', async (trx) => {
@@ -61,6 +75,28 @@ export const createFlush = (store: Store, roster: Roster) => async (): Promise<v
         miner.isUnsaved = false;
       }
     });
+  }
+};
+
+const flushShared = async (store: Store, roster: Roster): Promise<void> => {
+  const heard: Seen[] = [...roster.strangers].map(([id, seen_at_ms]) => ({ id, seen_at_ms, instance: null }));
+  for (const { id, seenAtMs: seen_at_ms, instance, isUnsaved } of roster.all()) {
+    if (!isUnsaved) continue;
+    const life = instance === null ? null : { id: instance.id, lives_until_ms: instance.livesUntilMs };
+    heard.push({ id, seen_at_ms, instance: life });
+  }
+  // In one order, so that two processes that write the same rows do not wait for each other in a ring.
+  heard.sort((a, b) => (a.id < b.id ? -1 : 1));
+  for (const some of batches(heard)) {
+    await store.transact('miners.flush', (trx) => saveSeen(trx, some));
+    for (const { id, seen_at_ms, instance } of some) {
+      if (roster.strangers.get(id) === seen_at_ms) roster.strangers.delete(id);
+      const miner = roster.get(id);
+      const isSame =
+        miner?.seenAtMs === seen_at_ms &&
+        (miner.instance?.livesUntilMs ?? 0) === (instance?.lives_until_ms ?? 0);
+      if (miner !== undefined && isSame) miner.isUnsaved = false;
+    }
   }
 };
 
@@ -73,7 +109,13 @@ export const createSchedule = (options: {
   const { store, judge, flush, now } = options;
   return [
     { name: 'miners.judge', everyMs: JUDGE_EVERY_MS, run: judge },
-    { name: 'miners.flush', everyMs: FLUSH_EVERY_MS, run: flush },
+    {
+      name: 'miners.flush',
+      everyMs: store.isShared ? SHARED_FLUSH_EVERY_MS : FLUSH_EVERY_MS,
+      // Of those that were heard here.
+      where: 'everywhere',
+      run: flush,
+    },
     {
       name: 'miners.tell',
       everyMs: TELL_EVERY_MS,

@@ -3,10 +3,14 @@ import { routes } from '@aitbc/contracts';
 import { migrations } from '../migrations/index.ts';
 import type { Config } from './config.ts';
 import { createConsumers } from './consumers.ts';
-import { createRoster } from './roster.ts';
+import type { Status } from './domain.ts';
+import { createRoster, TELL } from './roster.ts';
 import { createHandlers } from './routes.ts';
 import { createFlush, createJudge, createSchedule } from './schedule.ts';
-import { allPresences } from './store.ts';
+import { allPresences, countMiners, minersToTell } from './store/index.ts';
+
+/** A wake-up that was lost is made up for within 2 s; the rest is for the clocks of two hosts. */
+const TOLD_WITHIN_MS = 10_000;
 
 /**
  * The composition root: every part with its plain dependencies, and nothing else.
@@ -18,13 +22,16 @@ export const startMiners = (config: Config, fail: Fail, now: () => number = cloc
       name: 'miners',
       routes: routes.miners,
       migrations,
-      compose: async ({ store, redis, metrics }) => {
+      compose: async ({ store, redis, log, metrics }) => {
         const parameters = await createParameters(store, 'miners');
-        const roster = createRoster();
+        const roster = createRoster({ isShared: store.isShared });
         const hears = () => redis.status === 'ready';
         const flush = createFlush(store, roster);
-        metrics.gauge('registered_miners', 'Miners that registered', () => roster.count());
-        metrics.gauge('active_miners', 'Miners heard within the timeout', () => roster.count('active'));
+        const count = (status?: Status) =>
+          store.isShared ? countMiners(store.read, status) : roster.count(status);
+        metrics.gauge('registered_miners', 'Miners that registered', () => count());
+        metrics.gauge('active_miners', 'Miners heard within the timeout', () => count('active'));
+        let hearNoMore = (): void => {};
         return {
           handlers: createHandlers({ store, roster, parameters, now }),
           consumers: createConsumers({ roster, parameters, now }),
@@ -35,6 +42,16 @@ export const startMiners = (config: Config, fail: Fail, now: () => number = cloc
             now,
           }),
           start: async () => {
+            if (store.isShared) {
+              // Who has something to be told may beat here while another process heard of it.
+              const look = async () => {
+                for (const id of await minersToTell(store.read, now() - TOLD_WITHIN_MS)) roster.wake(id);
+              };
+              hearNoMore = store.subscribe(TELL, () => {
+                look().catch((error) => log.warn({ err: error }, 'who is to be told could not be read'));
+              });
+              return;
+            }
             // Those that live beat within one interval.
             const livesUntilMs = now() + parameters.get('heartbeat_timeout_seconds') * 500;
             // Nobody was seen in the future: a file written while the clock ran ahead would keep the dead alive.
@@ -42,6 +59,7 @@ export const startMiners = (config: Config, fail: Fail, now: () => number = cloc
               roster.set({ ...miner, seen_at_ms: Math.min(miner.seen_at_ms, now()) }, livesUntilMs);
           },
           stop: async () => {
+            hearNoMore();
             roster.endHeld();
             await flush();
           },

@@ -5,10 +5,10 @@ import { scratchDirectory, someone } from '@aitbc/testing';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { migrations } from '../migrations/index.ts';
 import { ATTRIBUTES_PER_ACCOUNT_MAX } from './attributes.ts';
-import { register } from './commands.ts';
+import { register } from './commands/index.ts';
 import { createRoster, type Roster } from './roster.ts';
 import { createHandlers } from './routes.ts';
-import { weightOfMiners } from './store.ts';
+import { weightOfMiners } from './store/index.ts';
 
 let store: Store;
 let roster: Roster;

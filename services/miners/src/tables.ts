@@ -1,3 +1,4 @@
+import type { Generated } from 'kysely';
 import type { AttemptState, Outcome, Status } from './domain.ts';
 
 export interface MinerTable {
@@ -43,7 +44,10 @@ interface WordsTable {
 }
 
 export interface Tables {
-  miner: MinerTable;
+  miner: MinerTable & {
+    /** Until when the process of `instance_id` is taken for living, as of the last flush. Where one process is, it knows. */
+    lives_until_ms: Generated<number>;
+  };
   reputation: WordsTable & {
     /** What the last `miners.changed` told. */
     announced: number;
@@ -60,6 +64,11 @@ export interface Tables {
     state: AttemptState;
     outcome: Outcome | null;
     forget_at_ms: number;
+    /** Statements in a row that did not name it while it ran, and since when. */
+    missing_beats: Generated<number>;
+    missing_since_ms: number | null;
+    /** When it ended, until a beat was told of it. */
+    tell_at_ms: number | null;
   };
   /** One row a payment, so that none counts twice. */
   earning: { payment_id: string; miner_id: string; earned_minor: number; forget_at_ms: number };

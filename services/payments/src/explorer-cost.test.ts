@@ -15,8 +15,8 @@ let store: Awaited<ReturnType<typeof openScratch>>;
 let address: string;
 beforeAll(async () => {
   store = await openScratch();
-  const signer = await openSigner(store.read, { NODE_ENV: 'test' } as never);
-  await signer.keep(store);
+  const signer = await openSigner(store, { NODE_ENV: 'test' } as never);
+  await signer.keep();
   for (let block = 0; block < BLOCKS; block += 1) {
     await store.transact('test', async (trx) => {
       const crowd = await openUser(trx, '018f4c3e-0000-7000-8000-000000000001', 1);
@@ -35,7 +35,7 @@ beforeAll(async () => {
         });
       }
     });
-    expect(await sealBlock(store, signer, Date.now())).toBe(BLOCK_MAX);
+    expect(await sealBlock(store, signer, 0, Date.now())).toBe(BLOCK_MAX);
   }
 }, 60_000);
 afterAll(() => store.close());

@@ -79,8 +79,8 @@ const open = async (path: string, clock: { nowMs: number }): Promise<Real> => {
     migrations,
   });
   const deps: Deps = { parameters: await createParameters(store, 'payments'), now: () => clock.nowMs };
-  const signer = await openSigner(store.read, { NODE_ENV: 'test' });
-  await signer.keep(store);
+  const signer = await openSigner(store, { NODE_ENV: 'test' });
+  await signer.keep();
   return { store, deps, signer, consumers: createConsumers(deps), clock };
 };
 
@@ -384,7 +384,7 @@ const sealAll = () =>
     'seal',
     () => true,
     async (model, real) => {
-      const sealed = await sealBlock(real.store, real.signer, model.nowMs);
+      const sealed = await sealBlock(real.store, real.signer, 0, model.nowMs);
       expect(sealed > 0).toBe(model.hasUnsealed);
       const share = Math.floor(model.feesWaiting / 2);
       model.platform -= share;

@@ -12,7 +12,7 @@ const SETTLE_RETRY_MS = 5_000;
 const DEADLINE_BATCH = 200;
 const SEAL_CHECK_MS = 250;
 
-/** Carries decisions out, woken by each and, as the net under it, once a second. */
+/** Carries decisions out in the process that leads, woken by each and, as the net under it, once a second. */
 export const createSettler = (store: Store, deps: Deps, log: Log) => {
   let running: Promise<void> | null = null;
   let isWoken = false;
@@ -56,6 +56,7 @@ export const createSettler = (store: Store, deps: Deps, log: Log) => {
     run,
     start: () => {
       unsubscribe = store.subscribe(SETTLE, () => {
+        if (!store.leads()) return;
         // It comes back with the schedule.
         run().catch((error) => log.error({ err: error }, 'settling failed'));
       });

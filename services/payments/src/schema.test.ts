@@ -79,8 +79,8 @@ for (const [engine, isHere, openByHand] of ENGINES)
     beforeAll(async () => {
       byHand = await openByHand();
       store = await openStore({ url: byHand.url, service: 'payments', migrations });
-      const signer = await openSigner(store.read, { NODE_ENV: 'test' });
-      await signer.keep(store);
+      const signer = await openSigner(store, { NODE_ENV: 'test' });
+      await signer.keep();
       const deps: Deps = { parameters: await createParameters(store, 'payments'), now: Date.now };
       const consumers = createConsumers(deps);
       await store.transact('fill', async (trx) => {
@@ -99,7 +99,7 @@ for (const [engine, isHere, openByHand] of ENGINES)
       heldId = (await findPaymentOfJob(store.read, held.job_id))?.id as string;
       releasedId = (await findPaymentOfJob(store.read, released.job_id))?.id as string;
       await store.transact('settle', (trx) => settle(trx, deps, releasedId));
-      await sealBlock(store, signer, Date.now());
+      await sealBlock(store, signer, 0, Date.now());
     }, 60_000);
     afterAll(async () => {
       await store?.close();

@@ -12,10 +12,12 @@ import { MINT, PLATFORM, TREASURY } from './store/accounts.ts';
 import {
   accountBefore,
   addBlock,
+  beginTerm,
   blocksFrom,
   findTip,
   moveSealed,
   sealedBalance,
+  sealingTerm,
   transfersAfter,
 } from './store/blocks.ts';
 import { move, transferId } from './store/transfers.ts';
@@ -127,12 +129,23 @@ const shareFees = async (trx: Trx, height: number, rows: readonly Row[], nowMs: 
   });
 };
 
+/** Another process seals since then: what was worked out here is of no use any more. */
+class TermOver extends Error {}
+
 /**
  * Seals waiting transfers into one block. Transfers never change once committed, so all hashing is done outside the
- * transaction; there is one sealer, and the schema refuses a block that does not follow the last.
+ * transaction. Two processes may take themselves for the one that seals: only the newest term may, it alone signs, and the
+ * schema refuses a block that does not follow the last.
+ * @param term of this process
  * @returns how many transfers it sealed
+ * @throws TermOver when a newer term has begun: nothing was signed
  */
-export const sealBlock = async (store: Store, signer: Signer, nowMs: number): Promise<number> => {
+export const sealBlock = async (
+  store: Store,
+  signer: Signer,
+  term: number,
+  nowMs: number,
+): Promise<number> => {
   const tip = await findTip(store.read);
   const rows = await transfersAfter(store.read, tip?.last_seq ?? 0, BLOCK_MAX);
   const first = rows[0];
@@ -148,14 +161,14 @@ export const sealBlock = async (store: Store, signer: Signer, nowMs: number): Pr
     proposer: signer.kid,
   };
   const hash = blockHash(header);
-  const signature = signer.sign(headerBytes(header));
   const deltas = deltasOf(rows);
   await store.transact('block.seal', async (trx) => {
+    if ((await sealingTerm(trx)) !== term) throw new TermOver('another process seals');
     const { timestamp_ms, ...columns } = header;
     await addBlock(trx, {
       ...columns,
       hash,
-      signature,
+      signature: signer.sign(headerBytes(header)),
       sealed_at_ms: timestamp_ms,
       first_seq: first.seq,
       last_seq: last.seq,
@@ -168,14 +181,29 @@ export const sealBlock = async (store: Store, signer: Signer, nowMs: number): Pr
   return rows.length;
 };
 
-/** Seals all that waits, once the interval since the last block is over. */
-export const createSealer =
-  (store: Store, signer: Signer, options: { intervalMs: () => number; now: () => number }) =>
-  async (signal: AbortSignal): Promise<void> => {
+/** Seals all that waits, once the interval since the last block is over. Runs in the process that leads. */
+export const createSealer = (
+  store: Store,
+  signer: Signer,
+  options: { intervalMs: () => number; now: () => number },
+) => {
+  /** Null until this process seals, and again when another one took over. */
+  let term: number | null = null;
+  return async (signal: AbortSignal): Promise<void> => {
     const tip = await findTip(store.read);
     const nowMs = options.now();
     if (tip !== undefined && nowMs >= tip.sealed_at_ms && nowMs - tip.sealed_at_ms < options.intervalMs())
       return;
-    let sealed = BLOCK_MAX;
-    while (sealed === BLOCK_MAX && !signal.aborted) sealed = await sealBlock(store, signer, options.now());
+    try {
+      let sealed = BLOCK_MAX;
+      while (sealed === BLOCK_MAX && !signal.aborted) {
+        term ??= await store.transact('block.begin_term', beginTerm);
+        sealed = await sealBlock(store, signer, term, options.now());
+      }
+    } catch (error) {
+      if (!(error instanceof TermOver)) throw error;
+      // If it leads all the same, it begins a new one with its next turn.
+      term = null;
+    }
   };
+};

@@ -22,10 +22,12 @@ export const startPayments = (config: Config, fail: Fail, now: () => number = cl
       name: 'payments',
       routes: routes.payments,
       migrations,
+      // Each transfer has the number after the last, and each fee goes to one account.
+      takesTurns: true,
       compose: async ({ store, log, metrics }) => {
         const exchange = createExchange({ config, store, log, metrics }, { now, creditFromMint });
         const deps: Deps = { parameters: await createParameters(store, 'payments'), now };
-        const signer = await openSigner(store.read, config);
+        const signer = await openSigner(store, config);
         const settler = createSettler(store, deps, log);
         const audit = createAudit(store, log);
         addGauges(metrics, store.read, audit.mismatches);
@@ -41,7 +43,7 @@ export const startPayments = (config: Config, fail: Fail, now: () => number = cl
             },
           },
           start: async () => {
-            await signer.keep(store);
+            await signer.keep();
             settler.start();
             await exchange.start();
           },

@@ -1,5 +1,5 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
-import { builder, ConfigError, type Reader, type Store } from '@aitbc/chassis';
+import { builder, ConfigError, type Reader, type Store, type Trx } from '@aitbc/chassis';
 import { keyId } from '@aitbc/contracts';
 import type { Config } from './config.ts';
 import type { Tables } from './tables.ts';
@@ -16,16 +16,23 @@ const readKey = (base64: string): KeyObject => {
   throw new ConfigError('LEDGER_SIGNING_KEY: must be an Ed25519 private key, PKCS #8 DER in base64');
 };
 
-/** The ledger's key: given by the environment, or in development made once and kept in the file. */
-export const openSigner = async (read: Reader, config: Pick<Config, 'NODE_ENV' | 'LEDGER_SIGNING_KEY'>) => {
-  let kept: string | null = null;
-  let key: KeyObject;
-  if (config.LEDGER_SIGNING_KEY !== undefined) {
-    key = readKey(config.LEDGER_SIGNING_KEY);
-  } else if (config.NODE_ENV === 'production') {
-    throw new ConfigError('LEDGER_SIGNING_KEY: is required in production. See .env.example.');
-  } else {
-    const row = await read.get(
+const publish = (trx: Trx, kid: string, x: string, kept: string | null) =>
+  trx.run(
+    db
+      .insertInto('signing_key')
+      .values({ kid, x, private_pkcs8: kept, created_at_ms: Date.now() })
+      .onConflict((conflict) => conflict.column('kid').doNothing()),
+  );
+
+const publicPart = (key: KeyObject): { x: string; kid: string } => {
+  const { x } = createPublicKey(key).export({ format: 'jwk' }) as { x: string };
+  return { x, kid: keyId(x) };
+};
+
+/** The key that was made and kept before, or else one that is: of processes that start at once, all get the same. */
+const keptKey = (store: Store): Promise<string> =>
+  store.transact('signing_key.make', async (trx) => {
+    const row = await trx.get(
       db
         .selectFrom('signing_key')
         .select('private_pkcs8')
@@ -33,13 +40,25 @@ export const openSigner = async (read: Reader, config: Pick<Config, 'NODE_ENV' |
         .orderBy('created_at_ms', 'desc')
         .limit(1),
     );
-    kept =
-      row?.private_pkcs8 ??
-      generateKeyPairSync('ed25519').privateKey.export({ format: 'der', type: 'pkcs8' }).toString('base64');
-    key = readKey(kept);
+    if (row?.private_pkcs8 != null) return row.private_pkcs8;
+    const made = generateKeyPairSync('ed25519').privateKey;
+    const text = made.export({ format: 'der', type: 'pkcs8' }).toString('base64');
+    const { kid, x } = publicPart(made);
+    await publish(trx, kid, x, text);
+    return text;
+  });
+
+/** The ledger's key: given by the environment, or in development made once and kept in the file. */
+export const openSigner = async (store: Store, config: Pick<Config, 'NODE_ENV' | 'LEDGER_SIGNING_KEY'>) => {
+  let key: KeyObject;
+  if (config.LEDGER_SIGNING_KEY !== undefined) {
+    key = readKey(config.LEDGER_SIGNING_KEY);
+  } else if (config.NODE_ENV === 'production') {
+    throw new ConfigError('LEDGER_SIGNING_KEY: is required in production. See .env.example.');
+  } else {
+    key = readKey(await keptKey(store));
   }
-  const { x } = createPublicKey(key).export({ format: 'jwk' }) as { x: string };
-  const kid = keyId(x);
+  const { x, kid } = publicPart(key);
   const header = Buffer.from(JSON.stringify({ alg: 'EdDSA', kid, typ: 'JWT' })).toString('base64url');
 
   return {
@@ -52,15 +71,7 @@ export const openSigner = async (read: Reader, config: Pick<Config, 'NODE_ENV' |
       return `${input}.${sign(null, Buffer.from(input), key).toString('base64url')}`;
     },
     /** Publishes the key, for ever: what it signed must stay checkable. Before the first block. */
-    keep: (store: Store): Promise<void> =>
-      store.transact('signing_key.keep', async (trx) => {
-        await trx.run(
-          db
-            .insertInto('signing_key')
-            .values({ kid, x, private_pkcs8: kept, created_at_ms: Date.now() })
-            .onConflict((conflict) => conflict.column('kid').doNothing()),
-        );
-      }),
+    keep: (): Promise<number> => store.transact('signing_key.keep', (trx) => publish(trx, kid, x, null)),
   };
 };
 export type Signer = Awaited<ReturnType<typeof openSigner>>;

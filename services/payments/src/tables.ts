@@ -105,6 +105,8 @@ export interface Tables {
     proposer: string;
     signature: string;
   };
+  /** One row: the term of whoever seals now. */
+  sealer: { id: number; term: number };
   signing_key: { kid: string; x: string; private_pkcs8: string | null; created_at_ms: number };
 }
 

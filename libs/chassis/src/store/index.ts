@@ -13,12 +13,15 @@ const isByEngine = (migrations: Migrations | MigrationsByEngine): migrations is 
  * Opens the store of a service: `sqlite:///…` is a file, `postgres://…` a schema on a server.
  * @param options.service begins the stream's name; on PostgreSQL it names the schema, too
  * @param options.migrations the service's own, for both engines or for SQLite alone; the chassis' come before them
+ * @param options.takesTurns groups of the service's processes write one after the other. For a service whose transactions
+ *   touch the same rows nearly always: side by side most would be undone and run again
  * @throws naming what the engine lacks; when a migration fails
  */
 export const openStore = async (options: {
   url: string;
   service: string;
   migrations: Migrations | MigrationsByEngine;
+  takesTurns?: boolean;
 }): Promise<Store> => {
   const { migrations } = options;
   if (!/^postgres(ql)?:/.test(options.url)) {

@@ -1,5 +1,6 @@
 import type { Trx } from '@aitbc/chassis';
 import { decide, timelockMs } from '../domain.ts';
+import { currentValue } from '../store/parameters.ts';
 import { apply, countVotes, findProposal } from '../store/proposals.ts';
 import type { ProposalRow } from '../tables.ts';
 import { carryOut, remind } from './executing.ts';
@@ -44,6 +45,8 @@ const startTimelock = async (
   proposal: ProposalRow,
   nowMs: number,
 ): Promise<void> => {
-  const endsAtMs = nowMs + timelockMs(ruling.parameters.get('timelock_seconds'), ruling.timeScale);
+  // As the rows have it: another process may have executed a longer one a moment ago.
+  const seconds = (await currentValue(trx, 'timelock_seconds')) as number;
+  const endsAtMs = nowMs + timelockMs(seconds, ruling.timeScale);
   await apply(trx, proposal, 'timelock_started', { timelock_ends_at_ms: endsAtMs, due_at_ms: endsAtMs });
 };

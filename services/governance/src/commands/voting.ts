@@ -1,4 +1,4 @@
-import type { Trx } from '@aitbc/chassis';
+import type { Reader, Trx } from '@aitbc/chassis';
 import {
   type Caller,
   fromMinor,
@@ -14,6 +14,7 @@ import {
 } from '@aitbc/contracts';
 import { proposalPowerMaxMinor, votingPeriodMs } from '../domain.ts';
 import { latestSnapshot, powerAt } from '../store/blocks.ts';
+import { currentValue } from '../store/parameters.ts';
 import { apply, countOpen, findProposal, insertProposal, putVote } from '../store/proposals.ts';
 import type { ProposalRow, VoteRow } from '../tables.ts';
 import { changeRefusal } from './changing.ts';
@@ -31,10 +32,17 @@ type ThresholdName = 'quorum_threshold' | 'approval_threshold';
  * is held to what it asks for, so no rule comes into force that a vote has not just met.
  * @throws Problem VALIDATION_ERROR
  */
-const rulesFor = (ruling: Ruling, draft: ProposalDraft): { quorum_parts: number; approval_parts: number } => {
+const rulesFor = async (
+  reader: Reader,
+  draft: ProposalDraft,
+): Promise<{ quorum_parts: number; approval_parts: number }> => {
   const target = draft.type === 'parameter_change' ? draft.target : undefined;
-  const partsOf = (field: ThresholdName, name: 'quorum_floor' | 'approval_threshold'): number => {
-    const inForce = toParts(ruling.parameters.get(name));
+  const partsOf = async (
+    field: ThresholdName,
+    name: 'quorum_floor' | 'approval_threshold',
+  ): Promise<number> => {
+    // From the rows and not from memory: another process may have executed a stricter rule a moment ago.
+    const inForce = toParts((await currentValue(reader, name)) as number);
     const raisedTo = target?.parameter === name ? toParts(target.value as number) : 0;
     const least = Math.max(inForce, raisedTo);
     const asked = draft[field];
@@ -43,8 +51,8 @@ const rulesFor = (ruling: Ruling, draft: ProposalDraft): { quorum_parts: number;
     return asked === undefined ? least : toParts(asked);
   };
   return {
-    quorum_parts: partsOf('quorum_threshold', 'quorum_floor'),
-    approval_parts: partsOf('approval_threshold', 'approval_threshold'),
+    quorum_parts: await partsOf('quorum_threshold', 'quorum_floor'),
+    approval_parts: await partsOf('approval_threshold', 'approval_threshold'),
   };
 };
 
@@ -58,7 +66,7 @@ export const propose = async (
   const snapshot = await latestSnapshot(trx);
   const power = snapshot === undefined ? 0 : await powerAt(trx, caller.account_id, snapshot.height);
   const requiredMinor = Math.min(
-    toMinor(ruling.parameters.get('min_proposal_voting_power')),
+    toMinor((await currentValue(trx, 'min_proposal_voting_power')) as number),
     proposalPowerMaxMinor(snapshot?.voting_supply_minor ?? 0),
   );
   if (snapshot === undefined || power < requiredMinor) {
@@ -69,7 +77,7 @@ export const propose = async (
       { details: { voting_power: fromMinor(power), required } },
     );
   }
-  const rules = rulesFor(ruling, draft);
+  const rules = await rulesFor(trx, draft);
   if (draft.type === 'parameter_change') {
     const { parameter, value } = draft.target;
     const refusal = await changeRefusal(trx, parameter, value, snapshot.voting_supply_minor);

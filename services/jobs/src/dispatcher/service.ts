@@ -133,7 +133,7 @@ export const startDispatcher = async (config: DispatcherConfig, fail: Fail): Pro
     );
   };
   const http = await listen(app, config.HOST, config.PORT, tls === undefined ? {} : { tls });
-  const ticker = startTicker({ schedule: tls?.schedule ?? [], log, metrics });
+  const ticker = startTicker({ schedule: tls?.schedule ?? [], leads: () => true, log, metrics });
   log.info({ url: http.url }, 'ready');
 
   return {

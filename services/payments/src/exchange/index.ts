@@ -174,7 +174,7 @@ const open = (
         server = await serveChain(store, { now: deps.now, changed: wake });
         log.info({ rpc: server.rpcUrl, esplora: server.esploraUrl }, 'local Bitcoin chain');
       }
-      watch.start();
+      watch.start(!isLocal);
     },
     stop: async () => {
       await watch.stop();

@@ -120,10 +120,16 @@ export const createWatch = (store: Store, deps: ExchangeDeps, watcher: Watcher, 
   let unsubscribe = (): void => {};
   return {
     run,
-    /** Null when the chain is seen, else a sentence. */
-    trouble: () => trouble,
-    start: (): void => {
+    /** Null when the chain is seen, or another process looks at it; else a sentence. */
+    trouble: () => (store.leads() ? trouble : null),
+    /**
+     * @param asksStrangers where rows are shared, listeners are called every 2 s, for nothing mostly: a public server is
+     *   asked by the schedule alone then
+     */
+    start: (asksStrangers: boolean): void => {
+      if (asksStrangers && store.isShared) return;
       unsubscribe = store.subscribe(LOOK, () => {
+        if (!store.leads()) return;
         reconciledAt = Number.NEGATIVE_INFINITY;
         // It comes back with the schedule.
         run().catch((error) => log.error({ err: error }, 'watching failed'));

@@ -96,3 +96,13 @@ const sealedOf = hot((p: Params<{ id: number }>) =>
 );
 export const sealedBalance = async (reader: Reader, id: number): Promise<number> =>
   (await reader.get(sealedOf, { id }))?.sealed_minor ?? 0;
+
+const term = hot((_: Params<Record<never, never>>) => db.selectFrom('sealer').select('term'));
+/** The term of whoever seals now. */
+export const sealingTerm = async (reader: Reader): Promise<number> => (await reader.get(term, {}))?.term ?? 0;
+
+/** Begins a term of one's own, which ends all before it. @returns its number */
+export const beginTerm = async (trx: Trx): Promise<number> => {
+  await trx.run(db.updateTable('sealer').set((eb) => ({ term: eb('term', '+', 1) })));
+  return sealingTerm(trx);
+};

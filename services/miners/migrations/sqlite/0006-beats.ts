@@ -1,0 +1,13 @@
+import { type Kysely, sql } from 'kysely';
+
+/** What heartbeats have to remember of attempts, and until when the process behind a miner is taken for living. */
+export const up = async (db: Kysely<unknown>): Promise<void> => {
+  const statements = [
+    `ALTER TABLE miner ADD COLUMN lives_until_ms INTEGER NOT NULL DEFAULT 0`,
+    `ALTER TABLE attempt ADD COLUMN missing_beats INTEGER NOT NULL DEFAULT 0 CHECK (missing_beats >= 0)`,
+    `ALTER TABLE attempt ADD COLUMN missing_since_ms INTEGER`,
+    `ALTER TABLE attempt ADD COLUMN tell_at_ms INTEGER`,
+    `CREATE INDEX attempt_to_tell ON attempt (miner_id, tell_at_ms) WHERE tell_at_ms IS NOT NULL`,
+  ];
+  for (const statement of statements) await sql.raw(statement).execute(db);
+};

@@ -1,0 +1,172 @@
+import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import type { AttemptId, AttemptState, KnownAttempt, Missing, Outcome } from '../domain.ts';
+import type { Tables } from '../tables.ts';
+
+const db = builder<Tables>();
+
+const attemptsOfJob = hot((p: Params<{ job_id: string }>) =>
+  db
+    .selectFrom('attempt')
+    .select(['attempt', 'miner_id', 'state', 'outcome'])
+    .where('job_id', '=', p('job_id')),
+);
+const putAttempt = hot(
+  (
+    p: Params<{
+      job_id: string;
+      attempt: number;
+      miner_id: string;
+      state: AttemptState;
+      outcome: Outcome | null;
+      forget_at_ms: number;
+      tell_at_ms: number | null;
+    }>,
+  ) =>
+    db
+      .insertInto('attempt')
+      .values({
+        job_id: p('job_id'),
+        attempt: p('attempt'),
+        miner_id: p('miner_id'),
+        state: p('state'),
+        outcome: p('outcome'),
+        forget_at_ms: p('forget_at_ms'),
+        tell_at_ms: p('tell_at_ms'),
+      })
+      .onConflict((conflict) =>
+        conflict.columns(['job_id', 'attempt']).doUpdateSet({
+          state: p('state'),
+          outcome: p('outcome'),
+          forget_at_ms: p('forget_at_ms'),
+          tell_at_ms: p('tell_at_ms'),
+        }),
+      ),
+);
+const overtake = hot((p: Params<{ job_id: string; attempt: number }>) =>
+  db
+    .updateTable('attempt')
+    .set({ state: 'overtaken' })
+    .where('job_id', '=', p('job_id'))
+    .where('attempt', '=', p('attempt')),
+);
+const countRunning = hot((p: Params<{ miner_id: string }>) =>
+  db
+    .selectFrom('attempt')
+    .select((eb) => eb.fn.countAll<number>().as('count'))
+    .where('miner_id', '=', p('miner_id'))
+    .where('state', '=', 'running'),
+);
+
+/** Told at one beat at most; an agent that stays away longer asks by naming its jobs. */
+const TO_TELL_MAX = 64;
+const beatColumns = ['job_id', 'attempt', 'state', 'missing_beats', 'missing_since_ms'] as const;
+// One statement for both: each beat asks it, and both are read off small indexes.
+const forBeat = hot((p: Params<{ miner_id: string }>) =>
+  db
+    .selectFrom('attempt')
+    .select(beatColumns)
+    .where('miner_id', '=', p('miner_id'))
+    .where('state', '=', 'running')
+    .unionAll(
+      db
+        .selectFrom('attempt')
+        .select(beatColumns)
+        .where('miner_id', '=', p('miner_id'))
+        .where('tell_at_ms', 'is not', null),
+    ),
+);
+const forTelling = hot((p: Params<{ miner_id: string; limit: number }>) =>
+  db
+    .selectFrom('attempt')
+    .select(['job_id', 'attempt'])
+    .where('miner_id', '=', p('miner_id'))
+    .where('tell_at_ms', 'is not', null)
+    .limit(p('limit')),
+);
+const setMissing = hot(
+  (p: Params<{ job_id: string; attempt: number; beats: number; since_ms: number | null }>) =>
+    db
+      .updateTable('attempt')
+      .set({ missing_beats: p('beats'), missing_since_ms: p('since_ms') })
+      .where('job_id', '=', p('job_id'))
+      .where('attempt', '=', p('attempt')),
+);
+const setTold = hot((p: Params<AttemptId>) =>
+  db
+    .updateTable('attempt')
+    .set({ tell_at_ms: null })
+    .where('job_id', '=', p('job_id'))
+    .where('attempt', '=', p('attempt')),
+);
+
+/** An attempt that a miner runs, with what its last statements said of it. */
+export type Running = AttemptId & {
+  readonly missing_beats: number;
+  readonly missing_since_ms: number | null;
+};
+
+/** What a beat is about: what the miner runs, and what ended and it was not told of. */
+export const attemptsForBeat = async (
+  reader: Reader,
+  minerId: string,
+): Promise<{ running: Running[]; toTell: AttemptId[] }> => {
+  const rows = await reader.all(forBeat, { miner_id: minerId });
+  return {
+    running: rows.filter(({ state }) => state === 'running'),
+    toTell: rows.filter(({ state }) => state !== 'running').slice(0, TO_TELL_MAX),
+  };
+};
+export const attemptsToTell = (reader: Reader, minerId: string): Promise<AttemptId[]> =>
+  reader.all(forTelling, { miner_id: minerId, limit: TO_TELL_MAX });
+
+/** Miners with something to be told that came to be since then. */
+export const minersToTell = async (reader: Reader, sinceMs: number): Promise<string[]> =>
+  (
+    await reader.all(
+      db.selectFrom('attempt').select('miner_id').distinct().where('tell_at_ms', '>=', sinceMs),
+    )
+  ).map(({ miner_id }) => miner_id);
+
+export const saveMissing = async (
+  trx: Trx,
+  { job_id, attempt }: AttemptId,
+  missing: Missing | undefined,
+): Promise<void> => {
+  await trx.run(setMissing, {
+    job_id,
+    attempt,
+    beats: missing?.beats ?? 0,
+    since_ms: missing?.sinceMs ?? null,
+  });
+};
+
+export const markTold = async (trx: Trx, { job_id, attempt }: AttemptId): Promise<void> => {
+  await trx.run(setTold, { job_id, attempt });
+};
+
+export const attemptsOf = (
+  reader: Reader,
+  jobId: string,
+): Promise<(KnownAttempt & { state: AttemptState })[]> => reader.all(attemptsOfJob, { job_id: jobId });
+
+export const saveAttempt = async (
+  trx: Trx,
+  attempt: {
+    job_id: string;
+    attempt: number;
+    miner_id: string;
+    state: AttemptState;
+    outcome: Outcome | null;
+    forget_at_ms: number;
+    tell_at_ms: number | null;
+  },
+): Promise<void> => {
+  await trx.run(putAttempt, attempt);
+};
+
+export const markOvertaken = async (trx: Trx, jobId: string, attempt: number): Promise<void> => {
+  await trx.run(overtake, { job_id: jobId, attempt });
+};
+
+export const inflightOf = async (reader: Reader, minerId: string): Promise<number> =>
+  (await reader.get(countRunning, { miner_id: minerId }))?.count ?? 0;

@@ -1,0 +1,73 @@
+import { builder, hot, type Params, type Trx } from '@aitbc/chassis';
+import { WORDS_FORGOTTEN_MS } from '../domain.ts';
+import type { Tables } from '../tables.ts';
+
+const db = builder<Tables>();
+
+const earn = hot((p: Params<{ id: string; earned_minor: number }>) =>
+  db
+    .updateTable('miner')
+    .set((eb) => ({ earned_minor: eb('earned_minor', '+', p('earned_minor')) }))
+    .where('id', '=', p('id')),
+);
+const insertEarning = hot(
+  (p: Params<{ payment_id: string; miner_id: string; earned_minor: number; forget_at_ms: number }>) =>
+    db
+      .insertInto('earning')
+      .values({
+        payment_id: p('payment_id'),
+        miner_id: p('miner_id'),
+        earned_minor: p('earned_minor'),
+        forget_at_ms: p('forget_at_ms'),
+      })
+      .onConflict((conflict) => conflict.doNothing()),
+);
+
+/** Adds a payment to what its miner earned, once. @returns false when it was added before. */
+export const addEarning = async (trx: Trx, earning: Tables['earning']): Promise<boolean> => {
+  if ((await trx.run(insertEarning, earning)) !== 1) return false;
+  await trx.run(earn, { id: earning.miner_id, earned_minor: earning.earned_minor });
+  return true;
+};
+
+/** Deletes rows that no message can ask for any more. @returns how many, `limit` of each kind at most. */
+export const forgetOld = async (trx: Trx, nowMs: number, limit: number): Promise<number> => {
+  const attempts = await trx.run(
+    db
+      .deleteFrom('attempt')
+      .where((eb) =>
+        eb(
+          eb.refTuple('job_id', 'attempt'),
+          'in',
+          eb
+            .selectFrom('attempt')
+            .select(['job_id', 'attempt'])
+            .where('forget_at_ms', '<', nowMs)
+            .limit(limit)
+            .$asTuple('job_id', 'attempt'),
+        ),
+      ),
+  );
+  const earnings = await trx.run(
+    db
+      .deleteFrom('earning')
+      .where('payment_id', 'in', (eb) =>
+        eb.selectFrom('earning').select('payment_id').where('forget_at_ms', '<', nowMs).limit(limit),
+      ),
+  );
+  const words = await trx.run(
+    db.deleteFrom('counterparty').where((eb) =>
+      eb(
+        eb.refTuple('account_id', 'client_id'),
+        'in',
+        eb
+          .selectFrom('counterparty')
+          .select(['account_id', 'client_id'])
+          .where('at_ms', '<', nowMs - WORDS_FORGOTTEN_MS)
+          .limit(limit)
+          .$asTuple('account_id', 'client_id'),
+      ),
+    ),
+  );
+  return attempts + earnings + words;
+};

@@ -1,0 +1,5 @@
+export * from './attempts.ts';
+export * from './earnings.ts';
+export * from './miners.ts';
+export * from './presence.ts';
+export * from './reputation.ts';

@@ -1,0 +1,115 @@
+import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import type { Status } from '../domain.ts';
+import type { MinerTable, Tables } from '../tables.ts';
+
+const db = builder<Tables>();
+
+export type Miner = MinerTable;
+/** As its row says. */
+export type KnownMiner = Miner & { readonly lives_until_ms: number };
+
+const byId = hot((p: Params<{ id: string }>) => db.selectFrom('miner').selectAll().where('id', '=', p('id')));
+const byName = hot((p: Params<{ account_id: string; name: string }>) =>
+  db.selectFrom('miner').selectAll().where('account_id', '=', p('account_id')).where('name', '=', p('name')),
+);
+const setStatus = hot((p: Params<{ id: string; status: Status; seen_at_ms: number }>) =>
+  db
+    .updateTable('miner')
+    .set((eb) => ({
+      status: p('status'),
+      seen_at_ms: p('seen_at_ms'),
+      revision: eb('revision', '+', 1),
+    }))
+    .where('id', '=', p('id'))
+    .where('status', '<>', p('status')),
+);
+const saveOutcome = hot((p: Params<{ id: string; completed: number; failed: number; lost: number }>) =>
+  db
+    .updateTable('miner')
+    .set((eb) => ({
+      jobs_completed: eb('jobs_completed', '+', p('completed')),
+      jobs_failed: eb('jobs_failed', '+', p('failed')),
+      jobs_lost: eb('jobs_lost', '+', p('lost')),
+    }))
+    .where('id', '=', p('id')),
+);
+export const findMiner = (reader: Reader, id: string): Promise<Miner | undefined> => reader.get(byId, { id });
+
+export const findMinerByName = (
+  reader: Reader,
+  accountId: string,
+  name: string,
+): Promise<KnownMiner | undefined> => reader.get(byName, { account_id: accountId, name });
+
+export const insertMiner = async (trx: Trx, miner: Miner & { lives_until_ms?: number }): Promise<void> => {
+  await trx.run(db.insertInto('miner').values(miner));
+};
+
+export const updateMiner = async (trx: Trx, id: string, changes: Partial<KnownMiner>): Promise<void> => {
+  await trx.run(db.updateTable('miner').set(changes).where('id', '=', id));
+};
+
+export const deleteMiner = async (trx: Trx, id: string): Promise<void> => {
+  await trx.run(db.deleteFrom('miner').where('id', '=', id));
+};
+
+/** @returns 0 when the miner already has that status (or is no more): then there is nothing to tell. */
+export const changeStatus = (trx: Trx, id: string, status: Status, seenAtMs: number): Promise<number> =>
+  trx.run(setStatus, { id, status, seen_at_ms: seenAtMs });
+
+export const countOutcome = async (
+  trx: Trx,
+  id: string,
+  counter: 'jobs_completed' | 'jobs_failed' | 'jobs_lost' | null,
+): Promise<void> => {
+  await trx.run(saveOutcome, {
+    id,
+    completed: counter === 'jobs_completed' ? 1 : 0,
+    failed: counter === 'jobs_failed' ? 1 : 0,
+    lost: counter === 'jobs_lost' ? 1 : 0,
+  });
+};
+
+const raiseRevision = hot((p: Params<{ id: string }>) =>
+  db
+    .updateTable('miner')
+    .set((eb) => ({ revision: eb('revision', '+', 1) }))
+    .where('id', '=', p('id')),
+);
+export const saveRevision = async (trx: Trx, id: string): Promise<void> => {
+  await trx.run(raiseRevision, { id });
+};
+
+const weights = hot((p: Params<{ account_id: string }>) =>
+  db
+    .selectFrom('miner')
+    .select((eb) => eb.fn.sum<number>('weight').as('weight'))
+    .where('account_id', '=', p('account_id')),
+);
+/** What the attributes of all miners of an account take: read off an index. */
+export const weightOfMiners = async (reader: Reader, accountId: string): Promise<number> =>
+  Number((await reader.get(weights, { account_id: accountId }))?.weight ?? 0);
+
+export const minersOf = (reader: Reader, accountId: string): Promise<Miner[]> =>
+  reader.all(db.selectFrom('miner').selectAll().where('account_id', '=', accountId).orderBy('id', 'desc'));
+
+/** A miner may hold 500 names of models: some 100 KB. Rows are read a few at a time, as the page is filled. */
+const ROWS_AT_ONCE = 20;
+
+/** Miners, the newest first, of one account or of all: read as they are walked. */
+export async function* minersBefore(
+  reader: Reader,
+  filter: { account_id?: string; status?: Status | undefined; beforeId: string | undefined },
+): AsyncGenerator<Miner> {
+  let { beforeId } = filter;
+  for (;;) {
+    let query = db.selectFrom('miner').selectAll().orderBy('id', 'desc').limit(ROWS_AT_ONCE);
+    if (filter.account_id !== undefined) query = query.where('account_id', '=', filter.account_id);
+    if (filter.status !== undefined) query = query.where('status', '=', filter.status);
+    if (beforeId !== undefined) query = query.where('id', '<', beforeId);
+    const rows = await reader.all(query);
+    yield* rows;
+    if (rows.length < ROWS_AT_ONCE) return;
+    beforeId = rows.at(-1)?.id;
+  }
+}
