@@ -23,6 +23,7 @@ const commands = {
   verify: { does: 'check stored data against its own rules', script: 'scripts/verify.ts' },
   backup: { does: 'copy the data while it is in use', script: 'scripts/backup.ts' },
   restore: { does: 'bring a backup back', script: 'scripts/restore.ts' },
+  migrate: { does: 'bring the schemas in PostgreSQL up to this version', script: 'scripts/migrate.ts' },
   openapi: { does: 'write the API description to docs/', script: 'scripts/openapi.ts' },
 };
 

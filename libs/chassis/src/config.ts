@@ -61,9 +61,18 @@ export const commonConfig = {
   BUSINESS_TIME_SCALE: z.coerce.number().positive().max(1_000_000).default(1),
 };
 
+/** PEM files: with the first two a process speaks HTTPS alone. */
+const tlsConfig = {
+  TLS_CERT: z.string().optional(),
+  TLS_KEY: z.string().optional(),
+};
+
 /** Settings of a service with a file and a port of its own. */
 export const serviceConfig = {
   ...commonConfig,
+  ...tlsConfig,
+  /** Whose client certificates a caller has to show: that of the gateway, and of who reads metrics. */
+  TLS_CLIENT_CA: z.string().optional(),
   HOST: z.string().default('127.0.0.1'),
   PORT: z.coerce.number().int().min(0).max(65_535),
   /** Where this service keeps its rows. Without it, in its schema at POSTGRES_URL. */

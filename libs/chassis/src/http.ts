@@ -34,6 +34,7 @@ import { type Write, withIdempotency } from './idempotency.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { Store } from './store/index.ts';
+import type { ServerTls } from './tls.ts';
 
 /** Longer than any proxy in front keeps an idle connection, so that a request never meets a closing socket. */
 const KEEP_ALIVE_MS = 120_000;
@@ -302,12 +303,22 @@ export interface Listening {
    */
   readonly lingerMs?: number;
   readonly options?: ServerOptions;
-  /** PEM. With it the server speaks TLS alone. */
-  readonly tls?: { readonly cert: Buffer; readonly key: Buffer };
+  /** With it the server speaks TLS alone; with a `ca` it asks for client certificates, and lets the app look at them. */
+  readonly tls?: ServerTls;
   readonly pace?: Pace;
   /** Before it listens: what Express does not see (broken requests, CONNECT, Expect). */
   readonly prepare?: (server: Server) => void;
 }
+
+const createSecure = (settings: ServerOptions, tls: ServerTls, app: RequestListener): Server => {
+  const { pem } = tls;
+  const asked = pem.ca === undefined ? {} : { requestCert: true, rejectUnauthorized: false };
+  const server = createTlsServer({ ...settings, ...pem, ...asked }, tls.guard(app));
+  server.on('tlsClientError', tls.onHandshakeFailed);
+  // Connections that stand keep what they began with.
+  tls.onRenewed((renewed) => server.setSecureContext(renewed));
+  return server;
+};
 
 /** Listens, with every time-out set. Port 0 takes a free one. */
 export const listen = async (
@@ -324,8 +335,7 @@ export const listen = async (
     maxHeaderSize: 16 * 1024,
     ...options,
   };
-  const server: Server =
-    tls === undefined ? createServer(settings, app) : createTlsServer({ ...settings, ...tls }, app);
+  const server = tls === undefined ? createServer(settings, app) : createSecure(settings, tls, app);
   const connections = guardConnections(server);
   watchBodies(server, pace);
   /** Those whose answer has not ended. */

@@ -24,3 +24,4 @@ export { builder, type Hot, hot, type Params } from './sql.ts';
 export { equalsIgnoringCase, opaque, unindexed } from './store/dialect.ts';
 export * from './store/index.ts';
 export * from './ticker.ts';
+export * from './tls.ts';

@@ -24,6 +24,7 @@ import { connectRedis, type RedisClient, watchBroker } from './redis/index.ts';
 import { builder } from './sql.ts';
 import { type Migrations, type MigrationsByEngine, openStore, type Store } from './store/index.ts';
 import { type Scheduled, startTicker } from './ticker.ts';
+import { createServerTls } from './tls.ts';
 import { linkTopics } from './topics.ts';
 
 const db = builder<ChassisTables>();
@@ -69,6 +70,9 @@ interface BaseConfig {
   POSTGRES_URL?: string | undefined;
   BODY_SILENCE_SECONDS: number;
   BODY_LEAST_BYTES_PER_SECOND: number;
+  TLS_CERT?: string | undefined;
+  TLS_KEY?: string | undefined;
+  TLS_CLIENT_CA?: string | undefined;
 }
 
 /** Where `service` sends: read off the catalogue, so a new message needs no wiring. */
@@ -106,6 +110,7 @@ export const standUp = async <
   clock.anchor();
   const log = createLog(name, config.LOG_LEVEL);
   const metrics = createMetrics(name);
+  const tls = createServerTls(config, log);
   const store = await openStore({
     url: databaseUrl(config, name),
     service: name,
@@ -155,6 +160,7 @@ export const standUp = async <
     schedule: [
       ...parts.schedule,
       ...inbox.schedule,
+      ...(tls?.schedule ?? []),
       ...relay.schedule,
       purgeIdempotency(store),
       watchClock(clock, log, metrics),
@@ -218,6 +224,7 @@ export const standUp = async <
   };
   const http = await listen(app, config.HOST, config.PORT, {
     pace,
+    ...(tls === undefined ? {} : { tls }),
     // Others go on answering meanwhile; alone, nobody would notice but who waits for the restart.
     lingerMs: store.isShared ? LINGER_MS : 0,
     ...parts.listening,

@@ -1,5 +1,4 @@
-import { readFileSync } from 'node:fs';
-import { ConfigError, commonConfig, serviceConfig } from '@aitbc/chassis';
+import { commonConfig, serviceConfig } from '@aitbc/chassis';
 import { z } from 'zod';
 
 const KEY_LENGTH_MIN = 16;
@@ -58,8 +57,12 @@ export const configShape = {
   TRUST_PROXY: z.coerce.number().int().min(0).max(10).default(0),
   /** Open at once, of one address (of IPv6 one /56). 0: no bound, and none behind a proxy, which all come from. */
   CONNECTIONS_PER_ADDRESS: z.coerce.number().int().min(0).max(1_000_000).default(4_000),
-  TLS_CERT: z.string().optional(),
-  TLS_KEY: z.string().optional(),
+  TLS_CERT: serviceConfig.TLS_CERT,
+  TLS_KEY: serviceConfig.TLS_KEY,
+  /** PEM files for services at https:// addresses: the CA of their certificates, and what they ask the gateway for. */
+  SERVICES_CA: z.string().optional(),
+  SERVICES_CERT: z.string().optional(),
+  SERVICES_KEY: z.string().optional(),
   /** Opens /metrics in production, as a bearer token: for Prometheus on another host. */
   METRICS_TOKEN: z
     .string()
@@ -79,20 +82,3 @@ export type Config = Environment;
 
 /** What the chassis calls a service's address. */
 export const withAddress = (config: Config) => ({ ...config, HOST: config.API_HOST, PORT: config.API_PORT });
-
-/** @throws ConfigError when only one of the two is given, or a file cannot be read. */
-export const readTls = (config: Pick<Config, 'TLS_CERT' | 'TLS_KEY'>) => {
-  const { TLS_CERT, TLS_KEY } = config;
-  if (TLS_CERT === undefined && TLS_KEY === undefined) return undefined;
-  if (TLS_CERT === undefined || TLS_KEY === undefined) {
-    throw new ConfigError('The configuration is not usable:\n  TLS_CERT, TLS_KEY: give both or none');
-  }
-  const read = (name: string, path: string) => {
-    try {
-      return readFileSync(path);
-    } catch (error) {
-      throw new ConfigError(`The configuration is not usable:\n  ${name}: ${(error as Error).message}`);
-    }
-  };
-  return { cert: read('TLS_CERT', TLS_CERT), key: read('TLS_KEY', TLS_KEY) };
-};

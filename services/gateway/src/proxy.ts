@@ -3,8 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type AnyRoute, Problem } from '@aitbc/contracts';
 import type { Request, Response } from 'express';
 import { createProxyMiddleware } from 'http-proxy-middleware';
+import { isUnsent } from './agents.ts';
 import { onceGone } from './gone.ts';
-import { isUnsent, type Target, type Targets, type Upstream } from './targets.ts';
+import type { Target, Targets, Upstream } from './targets.ts';
 
 /** The longest long-poll is 25 s, and event streams say something each 15 s: more silence is a fault. */
 const SILENCE_MAX_MS = 35_000;
@@ -147,6 +148,7 @@ export const createProxy = (targets: Targets, onCost: (response: Response, units
           // What an earlier try has still to say.
           if (current !== target) return;
           leave();
+          targets.tellFault(target, error);
           if (isUnsent(error)) targets.leaveOut(target);
           const mayGoOn =
             isUnsent(error) ||
@@ -177,7 +179,6 @@ export const createProxy = (targets: Targets, onCost: (response: Response, units
       const until = performance.now() + GRACE_MS;
       while (open.size > 0 && performance.now() < until) await sleep(20);
       for (const refuse of open.values()) refuse(isStopping());
-      targets.stop();
     },
   };
 };

@@ -5,9 +5,11 @@ import cors from 'cors';
 import type { Request } from 'express';
 import helmet from 'helmet';
 import { migrations } from '../migrations/index.ts';
+import { createAgents } from './agents.ts';
+import { createAsk } from './ask.ts';
 import { createBoard } from './board.ts';
 import { syncBootstrapKeys } from './commands.ts';
-import { type Config, readTls, withAddress } from './config.ts';
+import { type Config, withAddress } from './config.ts';
 import { createConsumers } from './consumers.ts';
 import { createCredentials } from './credentials.ts';
 import { docsPage } from './docs.ts';
@@ -49,7 +51,6 @@ const hasToken = (request: Request, token: string | undefined): boolean => {
  * @param now by which keys and sessions end.
  */
 export const startGateway = (config: Config, fail: Fail, now: () => number = clock.nowMs) => {
-  const tls = readTls(config);
   const isProduction = config.NODE_ENV === 'production';
   return standUp(
     {
@@ -64,9 +65,11 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
         const parameters = await createParameters(store, 'gateway');
         const credentials = createCredentials({ store, redisUrl, redisPrefix, log });
         const rateLimits = createRateLimits({ redisUrl, redisPrefix, log });
-        const targets = createTargets(urls);
+        const agents = createAgents(config, log);
+        const ask = createAsk(agents);
+        const targets = createTargets({ urls, agents, ask });
         const proxy = createProxy(targets, settleCost);
-        const services = createServices(urls, callerKey);
+        const services = createServices(urls, ask, callerKey);
         const board = createBoard(redis, redisPrefix);
 
         const userLimit = () =>
@@ -148,7 +151,7 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
             publicUrl: config.PUBLIC_URL,
           }),
           consumers: createConsumers(parameters),
-          schedule: [...createSchedule(store, credentials, now), targets.schedule],
+          schedule: [...createSchedule(store, credentials, now), targets.schedule, ...agents.schedule()],
           dependencies: services.dependencies(),
           front,
           listening: {
@@ -158,7 +161,6 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
               boundConnections(server, { max, log, metrics });
               prepareServer(server);
             },
-            ...(tls === undefined ? {} : { tls }),
           },
           start: async () => {
             await rateLimits.start();
@@ -170,6 +172,7 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
           },
           stop: async () => {
             await proxy.stop();
+            agents.destroy();
             await board.stop();
             await credentials.saveUses();
             credentials.stop();

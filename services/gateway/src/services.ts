@@ -1,5 +1,7 @@
-import { CALLER_HEADER, type Dependencies, signCaller } from '@aitbc/chassis';
+import { CALLER_HEADER, CERTIFICATE_HEADER, type Dependencies, signCaller } from '@aitbc/chassis';
 import { type Caller, newId, operationsRoutes, Problem } from '@aitbc/contracts';
+import { tlsFault } from './agents.ts';
+import type { Ask, Question } from './ask.ts';
 import type { Config } from './config.ts';
 import type { Upstream } from './targets.ts';
 
@@ -32,6 +34,10 @@ export const remembered = <T>(ms: number, ask: () => Promise<T>): (() => Promise
   };
 };
 
+class NoCertificate extends Error {
+  override readonly message = 'asks for a client certificate: set SERVICES_CERT and SERVICES_KEY';
+}
+
 export interface ServiceHealth {
   readonly ok: boolean;
   readonly dependencies: Record<string, { ok: boolean; required: boolean; message: string | null }>;
@@ -53,13 +59,15 @@ const firstGood = async <T>(answers: readonly Promise<T>[], isGood: (answer: T) 
 };
 
 /** Asks the services what is not a contract: how they are, what they count, what they could not handle. */
-export const createServices = (urls: Record<Upstream, readonly string[]>, callerKey: Buffer) => {
+export const createServices = (urls: Record<Upstream, readonly string[]>, askUrl: Ask, callerKey: Buffer) => {
   const names = Object.keys(urls) as Upstream[];
-  const ask = (url: string, path: string, init: RequestInit = {}): Promise<Response> =>
-    fetch(new URL(path, url), { ...init, signal: AbortSignal.timeout(ASK_TIMEOUT_MS) });
+  const ask = (url: string, path: string, init: Omit<Question, 'timeoutMs'> = {}): Promise<Response> =>
+    askUrl(new URL(path, url), { ...init, timeoutMs: ASK_TIMEOUT_MS });
 
   const askOne = async (url: string): Promise<ServiceHealth> => {
     const response = await ask(url, operationsRoutes.ready);
+    // That page is open to all; every other request would be refused.
+    if (response.headers.has(CERTIFICATE_HEADER)) throw new NoCertificate();
     const body = (await response.json()) as { dependencies?: ServiceHealth['dependencies'] };
     return { ok: response.ok, dependencies: body.dependencies ?? {} };
   };
@@ -132,8 +140,10 @@ export const createServices = (urls: Record<Upstream, readonly string[]>, caller
           {
             required: true,
             check: async () => {
-              const answer = await health[service]().catch(() => null);
-              if (answer === null) return 'does not answer';
+              const answer = await health[service]().catch((error: Error) =>
+                error instanceof NoCertificate ? error.message : (tlsFault(error) ?? 'does not answer'),
+              );
+              if (typeof answer === 'string') return answer;
               if (answer.ok) return null;
               const failed = Object.entries(answer.dependencies).filter(([, one]) => one.required && !one.ok);
               return `is not ready: ${failed.map(([name]) => name).join(', ')}`;

@@ -4,10 +4,8 @@ import { readFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { ConfigError } from '@aitbc/chassis';
 import { scratchDirectory } from '@aitbc/testing';
-import { describe, expect, test } from 'vitest';
-import { readTls } from './config.ts';
+import { expect, test } from 'vitest';
 import { KEYS, startTestGateway } from './testing/gateway.ts';
 import { sendRaw } from './testing/raw.ts';
 
@@ -75,13 +73,3 @@ test.skipIf(!hasOpenssl)(
     await another();
   },
 );
-
-describe('a certificate that is not usable is said so', () => {
-  test.each([
-    ['one of the two', { TLS_CERT: '/nowhere/cert.pem', TLS_KEY: undefined }, 'give both or none'],
-    ['a missing file', { TLS_CERT: '/nowhere/cert.pem', TLS_KEY: '/nowhere/key.pem' }, 'TLS_CERT'],
-  ])('%s', (_name, config, message) => {
-    expect(() => readTls(config)).toThrow(ConfigError);
-    expect(() => readTls(config)).toThrow(message);
-  });
-});

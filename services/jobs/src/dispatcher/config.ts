@@ -1,5 +1,6 @@
 import { commonConfig, serviceConfig } from '@aitbc/chassis';
 import type { z } from 'zod';
 
-export const dispatcherConfigShape = { ...commonConfig, HOST: serviceConfig.HOST, PORT: serviceConfig.PORT };
+const { HOST, PORT, TLS_CERT, TLS_KEY, TLS_CLIENT_CA } = serviceConfig;
+export const dispatcherConfigShape = { ...commonConfig, HOST, PORT, TLS_CERT, TLS_KEY, TLS_CLIENT_CA };
 export type DispatcherConfig = z.output<z.ZodObject<typeof dispatcherConfigShape>>;

@@ -6,6 +6,7 @@ import {
   createLog,
   createMetrics,
   createPostal,
+  createServerTls,
   type Dependencies,
   type Fail,
   listen,
@@ -13,6 +14,7 @@ import {
   openSender,
   type Running,
   type Sender,
+  startTicker,
   watchBroker,
 } from '@aitbc/chassis';
 import { messages, newId, type Payload } from '@aitbc/contracts';
@@ -32,6 +34,7 @@ const RECEIVED = Object.keys(messages).filter((name) =>
 export const startDispatcher = async (config: DispatcherConfig, fail: Fail): Promise<Running> => {
   const log = createLog('dispatcher', config.LOG_LEVEL);
   const metrics = createMetrics('dispatcher');
+  const tls = createServerTls(config, log);
   const registers = [metrics.registry];
   const offers = new Counter({
     name: 'dispatch_offers_total',
@@ -150,13 +153,15 @@ export const startDispatcher = async (config: DispatcherConfig, fail: Fail): Pro
       () => response.destroy(),
     );
   };
-  const http = await listen(app, config.HOST, config.PORT);
+  const http = await listen(app, config.HOST, config.PORT, tls === undefined ? {} : { tls });
+  const ticker = startTicker({ schedule: tls?.schedule ?? [], leads: () => true, log, metrics });
   log.info({ url: http.url }, 'ready');
 
   return {
     url: http.url,
     stop: async () => {
       await http.stop();
+      await ticker.stop();
       await worker.stop();
       for (const sender of senders.values()) await sender.close();
       redis.disconnect();
