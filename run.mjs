@@ -23,6 +23,7 @@ const commands = {
   verify: { does: 'check stored data against its own rules', script: 'scripts/verify.ts' },
   backup: { does: 'copy the data while it is in use', script: 'scripts/backup.ts' },
   restore: { does: 'bring a backup back', script: 'scripts/restore.ts' },
+  move: { does: 'move the data between SQLite and PostgreSQL', script: 'scripts/move.ts' },
   openapi: { does: 'write the API description to docs/', script: 'scripts/openapi.ts' },
 };
 

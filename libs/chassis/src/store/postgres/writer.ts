@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Client } from 'pg';
+import { assertInUse, markOfSchema } from '../../move/mark.ts';
 import { LockedElsewhere } from './fault.ts';
 import { type Address, connect, end, WRITER } from './session.ts';
 
@@ -44,6 +45,8 @@ export const createWriter = (address: Address) => {
     const candidate = await connect(address, WRITER);
     try {
       if (!(await lock(candidate, lockWaitMs))) throw new LockedElsewhere(address.name);
+      // Each time: a move may have had the tables while the server could not be reached.
+      assertInUse(await markOfSchema(candidate, address.schema), address.name);
       if (unsure !== null) {
         // The lock was the old connection's: it is over, and so is its transaction.
         const { token, tell } = unsure;
