@@ -1,7 +1,14 @@
 import { existsSync, statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { CannotMove, type MovedStore, type MoveProgress, type Moving, moveStores, undoMove } from '@aitbc/chassis';
+import {
+  CannotMove,
+  type MovedStore,
+  type MoveProgress,
+  type Moving,
+  moveStores,
+  undoMove,
+} from '@aitbc/chassis';
 import { migrations as gateway } from '../services/gateway/migrations/index.ts';
 import { migrations as governance } from '../services/governance/migrations/index.ts';
 import { migrations as jobs } from '../services/jobs/migrations/index.ts';
@@ -38,7 +45,9 @@ const auditLedger: Moving['audit'] = async (reader) => {
   let after = 0;
   do {
     const found = await auditAccounts(reader, after);
-    wrong.push(...found.wrong.map((address) => `the balance of ${address} does not agree with its transfers`));
+    wrong.push(
+      ...found.wrong.map((address) => `the balance of ${address} does not agree with its transfers`),
+    );
     after = found.next;
   } while (after !== 0);
   return wrong;
@@ -59,20 +68,26 @@ const placeOf = (option: string, given: string): { of: (service: string) => stri
   const text = given.startsWith('env:') ? process.env[given.slice(4)] : given;
   if (!text) throw new Misused(`--${option}: the environment has no ${given.slice(4)}`);
   if (/^postgres(ql)?:/.test(text)) {
-    if (!URL.canParse(text)) throw new Misused(`--${option}: that is no URL; a password with special characters is written in %XX`);
+    if (!URL.canParse(text))
+      throw new Misused(`--${option}: that is no URL; a password with special characters is written in %XX`);
     const schema = new URL(text).searchParams.get('schema');
     return { of: () => text, ...(schema !== null && { only: schema }) };
   }
-  if (!text.startsWith('sqlite:///')) throw new Misused(`--${option}: must begin with sqlite:/// or postgres://`);
+  if (!text.startsWith('sqlite:///'))
+    throw new Misused(`--${option}: must begin with sqlite:/// or postgres://`);
   const path = resolve(text.slice('sqlite:///'.length));
   const isFolder = text.endsWith('/') || (existsSync(path) && statSync(path).isDirectory());
   if (isFolder) return { of: (service) => `sqlite:///${join(path, `${service}.db`)}` };
   return { of: () => `sqlite:///${path}`, only: basename(path).replace(/\.db$/, '') };
 };
 
-const servicesOf = (named: readonly string[] | undefined, onlys: readonly (string | undefined)[]): string[] => {
+const servicesOf = (
+  named: readonly string[] | undefined,
+  onlys: readonly (string | undefined)[],
+): string[] => {
   const single = onlys.filter((only) => only !== undefined);
-  const wanted = named ?? (single.length > 0 ? [single.find((only) => only in SERVICES) ?? ''] : Object.keys(SERVICES));
+  const wanted =
+    named ?? (single.length > 0 ? [single.find((only) => only in SERVICES) ?? ''] : Object.keys(SERVICES));
   if (single.length > 0 && wanted.length !== 1)
     throw new Misused('One file or one ?schema= holds one service: name a folder, or one --service');
   for (const service of wanted)
@@ -112,7 +127,9 @@ const report = (moved: readonly MovedStore[], seconds: number): void => {
   for (const { service, from, to, isOld, tables, bytes } of moved) {
     console.log(`${service}: ${from} -> ${to}${isOld ? ', done before' : `, ${size(bytes)}`}`);
     for (const { table, rows, sha256 } of tables)
-      console.log(`  ${table.padEnd(24)}${count(rows).padStart(12)} rows  sha256 ${sha256.slice(0, 16)}, the same on both sides`);
+      console.log(
+        `  ${table.padEnd(24)}${count(rows).padStart(12)} rows  sha256 ${sha256.slice(0, 16)}, the same on both sides`,
+      );
   }
   const rows = moved.flatMap(({ tables }) => tables).reduce((sum, table) => sum + table.rows, 0);
   console.log(
@@ -135,7 +152,9 @@ const undo = async (given: string): Promise<void> => {
   for (const service of servicesOf(values.service, [place.only])) {
     const { migrations } = SERVICES[service] as Moving;
     const other = await undoMove({ service, url: place.of(service), migrations });
-    console.log(`${service} is valid here again. Do not start it on ${other} any more: what was done there is lost here.`);
+    console.log(
+      `${service} is valid here again. Do not start it on ${other} any more: what was done there is lost here.`,
+    );
   }
 };
 
@@ -144,7 +163,8 @@ const main = async (): Promise<number> => {
     await undo(values.undo);
     return 0;
   }
-  if (values.from === undefined || values.to === undefined) throw new Misused(`Name --from and --to.\n\n${usage}`);
+  if (values.from === undefined || values.to === undefined)
+    throw new Misused(`Name --from and --to.\n\n${usage}`);
   const [from, to] = [placeOf('from', values.from), placeOf('to', values.to)];
   const movings = servicesOf(values.service, [from.only, to.only]).map(
     (service): Moving => ({

@@ -12,7 +12,11 @@ interface CopyConnection extends Connection {
 }
 
 /** The answers to one COPY statement. */
-const copying = (client: Client, text: string, on: { start?: () => void; data?: (chunk: Buffer) => void }) => {
+const copying = (
+  client: Client,
+  text: string,
+  on: { start?: () => void; data?: (chunk: Buffer) => void },
+) => {
   const done = Promise.withResolvers<void>();
   // It is looked at when the rows are through.
   done.promise.catch(() => {});

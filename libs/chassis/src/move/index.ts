@@ -108,7 +108,10 @@ const look = async (
   if (was?.state === 'left' && will?.state === 'arrived' && was.move === will.move)
     return { ...none, isDone: true, objections: [] };
   if (was?.state === 'arriving')
-    return { ...none, objections: [`${from.name} is itself the target of a move from ${was.other} that was not completed`] };
+    return {
+      ...none,
+      objections: [`${from.name} is itself the target of a move from ${was.other} that was not completed`],
+    };
   if (was?.state === 'left' && !(was.other === to.name && will?.state === 'arriving'))
     return {
       ...none,
@@ -229,7 +232,14 @@ export const moveStores = async (options: {
     for (const pair of pairs) {
       const found = await look(pair, (table, rows) => {
         looked += rows;
-        onProgress({ service: pair.moving.service, phase: 'looking', table, rows: looked, ofRows: 0, bytes: 0 });
+        onProgress({
+          service: pair.moving.service,
+          phase: 'looking',
+          table,
+          rows: looked,
+          ofRows: 0,
+          bytes: 0,
+        });
       });
       objections.push(...found.objections);
       plans.push(found);

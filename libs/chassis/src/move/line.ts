@@ -35,9 +35,9 @@ const ESCAPES: Readonly<Record<string, string>> = {
 };
 const MEANINGS = Object.fromEntries(Object.entries(ESCAPES).map(([value, text]) => [text[1], value]));
 
-const escape = (text: string): string =>
+const escaped = (text: string): string =>
   ESCAPED.test(text) ? text.replace(/[\b\f\n\r\t\v\\]/g, (character) => ESCAPES[character] as string) : text;
-const unescape = (text: string): string =>
+const unescaped = (text: string): string =>
   text.includes('\\')
     ? text.replace(/\\(.)/gs, (_, character) => MEANINGS[character as string] ?? character)
     : text;
@@ -64,7 +64,7 @@ export const lineOf = (
     const value = values[index] as Value;
     if (index > 0) line += '\t';
     if (value === null) line += '\\N';
-    else if (typeof value === 'string') line += escape(value);
+    else if (typeof value === 'string') line += escaped(value);
     else if (typeof value !== 'number') line += `\\\\x${value.toString('hex')}`;
     else if ((columns[index] as Column).kind === 'real' && reals === 'bits') line += bitsOf(value);
     else line += value;
@@ -72,20 +72,14 @@ export const lineOf = (
   return `${line}\n`;
 };
 
+const valueOf = (text: string, kind: Kind): Value => {
+  if (text === '\\N') return null;
+  if (kind === 'integer') return Number(text);
+  if (kind === 'real') return ofBits(text);
+  return kind === 'bytes' ? Buffer.from(text.slice(3), 'hex') : unescaped(text);
+};
 /** The other way, with fractions by their bits. */
 export const valuesOf = (line: string, columns: readonly Column[]): Value[] =>
-  line.split('\t').map((text, index): Value => {
-    if (text === '\\N') return null;
-    switch ((columns[index] as Column).kind) {
-      case 'integer':
-        return Number(text);
-      case 'real':
-        return ofBits(text);
-      case 'bytes':
-        return Buffer.from(text.slice(3), 'hex');
-      case 'text':
-        return unescape(text);
-    }
-  });
+  line.split('\t').map((text, index) => valueOf(text, (columns[index] as Column).kind));
 
 export const hasReals = (table: Table): boolean => table.columns.some(({ kind }) => kind === 'real');

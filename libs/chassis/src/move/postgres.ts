@@ -24,7 +24,13 @@ const KINDS: Readonly<Record<string, Kind>> = {
   bytea: 'bytes',
 };
 /** What only a schema has: see 0027. */
-const OWN_TABLES = ['store_commit', 'store_move', 'store_stream', 'kysely_migration', 'kysely_migration_lock'];
+const OWN_TABLES = [
+  'store_commit',
+  'store_move',
+  'store_stream',
+  'kysely_migration',
+  'kysely_migration_lock',
+];
 
 const quoted = (name: string): string => `"${name}"`;
 const list = (names: readonly string[]): string => names.map(quoted).join(', ');
@@ -219,10 +225,13 @@ export const openSchemaSide = async (options: {
       const left = await tableNames();
       for (const name of left) await all(`DROP TABLE ${quoted(name)} CASCADE`);
       // Of a schema that held no tables they would be somebody else's.
-      const functions = left.length === 0 ? [] : await all<{ name: string }>(
-        `SELECT oid::regprocedure::text AS name FROM pg_proc WHERE pronamespace = $1::regnamespace`,
-        [quoted(schema)],
-      );
+      const functions =
+        left.length === 0
+          ? []
+          : await all<{ name: string }>(
+              `SELECT oid::regprocedure::text AS name FROM pg_proc WHERE pronamespace = $1::regnamespace`,
+              [quoted(schema)],
+            );
       for (const { name } of functions) await all(`DROP FUNCTION ${name}`);
       await markSchema(client, schema, mark);
       await all('COMMIT');

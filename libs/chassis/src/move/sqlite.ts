@@ -6,7 +6,16 @@ import { renameStream } from '../backup.ts';
 import { createReader, migrate } from '../store/connection.ts';
 import { databasePath, keepPrivate } from '../store/file.ts';
 import type { Migrations } from '../store/store.ts';
-import { type Column, hasReals, type Kind, type Lines, lineOf, type Table, type Value, valuesOf } from './line.ts';
+import {
+  type Column,
+  hasReals,
+  type Kind,
+  type Lines,
+  lineOf,
+  type Table,
+  type Value,
+  valuesOf,
+} from './line.ts';
 import { markFile, markOfFile } from './mark.ts';
 import { CannotMove, type Side } from './side.ts';
 
@@ -58,7 +67,9 @@ export const openFileSide = (options: {
 }): Side => {
   const path = resolve(databasePath(options.url));
   if (options.role === 'source' && !existsSync(path))
-    throw new CannotMove(`${path} does not exist: name the file of ${options.service}, or its folder, with --from`);
+    throw new CannotMove(
+      `${path} does not exist: name the file of ${options.service}, or its folder, with --from`,
+    );
   let open: Database.Database | undefined;
   /** A target that is not there yet must not be made by looking at it. */
   const existing = (): Database.Database | undefined => {
@@ -90,7 +101,8 @@ export const openFileSide = (options: {
         }[];
         const columns = found.map((column): Column => {
           const kind = KINDS[column.type];
-          if (kind === undefined) throw new CannotMove(`${path}: ${name}.${column.name} is of type ${column.type}`);
+          if (kind === undefined)
+            throw new CannotMove(`${path}: ${name}.${column.name} is of type ${column.type}`);
           return { name: column.name, kind };
         });
         const key = found.filter(({ pk }) => pk > 0).sort((a, b) => a.pk - b.pk);
@@ -132,7 +144,9 @@ export const openFileSide = (options: {
       const known = Object.keys(options.migrations).sort();
       if (file === undefined || names('table').every(({ name }) => name !== 'kysely_migration'))
         return { had: [], known };
-      const rows = file.prepare('SELECT name FROM kysely_migration ORDER BY name').all() as { name: string }[];
+      const rows = file.prepare('SELECT name FROM kysely_migration ORDER BY name').all() as {
+        name: string;
+      }[];
       return { had: rows.map(({ name }) => name), known };
     },
     isEmpty: async () => existing() === undefined || names('table').length === 0,
@@ -161,7 +175,10 @@ export const openFileSide = (options: {
             .prepare(`SELECT CAST(${quoted(column.name)} AS BLOB) FROM ${quoted(table.name)} WHERE ${where}`)
             .pluck()
             .get(key) as Buffer;
-        const reason = objection(row[table.columns.indexOf(column)] as Value, () => bytesOf() ?? Buffer.of(0xff));
+        const reason = objection(
+          row[table.columns.indexOf(column)] as Value,
+          () => bytesOf() ?? Buffer.of(0xff),
+        );
         if (reason !== null) wrong.push(`${named(table, column.name, key)}: ${reason}`);
       }
       return { rows, wrong };
@@ -170,7 +187,11 @@ export const openFileSide = (options: {
       const real = hasReals(table);
       let [bytes, digits, rows] = ['', '', 0];
       const flush = async (): Promise<void> => {
-        const lines: Lines = { rows, bytes: Buffer.from(bytes), ...(real && { digits: Buffer.from(digits) }) };
+        const lines: Lines = {
+          rows,
+          bytes: Buffer.from(bytes),
+          ...(real && { digits: Buffer.from(digits) }),
+        };
         [bytes, digits, rows] = ['', '', 0];
         await take(lines);
       };
@@ -240,4 +261,3 @@ export const openFileSide = (options: {
     close: async () => closeFile(),
   };
 };
-
