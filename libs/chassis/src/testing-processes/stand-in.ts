@@ -17,6 +17,7 @@ import {
   type Fail,
   type Handlers,
   loadConfig,
+  type Migrations,
   openSender,
   type Running,
   type Store,
@@ -121,13 +122,7 @@ export const startStandIn = async (
     {
       name: name as ServiceName,
       routes: standInRoutes,
-      migrations: {
-        '0001-effect': {
-          up: async (kysely) => {
-            await sql`CREATE TABLE effect (name TEXT NOT NULL, about TEXT NOT NULL) STRICT`.execute(kysely);
-          },
-        },
-      },
+      migrations: { sqlite: makeEffects(' STRICT'), postgres: makeEffects('') },
       compose: (standing) => {
         store = standing.store;
         publish = (batch, from = name === 'jobs' ? 'payments' : 'jobs') => {
@@ -146,6 +141,14 @@ export const startStandIn = async (
   );
   return { ...running, store: store as Store, publish: publish as Publish };
 };
+
+const makeEffects = (words: string): Migrations => ({
+  '0001-effect': {
+    up: async (kysely) => {
+      await sql.raw(`CREATE TABLE effect (name TEXT NOT NULL, about TEXT NOT NULL)${words}`).execute(kysely);
+    },
+  },
+});
 
 const handlersOf = (store: Store): StandInHandlers => ({
   say: (context) =>
