@@ -70,7 +70,7 @@ export const backUpFile = async (
  * Gives the outgoing stream a new identity, and numbers what waits from one: receivers keep a watermark per stream, and
  * would drop as duplicates whatever a rewound file says under the old numbers.
  */
-export const renameStream = (db: Database.Database): void =>
+export const renameStream = (db: Database.Database): { stream: string; outbox: number } =>
   db.transaction(() => {
     db.prepare(
       `UPDATE store_identity SET stream = substr(stream, 1, instr(stream, '-')) || lower(hex(randomblob(6)))`,
@@ -83,6 +83,8 @@ export const renameStream = (db: Database.Database): void =>
     // Ascending: each new number is at or below the old one, and free by then.
     const move = db.prepare('UPDATE outbox SET seq = @now WHERE destination = @destination AND seq = @seq');
     for (const row of rows) move.run(row);
+    const { stream } = db.prepare('SELECT stream FROM store_identity').get() as { stream: string };
+    return { stream, outbox: rows.length };
   })();
 
 /**

@@ -121,7 +121,7 @@ const look = async (
     };
   const first = [await versionProblem(from), await objectionTo(to, from)].filter((text) => text !== null);
   if (first.length > 0) return { ...none, objections: first };
-  const objections = [...(await from.obstacles())];
+  const objections: string[] = [];
   const tables = await from.tables();
   let rows = 0;
   for (const table of tables) {
@@ -308,6 +308,25 @@ export const undoMove = async (options: {
     await side.renameStreams();
     await side.setMark(null);
     return mark.other;
+  } finally {
+    await side.close();
+  }
+};
+
+/**
+ * After a schema was put back from a dump or a base backup: what `restoreFile` does for a file. No process of the service
+ * may run.
+ * @returns the new name of its outgoing stream, and how many messages it says again
+ */
+export const restoreSchema = async (options: {
+  service: string;
+  url: string;
+}): Promise<{ stream: string; outbox: number }> => {
+  const side = await openSchemaSide({ ...options, migrations: {} });
+  try {
+    if (await side.isEmpty())
+      throw new CannotMove(`${side.name} is empty: restore the dump first, and then run this`);
+    return await side.renameStreams();
   } finally {
     await side.close();
   }

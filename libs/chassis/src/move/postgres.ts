@@ -2,6 +2,7 @@ import type { Client } from 'pg';
 import { resolveForPostgres } from '../sql.ts';
 import { checkServer } from '../store/postgres/check.ts';
 import { migrate } from '../store/postgres/migrate.ts';
+import { renameStreams } from '../store/postgres/rewound.ts';
 import { connect, end, parseAddress } from '../store/postgres/session.ts';
 import type { Migrations } from '../store/store.ts';
 import { copyIn, copyOut } from './copy.ts';
@@ -32,7 +33,20 @@ const OWN_TABLES = [
   'kysely_migration_lock',
 ];
 
+/** The stream that a file goes on with, and begins with: that of the first place. */
+const FIRST_STREAM = `coalesce((SELECT stream FROM store_stream WHERE place = 0), (SELECT stream FROM store_identity))`;
+/** A file has one stream: what other places have to say, and may have said, comes behind what the first has. */
+const ONE_STREAM = `(
+  SELECT destination, seq, name, version, payload, created_at_ms FROM outbox WHERE stream = ${FIRST_STREAM}
+  UNION ALL
+  SELECT destination, coalesce((SELECT max(seq) FROM outbox AS first
+      WHERE first.stream = ${FIRST_STREAM} AND first.destination = other.destination), 0)
+      + row_number() OVER (PARTITION BY destination ORDER BY stream, seq),
+    name, version, payload, created_at_ms
+  FROM outbox AS other WHERE stream <> ${FIRST_STREAM}) AS outbox`;
+
 const quoted = (name: string): string => `"${name}"`;
+const rowsOf = (table: Table): string => (table.name === 'outbox' ? ONE_STREAM : quoted(table.name));
 const list = (names: readonly string[]): string => names.map(quoted).join(', ');
 
 export const openSchemaSide = async (options: {
@@ -77,7 +91,7 @@ export const openSchemaSide = async (options: {
          (SELECT collname FROM pg_collation WHERE oid = attcollation) AS collation
        FROM pg_attribute JOIN pg_class c ON c.oid = attrelid JOIN pg_type t ON t.oid = atttypid
        WHERE relkind = 'r' AND relnamespace = $1::regnamespace AND attnum > 0 AND NOT attisdropped
-         AND NOT relname = ANY ($2)
+         AND NOT relname = ANY ($2) AND NOT (relname = 'outbox' AND attname = 'stream')
        ORDER BY relname COLLATE "C", attname COLLATE "C"`,
       [quoted(schema), OWN_TABLES],
     );
@@ -98,7 +112,9 @@ export const openSchemaSide = async (options: {
           );
         return { name: column.name, kind };
       });
-      const key = keys.filter(({ table }) => table === name).map((column) => column.name);
+      const key = keys
+        .filter((column) => column.table === name && !(name === 'outbox' && column.name === 'stream'))
+        .map((column) => column.name);
       if (key.length === 0) throw new CannotMove(`${address.name}: ${name} has no primary key`);
       return { name, columns, key };
     });
@@ -127,7 +143,10 @@ export const openSchemaSide = async (options: {
       await all(`ALTER TABLE ${quoted(name)} DISABLE TRIGGER USER`);
       await all(`DELETE FROM ${quoted(name)}`);
     }
+    await all(`ALTER TABLE outbox ALTER COLUMN stream SET DEFAULT ''`);
     return [
+      `ALTER TABLE outbox ALTER COLUMN stream DROP DEFAULT`,
+      `UPDATE outbox SET stream = ${FIRST_STREAM}`,
       ...indexes.map(({ definition }) => definition),
       ...references.map(
         ({ table, name, definition }) =>
@@ -163,7 +182,6 @@ export const openSchemaSide = async (options: {
       return { had: rows.map(({ name }) => name), known };
     },
     isEmpty: async () => (await tableNames()).length === 0,
-    obstacles: async () => [],
     tables,
     inspect: async (table) => {
       const beyond = table.columns
@@ -173,13 +191,13 @@ export const openSchemaSide = async (options: {
         .filter(({ kind }) => kind === 'real')
         .map(({ name }) => [name, `${quoted(name)} = 'NaN'`]);
       const conditions = [...beyond, ...unknown];
-      const [counted] = await all<{ rows: number }>(`SELECT count(*) AS rows FROM ${quoted(table.name)}`);
+      const [counted] = await all<{ rows: number }>(`SELECT count(*) AS rows FROM ${rowsOf(table)}`);
       const rows = counted?.rows ?? 0;
       if (conditions.length === 0 || rows === 0) return { rows, wrong: [] };
       const found = await all<{ column: string; key: string }>(
         `SELECT CASE ${conditions.map(([name, is]) => `WHEN ${is} THEN '${name}'`).join(' ')} END AS column,
            concat_ws(', ', ${table.key.map((part) => `'${part}=' || ${quoted(part)}`).join(', ')}) AS key
-         FROM ${quoted(table.name)} WHERE ${conditions.map(([, is]) => is).join(' OR ')} LIMIT 5`,
+         FROM ${rowsOf(table)} WHERE ${conditions.map(([, is]) => is).join(' OR ')} LIMIT 5`,
       );
       const reals = new Set(unknown.map(([name]) => name));
       return {
@@ -208,7 +226,7 @@ export const openSchemaSide = async (options: {
       };
       await copyOut(
         client,
-        `COPY (SELECT ${columns.join(', ')} FROM ${quoted(table.name)} ORDER BY ${list(table.key)}) TO STDOUT`,
+        `COPY (SELECT ${columns.join(', ')} FROM ${rowsOf(table)} ORDER BY ${list(table.key)}) TO STDOUT`,
         (chunk) => {
           if (failure !== undefined) throw failure;
           pieces.push(Buffer.from(chunk));
@@ -270,7 +288,7 @@ export const openSchemaSide = async (options: {
       get: async (query: never, values?: never) =>
         (await client.query(resolveForPostgres(query, values as never))).rows[0] as never,
     }),
-    renameStreams: async () => {},
+    renameStreams: () => renameStreams(client, options.service),
     close: async () => {
       await client.end().catch(() => {});
     },

@@ -6,7 +6,6 @@ import type { Mark } from './mark.ts';
 export interface Side {
   /** For people: without a password. */
   readonly name: string;
-  /** What an operator calls it in a command, without a password. */
   readonly service: string;
   mark(): Promise<Mark | undefined>;
   setMark(mark: Mark | null): Promise<void>;
@@ -14,8 +13,6 @@ export interface Side {
   migrations(): Promise<{ had: readonly string[]; known: readonly string[] }>;
   /** Anything that is not of a move that was broken off. */
   isEmpty(): Promise<boolean>;
-  /** What would be lost on the way, whatever the values are. */
-  obstacles(): Promise<readonly string[]>;
   tables(): Promise<readonly Table[]>;
   /**
    * Looks at all values of a table.
@@ -37,8 +34,8 @@ export interface Side {
   ): Promise<void>;
   /** For a service's own audit of what it holds. */
   reader(): Reader;
-  /** After a mark was undone: other names for the outgoing streams, see `restoreFile`. */
-  renameStreams(): Promise<void>;
+  /** For what was rewound: another name for the outgoing stream. @returns it, and how many messages are said again */
+  renameStreams(): Promise<{ stream: string; outbox: number }>;
   close(): Promise<void>;
 }
 

@@ -150,7 +150,6 @@ export const openFileSide = (options: {
       return { had: rows.map(({ name }) => name), known };
     },
     isEmpty: async () => existing() === undefined || names('table').length === 0,
-    obstacles: async () => [],
     tables: async () => tables(),
     inspect: async (table) => {
       const wrong: string[] = [];
