@@ -126,14 +126,14 @@ const report = (moved: readonly MovedStore[], seconds: number): void => {
   if (process.stdout.isTTY) process.stdout.write('\r\x1b[K');
   for (const { service, from, to, isOld, tables, bytes } of moved) {
     console.log(`${service}: ${from} -> ${to}${isOld ? ', done before' : `, ${size(bytes)}`}`);
-    for (const { table, rows, sha256 } of tables)
+    for (const { table, rows, sha256 } of tables.filter((one) => one.rows > 0))
       console.log(
         `  ${table.padEnd(24)}${count(rows).padStart(12)} rows  sha256 ${sha256.slice(0, 16)}, the same on both sides`,
       );
   }
   const rows = moved.flatMap(({ tables }) => tables).reduce((sum, table) => sum + table.rows, 0);
   console.log(
-    `Moved and read back: ${count(rows)} rows in ${seconds.toFixed(1)} s. ${moved.some(({ service }) => service === 'payments') ? 'The ledger was audited. ' : ''}Start the services with the new DATABASE_URL (or POSTGRES_URL for all). The old data is left as it was, and marked.`,
+    `Moved and read back: ${count(rows)} rows in ${seconds.toFixed(1)} s. ${moved.some(({ service, isOld }) => service === 'payments' && !isOld) ? 'The ledger was audited. ' : ''}Start the services with the new DATABASE_URL (or POSTGRES_URL for all). The old data is left as it was, and marked.`,
   );
 };
 
