@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { backUpFile } from '../libs/chassis/src/backup.ts';
+import { isOnPostgres, WITH_POSTGRES } from './on-postgres.ts';
 
 const usage = `npm run backup -- [--data-dir .data] [--to backups]
 
@@ -17,6 +18,10 @@ const { values } = parseArgs({
 });
 
 const main = async (): Promise<number> => {
+  if (isOnPostgres()) {
+    console.error(WITH_POSTGRES);
+    return 1;
+  }
   const files = existsSync(values['data-dir'])
     ? readdirSync(values['data-dir']).filter((name) => name.endsWith('.db'))
     : [];

@@ -16,6 +16,7 @@ import { migrations as market } from '../services/market/migrations/index.ts';
 import { migrations as miners } from '../services/miners/migrations/index.ts';
 import { migrations as payments } from '../services/payments/migrations/index.ts';
 import { auditAccounts } from '../services/payments/src/audit.ts';
+import { fromEnvironment, schemaOf } from './on-postgres.ts';
 
 const usage = `npm run move -- --from sqlite:///DIR/ --to postgres://USER:PASSWORD@HOST/DATABASE      and back
 npm run move -- --undo sqlite:///DIR/
@@ -23,7 +24,7 @@ npm run move -- --undo sqlite:///DIR/
 Moves the data of all services, or of those named, from files to PostgreSQL or back.
 
   --from, --to    where the data is, and where it goes: sqlite:///DIR/ for the files of all services (DIR/jobs.db, ...),
-                  sqlite:///DIR/jobs.db for one; postgres://... for all (a schema each), with ?schema= for one.
+                  sqlite:///DIR/jobs.db for one; postgres://... as in POSTGRES_URL: a schema for each service.
                   env:NAME takes the URL from the environment, so that no list of processes shows its password.
   --service NAME  this one alone; may be given several times. All services that talk to each other may stand on
                   different engines, so one at a time is fine.
@@ -65,14 +66,8 @@ class Misused extends Error {}
 
 /** A place that holds one service or all. @returns the URL of a service there, and the one service if it is one */
 const placeOf = (option: string, given: string): { of: (service: string) => string; only?: string } => {
-  const text = given.startsWith('env:') ? process.env[given.slice(4)] : given;
-  if (!text) throw new Misused(`--${option}: the environment has no ${given.slice(4)}`);
-  if (/^postgres(ql)?:/.test(text)) {
-    if (!URL.canParse(text))
-      throw new Misused(`--${option}: that is no URL; a password with special characters is written in %XX`);
-    const schema = new URL(text).searchParams.get('schema');
-    return { of: () => text, ...(schema !== null && { only: schema }) };
-  }
+  const text = fromEnvironment(given);
+  if (/^postgres(ql)?:/.test(text)) return { of: (service) => schemaOf(text, service) };
   if (!text.startsWith('sqlite:///'))
     throw new Misused(`--${option}: must begin with sqlite:/// or postgres://`);
   const path = resolve(text.slice('sqlite:///'.length));
@@ -89,7 +84,7 @@ const servicesOf = (
   const wanted =
     named ?? (single.length > 0 ? [single.find((only) => only in SERVICES) ?? ''] : Object.keys(SERVICES));
   if (single.length > 0 && wanted.length !== 1)
-    throw new Misused('One file or one ?schema= holds one service: name a folder, or one --service');
+    throw new Misused('One file holds one service: name a folder, or one --service');
   for (const service of wanted)
     if (!(service in SERVICES))
       throw new Misused(`Name the service with --service: one of ${Object.keys(SERVICES).join(', ')}`);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { CannotMove, restoreFile, restoreSchema } from '@aitbc/chassis';
 import { holdDataDir } from './data-lock.ts';
+import { isOnPostgres, schemaOf, WITH_POSTGRES } from './on-postgres.ts';
 
 const usage = `npm run restore -- --from backups/TIME [--service NAME ...] [--data-dir .data]
 npm run restore -- --database postgres://USER:PASSWORD@HOST/DATABASE [--service NAME ...]
@@ -14,7 +15,7 @@ reconcilers ask again. A restored payments service seals new blocks from the hei
 with \`npm run verify\` and compare its height with the one your auditors saw last.
 
 With --database: for schemas of PostgreSQL, after pg_restore (or any other way back in time) and before the services
-start. It restores nothing itself: it gives their outgoing messages a new name, because under the old one receivers would
+start. ?schema=NAME means what it means in POSTGRES_URL. It restores nothing itself: it gives their outgoing messages a new name, because under the old one receivers would
 take new messages for some that they have heard. Of all services, or those named: those that were put back.
 env:NAME takes the URL from the environment, so that no list of processes shows its password.`;
 
@@ -31,16 +32,9 @@ const { values } = parseArgs({
 });
 
 const restoreSchemas = async (given: string): Promise<number> => {
-  const url = given.startsWith('env:') ? process.env[given.slice(4)] : given;
-  if (url === undefined || !URL.canParse(url) || !/^postgres(ql)?:/.test(url)) {
-    console.error(`--database takes postgres://... or env:NAME.\n\n${usage}`);
-    return 2;
-  }
-  const own = new URL(url).searchParams.get('schema');
-  const services = values.service ?? (own === null ? SERVICES : [own]);
-  for (const service of services) {
+  for (const service of values.service ?? SERVICES) {
     try {
-      const { stream, outbox } = await restoreSchema({ service, url });
+      const { stream, outbox } = await restoreSchema({ service, url: schemaOf(given, service) });
       console.log(`${service.padEnd(16)} speaks as ${stream}, ${outbox} messages to say again`);
     } catch (error) {
       // The message alone: what the driver hangs on an error may hold the URL.
@@ -54,6 +48,10 @@ const restoreSchemas = async (given: string): Promise<number> => {
 
 const main = async (): Promise<number> => {
   if (values.database !== undefined) return restoreSchemas(values.database);
+  if (isOnPostgres()) {
+    console.error(WITH_POSTGRES);
+    return 1;
+  }
   if (values.from === undefined || !existsSync(values.from)) {
     console.error(`Name the folder of the copies with --from.\n\n${usage}`);
     return 2;

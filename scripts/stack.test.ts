@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createPrivateKey } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -46,6 +46,28 @@ test('a port that was asked for and is taken is an error, exit 1', async () => {
     expect(code).toBe(1);
     expect(output).toMatch(new RegExp(`^port ${port} is taken: choose another`));
   }
+});
+
+test('a PostgreSQL that cannot be used is named in one sentence without its password, exit 2', async () => {
+  const nobody = `127.0.0.1:${await freePort()}`;
+  const of = (url: string) => start([], { POSTGRES_URL: url });
+  expect(await of('postgres://a:hush@nowhere')).toEqual({
+    code: 2,
+    output: 'POSTGRES_URL: must look like postgres://user:password@host:5432/database\n',
+  });
+  expect(await of(`postgres://a:hush@${nobody}/rows`)).toEqual({
+    code: 2,
+    output: `POSTGRES_URL: postgres://${nobody}/rows (schema gateway) cannot be used: PostgreSQL cannot be reached\n`,
+  });
+});
+
+test.each(['backup.ts', 'restore.ts'])('%s says how rows in PostgreSQL are copied', async (script) => {
+  const { status, stderr } = spawnSync(process.execPath, [join(import.meta.dirname, script), '...(script === 'backup.ts' ? [] : ['--from', dataDir])], {
+    env: { PATH: process.env.PATH, POSTGRES_URL: 'postgres://a:hush@nowhere/rows' },
+    encoding: 'utf8',
+  });
+  expect([status, stderr]).toEqual([1, expect.stringContaining('pg_dump')]);
+  expect(stderr).not.toContain('hush');
 });
 
 test('a data folder is held by one at a time, and free again afterwards', async () => {

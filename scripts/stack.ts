@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { postgresProblem, schemaUrl } from '../libs/chassis/src/index.ts';
 import { type Broker, findBroker } from '../libs/testing/src/broker.ts';
 import { freePort, isPortFree } from '../libs/testing/src/ports.ts';
 import { holdDataDir } from './data-lock.ts';
@@ -30,6 +31,8 @@ export type Stack = {
   /** In production the first that the environment names, which may be none. */
   readonly keys: Partial<Keys>;
   readonly broker: Broker;
+  /** Where the rows are, without a password: a folder of files, or a database. */
+  readonly rows: string;
   readonly processes: readonly ProcessStatus[];
   kill(name: string, signal?: NodeJS.Signals): void;
   stop(): Promise<void>;
@@ -64,6 +67,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 
   let broker: Broker | undefined;
   try {
+    const rows = await settleRows(outer, dataDir);
     const { apiHost, apiPort } = await gatewayAddress(options, outer, log);
     const scheme = outer.TLS_CERT ? 'https' : 'http';
     const reached = apiHost === '0.0.0.0' || apiHost === '::' ? '127.0.0.1' : apiHost;
@@ -86,12 +90,12 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const shared: NodeJS.ProcessEnv = {
       NODE_ENV: 'development',
       LOG_LEVEL: 'info',
-      ...without(outer, keyLists),
+      ...without(outer, [...keyLists, 'POSTGRES_URL']),
       ...secrets,
       REDIS_URL: broker.url,
     };
     const choose = portChooser(options.apiPort !== 0, apiPort);
-    const inside = await insideProcesses(shared, dataDir, dispatchers, choose);
+    const inside = await insideProcesses(shared, rows, dispatchers, choose);
     const addresses = services.map((name) => [`${name.toUpperCase()}_URL`, inside.get(name)?.url]);
     const gateway = (name: string, port: number): ProcessSpec => ({
       name,
@@ -101,7 +105,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         ...shared,
         ...keyEnv,
         ...Object.fromEntries(addresses),
-        DATABASE_URL: databaseUrl(dataDir, 'gateway'),
+        ...rows.of('gateway'),
         API_HOST: apiHost,
         API_PORT: String(port),
       },
@@ -155,6 +159,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       urls,
       keys,
       broker,
+      rows: rows.name,
       get processes() {
         return supervisor.processes;
       },
@@ -170,6 +175,29 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     unlock();
     throw error;
   }
+}
+
+/** Where each service keeps its rows. */
+interface Rows {
+  readonly name: string;
+  of(service: string): { DATABASE_URL: string };
+}
+
+/** A server that services cannot stand on is named here, once, and not by six processes. */
+async function settleRows({ POSTGRES_URL: server }: NodeJS.ProcessEnv, dataDir: string): Promise<Rows> {
+  if (!server)
+    return { name: dataDir, of: (service) => ({ DATABASE_URL: `sqlite:///${join(dataDir, `${service}.db`)}` }) };
+  try {
+    const problem = await postgresProblem(schemaUrl(server, 'gateway'), 'gateway');
+    if (problem !== null) throw new Error(problem);
+  } catch (error) {
+    throw new CannotStart(`POSTGRES_URL: ${(error as Error).message}`, 2);
+  }
+  const { host, pathname } = new URL(server);
+  return {
+    name: `postgres://${host}${pathname}`,
+    of: (service) => ({ DATABASE_URL: schemaUrl(server, service) }),
+  };
 }
 
 function settleSecrets(env: NodeJS.ProcessEnv, dataDir: string) {
@@ -241,7 +269,7 @@ type Inside = Map<string, { url: string; spec: ProcessSpec }>;
 
 async function insideProcesses(
   env: NodeJS.ProcessEnv,
-  dataDir: string,
+  rows: Rows,
   dispatchers: number,
   choose: (preferred: number) => Promise<number>,
 ): Promise<Inside> {
@@ -255,8 +283,7 @@ async function insideProcesses(
     });
   };
   for (const [index, name] of services.entries()) {
-    const more = { DATABASE_URL: databaseUrl(dataDir, name) };
-    await add(name, entry(`services/${name}`), firstPort.service + index, more);
+    await add(name, entry(`services/${name}`), firstPort.service + index, rows.of(name));
   }
   for (let index = 0; index < dispatchers; index++)
     await add(
@@ -269,7 +296,6 @@ async function insideProcesses(
 }
 
 const entry = (folder: string, file = 'main.ts') => join(root, folder, 'src', file);
-const databaseUrl = (dataDir: string, name: string) => `sqlite:///${join(dataDir, `${name}.db`)}`;
 
 function without(env: NodeJS.ProcessEnv, names: readonly string[]): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !names.includes(name)));

@@ -7,7 +7,7 @@ import { CannotStart, type Stack, startStack } from './stack.ts';
 const help = `npm start -- [options]     starts the whole coordinator on this machine
 
   --port N          of the API; default API_PORT or 8000 (a free one if 8000 is taken)
-  --data-dir PATH   where databases, broker and development keys live; default DATA_DIR or .data
+  --data-dir PATH   where databases (without POSTGRES_URL), broker and development keys live; default DATA_DIR or .data
   --dispatchers N   dispatch workers; default 2
   --no-miner        without the demo miner
   --help            this text
@@ -50,7 +50,7 @@ function wholeNumber(option: string, text: string): number {
   return Number(text);
 }
 
-function welcome({ url, keys, broker }: Stack, dataDir: string): string {
+function welcome({ url, keys, broker, rows }: Stack, dataDir: string): string {
   const production = process.env.NODE_ENV === 'production';
   const bold = (text: string) => styleText('bold', text, { stream: process.stdout });
   const key = production ? '$CLIENT_KEY' : (keys.client ?? '$CLIENT_KEY');
@@ -65,7 +65,8 @@ function welcome({ url, keys, broker }: Stack, dataDir: string): string {
     `  API         ${bold(url)}`,
     `  docs        ${url}/docs`,
     ...shownKeys,
-    `  data        ${dataDir}`,
+    `  data        ${rows}`,
+    ...(rows === dataDir ? [] : [`  keys        ${dataDir}`]),
     `  broker      ${broker.kind}`,
     ...(broker.banner ? [`              ${broker.banner}`] : []),
     '',

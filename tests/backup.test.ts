@@ -3,8 +3,8 @@ import { mkdirSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { routes } from '@aitbc/contracts';
-import { scratchDirectory } from '@aitbc/testing';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { scratchDirectory, sqliteOnly } from '@aitbc/testing';
+import { afterEach, beforeEach, expect } from 'vitest';
 import { verifyLedger } from '../scripts/verify.ts';
 import { every, nothingPlayed, playMiner, repeated } from './careful.ts';
 import {
@@ -17,6 +17,8 @@ import {
   STARTING_MS,
   startCoordinator,
 } from './coordinator.ts';
+
+const { test } = sqliteOnly('copies of files, and what comes of putting one back');
 
 // An hour-old copy of one service beside newer others: here an hour is a handful of jobs.
 

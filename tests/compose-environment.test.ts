@@ -1,9 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { ConfigError, loadConfig } from '@aitbc/chassis';
+import { ConfigError, databaseUrl, loadConfig } from '@aitbc/chassis';
 import { describe, expect, test } from 'vitest';
 import { configShape as gateway } from '../services/gateway/src/config.ts';
+import { configShape as governance } from '../services/governance/src/config.ts';
 import { configShape as jobs } from '../services/jobs/src/config.ts';
+import { configShape as market } from '../services/market/src/config.ts';
+import { configShape as miners } from '../services/miners/src/config.ts';
+import { configShape as payments } from '../services/payments/src/config.ts';
 
 // What a container is told, found out without Docker: compose's own substitution, and the two ways of its file in
 // which an environment is written.
@@ -55,6 +59,14 @@ const environmentOf = (service: string, env: Env): Env => {
   };
 };
 
+/** The same under docker-compose.postgres.yml, which says the same to each service. */
+const onPostgres = (service: string, env: Env): Env => {
+  const lines = read('docker-compose.postgres.yml').split('\n');
+  expect(blockOf(lines, new RegExp(`^  ${service}:$`))).toEqual(['    <<: *on-postgres']);
+  const changed = blockOf(blockOf(lines, /^x-on-postgres:/), /^ {2}environment:$/);
+  return { ...environmentOf(service, env), ...pairs(changed, /^\s+([A-Z_0-9]+): "?([^"]*)"?$/, env) };
+};
+
 const PRODUCTION: Env = {
   NODE_ENV: 'production',
   SECRET_KEY: 'a-secret-of-this-test-0123456789abcdef',
@@ -104,9 +116,22 @@ describe('compose tells its containers', () => {
     }
   });
 
+  test('with PostgreSQL, where that is and no file; in production with a password of its own', () => {
+    for (const [service, shape] of Object.entries({ gateway, jobs, miners, market, payments, governance })) {
+      const load = (env: Env) => loadConfig(shape as typeof gateway, onPostgres(service, env));
+      const config = load({ ...PRODUCTION, POSTGRES_PASSWORD: 'of-this-test' });
+      expect(config.DATABASE_URL).toBeUndefined();
+      expect(databaseUrl(config, service)).toBe(
+        `postgres://aitbc:of-this-test@postgres:5432/aitbc?schema=${service}`,
+      );
+      expect(load({}).POSTGRES_URL).toContain('development-only');
+      expect(() => load(PRODUCTION)).toThrow('  POSTGRES_URL: ');
+    }
+  });
+
   test('every setting of the gateway that an operator has to give', () => {
     const passed = environmentOf('gateway', {});
-    const inside = ['HOST', 'TLS_CERT', 'TLS_KEY'];
+    const inside = ['HOST', 'TLS_CERT', 'TLS_KEY', 'POSTGRES_URL'];
     expect(Object.keys(gateway).filter((name) => !(name in passed) && !inside.includes(name))).toEqual([]);
   });
 });

@@ -2,7 +2,14 @@ import { appendFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseRedisUrl } from '@aitbc/chassis/redis';
 import { type Client, createClient, type Miner, type Reply, routes } from '@aitbc/contracts';
-import { eventually, rememberSecret, scratchDirectory, scratchRedis } from '@aitbc/testing';
+import {
+  eventually,
+  rememberSecret,
+  scratchDirectory,
+  scratchPostgres,
+  scratchRedis,
+  testEngine,
+} from '@aitbc/testing';
 import type { z } from 'zod';
 import { type Stack, startStack } from '../scripts/stack.ts';
 
@@ -69,6 +76,7 @@ export const startCoordinator = async (
       ...UNLIMITED,
       LOG_LEVEL: process.env.TEST_LOG_LEVEL ?? 'info',
       REDIS_URL: options.ownBroker === true ? '' : await scratchRedis(),
+      POSTGRES_URL: testEngine === 'postgres' ? scratchPostgres(dataDir) : '',
       ...options.env,
     },
     log: (line, from) => {

@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { messages } from '@aitbc/contracts';
 import { expect, test } from 'vitest';
+import { every } from './passes.ts';
 import { configShape as gateway } from '../services/gateway/src/config.ts';
 import { configShape as governance } from '../services/governance/src/config.ts';
 import { configShape as jobs } from '../services/jobs/src/config.ts';
@@ -33,7 +34,7 @@ test('.env.example names every setting that a process reads', () => {
 });
 
 test('.env.example names no setting that nothing reads', () => {
-  const others = ['docker-compose.yml', 'deploy/compose/development/miner.env', 'scripts/start.ts']
+  const others = ['docker-compose.yml', 'docker-compose.postgres.yml', 'deploy/compose/development/miner.env', 'scripts/start.ts']
     .map(read)
     .join('\n');
   expect(
@@ -89,4 +90,14 @@ test('every command that CONTRIBUTING.md and README.md name exists', () => {
     [...read(page).matchAll(/\bnpm run ([a-z:]+)/g)].map(([, script]) => script as string),
   );
   expect(named.filter((script) => !(script in scripts))).toEqual([]);
+});
+
+test('docs/tests-on-two-engines.md lists why a test is for SQLite alone, and nothing else', () => {
+  const given = new Set(
+    every.flatMap((file) => [...read(file).matchAll(/\bsqliteOnly\('([^']+)'/g)].map(([, reason]) => reason)),
+  );
+  const listed = [...read('docs/tests-on-two-engines.md').matchAll(/^\| ([^|]+) \|/gm)]
+    .map(([, reason]) => reason)
+    .filter((reason) => !/^reason$/.test(reason as string));
+  expect(listed.sort()).toEqual([...given].sort());
 });

@@ -1,3 +1,4 @@
+import { propertyRuns } from '@aitbc/testing';
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { closeFiles, createWorld, openFiles, type World } from './money-world.ts';
@@ -6,7 +7,7 @@ import { closeFiles, createWorld, openFiles, type World } from './money-world.ts
 // late, twice, in any order, or by a service that dies before it has written it down. Whatever happens to a job, a receipt
 // with a price and the release of that price are one thing.
 
-const RUNS = Number(process.env.MODEL_RUNS ?? 250);
+const RUNS = Number(process.env.MODEL_RUNS ?? propertyRuns(250));
 const SEED = Number(process.env.MODEL_SEED ?? Date.now() % 1_000_000_007);
 
 beforeAll(openFiles);

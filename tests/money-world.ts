@@ -1,7 +1,6 @@
-import { join } from 'node:path';
 import { builder, createMetrics, createParameters, openStore, type Store, type Trx } from '@aitbc/chassis';
 import { type Caller, JobSubmission, newId, type Payload, Problem } from '@aitbc/contracts';
-import { scratchDirectory, someone } from '@aitbc/testing';
+import { scratchDatabase, scratchDirectory, someone } from '@aitbc/testing';
 import { expect } from 'vitest';
 import { migrations as jobsMigrations } from '../services/jobs/migrations/index.ts';
 import { cancel, expire, timeOut } from '../services/jobs/src/commands/end.ts';
@@ -92,7 +91,7 @@ export const openFiles = async (): Promise<void> => {
   const directory = scratchDirectory();
   const open = (service: Destination, migrations: typeof jobsMigrations) =>
     openStore({
-      url: join(directory, `${service}.db`),
+      url: scratchDatabase(service, directory),
       service,
       migrations,
     });

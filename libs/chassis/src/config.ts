@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { DEFAULT_PACE } from './body-pace.ts';
 import { parseRedisUrl } from './redis/index.ts';
+import { schemaUrl } from './store/postgres/session.ts';
 
 /** What a service cannot start without is missing or wrong; `main` prints it and ends with code 2. */
 export class ConfigError extends Error {}
@@ -23,6 +24,15 @@ const isKnownToEverybody = (value: string): boolean =>
 const RedisUrl = z.string().superRefine((url, context) => {
   try {
     parseRedisUrl(url);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: (error as Error).message });
+  }
+});
+
+/** A server for all services, each with a schema of its own there. */
+const PostgresUrl = z.string().superRefine((url, context) => {
+  try {
+    schemaUrl(url, 'service');
   } catch (error) {
     context.addIssue({ code: 'custom', message: (error as Error).message });
   }
@@ -56,21 +66,30 @@ export const serviceConfig = {
   ...commonConfig,
   HOST: z.string().default('127.0.0.1'),
   PORT: z.coerce.number().int().min(0).max(65_535),
+  /** Where this service keeps its rows. Without it, in its schema at POSTGRES_URL. */
   DATABASE_URL: z
     .string()
     .regex(
       /^(sqlite:\/\/\/|postgres(ql)?:\/\/[^/]+\/[^/]).*/,
       'must look like sqlite:///relative.db, sqlite:////absolute.db or postgres://user:password@host:5432/database',
-    ),
+    )
+    .optional(),
+  POSTGRES_URL: PostgresUrl.optional(),
 };
 
-const passwordOf = (url: string): string => {
+const passwordOf = (name: string, url: string): string => {
   try {
-    return parseRedisUrl(url).password ?? '';
+    return (name === 'REDIS_URL' ? parseRedisUrl(url).password : new URL(url).password) ?? '';
   } catch {
     return '';
   }
 };
+
+/** Where `service` keeps its rows, by what `loadConfig` let through. */
+export const databaseUrl = (
+  config: { DATABASE_URL?: string | undefined; POSTGRES_URL?: string | undefined },
+  service: string,
+): string => config.DATABASE_URL ?? schemaUrl(config.POSTGRES_URL as string, service);
 
 /**
  * Reads the environment through one schema.
@@ -87,6 +106,9 @@ export const loadConfig = <S extends z.ZodRawShape>(
   const problems = parsed.success
     ? []
     : parsed.error.issues.map((issue) => `  ${issue.path.join('.')}: ${issue.message}`);
+  if ('DATABASE_URL' in shape && given.DATABASE_URL === undefined && given.POSTGRES_URL === undefined) {
+    problems.push('  DATABASE_URL: is missing, and POSTGRES_URL too: one of them must say where rows are kept');
+  }
   if (
     given.NODE_ENV === 'production' &&
     given.BUSINESS_TIME_SCALE !== undefined &&
@@ -102,11 +124,12 @@ export const loadConfig = <S extends z.ZodRawShape>(
       );
     }
   }
-  if (given.NODE_ENV === 'production' && isKnownToEverybody(passwordOf(given.REDIS_URL ?? ''))) {
-    problems.push(
-      '  REDIS_URL: has the password of the development stack; make one with: openssl rand -hex 24',
-    );
-  }
+  for (const name of ['REDIS_URL', 'POSTGRES_URL'])
+    if (given.NODE_ENV === 'production' && isKnownToEverybody(passwordOf(name, given[name] ?? ''))) {
+      problems.push(
+        `  ${name}: has the password of the development stack; make one with: openssl rand -hex 24`,
+      );
+    }
   if (Number(process.versions.napi) < 10) {
     problems.push(
       `  Node.js ${process.version} is too old (Node-API 10 is needed); run through npm, or use Node 24`,

@@ -1,9 +1,11 @@
 import { newId } from '@aitbc/contracts';
-import { callerOf, eventually, scratchDirectory, scratchRedis, serviceEnv, someone } from '@aitbc/testing';
+import { callerOf, eventually, scratchDirectory, scratchRedis, serviceEnv, someone, sqliteOnly } from '@aitbc/testing';
 import Database from 'better-sqlite3';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, vi } from 'vitest';
 import { builder, type ChassisTables } from './index.ts';
 import { effectsOf, type OnMessage, standInRoutes, startStandIn } from './testing-processes/stand-in.ts';
+
+const { test } = sqliteOnly('the disk under a file');
 
 const db = builder<ChassisTables>();
 const statements = Object.getPrototypeOf(new Database(':memory:').prepare('SELECT 1')) as Database.Statement;

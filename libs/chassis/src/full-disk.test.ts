@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { newId } from '@aitbc/contracts';
-import { callerOf, eventually, scratchDirectory, scratchRedis, serviceEnv, someone } from '@aitbc/testing';
-import { expect, test } from 'vitest';
+import { callerOf, eventually, scratchDirectory, scratchRedis, serviceEnv, someone, sqliteOnly } from '@aitbc/testing';
+import { expect } from 'vitest';
 import { standInRoutes, startStandIn } from './testing-processes/stand-in.ts';
 
 const directory = scratchDirectory();
@@ -16,7 +16,7 @@ const mounted = (() => {
   }
 })();
 
-test.skipIf(!mounted)('a full disk: 503 by name, and all goes on by itself when there is room', async () => {
+sqliteOnly('the disk under a file', mounted).test('a full disk: 503 by name, and all goes on by itself when there is room', async () => {
   try {
     const jobs = await startStandIn('jobs', serviceEnv('jobs', directory, await scratchRedis()), (reason) =>
       expect.fail(reason),

@@ -1,6 +1,5 @@
-import { join } from 'node:path';
 import { newId, type Payload } from '@aitbc/contracts';
-import { scratchDirectory } from '@aitbc/testing';
+import { scratchDatabase } from '@aitbc/testing';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createParameters, openStore, type Parameters, type Store } from './index.ts';
 
@@ -8,11 +7,11 @@ let url: string;
 let store: Store;
 let parameters: Parameters<'miners'>;
 const begin = async () => {
-  store = await openStore({ url, service: 'miners', migrations: {} });
+  store = await openStore({ url, service: 'miners', migrations: { sqlite: {}, postgres: {} } });
   parameters = await createParameters(store, 'miners');
 };
 beforeEach(async () => {
-  url = `sqlite:///${join(scratchDirectory(), 'miners.db')}`;
+  url = scratchDatabase('miners');
   await begin();
 });
 afterEach(() => store.close());

@@ -1,8 +1,10 @@
 import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { scratchDirectory } from '@aitbc/testing';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { scratchDirectory, sqliteOnly } from '@aitbc/testing';
+import { afterEach, beforeEach, expect } from 'vitest';
 import { backUpFile, openStore, restoreFile } from './index.ts';
+
+const { test } = sqliteOnly('who may read the files');
 
 let umask: number;
 let folder: string;

@@ -9,7 +9,7 @@ import {
 import type { RequestHandler } from 'express';
 import { deriveKey } from './caller.ts';
 import { clock, watchClock } from './clock.ts';
-import { DEVELOPMENT_SECRET } from './config.ts';
+import { DEVELOPMENT_SECRET, databaseUrl } from './config.ts';
 import { createHttp, type Handlers, type Listening, listen } from './http.ts';
 import { purgeIdempotency } from './idempotency.ts';
 import { type Consumers, startInbox } from './inbox/index.ts';
@@ -62,7 +62,8 @@ interface BaseConfig {
   SECRET_KEY: string;
   HOST: string;
   PORT: number;
-  DATABASE_URL: string;
+  DATABASE_URL?: string | undefined;
+  POSTGRES_URL?: string | undefined;
   BODY_SILENCE_SECONDS: number;
   BODY_LEAST_BYTES_PER_SECOND: number;
 }
@@ -101,7 +102,7 @@ export const standUp = async <
   const log = createLog(name, config.LOG_LEVEL);
   const metrics = createMetrics(name);
   const store = await openStore({
-    url: config.DATABASE_URL,
+    url: databaseUrl(config, name),
     service: name,
     migrations: definition.migrations,
   });

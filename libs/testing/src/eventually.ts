@@ -1,3 +1,8 @@
+import { testEngine } from './engine.ts';
+
+/** On PostgreSQL each step is a few ways to a server and back. */
+const WITHIN_MS = testEngine === 'sqlite' ? 10_000 : 30_000;
+
 /**
  * Waits on a condition, never on a guess: asks again until `probe` neither throws nor gives undefined or false.
  * @throws the last refusal once `withinMs` has passed.
@@ -6,7 +11,7 @@ export const eventually = async <T>(
   probe: () => T | Promise<T>,
   options: { withinMs?: number; everyMs?: number } = {},
 ): Promise<Exclude<T, undefined | false>> => {
-  const until = performance.now() + (options.withinMs ?? 10_000);
+  const until = performance.now() + (options.withinMs ?? WITHIN_MS);
   let last: unknown = new Error('the condition was not met');
   for (;;) {
     try {

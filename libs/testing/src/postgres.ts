@@ -5,12 +5,11 @@ import {
   chmodSync,
   chownSync,
   closeSync,
-  existsSync,
   mkdirSync,
   mkdtempSync,
   openSync,
-  readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -19,18 +18,10 @@ import pg from 'pg';
 import { endWithUs } from './broker.ts';
 import { eventually } from './eventually.ts';
 import { freePort } from './ports.ts';
+import { postgresPrograms } from './postgres-programs.ts';
 import { rememberSecret, scratchDirectory } from './scratch.ts';
 
-/** Debian keeps the programs of each version in a folder of its own, off the PATH. */
-const DEBIAN = '/usr/lib/postgresql';
 const SUPERUSER = 'postgres';
-
-const findPrograms = (): string | null => {
-  const versions = existsSync(DEBIAN) ? readdirSync(DEBIAN).sort((a, b) => Number(b) - Number(a)) : [];
-  const folders = [...(process.env.PATH ?? '').split(':'), ...versions.map((v) => join(DEBIAN, v, 'bin'))];
-  return folders.find((folder) => existsSync(join(folder, 'initdb'))) ?? null;
-};
-const programs = findPrograms();
 
 /** PostgreSQL refuses to run as root: then it runs as the user of its package, or as nobody. */
 const findUser = (): { uid: number; gid: number } | null => {
@@ -41,9 +32,6 @@ const findUser = (): { uid: number; gid: number } | null => {
   }
   return null;
 };
-
-/** Without it tests of that engine are skipped by name. */
-export const hasPostgres = programs !== null;
 
 /** A server that a test may kill: its process and files are its own. */
 export interface PostgresServer {
@@ -56,12 +44,22 @@ export interface PostgresServer {
   kill(signal?: 'SIGKILL' | 'SIGINT'): Promise<void>;
   /** On the same port, with what its files hold. */
   start(): Promise<void>;
-  /** Ends it for good; nothing is left. */
-  stop(): Promise<void>;
+  /** Ends it for good; nothing is left, or the files of its tables alone. */
+  stop(options?: { keepsTablesIn?: string }): Promise<void>;
 }
 
-/** A server on a free port with an empty folder. Its promises are those of a real one: fsync is on. */
-export const startPostgres = async (): Promise<PostgresServer> => {
+/**
+ * For many stores, one after the other: connections for whole coordinators side by side, and nothing that begins to
+ * work by itself while another test measures.
+ */
+const FOR_MANY = ['max_connections=400', 'autovacuum=off', 'checkpoint_timeout=1h', 'max_wal_size=2GB'];
+
+/**
+ * A server on a free port with an empty folder. Its promises are those of a real one: fsync is on.
+ * @param options.isShared serves the stores of a whole run, rather than one test that does with it what it likes
+ */
+export const startPostgres = async (options: { isShared?: boolean } = {}): Promise<PostgresServer> => {
+  const programs = postgresPrograms;
   if (programs === null) throw new Error('PostgreSQL is not installed');
   const user = findUser();
   const password = rememberSecret(randomBytes(12).toString('hex'));
@@ -115,6 +113,7 @@ export const startPostgres = async (): Promise<PostgresServer> => {
     'unix_socket_directories=',
     `port=${port}`,
     'shared_buffers=32MB',
+    ...(options.isShared === true ? FOR_MANY : []),
   ];
   const start = async (): Promise<void> => {
     const output = openSync(log, 'a');
@@ -150,8 +149,10 @@ export const startPostgres = async (): Promise<PostgresServer> => {
     await gone;
     child = undefined;
   };
-  const stop = async (): Promise<void> => {
-    await kill();
+  const stop: PostgresServer['stop'] = async ({ keepsTablesIn } = {}) => {
+    // In order, so that its files hold all that was written.
+    await kill(keepsTablesIn === undefined ? 'SIGKILL' : 'SIGINT');
+    if (keepsTablesIn !== undefined) renameSync(join(data, 'base'), keepsTablesIn);
     rmSync(folder, { recursive: true, force: true });
   };
 

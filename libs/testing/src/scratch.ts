@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { inject } from 'vitest';
+import { testEngine } from './engine.ts';
 
 /** Known to all tests; never to a deployment. */
 export const TEST_SECRET = 'a-secret-for-tests-only-0123456789abcdef';
@@ -36,12 +37,21 @@ export const scratchRedis = async (): Promise<string> => {
   return url.href;
 };
 
-/** A file in the folder; or, where TEST_DATABASE_URL names a PostgreSQL, a schema that goes with the folder. */
-const databaseUrl = (name: string, directory: string): string => {
-  const { TEST_DATABASE_URL: server } = process.env;
-  if (server === undefined) return `sqlite:///${join(directory, `${name}.db`)}`;
-  return `${server}?schema=${name}_${hash('sha256', directory).slice(0, 12)}`;
-};
+/** Names all that belongs to a folder on a server that serves many. */
+const nameOf = (directory: string): string => `t${hash('sha256', directory).slice(0, 12)}`;
+
+/** For `POSTGRES_URL`: services with one folder find each other's neighbours there, and nobody else. */
+export const scratchPostgres = (directory = scratchDirectory()): string =>
+  `${inject('postgresUrl')}?schema=${nameOf(directory)}`;
+
+/**
+ * An empty database for a service, on the engine that is under test: a file in the folder, or a schema that goes with
+ * the folder. The same folder gives the same database.
+ */
+export const scratchDatabase = (service: string, directory = scratchDirectory()): string =>
+  testEngine === 'sqlite'
+    ? `sqlite:///${join(directory, `${service}.db`)}`
+    : `${scratchPostgres(directory)}_${service}`;
 
 /** What a service's config schema needs, for a service started inside a test. Port 0 takes a free one. */
 export const serviceEnv = (name: string, directory: string, redisUrl: string): Record<string, string> => ({
@@ -52,5 +62,5 @@ export const serviceEnv = (name: string, directory: string, redisUrl: string): R
   REDIS_PREFIX: TEST_PREFIX,
   HOST: '127.0.0.1',
   PORT: '0',
-  DATABASE_URL: databaseUrl(name, directory),
+  DATABASE_URL: scratchDatabase(name, directory),
 });

@@ -24,6 +24,7 @@ const perMinute = (otherwise: number) => z.coerce.number().int().min(1).max(100_
 export const configShape = {
   ...commonConfig,
   DATABASE_URL: serviceConfig.DATABASE_URL,
+  POSTGRES_URL: serviceConfig.POSTGRES_URL,
   API_HOST: z.string().default('0.0.0.0'),
   API_PORT: z.coerce.number().int().min(0).max(65_535).default(8000),
   /** Client and miner scope. */

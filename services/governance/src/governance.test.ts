@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { join } from 'node:path';
 import {
   type BodyIn,
   type Caller,
@@ -10,7 +9,7 @@ import {
   toMinor,
   type VoteChoice,
 } from '@aitbc/contracts';
-import { eventually, scratchDirectory, someone } from '@aitbc/testing';
+import { eventually, scratchDatabase, someone } from '@aitbc/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { OPEN_PROPOSALS_MAX } from './commands/voting.ts';
@@ -373,7 +372,7 @@ describe('votes', () => {
     expect((await as(poor).call(governanceRoutes.propose, { body })).status).toBe(201);
 
     await stand.stop();
-    await stand.start({ DATABASE_URL: `sqlite:///${join(scratchDirectory(), 'governance.db')}` });
+    await stand.start({ DATABASE_URL: scratchDatabase('governance') });
     expect(code(await as(alice).call(governanceRoutes.propose, { body }))).toBe('INSUFFICIENT_VOTING_POWER');
     expect(await power(alice)).toBe(0);
   });

@@ -8,14 +8,16 @@ import {
   sha256,
   toTimestamp,
 } from '@aitbc/contracts';
-import { eventually, someone, TEST_SECRET } from '@aitbc/testing';
+import { eventually, someone, sqliteOnly, TEST_SECRET } from '@aitbc/testing';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { migrations } from '../migrations/index.ts';
 import { createLeases } from './lease.ts';
 import { claimsOf, createSigner, makeSigningKey } from './receipts.ts';
 import { onlyFor, type Stack, startStack } from './stack.fixture.ts';
 import type { Tables } from './tables.ts';
+
+const { describe } = sqliteOnly('files of releases that knew SQLite alone');
 
 // A file of the release before, in which jobs wait, run and have ended: what was promised in it is kept.
 

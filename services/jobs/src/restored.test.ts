@@ -1,8 +1,10 @@
 import { databasePath, restoreFile } from '@aitbc/chassis';
 import { newId, type Payload } from '@aitbc/contracts';
-import { eventually } from '@aitbc/testing';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { eventually, sqliteOnly } from '@aitbc/testing';
+import { afterAll, beforeAll, expect } from 'vitest';
 import { onlyFor, type Stack, startStack, workFor } from './stack.fixture.ts';
+
+const { test } = sqliteOnly('copies of files, and what comes of putting one back');
 
 // A copy of the file is put back. What happened to its jobs since then stands in other services' files.
 

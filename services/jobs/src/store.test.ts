@@ -1,7 +1,6 @@
-import { join } from 'node:path';
 import { builder, type hot, openStore, type Store } from '@aitbc/chassis';
 import { type JobStatus, newId } from '@aitbc/contracts';
-import { scratchDirectory } from '@aitbc/testing';
+import { scratchDatabase, sqliteOnly } from '@aitbc/testing';
 import { type Compilable, sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { migrations } from '../migrations/index.ts';
@@ -14,7 +13,7 @@ const db = builder<Tables>();
 let store: Store;
 beforeAll(async () => {
   store = await openStore({
-    url: join(scratchDirectory(), 'jobs.db'),
+    url: scratchDatabase('jobs'),
     service: 'jobs',
     migrations,
   });
@@ -109,23 +108,23 @@ describe('the last line', () => {
     const job = (await start(await addJob())) as JobRow;
     const receipt = () => ({ job_seq: job.seq, id: newId(), proof: 'p', created_at_ms: 1, result: '1' });
     await write((trx) => insertReceipt(trx, receipt()));
-    await expect(write((trx) => insertReceipt(trx, receipt()))).rejects.toThrow(/UNIQUE/);
+    await expect(write((trx) => insertReceipt(trx, receipt()))).rejects.toThrow(/UNIQUE/i);
   });
 
   test('a running job has a miner and a deadline; what ended has an end', async () => {
     const job = await addJob();
     const set = (values: object) =>
       write((trx) => trx.run(db.updateTable('job').set(values).where('seq', '=', job.seq)));
-    await expect(set({ status: 'running' })).rejects.toThrow(/CHECK/);
-    await expect(set({ status: 'running', deadline_at_ms: 1 })).rejects.toThrow(/CHECK/);
-    await expect(set({ status: 'failed' })).rejects.toThrow(/CHECK/);
-    await expect(set({ status: 'lost', ended_at_ms: 1 })).rejects.toThrow(/CHECK/);
-    await expect(set({ priority: 10 })).rejects.toThrow(/CHECK/);
-    await expect(set({ progress: 1.1 })).rejects.toThrow(/CHECK/);
+    await expect(set({ status: 'running' })).rejects.toThrow(/CHECK/i);
+    await expect(set({ status: 'running', deadline_at_ms: 1 })).rejects.toThrow(/CHECK/i);
+    await expect(set({ status: 'failed' })).rejects.toThrow(/CHECK/i);
+    await expect(set({ status: 'lost', ended_at_ms: 1 })).rejects.toThrow(/CHECK/i);
+    await expect(set({ priority: 10 })).rejects.toThrow(/CHECK/i);
+    await expect(set({ progress: 1.1 })).rejects.toThrow(/CHECK/i);
   });
 });
 
-describe('no poll, timer or list walks the backlog', () => {
+sqliteOnly('plans in the words of EXPLAIN QUERY PLAN').describe('no poll, timer or list walks the backlog', () => {
   /** The plan of what a store function runs: it is called with a reader that explains instead of reading. */
   const planOf = async (run: (reader: Parameters<typeof jobs.findJob>[0]) => unknown): Promise<string[]> => {
     const details: string[] = [];

@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { builder, type ChassisTables, openStore, type Store } from '@aitbc/chassis';
 import { type Caller, routes } from '@aitbc/contracts';
 import { eventually, someone } from '@aitbc/testing';
@@ -18,7 +17,7 @@ beforeAll(async () => {
   scene = await startScene({ BUSINESS_TIME_SCALE: '36000', BOOKING_HOLD_SECONDS: '3' });
   // A second hand on the service's file, to put the errors in.
   store = await openStore({
-    url: join(scene.directory, 'market.db'),
+    url: scene.marketEnv.DATABASE_URL as string,
     service: 'market',
     migrations,
   });

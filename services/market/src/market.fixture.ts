@@ -18,8 +18,7 @@ import {
   type ServiceName,
   toMinor,
 } from '@aitbc/contracts';
-import { callerOf, scratchDirectory, scratchRedis, serviceEnv, someone } from '@aitbc/testing';
-import { type Kysely, sql } from 'kysely';
+import { callerOf, scratchDirectory, scratchRedis, serviceEnv, someone, tables } from '@aitbc/testing';
 import { configShape } from './config.ts';
 import { startMarket } from './service.ts';
 
@@ -42,14 +41,12 @@ interface Books {
 }
 const books = builder<Books>();
 
-const createBooks = async (db: Kysely<unknown>): Promise<void> => {
-  await sql`CREATE TABLE balance (account_id TEXT PRIMARY KEY, minor INTEGER NOT NULL CHECK (minor >= 0)) STRICT`.execute(
-    db,
-  );
-  await sql`CREATE TABLE hold (
+const BOOKS = tables(
+  'CREATE TABLE balance (account_id TEXT PRIMARY KEY, minor INTEGER NOT NULL CHECK (minor >= 0)) STRICT',
+  `CREATE TABLE hold (
     order_id TEXT PRIMARY KEY, payment_id TEXT NOT NULL, booker_id TEXT NOT NULL, owner_id TEXT NOT NULL,
-    amount_minor INTEGER NOT NULL, state TEXT NOT NULL, paid_minor INTEGER) STRICT`.execute(db);
-};
+    amount_minor INTEGER NOT NULL, state TEXT NOT NULL, paid_minor INTEGER) STRICT`,
+);
 
 const credit = async (trx: Trx, accountId: string, minor: number): Promise<void> => {
   const update = books
@@ -136,7 +133,7 @@ const startStandIn = async <S extends ServiceName>(
     {
       name,
       routes: {},
-      migrations: { '0001-books': { up: createBooks } },
+      migrations: BOOKS,
       compose: (standing) => {
         store = standing.store;
         return {

@@ -176,7 +176,8 @@ describe('a dynamic price', () => {
     // Nobody rents it: the price falls, a tenth a step, towards half of its base.
     const stepped = await eventually(async () => {
       const seen = await getGpu(gpu.id);
-      return seen.price_history.length >= 3 && seen;
+      // Price and history are read one after the other, and a step may come in between.
+      return seen.price_history.length >= 3 && seen.price_factors?.price === seen.price_per_hour && seen;
     });
     const factors = stepped.price_factors;
     if (factors === null) throw new Error('no factors');

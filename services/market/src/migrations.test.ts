@@ -1,15 +1,17 @@
 import { join } from 'node:path';
 import { builder, openStore } from '@aitbc/chassis';
 import { newId } from '@aitbc/contracts';
-import { scratchDirectory } from '@aitbc/testing';
+import { scratchDirectory, sqliteOnly } from '@aitbc/testing';
 import { sql } from 'kysely';
-import { expect, test } from 'vitest';
+import { expect } from 'vitest';
 import { migrations } from '../migrations/index.ts';
 import { shownRating } from './domain/rating.ts';
 import { modelPricing } from './pricing.ts';
 import { findGpu } from './store/gpu.ts';
 import { findStats } from './store/stats.ts';
 import type { Gpu, Tables } from './tables.ts';
+
+const { test } = sqliteOnly('files of releases that knew SQLite alone');
 
 const db = builder<Tables>();
 

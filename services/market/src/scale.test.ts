@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { builder, loadConfig, openStore, type Running, type Store } from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
 import { callerOf, scratchDirectory, scratchRedis, serviceEnv } from '@aitbc/testing';
@@ -64,7 +63,7 @@ beforeAll(async () => {
     throw new Error(reason);
   });
   store = await openStore({
-    url: join(directory, 'market.db'),
+    url: env.DATABASE_URL as string,
     service: 'market',
     migrations,
   });

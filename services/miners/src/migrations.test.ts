@@ -1,13 +1,15 @@
 import { join } from 'node:path';
 import { builder, openStore } from '@aitbc/chassis';
 import { newId } from '@aitbc/contracts';
-import { scratchDirectory } from '@aitbc/testing';
+import { scratchDirectory, sqliteOnly } from '@aitbc/testing';
 import { sql } from 'kysely';
-import { expect, test } from 'vitest';
+import { expect } from 'vitest';
 import { migrations } from '../migrations/index.ts';
 import { reputation } from './domain.ts';
 import { findReputation } from './store.ts';
 import type { Tables } from './tables.ts';
+
+const { test } = sqliteOnly('files of releases that knew SQLite alone');
 
 const db = builder<Tables>();
 

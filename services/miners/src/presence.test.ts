@@ -1,7 +1,6 @@
-import { join } from 'node:path';
 import { builder, type ChassisTables, createParameters, openStore, type Store } from '@aitbc/chassis';
 import { type MinerRegistration, newId, type Payload } from '@aitbc/contracts';
-import { scratchDirectory, someone } from '@aitbc/testing';
+import { scratchDatabase, someone } from '@aitbc/testing';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { migrations } from '../migrations/index.ts';
 import { register, tellReputation } from './commands.ts';
@@ -32,7 +31,7 @@ const begin = async () => {
   judge = createJudge({ store, roster, parameters, hears: () => isHearing, now: () => nowMs });
 };
 beforeEach(async () => {
-  url = `sqlite:///${join(scratchDirectory(), 'miners.db')}`;
+  url = scratchDatabase('miners');
   nowMs = 1_800_000_000_000;
   isHearing = true;
   await begin();

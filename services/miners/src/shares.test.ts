@@ -1,7 +1,6 @@
-import { join } from 'node:path';
 import { createParameters, openStore, type Store } from '@aitbc/chassis';
 import { JOB_TYPE_NAMES, type MinerRegistration } from '@aitbc/contracts';
-import { scratchDirectory, someone } from '@aitbc/testing';
+import { scratchDatabase, someone, sqliteOnly } from '@aitbc/testing';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { migrations } from '../migrations/index.ts';
 import { ATTRIBUTES_PER_ACCOUNT_MAX } from './attributes.ts';
@@ -19,7 +18,7 @@ beforeEach(async () => {
   nowMs = 1_800_000_000_000;
   roster = createRoster();
   store = await openStore({
-    url: `sqlite:///${join(scratchDirectory(), 'miners.db')}`,
+    url: scratchDatabase('miners'),
     service: 'miners',
     migrations,
   });
@@ -105,9 +104,9 @@ test('a fleet of 1,000 that does not list everything has room, all at once', asy
   );
 });
 
-test('a file of the release before is weighed as the miners weigh themselves', async () => {
+sqliteOnly('files of releases that knew SQLite alone').test('a file of the release before is weighed as the miners weigh themselves', async () => {
   const { '0005-weight': weight, ...before } = migrations.sqlite;
-  const url = `sqlite:///${join(scratchDirectory(), 'miners.db')}`;
+  const url = scratchDatabase('miners');
   const insert = (where: Store, columns: string, values: string) =>
     where.transact('test', (trx) =>
       trx.run({

@@ -1,7 +1,5 @@
-import { copyFileSync } from 'node:fs';
-import { DatabaseSync } from 'node:sqlite';
 import { type Client, type Reply, routes, SYSTEM_ADDRESSES, toMinor } from '@aitbc/contracts';
-import { eventually } from '@aitbc/testing';
+import { eventually, openByHand, testEngine } from '@aitbc/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { verifyLedger } from '../../../scripts/verify.ts';
 import { aJob, type Stand, standForTest } from './testing/stand.ts';
@@ -174,11 +172,12 @@ describe('the chain', () => {
   const flip = (column: string) =>
     `${column} = CASE substr(${column}, 1, 1) WHEN '0' THEN '1' ELSE '0' END || substr(${column}, 2)`;
   const lastOf = (height: number) => `seq = (SELECT last_seq FROM block WHERE height = ${height})`;
+  const NOTHING = testEngine === 'sqlite' ? 'zeroblob(32)' : `'\\x${'00'.repeat(32)}'`;
   const tampered: [string, string, number][] = [
     ['an amount', `UPDATE transfer SET amount_minor = amount_minor + 1 WHERE ${lastOf(2)}`, 2],
     ['a reference', `UPDATE transfer SET ${flip('reference')} WHERE ${lastOf(1)}`, 1],
     ['a receiver', `UPDATE transfer SET credit = 2 WHERE ${lastOf(0)}`, 0],
-    ['a leaf', `UPDATE transfer SET hash = zeroblob(32) WHERE ${lastOf(2)}`, 2],
+    ['a leaf', `UPDATE transfer SET hash = ${NOTHING} WHERE ${lastOf(2)}`, 2],
     ['a time', 'UPDATE block SET sealed_at_ms = sealed_at_ms + 1 WHERE height = 1', 1],
     ['a hash', `UPDATE block SET ${flip('hash')} WHERE height = 1`, 1],
     ['a signature', `UPDATE block SET ${flip('signature')} WHERE height = 2`, 2],
@@ -187,23 +186,26 @@ describe('the chain', () => {
     ['the key', `UPDATE signing_key SET ${flip('x')}`, 0],
   ];
   it('shows the first wrong block for every byte that was changed', async () => {
-    const path = stand.databasePath;
-    await stand.restart(() => copyFileSync(path, `${path}.right`));
+    const TABLES = ['block', 'transfer', 'signing_key'];
+    /** Whoever can write to the tables can take their guards away too. */
+    const byHand = async (statements: string): Promise<number> => {
+      const db = await openByHand(stand.databaseUrl, 'off');
+      const changed = await db.exec(statements);
+      await db.close();
+      return changed;
+    };
+    const each = (statement: (table: string) => string) => TABLES.map(statement).join('; ');
+    const putRight = each((table) => `DELETE FROM ${table}; INSERT INTO ${table} SELECT * FROM right_${table}`);
+    await stand.restart(() => byHand(each((table) => `CREATE TABLE right_${table} AS SELECT * FROM ${table}`)));
     for (const [what, sql, height] of tampered) {
-      await stand.restart(() => {
-        copyFileSync(`${path}.right`, path);
-        const db = new DatabaseSync(path);
-        // Whoever can write to the file can take its guards away too.
-        for (const { name } of db.prepare(`SELECT name FROM sqlite_master WHERE type = 'trigger'`).all())
-          db.exec(`DROP TRIGGER ${name}`);
-        db.exec('PRAGMA foreign_keys = OFF');
-        expect([what, db.prepare(sql).run().changes]).toEqual([what, 1]);
-        db.close();
+      await stand.restart(async () => {
+        await byHand(putRight);
+        expect([what, await byHand(sql)]).toEqual([what, 1]);
       });
       const verdict = await verifyLedger({ url: stand.url, from: 0, headers: stand.headersOf(null) });
       expect([what, verdict.wrong?.height]).toEqual([what, height]);
     }
-    await stand.restart(() => copyFileSync(`${path}.right`, path));
+    await stand.restart(() => byHand(putRight));
     anyone = stand.as(null);
     expect(
       (await verifyLedger({ url: stand.url, from: 0, headers: stand.headersOf(null) })).wrong,

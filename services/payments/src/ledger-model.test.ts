@@ -1,8 +1,7 @@
-import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { createParameters, openStore, type Store } from '@aitbc/chassis';
+import { copyFileSync, existsSync } from 'node:fs';
+import { createParameters, databasePath, openStore, type Store } from '@aitbc/chassis';
 import { type Caller, Problem, type ProblemCode } from '@aitbc/contracts';
-import { scratchDirectory, someone } from '@aitbc/testing';
+import { openByHand, propertyRuns, scratchDatabase, someone, testEngine } from '@aitbc/testing';
 import * as fc from 'fast-check';
 import { beforeAll, expect, it } from 'vitest';
 import { migrations } from '../migrations/index.ts';
@@ -52,6 +51,7 @@ interface Model {
   jobs: ModelJob[];
 }
 interface Real {
+  url: string;
   store: Store;
   deps: Deps;
   signer: Signer;
@@ -72,25 +72,36 @@ const users: Caller[] = Array.from({ length: USERS }, (_, index) =>
 const admin = someone(['admin']);
 const START_MS = Date.UTC(2026, 0, 1);
 
-const open = async (path: string, clock: { nowMs: number }): Promise<Real> => {
+const open = async (url: string, clock: { nowMs: number }): Promise<Real> => {
   const store = await openStore({
-    url: path,
+    url,
     service: 'payments',
     migrations,
   });
   const deps: Deps = { parameters: await createParameters(store, 'payments'), now: () => clock.nowMs };
   const signer = await openSigner(store.read, { NODE_ENV: 'test' });
   await signer.keep(store);
-  return { store, deps, signer, consumers: createConsumers(deps), clock };
+  return { url, store, deps, signer, consumers: createConsumers(deps), clock };
 };
 
-/** Without closing it: what a process that was killed leaves behind. */
+const filesOf = (path: string): string[] =>
+  ['', '-wal'].map((suffix) => path + suffix).filter((file) => existsSync(file));
+
+/** Without closing it: what a process that was killed leaves behind, in its file or on its server. */
 const crash = async (real: Real): Promise<void> => {
   const before = real.store;
-  const path = join(scratchDirectory(), 'payments.db');
-  for (const suffix of ['', '-wal'])
-    if (existsSync(before.path + suffix)) copyFileSync(before.path + suffix, path + suffix);
-  Object.assign(real, await open(path, real.clock));
+  if (testEngine === 'sqlite') {
+    const url = scratchDatabase('payments');
+    for (const file of filesOf(before.path)) copyFileSync(file, databasePath(url) + file.slice(before.path.length));
+    Object.assign(real, await open(url, real.clock));
+  } else {
+    // The server notices that a process is gone, and ends what it served.
+    const db = await openByHand(real.url);
+    await db.all(`SELECT pg_terminate_backend(pid) FROM pg_locks
+      WHERE locktype = 'advisory' AND pid <> pg_backend_pid()`);
+    await db.close();
+    Object.assign(real, await open(real.url, real.clock));
+  }
   await before.close();
 };
 
@@ -442,27 +453,37 @@ const commands = [
   fc.constant(null).map(crashNow),
 ];
 
-let template = '';
-beforeAll(async () => {
-  template = join(scratchDirectory(), 'payments.db');
-  const { store, deps, consumers } = await open(template, { nowMs: START_MS });
-  await store.transact('fund', async (trx) => {
+const openFunded = async (url: string): Promise<Real> => {
+  const real = await open(url, { nowMs: START_MS });
+  await real.store.transact('fund', async (trx) => {
     for (const { account_id } of users) {
-      await consumers['gateway.account_created'](trx, { account_id, wallet_address: null });
-      await creditByAdmin(trx, deps, admin, { account_id, amount_minor: FUNDS, reason: 'model' });
+      await real.consumers['gateway.account_created'](trx, { account_id, wallet_address: null });
+      await creditByAdmin(trx, real.deps, admin, { account_id, amount_minor: FUNDS, reason: 'model' });
     }
   });
-  await store.close();
+  return real;
+};
+
+let template = '';
+beforeAll(async () => {
+  if (testEngine !== 'sqlite') return;
+  template = scratchDatabase('payments');
+  await (await openFunded(template)).store.close();
 });
+
+/** A copy is made in no time where it can be made. */
+const openCopy = async (): Promise<Real> => {
+  const url = scratchDatabase('payments');
+  if (testEngine !== 'sqlite') return openFunded(url);
+  copyFileSync(databasePath(template), databasePath(url));
+  return open(url, { nowMs: START_MS });
+};
 
 it('agrees with plain arithmetic, whatever happens in whatever order', async () => {
   const seen = { runs: 0, commands: 0 };
   await fc.assert(
     fc.asyncProperty(fc.commands(commands, { maxCommands: 25, size: 'max' }), async (plan) => {
-      const path = join(scratchDirectory(), 'payments.db');
-      mkdirSync(dirname(path), { recursive: true });
-      copyFileSync(template, path);
-      const real = await open(path, { nowMs: START_MS });
+      const real = await openCopy();
       try {
         await fc.asyncModelRun(
           () => ({
@@ -488,7 +509,7 @@ it('agrees with plain arithmetic, whatever happens in whatever order', async () 
         await real.store.close();
       }
     }),
-    { numRuns: Number(process.env.MODEL_RUNS ?? 300) },
+    { numRuns: Number(process.env.MODEL_RUNS ?? propertyRuns(300)) },
   );
   console.log(`${seen.runs} runs, ${seen.commands} commands`);
 }, 300_000);

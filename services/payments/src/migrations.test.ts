@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { builder, createParameters, openStore, type Store, type Trx } from '@aitbc/chassis';
 import { newId } from '@aitbc/contracts';
-import { scratchDirectory, someone } from '@aitbc/testing';
+import { scratchDirectory, someone, sqliteOnly } from '@aitbc/testing';
 import { sql } from 'kysely';
-import { expect, test } from 'vitest';
+import { expect } from 'vitest';
 import { migrations } from '../migrations/index.ts';
 import { auditAccounts } from './audit.ts';
 import { creditFromMint } from './commands/mint.ts';
@@ -19,6 +19,8 @@ import { findJob, findPayment } from './store/payments.ts';
 import { move, transferId } from './store/transfers.ts';
 import type { Tables } from './tables.ts';
 import { aJob } from './testing/stand.ts';
+
+const { test } = sqliteOnly('files of releases that knew SQLite alone');
 
 const db = builder<Tables>();
 const NOW_MS = 1_000;

@@ -1,5 +1,5 @@
-import { DatabaseSync } from 'node:sqlite';
 import { type Caller, MAX_AMOUNT, routes, SUPPLY_CAP, toMinor } from '@aitbc/contracts';
+import { openByHand } from '@aitbc/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { aJob, type Stand, standForTest } from './testing/stand.ts';
 
@@ -54,9 +54,10 @@ const postRaw = (caller: Caller, path: string, body: string) =>
     body,
   });
 
-const rows = () => {
-  const db = new DatabaseSync(stand.databasePath, { readOnly: true });
-  const counts = [
+const rows = async () => {
+  const db = await openByHand(stand.databaseUrl);
+  const counts: [string, unknown][] = [];
+  for (const table of [
     'account',
     'transfer',
     'payment',
@@ -64,8 +65,9 @@ const rows = () => {
     'credit',
     'credential_spend',
     'idempotency',
-  ].map((table) => [table, db.prepare(`SELECT count(*) AS n FROM ${table}`).get()?.n]);
-  db.close();
+  ])
+    counts.push([table, (await db.all(`SELECT count(*) AS n FROM ${table}`))[0]?.n]);
+  await db.close();
   return Object.fromEntries(counts);
 };
 
@@ -96,7 +98,7 @@ describe('bad amounts leave no row', () => {
     },
   ];
   it.each(fields)('$field', async ({ send }) => {
-    const before = rows();
+    const before = await rows();
     for (const amount of BAD_AMOUNTS) {
       const reply = await send(amount);
       const body = (await reply.json()) as {
@@ -105,11 +107,11 @@ describe('bad amounts leave no row', () => {
       expect([amount, reply.status, body.error.code]).toEqual([amount, 422, 'VALIDATION_ERROR']);
       expect(body.error.details.issues[0]?.path).toMatch(/^amount/);
     }
-    expect(rows()).toEqual(before);
+    expect(await rows()).toEqual(before);
   });
 
   it('and missing, twice or beside unknown fields neither', async () => {
-    const before = rows();
+    const before = await rows();
     const id = job.job_id;
     for (const body of [
       `{"job_id":"${id}"}`,
@@ -126,7 +128,7 @@ describe('bad amounts leave no row', () => {
       expect((await postRaw(payer, '/v1/payments', `{"job_id":"${id}","amount":${amount}}`)).status).toBe(
         400,
       );
-    expect(rows()).toEqual(before);
+    expect(await rows()).toEqual(before);
   });
 });
 

@@ -2,8 +2,8 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { openStore, type Reader } from '@aitbc/chassis';
 import { SYSTEM_ADDRESSES } from '@aitbc/contracts';
-import { scratchDirectory } from '@aitbc/testing';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { scratchDirectory, sqliteOnly } from '@aitbc/testing';
+import { afterAll, beforeAll, expect } from 'vitest';
 import { migrations } from '../migrations/index.ts';
 import { auditAccounts } from './audit.ts';
 import { findAccount, findUser } from './store/accounts.ts';
@@ -36,6 +36,8 @@ import {
   spentBy,
 } from './store/payments.ts';
 import { findTransfer } from './store/transfers.ts';
+
+const { it } = sqliteOnly('plans in the words of EXPLAIN QUERY PLAN');
 
 let db: DatabaseSync;
 beforeAll(async () => {

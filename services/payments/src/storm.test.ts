@@ -1,8 +1,17 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { createClient, newId, routes } from '@aitbc/contracts';
-import { eventually, freePort, openPeers, scratchDirectory, scratchRedis, serviceEnv } from '@aitbc/testing';
+import {
+  eventually,
+  freePort,
+  openByHand,
+  openPeers,
+  scratchDatabase,
+  scratchDirectory,
+  scratchRedis,
+  serviceEnv,
+  testEngine,
+} from '@aitbc/testing';
 import { expect, it } from 'vitest';
 import { verifyLedger } from '../../../scripts/verify.ts';
 import { type Child, startChild } from './testing/child.ts';
@@ -20,37 +29,37 @@ const KILL_AFTER_MS = { min: 400, max: 900 };
 
 const script = (name: string) => join(import.meta.dirname, 'testing', 'storm', `${name}.ts`);
 
-/** One consistent look at the file, from another process than the one that writes it. */
-const look = (path: string) => {
-  const db = new DatabaseSync(path, { readOnly: true, timeout: 2_000 });
+/** One consistent look at the tables, from another process than the one that writes them. */
+const look = async (url: string) => {
+  const db = await openByHand(url);
   try {
-    db.exec('BEGIN');
-    const one = (sql: string): number => Number(Object.values(db.prepare(sql).get() ?? {})[0]);
+    await db.exec(testEngine === 'sqlite' ? 'BEGIN' : 'BEGIN ISOLATION LEVEL REPEATABLE READ');
+    const one = async (sql: string): Promise<number> => Number(Object.values((await db.all(sql))[0] ?? {})[0]);
     return {
-      balances: one('SELECT coalesce(sum(balance_minor), 0) FROM account'),
-      apart: one(`SELECT count(*) FROM account a WHERE balance_minor <>
+      balances: await one('SELECT coalesce(sum(balance_minor), 0) FROM account'),
+      apart: await one(`SELECT count(*) FROM account a WHERE balance_minor <>
         (SELECT coalesce(sum(amount_minor), 0) FROM transfer WHERE credit = a.id) -
         (SELECT coalesce(sum(amount_minor), 0) FROM transfer WHERE debit = a.id)`),
-      inEscrow: one(`SELECT coalesce(sum(balance_minor), 0) FROM account WHERE kind = 'escrow'`),
-      held: one('SELECT coalesce(sum(held_minor), 0) FROM account'),
-      escrowed: one(`SELECT coalesce(sum(amount_minor), 0) FROM payment WHERE status = 'escrowed'`),
+      inEscrow: await one(`SELECT coalesce(sum(balance_minor), 0) FROM account WHERE kind = 'escrow'`),
+      held: await one('SELECT coalesce(sum(held_minor), 0) FROM account'),
+      escrowed: await one(`SELECT coalesce(sum(amount_minor), 0) FROM payment WHERE status = 'escrowed'`),
       // Of one payment: released and refunded, or any of it twice.
-      doubles: one(`SELECT count(*) FROM (SELECT reference FROM transfer
-        WHERE kind IN ('release', 'refund') GROUP BY reference HAVING count(*) > 1)`),
-      payments: one('SELECT count(*) FROM payment'),
-      open: one(`SELECT count(*) FROM payment WHERE status = 'escrowed'`),
+      doubles: await one(`SELECT count(*) FROM (SELECT reference FROM transfer
+        WHERE kind IN ('release', 'refund') GROUP BY reference HAVING count(*) > 1) AS twice`),
+      payments: await one('SELECT count(*) FROM payment'),
+      open: await one(`SELECT count(*) FROM payment WHERE status = 'escrowed'`),
     };
   } finally {
-    db.close();
+    await db.close();
   }
 };
 
-const rowsOf = (path: string, sql: string): Record<string, unknown>[] => {
-  const db = new DatabaseSync(path, { readOnly: true, timeout: 2_000 });
+const rowsOf = async (url: string, sql: string): Promise<Record<string, unknown>[]> => {
+  const db = await openByHand(url);
   try {
-    return db.prepare(sql).all();
+    return await db.all(sql);
   } finally {
-    db.close();
+    await db.close();
   }
 };
 
@@ -70,11 +79,11 @@ it(
       LOG_LEVEL: 'info',
       STORM_PLAN: planPath,
     };
-    const file = join(directory, 'payments.db');
-    const jobsFile = join(directory, 'jobs.db');
+    const paymentsAt = scratchDatabase('payments', directory);
+    const jobsAt = scratchDatabase('jobs', directory);
     const peers = await openPeers(redisUrl);
 
-    const env = { STORM_PLAN: planPath, STORM_FILE: jobsFile, NODE_ENV: 'test' };
+    const env = { STORM_PLAN: planPath, STORM_DATABASE: jobsAt, NODE_ENV: 'test' };
     const isReady = (line: string) => line === 'ready';
     const makers = {
       payments: () =>
@@ -125,10 +134,10 @@ it(
     }
     keeping.push(...(['jobs', 'callers-1', 'callers-2'] as const).map((name) => guard(keep(name))));
 
-    const check = (): ReturnType<typeof look> | null => {
-      let seen: ReturnType<typeof look>;
+    const check = async (): Promise<Awaited<ReturnType<typeof look>> | null> => {
+      let seen: Awaited<ReturnType<typeof look>>;
       try {
-        seen = look(file);
+        seen = await look(paymentsAt);
       } catch {
         // Between two lives nobody may be there who could let a reader in.
         return null;
@@ -142,7 +151,7 @@ it(
     const looking = guard(
       (async () => {
         while (!isOver) {
-          check();
+          await check();
           await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
         }
       })(),
@@ -164,14 +173,14 @@ it(
         counts.kills += 1;
       }
       await eventually(
-        () => {
-          const seen = check();
+        async () => {
+          const seen = await check();
           if (failures.length > 0) throw failures[0];
           return seen !== null && seen.payments === PAYMENTS && seen.open === 0;
         },
         { withinMs: DRAIN_MS, everyMs: 250 },
       );
-      await eventually(() => rowsOf(jobsFile, 'SELECT payment_id FROM resolved').length >= PAYMENTS, {
+      await eventually(async () => (await rowsOf(jobsAt, 'SELECT payment_id FROM resolved')).length >= PAYMENTS, {
         withinMs: 20_000,
       });
       const chain = await eventually(
@@ -193,24 +202,24 @@ it(
     }
     expect(failures).toEqual([]);
 
-    const last = look(file);
+    const last = await look(paymentsAt);
     expect(last).toMatchObject({ payments: PAYMENTS, open: 0, inEscrow: 0, held: 0, escrowed: 0 });
     const ended = new Map(
-      rowsOf(file, 'SELECT job_id, status FROM payment').map((row) => [
+      (await rowsOf(paymentsAt, 'SELECT job_id, status FROM payment')).map((row) => [
         row.job_id as string,
         row.status as string,
       ]),
     );
     // What jobs was told of each payment is what became of it, and each is what jobs said: paid is what its receipt names.
     const resolved = new Map(
-      rowsOf(jobsFile, 'SELECT job_id, kind FROM resolved').map((row) => [
+      (await rowsOf(jobsAt, 'SELECT job_id, kind FROM resolved')).map((row) => [
         row.job_id as string,
         row.kind as string,
       ]),
     );
     expect(resolved).toEqual(ended);
     const priced = new Map(
-      rowsOf(jobsFile, 'SELECT id, ended FROM job').map((row) => {
+      (await rowsOf(jobsAt, 'SELECT id, ended FROM job')).map((row) => {
         const { payment_id } = JSON.parse(row.ended as string) as { payment_id: string | null };
         return [row.id as string, payment_id === null ? 'refunded' : 'released'];
       }),

@@ -1,7 +1,6 @@
-import { join } from 'node:path';
 import { createMetrics, createParameters, openStore, type Store, type Trx } from '@aitbc/chassis';
 import { JobSubmission, newId } from '@aitbc/contracts';
-import { scratchDirectory, someone } from '@aitbc/testing';
+import { scratchDatabase, someone } from '@aitbc/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { migrations } from '../../migrations/index.ts';
 import { createFleet } from '../fleet.ts';
@@ -35,7 +34,7 @@ const write = async <T>(fn: (trx: Trx) => T | Promise<T>): Promise<T> => {
 /** The commands on a real file, with the hints kept instead of sent: the test is the dispatcher. */
 beforeEach(async () => {
   store = await openStore({
-    url: join(scratchDirectory(), 'jobs.db'),
+    url: scratchDatabase('jobs'),
     service: 'jobs',
     migrations,
   });

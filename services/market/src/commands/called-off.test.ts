@@ -1,14 +1,12 @@
-import { join } from 'node:path';
 import {
   builder,
   type ChassisTables,
-  chassisMigrations,
   openStore,
   type Store,
   type Trx,
 } from '@aitbc/chassis';
 import { newId } from '@aitbc/contracts';
-import { scratchDirectory } from '@aitbc/testing';
+import { scratchDatabase } from '@aitbc/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { migrations } from '../../migrations/index.ts';
 import { findOffer } from '../store/gpu.ts';
@@ -28,9 +26,9 @@ const at = (now: number) => ({ now, scale: 1 });
 let store: Store;
 beforeAll(async () => {
   store = await openStore({
-    url: join(scratchDirectory(), 'market.db'),
+    url: scratchDatabase('market'),
     service: 'market',
-    migrations: { ...chassisMigrations, ...migrations },
+    migrations,
   });
 });
 afterAll(() => store.close());

@@ -1,7 +1,6 @@
-import { join } from 'node:path';
 import { builder, type ChassisTables, openStore, type Store, type Trx } from '@aitbc/chassis';
 import { newId } from '@aitbc/contracts';
-import { scratchDirectory } from '@aitbc/testing';
+import { propertyRuns, scratchDatabase } from '@aitbc/testing';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { migrations } from '../../migrations/index.ts';
@@ -21,7 +20,7 @@ const ABSENCE_MS = 5 * MINUTE;
 let store: Store;
 beforeAll(async () => {
   store = await openStore({
-    url: join(scratchDirectory(), 'market.db'),
+    url: scratchDatabase('market'),
     service: 'market',
     migrations,
   });
@@ -445,7 +444,7 @@ describe('any course of bookings, timers and messages, doubled and in any order'
           }
         }),
       ),
-      { numRuns: 60 },
+      { numRuns: propertyRuns(60) },
     );
   });
 });

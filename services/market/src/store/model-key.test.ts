@@ -1,9 +1,11 @@
 import { join } from 'node:path';
 import { openStore } from '@aitbc/chassis';
-import { scratchDirectory } from '@aitbc/testing';
-import { expect, test } from 'vitest';
+import { scratchDirectory, sqliteOnly } from '@aitbc/testing';
+import { expect } from 'vitest';
 import { migrations } from '../../migrations/index.ts';
 import { findStats } from './stats.ts';
+
+const { test } = sqliteOnly('files of releases that knew SQLite alone');
 
 test('a file from before finds its offers under the one form of their names, and counts spellings together', async () => {
   const url = join(scratchDirectory(), 'market.db');

@@ -1,7 +1,6 @@
-import { join } from 'node:path';
 import { builder, openStore, type Store, type Trx } from '@aitbc/chassis';
 import { cardKey, newId } from '@aitbc/contracts';
-import { scratchDirectory } from '@aitbc/testing';
+import { propertyRuns, scratchDatabase } from '@aitbc/testing';
 import fc from 'fast-check';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -23,7 +22,7 @@ const T0 = Math.floor(Date.parse('2026-03-01T00:00:00Z') / HOUR) * HOUR;
 let store: Store;
 beforeAll(async () => {
   store = await openStore({
-    url: join(scratchDirectory(), 'market.db'),
+    url: scratchDatabase('market'),
     service: 'market',
     migrations,
   });
@@ -94,7 +93,7 @@ describe('reservations', () => {
           }),
         ),
       ),
-      { numRuns: 100 },
+      { numRuns: propertyRuns(100) },
     );
   });
 
@@ -283,7 +282,7 @@ describe('the counters of a model', () => {
           }
         });
       }),
-      { numRuns: 120 },
+      { numRuns: propertyRuns(120) },
     );
     // Otherwise the courses were too dull to show anything; around 200 are usual.
     expect(used).toBeGreaterThan(50);
@@ -331,15 +330,15 @@ describe('the counters of a model', () => {
   };
 
   it('forget old hours without losing the present', async () => {
-    await write(async (trx) => {
-      const ownerId = newId();
-      const start = T0 + 90_000 * HOUR;
-      const gpuId = await offer(trx, ownerId, 'Purged', start);
-      for (let hour = 0; hour < 100; hour += 1) {
+    const start = T0 + 90_000 * HOUR;
+    const gpuId = await write((trx) => offer(trx, newId(), 'Purged', start));
+    for (let hour = 0; hour < 100; hour += 1)
+      await write(async (trx) => {
         const order = await book(trx, person(), gpuId, hours(0.5), 30_000, at(start + hour * HOUR));
         await held(trx, { order_id: order.id, payment_id: newId() }, at(start + hour * HOUR));
         await due(trx, order.id, at(start + hour * HOUR + HOUR / 2));
-      }
+      });
+    await write(async (trx) => {
       const now = start + 100 * HOUR;
       const stats = (await findStats(trx, 'purged')) as ModelStats;
       const before = await utilizationOf(trx, stats, at(now));

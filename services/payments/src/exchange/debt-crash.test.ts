@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openStore } from '@aitbc/chassis';
 import { type Caller, routes } from '@aitbc/contracts';
@@ -66,7 +65,7 @@ const mineBlocks = async (caller: Caller, blocks: number) =>
 /** While nobody runs: the newest block leaves the chain; a longer branch comes without its transactions. */
 const reorganise = async (): Promise<void> => {
   const store = await openStore({
-    url: `sqlite:///${join(directory, 'payments.db')}`,
+    url: env.DATABASE_URL as string,
     service: 'payments',
     migrations,
   });

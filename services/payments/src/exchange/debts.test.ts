@@ -277,7 +277,7 @@ describe('through the service, on the local chain', () => {
   const reorganise = () =>
     stand.restart(async () => {
       const store = await openStore({
-        url: `sqlite:///${stand.databasePath}`,
+        url: stand.databaseUrl,
         service: 'payments',
         migrations,
       });

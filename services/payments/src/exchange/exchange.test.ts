@@ -260,7 +260,7 @@ describe('time', () => {
   let stand: Stand;
   const { create, until, send, mine } = shopping(() => stand);
   beforeAll(async () => {
-    stand = await standForTest({ BITCOIN_INVOICE_SECONDS: '1' });
+    stand = await standForTest({ BITCOIN_INVOICE_SECONDS: '3' });
   });
   afterAll(() => stand.stop());
 

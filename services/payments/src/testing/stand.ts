@@ -1,4 +1,4 @@
-import { type Fail, loadConfig } from '@aitbc/chassis';
+import { databaseUrl, type Fail, loadConfig } from '@aitbc/chassis';
 import { type Caller, newId, type Payload, routes, toMinor } from '@aitbc/contracts';
 import {
   callerOf,
@@ -31,13 +31,13 @@ export const standForTest = async (env: Record<string, string> = {}) => {
     peers,
     admin,
     as,
-    databasePath: config.DATABASE_URL.replace('sqlite:///', ''),
+    databaseUrl: databaseUrl(config, 'payments'),
     get url() {
       return service.url;
     },
     headersOf,
-    /** Stops the service, does something to its file, and starts it again. */
-    restart: async (meanwhile: () => void | Promise<void> = () => {}) => {
+    /** Stops the service, does something to its tables, and starts it again. */
+    restart: async (meanwhile: () => unknown = () => {}) => {
       await service.stop();
       await meanwhile();
       service = await startPayments(config, fail);

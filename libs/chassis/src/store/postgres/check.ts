@@ -1,5 +1,6 @@
 import type { Client } from 'pg';
-import { type Address, connect, end } from './session.ts';
+import { serverProblem } from './fault.ts';
+import { type Address, connect, end, parseAddress } from './session.ts';
 
 /** The first with all that is used here; those before it are without security updates since November 2025. */
 const OLDEST = 140_000;
@@ -87,5 +88,21 @@ export const checkServer = async (address: Address): Promise<void> => {
     if (facts.has_schema === 0) await first.query(`CREATE SCHEMA IF NOT EXISTS "${address.schema}"`);
   } finally {
     clients.forEach(end);
+  }
+};
+
+/**
+ * Looks at the server where a service is to keep its rows, before the service does.
+ * @returns what is wrong, in a sentence without the password, or null
+ */
+export const postgresProblem = async (databaseUrl: string, service: string): Promise<string | null> => {
+  const address = parseAddress(databaseUrl, service);
+  try {
+    await checkServer(address);
+    return null;
+  } catch (error) {
+    const { message } = error as Error;
+    const known = serverProblem(error);
+    return known === null ? message : `${address.name} cannot be used: ${known}`;
   }
 };

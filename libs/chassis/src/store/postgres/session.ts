@@ -27,7 +27,7 @@ export const parseAddress = (text: string, service: string): Address => {
   const schema = url.searchParams.get('schema') ?? service;
   if (!/^[a-z_][a-z0-9_]*$/.test(schema) || schema.length > SCHEMA_LENGTH_MAX)
     throw new Error(
-      `DATABASE_URL: the schema must be of a to z, 0 to 9 and _, at most ${SCHEMA_LENGTH_MAX} long`,
+      `the schema must be of a to z, 0 to 9 and _, at most ${SCHEMA_LENGTH_MAX} long`,
     );
   url.searchParams.delete('schema');
   return {
@@ -42,6 +42,22 @@ export const parseAddress = (text: string, service: string): Address => {
       types: { getTypeParser: parserOf as never },
     },
   };
+};
+
+/**
+ * Where a service keeps its rows on a server for all of them: in the schema that is named as it. `?schema=staging`
+ * makes it `staging_jobs`, and so on: deployments that share a database differ in it.
+ * @param text `postgres://user:password@host:5432/database`
+ * @throws when it is no such URL; what it says holds no password
+ */
+export const schemaUrl = (text: string, service: string): string => {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null || !/^postgres(ql)?:$/.test(url.protocol) || url.host === '' || url.pathname.length < 2)
+    throw new Error('must look like postgres://user:password@host:5432/database');
+  const prefix = url.searchParams.get('schema');
+  url.searchParams.set('schema', prefix === null ? service : `${prefix}_${service}`);
+  parseAddress(url.href, service);
+  return url.href;
 };
 
 /** Beyond the safe integers a number would be another one: better no answer. */

@@ -1,7 +1,6 @@
-import { join } from 'node:path';
 import { openStore, type Store } from '@aitbc/chassis';
 import { newId, toMinor } from '@aitbc/contracts';
-import { scratchDirectory } from '@aitbc/testing';
+import { scratchDatabase } from '@aitbc/testing';
 import { migrations } from '../../../migrations/index.ts';
 import { creditFromMint } from '../../commands/mint.ts';
 import { createInvoice } from '../commands/create.ts';
@@ -12,7 +11,7 @@ import { derivedWallet, localXpub } from '../wallet.ts';
 /** The exchange's tables beside the real ledger, in an empty file. */
 export const openScratch = (): Promise<Store> =>
   openStore({
-    url: `sqlite:///${join(scratchDirectory(), 'payments.db')}`,
+    url: scratchDatabase('payments'),
     service: 'payments',
     migrations,
   });

@@ -13,8 +13,7 @@ import {
   type Trx,
 } from '@aitbc/chassis';
 import type { Payload } from '@aitbc/contracts';
-import { TEST_PREFIX, TEST_SECRET } from '@aitbc/testing';
-import { sql } from 'kysely';
+import { TEST_PREFIX, TEST_SECRET, tables } from '@aitbc/testing';
 import { fastClock, type PlannedJob, readPlan } from './plan.ts';
 
 // Stands for the jobs service: tells payments of every job and decides over each wish for its money, through a file, an
@@ -31,21 +30,14 @@ const now = fastClock(plan);
 const planned = new Map(plan.jobs.map((job) => [job.job_id, job]));
 
 const store = await openStore({
-  url: process.env.STORM_FILE as string,
+  url: process.env.STORM_DATABASE as string,
   service: 'jobs',
-  migrations: {
-    '0001-told': {
-      up: async (kysely) => {
-        for (const statement of [
-          'CREATE TABLE told (what TEXT PRIMARY KEY) STRICT',
-          `CREATE TABLE job (id TEXT PRIMARY KEY, payment_id TEXT, is_started INTEGER NOT NULL DEFAULT 0,
-             ended TEXT) STRICT`,
-          'CREATE TABLE resolved (payment_id TEXT PRIMARY KEY, job_id TEXT NOT NULL, kind TEXT NOT NULL) STRICT',
-        ])
-          await sql.raw(statement).execute(kysely);
-      },
-    },
-  },
+  migrations: tables(
+    'CREATE TABLE told (what TEXT PRIMARY KEY) STRICT',
+    `CREATE TABLE job (id TEXT PRIMARY KEY, payment_id TEXT, is_started INTEGER NOT NULL DEFAULT 0,
+       ended TEXT) STRICT`,
+    'CREATE TABLE resolved (payment_id TEXT PRIMARY KEY, job_id TEXT NOT NULL, kind TEXT NOT NULL) STRICT',
+  ),
 });
 
 const jobOf = async (trx: Trx, id: string) => {
