@@ -57,3 +57,6 @@ export const isConnectionProblem = (error: unknown): boolean => {
   const stands = severity === 'ERROR' && typeof code === 'string' && SERVER_STANDS.test(code);
   return serverProblem(error) !== null && !stands;
 };
+
+/** The disk of the server is full. */
+export const isFull = (error: unknown): boolean => (error as { code?: unknown } | null)?.code === '53100';

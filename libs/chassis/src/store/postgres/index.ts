@@ -16,7 +16,7 @@ import {
 } from '../groups.ts';
 import type { Migrations, Store, Trx } from '../store.ts';
 import { checkServer } from './check.ts';
-import { isConflict, isConnectionProblem, serverProblem } from './fault.ts';
+import { isConflict, isConnectionProblem, isFull, serverProblem } from './fault.ts';
 import { migrate } from './migrate.ts';
 import { FREE_STREAMS, freeStreamsValues, LAST_NUMBERS, tryLock, unlock } from './places.ts';
 import { type Address, parseAddress, prepareSession, READER } from './session.ts';
@@ -25,6 +25,8 @@ import { createWriter } from './writer.ts';
 
 /** A server that starts again is back in seconds. */
 const RETRY_SECONDS = 2;
+/** Room is made by a person: sooner than this, asking again is for nothing. */
+const FULL_RETRY_SECONDS = 10;
 /** So often a group runs again after a conflict, and then each of its functions alone. */
 const TRIES_MAX = 6;
 const BACK_OFF_FIRST_MS = 2;
@@ -89,7 +91,7 @@ export const openPostgres = async (options: {
     if (found === null) return error;
     problem = `${address.name} cannot be written: ${found}`;
     return new Problem('SERVICE_UNAVAILABLE', 'Nothing can be saved at the moment; try again shortly.', {
-      retryAfterSeconds: RETRY_SECONDS,
+      retryAfterSeconds: isFull(error) ? FULL_RETRY_SECONDS : RETRY_SECONDS,
     });
   };
 
