@@ -98,20 +98,27 @@ const TTY_EVERY_MS = 200;
 
 /** Says how far it is: on a terminal in one line, elsewhere every few seconds. */
 const reporter = () => {
-  let [phase, phaseAt, saidAt] = ['', 0, 0];
+  /** Services are copied and read back in turns: each phase has a clock of its own. */
+  const clocks = new Map<string, { ms: number; rows: number }>();
+  let [phase, lastAt, saidAt] = ['', performance.now(), 0];
   return (at: MoveProgress): void => {
     const now = performance.now();
-    if (at.phase !== phase) [phase, phaseAt, saidAt] = [at.phase, now, 0];
+    const clock = clocks.get(at.phase) ?? { ms: 0, rows: 0 };
+    if (at.phase === phase) clock.ms += now - lastAt;
+    clock.rows = at.rows;
+    clocks.set(at.phase, clock);
+    if (at.phase !== phase) saidAt = 0;
+    [phase, lastAt] = [at.phase, now];
     if (now - saidAt < (process.stdout.isTTY ? TTY_EVERY_MS : LINE_EVERY_MS)) return;
     saidAt = now;
-    const seconds = (now - phaseAt) / 1_000;
-    const left = at.ofRows > 0 && at.rows > 0 ? Math.ceil((seconds * (at.ofRows - at.rows)) / at.rows) : null;
+    const perSecond = clock.ms > 1_000 ? (1_000 * clock.rows) / clock.ms : 0;
+    const isCounted = at.ofRows > 0;
     const parts = [
-      `${at.phase} ${at.service}.${at.table}: ${count(at.rows)}${at.ofRows > 0 ? ` of ${count(at.ofRows)}` : ''} rows`,
+      `${at.phase} ${at.service}.${at.table}: ${count(at.rows)}${isCounted ? ` of ${count(at.ofRows)}` : ''} rows`,
       ...(at.bytes > 0 ? [size(at.bytes)] : []),
-      ...(at.ofRows > 0 ? [`${Math.floor((100 * at.rows) / at.ofRows)} %`] : []),
-      ...(seconds > 1 ? [`${count(Math.round(at.rows / seconds))} rows/s`] : []),
-      ...(left !== null && seconds > 1 ? [`${left} s left`] : []),
+      ...(isCounted ? [`${Math.floor((100 * at.rows) / at.ofRows)} %`] : []),
+      ...(perSecond > 0 ? [`${count(Math.round(perSecond))} rows/s`] : []),
+      ...(perSecond > 0 && isCounted ? [`${Math.ceil((at.ofRows - at.rows) / perSecond)} s left`] : []),
     ];
     process.stdout.write(process.stdout.isTTY ? `\r\x1b[K${parts.join(', ')}` : `${parts.join(', ')}\n`);
   };

@@ -186,7 +186,10 @@ interface Rows {
 /** A server that services cannot stand on is named here, once, and not by six processes. */
 async function settleRows({ POSTGRES_URL: server }: NodeJS.ProcessEnv, dataDir: string): Promise<Rows> {
   if (!server)
-    return { name: dataDir, of: (service) => ({ DATABASE_URL: `sqlite:///${join(dataDir, `${service}.db`)}` }) };
+    return {
+      name: dataDir,
+      of: (service) => ({ DATABASE_URL: `sqlite:///${join(dataDir, `${service}.db`)}` }),
+    };
   try {
     const problem = await postgresProblem(schemaUrl(server, 'gateway'), 'gateway');
     if (problem !== null) throw new Error(problem);

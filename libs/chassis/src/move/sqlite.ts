@@ -121,9 +121,9 @@ export const openFileSide = (options: {
       .iterate() as IterableIterator<Value[]>;
 
   /** Why PostgreSQL cannot hold a value as it is; a look at its bytes where SQLite's answer leaves it open. */
-  const objection = (value: Value, bytes: () => Buffer): string | null => {
+  const objection = (value: Value, kind: Kind, bytes: () => Buffer): string | null => {
     if (typeof value === 'number')
-      return Number.isInteger(value) && !Number.isSafeInteger(value)
+      return kind === 'integer' && !Number.isSafeInteger(value)
         ? 'a number beyond 2^53, which is not exact in all places'
         : null;
     if (typeof value !== 'string') return null;
@@ -163,8 +163,8 @@ export const openFileSide = (options: {
           const value = row[index] as Value;
           if (value === null || wrong.length + suspects.length >= NAMED_MAX) continue;
           // Bytes cannot be asked for while rows are read: those that may be wrong are looked at afterwards.
-          if (objection(value, () => Buffer.of(0xff)) === null) continue;
-          suspects.push({ column: table.columns[index] as Column, row });
+          const column = table.columns[index] as Column;
+          if (objection(value, column.kind, () => Buffer.of(0xff)) !== null) suspects.push({ column, row });
         }
       }
       for (const { column, row } of suspects) {
@@ -174,10 +174,8 @@ export const openFileSide = (options: {
             .prepare(`SELECT CAST(${quoted(column.name)} AS BLOB) FROM ${quoted(table.name)} WHERE ${where}`)
             .pluck()
             .get(key) as Buffer;
-        const reason = objection(
-          row[table.columns.indexOf(column)] as Value,
-          () => bytesOf() ?? Buffer.of(0xff),
-        );
+        const value = row[table.columns.indexOf(column)] as Value;
+        const reason = objection(value, column.kind, bytesOf);
         if (reason !== null) wrong.push(`${named(table, column.name, key)}: ${reason}`);
       }
       return { rows, wrong };
