@@ -72,7 +72,7 @@ export const lineOf = (
   return `${line}\n`;
 };
 
-const valueOf = (text: string, kind: Kind): Value => {
+const readValue = (text: string, kind: Kind): Value => {
   if (text === '\\N') return null;
   if (kind === 'integer') return Number(text);
   if (kind === 'real') return ofBits(text);
@@ -80,6 +80,6 @@ const valueOf = (text: string, kind: Kind): Value => {
 };
 /** The other way, with fractions by their bits. */
 export const valuesOf = (line: string, columns: readonly Column[]): Value[] =>
-  line.split('\t').map((text, index) => valueOf(text, (columns[index] as Column).kind));
+  line.split('\t').map((text, index) => readValue(text, (columns[index] as Column).kind));
 
 export const hasReals = (table: Table): boolean => table.columns.some(({ kind }) => kind === 'real');
