@@ -24,6 +24,7 @@ const commands = {
   backup: { does: 'copy the data while it is in use', script: 'scripts/backup.ts' },
   restore: { does: 'bring a backup back', script: 'scripts/restore.ts' },
   migrate: { does: 'bring the schemas in PostgreSQL up to this version', script: 'scripts/migrate.ts' },
+  move: { does: 'move the data between SQLite and PostgreSQL', script: 'scripts/move.ts' },
   openapi: { does: 'write the API description to docs/', script: 'scripts/openapi.ts' },
 };
 

@@ -67,9 +67,29 @@ export const backUpFile = async (
 };
 
 /**
- * Puts a copy in the place of a service's file. The service must not run.
- * Its outgoing stream gets a new identity and is numbered from one: receivers keep a watermark per stream, and would
- * drop as duplicates whatever the rewound file says under the old numbers.
+ * Gives the outgoing stream a new identity, and numbers what waits from one: receivers keep a watermark per stream, and
+ * would drop as duplicates whatever a rewound file says under the old numbers.
+ */
+export const renameStream = (db: Database.Database): { stream: string; outbox: number } =>
+  db.transaction(() => {
+    db.prepare(
+      `UPDATE store_identity SET stream = substr(stream, 1, instr(stream, '-')) || lower(hex(randomblob(6)))`,
+    ).run();
+    const rows = db
+      .prepare(
+        'SELECT destination, seq, row_number() OVER (PARTITION BY destination ORDER BY seq) AS now FROM outbox ORDER BY seq',
+      )
+      .all();
+    // Ascending: each new number is at or below the old one, and free by then.
+    const move = db.prepare('UPDATE outbox SET seq = @now WHERE destination = @destination AND seq = @seq');
+    for (const row of rows) move.run(row);
+    const { stream } = db.prepare('SELECT stream FROM store_identity').get() as { stream: string };
+    return { stream, outbox: rows.length };
+  })();
+
+/**
+ * Puts a copy in the place of a service's file, with a new name for what it sends ({@link renameStream}). The service
+ * must not run.
  */
 export const restoreFile = (copy: string, target: string): CopyReport => {
   inspect(copy);
@@ -80,19 +100,7 @@ export const restoreFile = (copy: string, target: string): CopyReport => {
   const db = new Database(partial);
   try {
     db.pragma('synchronous = FULL');
-    db.transaction(() => {
-      db.prepare(
-        `UPDATE store_identity SET stream = substr(stream, 1, instr(stream, '-')) || lower(hex(randomblob(6)))`,
-      ).run();
-      const rows = db
-        .prepare(
-          'SELECT destination, seq, row_number() OVER (PARTITION BY destination ORDER BY seq) AS now FROM outbox ORDER BY seq',
-        )
-        .all();
-      // Ascending: each new number is at or below the old one, and free by then.
-      const move = db.prepare('UPDATE outbox SET seq = @now WHERE destination = @destination AND seq = @seq');
-      for (const row of rows) move.run(row);
-    })();
+    renameStream(db);
   } finally {
     db.close();
   }

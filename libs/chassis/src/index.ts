@@ -11,6 +11,7 @@ export * from './log.ts';
 export * from './mailbox.ts';
 export * from './metrics.ts';
 export * from './migrations/index.ts';
+export * from './move/index.ts';
 export * from './occasionally.ts';
 export * from './operations.ts';
 export * from './outbox/index.ts';

@@ -69,9 +69,23 @@ export const createReader = (
   };
 };
 
-/** Brings a file up to its newest migration. @throws what a migration throws */
-export const migrate = async (path: string, migrations: Migrations): Promise<void> => {
+/**
+ * Brings a file up to its newest migration.
+ * @param check looks at it before anything is changed
+ * @throws what a migration or the check throws
+ */
+export const migrate = async (
+  path: string,
+  migrations: Migrations,
+  check: (db: Database.Database) => void = () => {},
+): Promise<void> => {
   const connection = new Database(path, { timeout: BUSY_TIMEOUT_MS });
+  try {
+    check(connection);
+  } catch (error) {
+    connection.close();
+    throw error;
+  }
   configure(connection);
   const db = new Kysely<unknown>({ dialect: new SqliteDialect({ database: connection }) });
   const migrator = new Migrator({

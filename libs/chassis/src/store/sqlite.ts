@@ -3,6 +3,7 @@ import { basename, dirname } from 'node:path';
 import { Problem } from '@aitbc/contracts';
 import Database from 'better-sqlite3';
 import type { Compilable } from 'kysely';
+import { assertInUse, markOfFile } from '../move/mark.ts';
 import { type Hot, resolveQuery } from '../sql.ts';
 import { assertDurable, BUSY_TIMEOUT_MS, configure, createReader, migrate } from './connection.ts';
 import { diskProblem } from './disk.ts';
@@ -38,7 +39,7 @@ export const openSqlite = async (options: {
   const path = databasePath(options.url);
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   keepPrivate(path);
-  await migrate(path, options.migrations);
+  await migrate(path, options.migrations, (db) => assertInUse(markOfFile(db), path));
 
   const writer = new Database(path, { timeout: BUSY_TIMEOUT_MS });
   configure(writer);

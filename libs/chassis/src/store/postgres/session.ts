@@ -117,10 +117,16 @@ export const prepareSession = async (
   await client.query(settings(schema, more));
 };
 
-/** @throws what the driver throws */
-export const connect = async (address: Address, more: readonly string[] = []): Promise<Client> => {
-  // Answers come in order anyway: what does not wait for the one before is not kept waiting for it.
-  const client = new pg.Client({ ...address.config, pipeline: true } as ClientConfig);
+/**
+ * @param pipeline answers come in order anyway: what does not wait for the one before is not kept waiting for it
+ * @throws what the driver throws
+ */
+export const connect = async (
+  address: Address,
+  more: readonly string[] = [],
+  pipeline = true,
+): Promise<Client> => {
+  const client = new pg.Client({ ...address.config, pipeline } as ClientConfig);
   client.on('error', () => {});
   await client.connect();
   try {

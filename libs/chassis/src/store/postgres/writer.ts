@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Client } from 'pg';
+import { assertInUse, markOfSchema } from '../../move/mark.ts';
 import { LockedElsewhere } from './fault.ts';
 import { leavePlace, type Tenure, takePlace, tryLock, tryPlace } from './places.ts';
 import { type Address, connect, end, WRITER } from './session.ts';
@@ -87,6 +88,8 @@ export const createWriter = (options: {
     try {
       await demandLock(client, `aitbc.store.${schema}`, '_shared', lockWaitMs);
       if (last !== undefined) await endBefore(client);
+      // Each time: a move may have had the tables while the server could not be reached.
+      assertInUse(await markOfSchema(client, schema), address.name);
       // Only the connection before can have it: once it is ours that one is over, and so is its transaction.
       await demandLock(client, ownLock, '', lockWaitMs);
       if (last === undefined) await options.prepare(client);
