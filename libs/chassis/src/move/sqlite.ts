@@ -5,6 +5,7 @@ import Database from 'better-sqlite3';
 import { renameStream } from '../backup.ts';
 import { createReader, migrate } from '../store/connection.ts';
 import { databasePath, keepPrivate } from '../store/file.ts';
+import { createTally } from '../store/tally.ts';
 import type { Migrations } from '../store/store.ts';
 import {
   type Column,
@@ -253,7 +254,7 @@ export const openFileSide = (options: {
         throw error;
       }
     },
-    reader: () => createReader(db()),
+    reader: () => createReader(db(), createTally()),
     renameStreams: async () => renameStream(db()),
     close: async () => closeFile(),
   };

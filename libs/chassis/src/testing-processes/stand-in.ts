@@ -7,7 +7,7 @@ import {
   messages,
   type ServiceName,
 } from '@aitbc/contracts';
-import { eventually } from '@aitbc/testing';
+import { eventually, tables } from '@aitbc/testing';
 import { z } from 'zod';
 import {
   type Batch,
