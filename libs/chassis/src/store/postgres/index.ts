@@ -153,7 +153,12 @@ export const openPostgres = async (options: {
   };
   const groups = createGroups(commit);
 
-  const adoption = createAdoption({ pool, schema: address.schema, writer, between: (chore) => groups.between(chore) });
+  const adoption = createAdoption({
+    pool,
+    schema: address.schema,
+    writer,
+    between: (chore) => groups.between(chore),
+  });
 
   /** Opens what was lost although nobody writes, and looks whether somebody has to lead. */
   let isLooking = false;
