@@ -16,10 +16,11 @@ import {
 } from '../groups.ts';
 import type { Migrations, Store, Trx } from '../store.ts';
 import { createTally, kindOf } from '../tally.ts';
+import { createAdoption } from './adoption.ts';
 import { checkServer } from './check.ts';
 import { isConflict, isConnectionProblem, isFull, serverProblem } from './fault.ts';
 import { migrate } from './migrate.ts';
-import { FREE_STREAMS, freeStreamsValues, LAST_NUMBERS, tryLock, unlock } from './places.ts';
+import { tryLock, unlock } from './places.ts';
 import { type Address, parseAddress, prepareSession, READER } from './session.ts';
 import { runGroup, UnsureCommit } from './transaction.ts';
 import { createWriter } from './writer.ts';
@@ -38,8 +39,6 @@ const READS_WAITING_MAX = 20_000;
 const PROBE = 'store.write_probe';
 /** Who leads, or whose connection was lost while nobody wrote, is looked at so often. */
 const LOOK_EVERY_MS = 1_000;
-/** A process that died is mostly back by then, and takes up its stream itself. */
-const ADOPT_AFTER_MS = 3_000;
 /** What another process says may be lost, with Redis or on the way. */
 const LOOK_AGAIN_MS = 2_000;
 /** Another process may be walking a large table. */
@@ -159,27 +158,12 @@ export const openPostgres = async (options: {
   };
   const groups = createGroups(commit);
 
-  /** What was left by a process that died: its place, and its last numbers when all of it was acknowledged. */
-  const finished = new Map<string, string>();
-  const lastNumbers = async (stream: string): Promise<string> =>
-    JSON.stringify((await pool.query(LAST_NUMBERS, [stream])).rows);
-  /** Free since, in monotonic milliseconds: who starts again at once goes on by itself. */
-  const freeSince = new Map<string, number>();
-  const adopt = async (): Promise<void> => {
-    const { rows } = await pool.query<{ place: number; stream: string }>(
-      FREE_STREAMS,
-      freeStreamsValues(address.schema),
-    );
-    const now = performance.now();
-    for (const stream of freeSince.keys())
-      if (!rows.some((row) => row.stream === stream)) freeSince.delete(stream);
-    for (const { place, stream } of rows) {
-      const since = freeSince.get(stream) ?? now;
-      freeSince.set(stream, since);
-      if (now - since < ADOPT_AFTER_MS || finished.get(stream) === (await lastNumbers(stream))) continue;
-      await groups.between(() => writer.adopt(place, stream));
-    }
-  };
+  const adoption = createAdoption({
+    pool,
+    schema: address.schema,
+    writer,
+    between: (chore) => groups.between(chore),
+  });
 
   /** Opens what was lost although nobody writes, and looks whether somebody has to lead. */
   let isLooking = false;
@@ -247,11 +231,7 @@ export const openPostgres = async (options: {
         changes.add(listener);
         return () => void changes.delete(listener);
       },
-      adopt,
-      release: async (stream) => {
-        finished.set(stream, await lastNumbers(stream));
-        await groups.between(() => writer.release(stream));
-      },
+      ...adoption,
     },
     linkTopics: (publishTo) => {
       publish = publishTo;

@@ -81,14 +81,16 @@ describe.skipIf(!hasPostgres)('processes that share a schema', () => {
   });
 
   test('a connection that is lost is opened anew with the same place, although nobody writes', async () => {
-    const [first, second] = [await open(), await open()];
-    const { stream } = second;
+    const [first, second, third] = [await open(), await open(), await open()];
+    const { stream } = third;
+    // A lower one is free.
+    await second.close();
     const changes: number[] = [];
-    second.streams.onChange(() => changes.push(second.streams.held().length));
-    await cut(1);
+    third.streams.onChange(() => changes.push(third.streams.held().length));
+    await cut(2);
     await eventually(() => changes.length >= 2, slow);
     expect(changes.slice(0, 2)).toEqual([0, 1]);
-    expect(second).toMatchObject({ place: 1, stream });
+    expect(third).toMatchObject({ place: 2, stream });
     expect(first.streams.held()).toEqual([first.stream]);
   });
 

@@ -14,7 +14,7 @@ export interface Tenure {
 }
 
 /** Locks with two numbers: a name's, and a place's. Others here have one, of a name's alone. */
-const className = (schema: string): string => `aitbc.place.${schema}`;
+export const className = (schema: string): string => `aitbc.place.${schema}`;
 
 /** @returns whether the lock is ours now; it goes with the connection. */
 export const tryLock = async (client: Client, name: string, mode: '' | '_shared' = ''): Promise<boolean> => {
@@ -75,17 +75,3 @@ export const takePlace = async (
   }
   throw new Error(`${schema}: all ${PLACES_MAX} places of the service are taken`);
 };
-
-/** Asks for the places that have a stream and nobody who holds it. */
-export const FREE_STREAMS = `
-  SELECT place, stream FROM store_stream WHERE place NOT IN (
-    SELECT objid::bigint FROM pg_locks
-    WHERE locktype = 'advisory' AND objsubid = 2 AND granted
-      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND classid = (hashtext($1)::bigint & 4294967295)::oid)`;
-export const freeStreamsValues = (schema: string): unknown[] => [className(schema)];
-
-/** Asks for the last number of a stream to each destination: it says whether anything was added. */
-export const LAST_NUMBERS = `
-  SELECT DISTINCT ON (destination) destination, seq FROM outbox WHERE stream = $1
-  ORDER BY destination, seq DESC`;
