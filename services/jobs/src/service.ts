@@ -102,7 +102,10 @@ export const startJobs = async (config: Config, fail: Fail) => {
             ? {
                 sisters: {
                   place: () => store.place,
-                  onPolling: (minerId) => store.subscribe(slotsTopic(minerId), () => countSlots(minerId)),
+                  onPolling: (minerId) =>
+                    store.subscribe(slotsTopic(minerId), () => {
+                      if (polls.wantsMore(minerId)) countSlots(minerId);
+                    }),
                 },
               }
             : {}),
