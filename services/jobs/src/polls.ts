@@ -164,6 +164,12 @@ export const createPolls = (options: {
       for (const poll of pollsOf(minerId)) offer(poll, clock.nowMs());
     },
 
+    /** Whether a poll of this miner would take more than it was offered. */
+    wantsMore: (minerId: string): boolean => {
+      for (const poll of pollsOf(minerId)) if (poll.offered < poll.wanted) return true;
+      return false;
+    },
+
     /** Slots of this miner may be free again: offered once for all of a commit, and only where they are more. */
     freed: (minerId: string): void => {
       if (!byMiner.has(minerId)) return;

@@ -41,6 +41,7 @@ export const createPresence = (options: {
   /** Who stood at each place when this process looked last. */
   let stood = new Map<string, string>();
   let isAnyGone = false;
+  let isLeaving = false;
 
   const say = async (): Promise<void> => {
     const [heard, mine, seconds, micros] = (await redis.eval(
@@ -79,7 +80,7 @@ export const createPresence = (options: {
   return {
     /** Called every second. */
     tick: async (): Promise<void> => {
-      if (redis.status !== 'ready') return;
+      if (redis.status !== 'ready' || isLeaving) return;
       try {
         await say();
         if (store.leads()) await lookAround();
@@ -96,6 +97,7 @@ export const createPresence = (options: {
     },
     /** Its polls are closed; without this word sisters would notice four seconds later. */
     leave: async (): Promise<void> => {
+      isLeaving = true;
       if (redis.status === 'ready')
         await redis.eval(LEAVE, 1, keys.epochOf(store.place), epoch).catch(() => {});
     },

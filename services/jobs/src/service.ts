@@ -102,7 +102,10 @@ export const startJobs = async (config: Config, fail: Fail) => {
             ? {
                 sisters: {
                   place: () => store.place,
-                  onPolling: (minerId) => store.subscribe(slotsTopic(minerId), () => countSlots(minerId)),
+                  onPolling: (minerId) =>
+                    store.subscribe(slotsTopic(minerId), () => {
+                      if (polls.wantsMore(minerId)) countSlots(minerId);
+                    }),
                 },
               }
             : {}),
@@ -157,7 +160,7 @@ export const startJobs = async (config: Config, fail: Fail) => {
             // What it puts back is taken off the counts above, and is offered by what is known of miners.
             await makeSureOfMoney(work);
             // Its first polls would count for nothing otherwise, until the schedule begins.
-            await presence?.tick();
+            await presence?.tick().catch((error) => log.warn({ err: error }, 'the index was not told'));
           },
           stop: async () => {
             stopping.abort();
