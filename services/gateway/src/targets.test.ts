@@ -110,7 +110,7 @@ test('what cannot be connected goes to the next with its body; alone it is 503',
   }
   const ready = await (await fetch(`${gateway.url}/health/ready`)).json();
   expect(ready).toMatchObject({ dependencies: { jobs: { ok: true }, miners: { ok: false } } });
-  const alone = await fetch(`${gateway.url}/v1/miners/register`, {
+  const alone = await fetch(`${gateway.url}/v1/miner/heartbeat`, {
     method: 'POST',
     headers: { 'x-api-key': KEYS.miner, 'content-type': 'application/json' },
     body: '{}',
