@@ -1,4 +1,12 @@
-import { eventually, scratchRedis, TEST_PREFIX, TEST_SECRET } from '@aitbc/testing';
+import {
+  eventually,
+  hasRedisServer,
+  scratchDirectory,
+  scratchRedis,
+  startCluster,
+  TEST_PREFIX,
+  TEST_SECRET,
+} from '@aitbc/testing';
 import { Redis } from 'ioredis';
 import { afterEach, expect, test } from 'vitest';
 import { connectRedis, createLog, createMetrics, createPostal, type Store } from './index.ts';
@@ -85,3 +93,18 @@ test('what one says wakes the others and not itself; who can write to Redis can 
   }, slow);
   expect(there.woken.length - many).toBeLessThan(10_000);
 });
+
+test.skipIf(!hasRedisServer)('on a cluster it reaches them whichever master they listen to', async () => {
+  const cluster = await startCluster(scratchDirectory());
+  const nodes = cluster.servers.map(({ port }) => `127.0.0.1:${port}`);
+  // Each names one master, so that they hear from different ones.
+  const [here, there] = [await join(`redis+cluster://${nodes[0]}`), await join(`redis+cluster://${nodes[2]}`)];
+  await eventually(() => {
+    here.say(['job:1']);
+    there.say(['job:2']);
+    return here.woken.length > 0 && there.woken.length > 0;
+  }, slow);
+  expect([new Set(here.woken), new Set(there.woken)]).toEqual([new Set(['job:2']), new Set(['job:1'])]);
+  for (const stop of stops.splice(0)) stop();
+  await cluster.stop();
+}, 60_000);
