@@ -43,7 +43,9 @@ test.skipIf(!hasPostgres)(
     }
     expect(accounts.size).toBe(keys.length);
 
-    const made = await first.client(KEYS.admin).call(adminCreateKey, { body: { scopes: ['client'] } });
+    const made = await first.client(KEYS.admin).call(adminCreateKey, {
+      body: { scopes: ['client'], label: 'for a test' },
+    });
     if (!made.ok) throw new Error(JSON.stringify(made.body));
     const key = rememberSecret(made.body.key);
     expect((await second.client(key).call(me, {})).status).toBe(200);
