@@ -46,8 +46,9 @@ const asProblem = (error: NodeJS.ErrnoException, waitedMs: number): Problem => {
 /** The other end broke off before it said anything: whether it worked on the request is not known. */
 const BROKEN_OFF = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED']);
 
-/** Asking twice is asking once: what may be sent again though it was sent. It has no body that was read. */
-const mayRepeat = ({ method, headers }: IncomingMessage): boolean =>
+/** Asking twice is asking once: what may be sent again though it was sent. It has no body that was read, and takes no work. */
+const mayRepeat = (route: AnyRoute, { method, headers }: IncomingMessage): boolean =>
+  route.takes !== true &&
   (method === 'GET' || method === 'HEAD') &&
   Number(headers['content-length'] ?? 0) === 0 &&
   headers['transfer-encoding'] === undefined;
@@ -152,7 +153,7 @@ export const createProxy = (targets: Targets, onCost: (response: Response, units
           if (isUnsent(error)) targets.leaveOut(target);
           const mayGoOn =
             isUnsent(error) ||
-            (mayRepeat(request) &&
+            (mayRepeat(route, request) &&
               BROKEN_OFF.has((error as NodeJS.ErrnoException).code ?? '') &&
               // Silence without end looks the same; whoever waited so long need not wait twice.
               performance.now() - startedAt < SILENCE_MAX_MS);
