@@ -67,6 +67,7 @@ export const watchClock = (watched: Clock, log: Log, metrics: Metrics): Schedule
   return {
     name: 'clock.watch',
     everyMs: CHECK_EVERY_MS,
+    where: 'everywhere',
     run: () => {
       const gap = watched.gapMs();
       const wasApart = isApart;

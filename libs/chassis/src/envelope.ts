@@ -17,6 +17,9 @@ const SENDERS: readonly string[] = [...SERVICES, 'dispatcher'];
 /** Far above any batch (256 KB, or one message): nobody makes us hash a book. */
 const TEXT_LENGTH_MAX = 32 * 1024 * 1024;
 
+/** Of a SHA-256 in base64url. */
+const MAC_LENGTH = 43;
+
 const isEqual = (given: unknown, expected: Buffer): boolean => {
   if (typeof given !== 'string') return false;
   const bytes = Buffer.from(given, 'base64url');
@@ -72,6 +75,14 @@ export const createEnvelopes = (options: { SECRET_KEY: string; REDIS_PREFIX: str
       return isEqual(match[3], mac(`watermark ${receiver}`, position(stream, watermark, highest)))
         ? { watermark, highest }
         : null;
+    },
+    /** A wake-up among the processes of `service`: by a key of its own, so that it is worth nothing in a mailbox. */
+    sealTopics: (service: Destination, text: string): string =>
+      `${mac(`topics ${service}`, text).toString('base64url')}${text}`,
+    /** @returns null for what no process of `service` sealed. */
+    openTopics: (service: Destination, sealed: string): string | null => {
+      const text = sealed.slice(MAC_LENGTH);
+      return isEqual(sealed.slice(0, MAC_LENGTH), mac(`topics ${service}`, text)) ? text : null;
     },
   };
 };

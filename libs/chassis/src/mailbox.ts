@@ -47,11 +47,13 @@ export interface Sender {
 export const openSender = (options: {
   from: Destination;
   to: Destination;
+  /** Of the one process that is to have it: for messages without a number alone. */
+  place?: number | undefined;
   redis: RedisClient;
   postal: Postal;
 }): Sender => {
   const { from, to, postal } = options;
-  const queue = openQueue(inboxQueue(to), options.redis, queuePrefix(postal.prefix));
+  const queue = openQueue(inboxQueue(to, options.place), options.redis, queuePrefix(postal.prefix));
   return {
     send: (batch) =>
       queue.add(
@@ -82,6 +84,8 @@ const WARN_EVERY_MS = 10_000;
  */
 export const openReceiver = (options: {
   to: Destination;
+  /** Of this process, whose own mailbox it is. */
+  place?: number | undefined;
   postal: Postal;
   redisUrl: string;
   log: Log;
@@ -90,9 +94,10 @@ export const openReceiver = (options: {
   onStuck: (reason: string) => void;
 }): QueueWorker => {
   const { to, postal, log } = options;
+  const queue = inboxQueue(to, options.place);
   const tell = occasionally({ everyMs: WARN_EVERY_MS });
   return openWorker({
-    queue: inboxQueue(to),
+    queue,
     prefix: queuePrefix(postal.prefix),
     redisUrl: options.redisUrl,
     log,
@@ -103,7 +108,7 @@ export const openReceiver = (options: {
         options.metrics.forgeries.inc({ what: 'batch' });
         if (tell('forged') !== undefined) {
           log.error(
-            { queue: inboxQueue(to) },
+            { queue },
             'a batch was not sealed by this deployment: dropped. Somebody else writes to Redis, or SECRET_KEY differs between processes',
           );
         }

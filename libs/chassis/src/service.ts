@@ -12,18 +12,19 @@ import { clock, watchClock } from './clock.ts';
 import { DEVELOPMENT_SECRET, databaseUrl } from './config.ts';
 import { createHttp, type Handlers, type Listening, listen } from './http.ts';
 import { purgeIdempotency } from './idempotency.ts';
-import { type Consumers, startInbox } from './inbox.ts';
+import { type Consumers, startInbox } from './inbox/index.ts';
 import type { Fail, Running } from './lifecycle.ts';
 import { createLog, type Log } from './log.ts';
 import { createPostal, type Postal } from './mailbox.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import type { ChassisTables } from './migrations/index.ts';
 import { type Dependencies, deadLetterRoutes, healthRoutes } from './operations.ts';
-import { startRelay } from './outbox.ts';
+import { startRelays } from './outbox/index.ts';
 import { connectRedis, type RedisClient, watchBroker } from './redis/index.ts';
 import { builder } from './sql.ts';
 import { type Migrations, type MigrationsByEngine, openStore, type Store } from './store/index.ts';
 import { type Scheduled, startTicker } from './ticker.ts';
+import { linkTopics } from './topics.ts';
 
 const db = builder<ChassisTables>();
 
@@ -119,8 +120,11 @@ export const standUp = async <
   const callerKey = deriveKey(config.SECRET_KEY, 'caller');
 
   const postal = createPostal(config);
+  const link = store.isShared
+    ? linkTopics({ service: name, store, redis, redisUrl: config.REDIS_URL, postal, log, metrics })
+    : null;
   const parts = await definition.compose({ config, store, log, metrics, redis, postal });
-  const relay = await startRelay({
+  const relay = await startRelays({
     service: name,
     store,
     redis,
@@ -145,9 +149,11 @@ export const standUp = async <
     schedule: [
       ...parts.schedule,
       ...inbox.schedule,
+      ...relay.schedule,
       purgeIdempotency(store),
       watchClock(clock, log, metrics),
     ],
+    leads: store.leads,
     log,
     metrics,
   });
@@ -157,6 +163,10 @@ export const standUp = async <
     relay.unacknowledged,
   );
   metrics.gauge('store_waiting', 'Functions waiting for the write transaction', store.waiting);
+  if (store.isShared) {
+    metrics.gauge('store_place', 'The place of this process among those of its service', () => store.place);
+    metrics.gauge('store_leads', '1 in the process that leads, 0 in the others', () => Number(store.leads()));
+  }
   metrics.gauge('dead_letters', 'Messages that failed and wait for a retry or an operator', () =>
     countDeadLetters(store),
   );
@@ -206,6 +216,7 @@ export const standUp = async <
       await ticker.stop();
       await inbox.stop();
       await relay.stop();
+      link?.stop();
       redis.disconnect();
       await store.close();
       log.info('stopped');

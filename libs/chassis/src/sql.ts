@@ -1,3 +1,4 @@
+import { Problem } from '@aitbc/contracts';
 import {
   type Compilable,
   DummyDriver,
@@ -70,6 +71,20 @@ interface Prepared {
 const prepared = new WeakMap<object, Prepared>();
 let preparedCount = 0;
 
+/**
+ * PostgreSQL keeps no NUL in a text, and SQLite does; no field of a contract that is kept as text has a use for one.
+ * @throws Problem VALIDATION_ERROR
+ */
+const withoutNul = (values: readonly unknown[]): unknown[] => {
+  for (const value of values)
+    if (typeof value === 'string' && value.includes('\0'))
+      throw new Problem(
+        'VALIDATION_ERROR',
+        'A text of this request holds the character NUL (U+0000), which is not kept.',
+      );
+  return values as unknown[];
+};
+
 /** The same for PostgreSQL; what is hot has a name, under which a connection keeps it prepared. */
 export const resolveForPostgres = (
   query: Query,
@@ -77,7 +92,7 @@ export const resolveForPostgres = (
 ): { name?: string; text: string; values: unknown[] } => {
   if (!('bind' in query)) {
     const { sql, parameters } = compileWith('postgres', nodeOf(query), 'bound');
-    return { text: sql, values: [...parameters] };
+    return { text: sql, values: withoutNul(parameters) };
   }
   let found = prepared.get(query);
   if (found === undefined) {
@@ -86,5 +101,5 @@ export const resolveForPostgres = (
     found = { name: `hot_${preparedCount}`, sql: compiled.sql, bind: compiled.bind };
     prepared.set(query, found);
   }
-  return { name: found.name, text: found.sql, values: found.bind(values) };
+  return { name: found.name, text: found.sql, values: withoutNul(found.bind(values)) };
 };

@@ -5,7 +5,7 @@ import { newId } from '@aitbc/contracts';
 import { hasPostgres, type PostgresServer, startPostgres } from '@aitbc/testing';
 import { type Kysely, sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { sendAs } from './outbox.ts';
+import { sendAs } from './outbox/index.ts';
 import { builder, hot, type Params } from './sql.ts';
 import { openStore, type Store, type Trx } from './store/index.ts';
 

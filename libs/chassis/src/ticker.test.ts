@@ -16,7 +16,7 @@ test('work that fails again and again is told once a minute, and once when it ru
     if (isBroken) throw new Error('no room');
   };
   const schedule = [{ name: 'test.work', everyMs: 1, run }];
-  const ticker = startTicker({ schedule, log, metrics: createMetrics('jobs') });
+  const ticker = startTicker({ schedule, leads: () => true, log, metrics: createMetrics('jobs') });
   await eventually(() => runs > 100);
   expect(lines).toEqual(['error: scheduled work failed; it will run again']);
   isBroken = false;

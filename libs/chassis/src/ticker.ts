@@ -6,12 +6,26 @@ import { occasionally } from './occasionally.ts';
 export interface Scheduled {
   readonly name: string;
   readonly everyMs: number;
+  /**
+   * Runs in every process of the service: for what is about this process alone, such as something in its memory. Without
+   * it, it runs in the process that leads. That is a saving: two may run side by side for a moment, so each step decides
+   * by compare-and-set.
+   */
+  readonly where?: 'everywhere';
   /** Runs alone: the next run starts `everyMs` after this one ended. Must bound its own batch. */
   readonly run: (signal: AbortSignal) => Promise<void> | void;
 }
 
-/** Starts the schedule; a run that throws is counted and, once a minute at most, logged; and comes back. */
-export const startTicker = (options: { schedule: readonly Scheduled[]; log: Log; metrics: Metrics }) => {
+/**
+ * Starts the schedule; a run that throws is counted and, once a minute at most, logged; and comes back.
+ * @param options.leads whether this process does what one alone is to do
+ */
+export const startTicker = (options: {
+  schedule: readonly Scheduled[];
+  leads: () => boolean;
+  log: Log;
+  metrics: Metrics;
+}) => {
   const stopping = new AbortController();
   const tell = occasionally();
   const failing = new Set<string>();
@@ -19,6 +33,7 @@ export const startTicker = (options: { schedule: readonly Scheduled[]; log: Log;
     while (!stopping.signal.aborted) {
       await pause(item.everyMs, stopping.signal);
       if (stopping.signal.aborted) return;
+      if (item.where !== 'everywhere' && !options.leads()) continue;
       try {
         await item.run(stopping.signal);
         options.metrics.scheduleRuns.inc({ name: item.name, outcome: 'done' });

@@ -5,5 +5,9 @@ export type ServiceName = (typeof SERVICES)[number];
 /** Everything a message can be addressed to. `dispatcher` has no file: competing workers, any number of them. */
 export type Destination = ServiceName | 'dispatcher';
 
-/** The one mailbox of a destination. */
-export const inboxQueue = (destination: Destination): string => `${destination}-inbox`;
+/**
+ * The one mailbox of a destination, which all of its processes empty side by side.
+ * @param place the mailbox of the one process that holds this place, beside it: for hints that it alone can use
+ */
+export const inboxQueue = (destination: Destination, place?: number): string =>
+  place === undefined ? `${destination}-inbox` : `${destination}-inbox-${place}`;

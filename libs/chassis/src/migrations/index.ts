@@ -1,3 +1,4 @@
+import type { Generated } from 'kysely';
 import type { MigrationsByEngine } from '../store/store.ts';
 import { postgres } from './postgres.ts';
 import { sqlite } from './sqlite.ts';
@@ -6,6 +7,8 @@ import { sqlite } from './sqlite.ts';
 export interface ChassisTables {
   store_identity: { id: number; stream: string };
   outbox: {
+    /** PostgreSQL alone: each of its processes has a stream of its own. */
+    stream: Generated<string>;
     destination: string;
     seq: number;
     name: string;

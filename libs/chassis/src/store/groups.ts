@@ -25,14 +25,16 @@ export type Hook = () => void | Promise<void>;
  */
 export const createGroups = (commit: (group: Waiting[]) => Promise<void>) => {
   const queue: Waiting[] = [];
+  const chores: (() => Promise<void>)[] = [];
   let scheduled = false;
   let closed = false;
 
   const schedule = (): void => {
-    if (scheduled || queue.length === 0) return;
+    if (scheduled || (queue.length === 0 && chores.length === 0)) return;
     scheduled = true;
     setImmediate(async () => {
-      await commit(queue.splice(0, GROUP_MAX));
+      for (const chore of chores.splice(0)) await chore();
+      if (queue.length > 0) await commit(queue.splice(0, GROUP_MAX));
       scheduled = false;
       schedule();
     });
@@ -52,6 +54,13 @@ export const createGroups = (commit: (group: Waiting[]) => Promise<void>) => {
         queue.push({ name, fn, resolve: resolve as (value: unknown) => void, reject });
         schedule();
       }),
+    /** Runs `chore` while no transaction does. @throws what it throws */
+    between: (chore: () => Promise<void>): Promise<void> =>
+      new Promise((resolve, reject) => {
+        if (closed) return resolve();
+        chores.push(() => chore().then(resolve, reject));
+        schedule();
+      }),
     waiting: () => queue.length,
     /** Refuses all that wait. */
     refuse: (error: unknown) => {
@@ -65,16 +74,45 @@ export const createGroups = (commit: (group: Waiting[]) => Promise<void>) => {
   };
 };
 
-/** Who wants to know of what was committed. */
-export const createTopics = () => {
-  const listeners = new Map<string, Set<() => void>>();
+/** Topics about this process alone: nothing of them can be lost, and nobody else wants them. */
+const LOCAL = 'outbox:';
+/** How often it is looked who has not been called for too long: it spreads the calls. */
+const LOOK_EVERY_MS = 250;
+
+/**
+ * Who wants to know of what was committed.
+ * @param options.lookAgainMs calls each listener so often at least: where what another process says may be lost
+ */
+export const createTopics = (options: { lookAgainMs?: number } = {}) => {
+  interface Entry {
+    readonly listener: () => void;
+    calledAt: number;
+  }
+  const entries = new Map<string, Set<Entry>>();
+  const call = (entry: Entry): void => {
+    entry.calledAt = performance.now();
+    entry.listener();
+  };
+  const { lookAgainMs } = options;
+  const lookAgain = (): void => {
+    const before = performance.now() - (lookAgainMs as number) + LOOK_EVERY_MS;
+    for (const [topic, set] of entries)
+      if (!topic.startsWith(LOCAL)) for (const entry of set) if (entry.calledAt <= before) call(entry);
+  };
+  const timer = lookAgainMs === undefined ? undefined : setInterval(lookAgain, LOOK_EVERY_MS).unref();
   return {
-    wake: (topic: string) => listeners.get(topic)?.forEach((listener) => void listener()),
+    wake: (topic: string) => entries.get(topic)?.forEach(call),
+    isLocal: (topic: string) => topic.startsWith(LOCAL),
     subscribe: (topic: string, listener: () => void) => {
-      const set = listeners.get(topic) ?? new Set();
-      listeners.set(topic, set.add(listener));
-      return () => void set.delete(listener);
+      const entry = { listener, calledAt: performance.now() };
+      const set = entries.get(topic) ?? new Set();
+      entries.set(topic, set.add(entry));
+      return () => {
+        set.delete(entry);
+        if (set.size === 0 && entries.get(topic) === set) entries.delete(topic);
+      };
     },
+    stop: () => clearInterval(timer),
   };
 };
 

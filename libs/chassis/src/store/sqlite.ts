@@ -112,7 +112,10 @@ export const openSqlite = async (options: {
         assertOpen();
         return savepoint(fn);
       },
+      isShared: false,
+      stream,
       memo,
+      counters: memo,
       afterCommit: (fn) => void hooks.push(fn),
       notify: (topic) => void hooks.push(() => topics.wake(topic)),
     };
@@ -225,7 +228,18 @@ export const openSqlite = async (options: {
       return problem;
     },
     path,
+    identity: stream,
+    isShared: false,
+    place: 0,
     stream,
+    leads: () => true,
+    streams: {
+      held: () => [stream],
+      onChange: () => () => {},
+      adopt: async () => {},
+      release: async () => {},
+    },
+    linkTopics: () => () => {},
     waiting: groups.waiting,
     subscribe: topics.subscribe,
     backup: async (target) => {

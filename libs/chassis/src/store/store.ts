@@ -27,8 +27,28 @@ export interface Trx extends Reader {
    * with each transaction: another process may write the same file between two.
    */
   readonly memo: Map<string, number>;
+  /** See `Store`: both are as of this transaction. */
+  readonly isShared: boolean;
+  readonly stream: string;
+  /**
+   * Numbers that only the holder of this stream changes, such as its last sequences. As `memo`; but where the store is
+   * shared they are kept from one transaction to the next: looking again would be a conflict with all who write near.
+   */
+  readonly counters: Map<string, number>;
   /** Wakes the subscribers of a topic after the commit. */
   notify(topic: string): void;
+}
+
+/** The outgoing streams that this process may relay: none but it does so at the same time. */
+export interface Streams {
+  /** Its own first, then those it adopted. None while it holds none. */
+  held(): readonly string[];
+  /** Calls `listener` after the place, or what is held, changed. @returns the function that ends that. */
+  onChange(listener: () => void): () => void;
+  /** For the process that leads: takes streams whose process died and left messages. */
+  adopt(): Promise<void>;
+  /** Lets go of an adopted stream: all of it was acknowledged. */
+  release(stream: string): Promise<void>;
 }
 
 export interface Store {
@@ -43,7 +63,12 @@ export interface Store {
   transact<T>(name: string, fn: (trx: Trx) => T | Promise<T>): Promise<T>;
   /** An online, consistent copy of the file. */
   backup(path: string): Promise<void>;
-  /** @returns the function that ends the subscription. */
+  /**
+   * Calls `listener` when the topic was notified, in any process of the service. It is a hint: it may come for nothing,
+   * and what another process notifies may be lost. So it looks again by itself, and where {@link isShared} it is called
+   * every 2 s at the latest; who waits needs no timer of its own for that. Subscribe first, then read.
+   * @returns the function that ends the subscription.
+   */
   subscribe(topic: string, listener: () => void): () => void;
   /**
    * Why the file cannot be written (its disk is full, read-only or broken), or null. Asked while it cannot, it tries:
@@ -53,8 +78,32 @@ export interface Store {
   /** Functions waiting for their turn. */
   readonly waiting: () => number;
   readonly path: string;
-  /** Identity of this file's outgoing messages; changes when a restore rewinds it. */
+  /** Names this file or schema; another after a restore rewound it. The same in all processes of the service. */
+  readonly identity: string;
+  /**
+   * Other processes of the service may write the same rows (PostgreSQL): a copy in memory may be late, and decides
+   * nothing.
+   */
+  readonly isShared: boolean;
+  /**
+   * The lowest number that no other living process of the service holds; 0 where the service is one process. Another one
+   * when somebody took it while the server was away: so ask each time.
+   */
+  readonly place: number;
+  /** Identity of the outgoing messages of this place; another when the place is, and after a restore. */
   readonly stream: string;
+  /**
+   * Whether this process leads: true in one process of the service at most, nearly always in one. It saves work and
+   * secures nothing: a process may lose it in the middle of something and not know yet.
+   */
+  leads(): boolean;
+  readonly streams: Streams;
+  /**
+   * Lets topics travel between the processes of the service.
+   * @param publish is given the topics of each commit, once, and must not throw
+   * @returns wakes those who listen here to what another process published
+   */
+  linkTopics(publish: (topics: readonly string[]) => void): (topics: readonly string[]) => void;
   close(): Promise<void>;
 }
 

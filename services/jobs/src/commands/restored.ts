@@ -31,7 +31,7 @@ const ask = async (trx: Trx, jobIds: readonly string[]): Promise<void> => {
 export const makeSureOfMoney = async (work: Work): Promise<void> => {
   const { store } = work;
   const before = await streamOfSure(store.read);
-  if (before === store.stream) return;
+  if (before === store.identity) return;
   let running: JobRow[] = [];
   do {
     running = before === undefined ? [] : await runningPaidJobs(store.read, BATCH);
@@ -56,5 +56,5 @@ export const makeSureOfMoney = async (work: Work): Promise<void> => {
     if (last === undefined || waiting.length < BATCH) break;
     after = last;
   }
-  await store.transact('jobs.sure_of_money', (trx) => setStreamOfSure(trx, store.stream));
+  await store.transact('jobs.sure_of_money', (trx) => setStreamOfSure(trx, store.identity));
 };

@@ -7,7 +7,7 @@ export const isConflict = (error: unknown): boolean => {
 const WORDS: readonly (readonly [RegExp, string])[] = [
   [/^57P0[123]$/, 'PostgreSQL is stopping or starting'],
   [/^(08...|57P05|25P03)$/, 'the connection to PostgreSQL was lost'],
-  [/^LOCKED$/, 'another process of this service writes there'],
+  [/^LOCKED$/, 'another process has these tables for itself alone'],
   [/^53300$/, 'PostgreSQL has no connection left'],
   [/^53100$/, 'the disk of PostgreSQL is full'],
   [/^(53200|53400)$/, 'PostgreSQL is short of memory or of another resource'],
@@ -26,11 +26,11 @@ const WORDS: readonly (readonly [RegExp, string])[] = [
 const LOST =
   /^(Connection terminated|timeout expired|timeout exceeded when trying|Query read timeout|Client has enc|Client was closed)/;
 
-/** On PostgreSQL a service is one process, for now: its outgoing messages are one numbered stream. */
+/** A tool (a move, a restore) or an earlier release has the tables alone. */
 export class LockedElsewhere extends Error {
   readonly code = 'LOCKED';
   constructor(name: string) {
-    super(`${name}: another process of this service writes there; on PostgreSQL a service is one process`);
+    super(`${name}: another process has these tables for itself alone`);
   }
 }
 
@@ -47,3 +47,16 @@ export const serverProblem = (error: unknown): string | null => {
     ? 'the connection to PostgreSQL was lost'
     : null;
 };
+
+/** The server said no to a statement and the connection stands: its disk is full, it is short of something. */
+const SERVER_STANDS = /^(53...|58030|58P0[12]|XX00[12])$/;
+
+/** Whether the connection is to be opened anew: it is lost, or leads to a server that does not write. */
+export const isConnectionProblem = (error: unknown): boolean => {
+  const { code, severity } = (error ?? {}) as { code?: unknown; severity?: unknown };
+  const stands = severity === 'ERROR' && typeof code === 'string' && SERVER_STANDS.test(code);
+  return serverProblem(error) !== null && !stands;
+};
+
+/** The disk of the server is full. */
+export const isFull = (error: unknown): boolean => (error as { code?: unknown } | null)?.code === '53100';

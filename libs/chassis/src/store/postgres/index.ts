@@ -2,26 +2,31 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Problem } from '@aitbc/contracts';
 import type { Compilable } from 'kysely';
-import pg, { type QueryResult } from 'pg';
+import pg, { type Client, type QueryResult } from 'pg';
+import { clock } from '../../clock.ts';
 import { type Hot, resolveForPostgres } from '../../sql.ts';
 import {
   createGroups,
   createTopics,
   FUNCTION_DEADLINE_MS,
+  type Hook,
   runHooks,
   settle,
   type Waiting,
 } from '../groups.ts';
 import type { Migrations, Store, Trx } from '../store.ts';
 import { checkServer } from './check.ts';
-import { isConflict, serverProblem } from './fault.ts';
+import { isConflict, isConnectionProblem, isFull, serverProblem } from './fault.ts';
 import { migrate } from './migrate.ts';
-import { parseAddress, prepareSession, READER } from './session.ts';
+import { FREE_STREAMS, freeStreamsValues, LAST_NUMBERS, tryLock, unlock } from './places.ts';
+import { type Address, parseAddress, prepareSession, READER } from './session.ts';
 import { runGroup, UnsureCommit } from './transaction.ts';
 import { createWriter } from './writer.ts';
 
 /** A server that starts again is back in seconds. */
 const RETRY_SECONDS = 2;
+/** Room is made by a person: sooner than this, asking again is for nothing. */
+const FULL_RETRY_SECONDS = 10;
 /** So often a group runs again after a conflict, and then each of its functions alone. */
 const TRIES_MAX = 6;
 const BACK_OFF_FIRST_MS = 2;
@@ -30,12 +35,23 @@ const READ_CONNECTIONS = 8;
 /** Reads that wait for a connection beyond this are refused. */
 const READS_WAITING_MAX = 20_000;
 const PROBE = 'store.write_probe';
+/** Who leads, or whose connection was lost while nobody wrote, is looked at so often. */
+const LOOK_EVERY_MS = 1_000;
+/** A process that died is mostly back by then, and takes up its stream itself. */
+const ADOPT_AFTER_MS = 3_000;
+/** What another process says may be lost, with Redis or on the way. */
+const LOOK_AGAIN_MS = 2_000;
+/** Another process may be walking a large table. */
+const MIGRATION_WAIT_MS = 600_000;
+const MIGRATION_LOOK_MS = 100;
+/** A lost answer is asked for within seconds; this is what processes of long ago left. */
+const COMMIT_KEPT_MS = 24 * 3_600_000;
 
 /**
  * Opens (and makes, and migrates) the schema of a service.
  * @param options.url see `parseAddress`
  * @param options.service begins the stream's name, and names the schema
- * @throws naming what the server lacks; when another process of the service does not go; when a migration fails
+ * @throws naming what the server lacks; when somebody keeps the tables for itself alone; when a migration fails
  */
 export const openPostgres = async (options: {
   url: string;
@@ -47,21 +63,19 @@ export const openPostgres = async (options: {
   const address = parseAddress(options.url, options.service);
   const deadlineMs = options.deadlineMs ?? FUNCTION_DEADLINE_MS;
   await checkServer(address);
-  const writer = createWriter(address);
-  const client = await writer.open(options.lockWaitMs);
-  let stream: string;
-  try {
-    await migrate(address, options.migrations);
-    await client.query('INSERT INTO store_identity (id, stream) VALUES (1, $1) ON CONFLICT DO NOTHING', [
-      `${options.service}-${randomBytes(6).toString('hex')}`,
-    ]);
-    ({ stream } = (await client.query<{ stream: string }>('SELECT stream FROM store_identity')).rows[0] as {
-      stream: string;
-    });
-  } catch (error) {
-    await writer.close();
-    throw error;
-  }
+  const changes = new Set<() => void>();
+  let identity = '';
+  const writer = createWriter({
+    address,
+    service: options.service,
+    prepare: async (client) => {
+      identity = await prepare(client, address, options);
+    },
+    onChange: () => {
+      for (const listener of changes) listener();
+    },
+  });
+  await writer.open(options.lockWaitMs);
 
   const pool = new pg.Pool({
     ...address.config,
@@ -77,11 +91,24 @@ export const openPostgres = async (options: {
     if (found === null) return error;
     problem = `${address.name} cannot be written: ${found}`;
     return new Problem('SERVICE_UNAVAILABLE', 'Nothing can be saved at the moment; try again shortly.', {
-      retryAfterSeconds: RETRY_SECONDS,
+      retryAfterSeconds: isFull(error) ? FULL_RETRY_SECONDS : RETRY_SECONDS,
     });
   };
 
-  const topics = createTopics();
+  const topics = createTopics({ lookAgainMs: LOOK_AGAIN_MS });
+  let publish: (topics: readonly string[]) => void = () => {};
+  /** What the hooks of a commit notify goes to the other processes at once. */
+  const runAndPublish = (hooks: readonly Hook[]): void => {
+    runHooks(hooks);
+    const all = [...notified];
+    notified.clear();
+    if (all.length > 0) publish(all);
+  };
+  const notified = new Set<string>();
+  const wake = (topic: string): void => {
+    topics.wake(topic);
+    if (!topics.isLocal(topic)) notified.add(topic);
+  };
   const rejectAll = (group: readonly Waiting[], error: unknown): void => {
     for (const item of group) item.reject(error);
   };
@@ -90,10 +117,14 @@ export const openPostgres = async (options: {
   const commit = async (group: readonly Waiting[]): Promise<void> => {
     for (let tries = 1; ; tries += 1) {
       try {
-        const ran = await runGroup(await writer.connected(), group, { wake: topics.wake, deadlineMs });
+        const ran = await runGroup(await writer.connected(), group, {
+          writer: writer.name,
+          wake,
+          deadlineMs,
+        });
         if (group.some(({ name }) => name === PROBE)) problem = null;
         settle(group, ran.outcomes, refusalFor);
-        return runHooks(ran.hooks);
+        return runAndPublish(ran.hooks);
       } catch (error) {
         if (isConflict(error)) {
           if (tries < TRIES_MAX) {
@@ -107,12 +138,12 @@ export const openPostgres = async (options: {
         if (error instanceof UnsureCommit) {
           const { ran } = error;
           const arrived = await writer.findOut(error.token, (isCommitted) => {
-            if (isCommitted) runHooks(ran.hooks);
+            if (isCommitted) runAndPublish(ran.hooks);
           });
           if (arrived) return settle(group, ran.outcomes, refusalFor);
         }
         // Also one that still stands may lead to a server that only follows now.
-        if (serverProblem(error) !== null) writer.drop();
+        if (isConnectionProblem(error)) writer.drop();
         const refusal = refusalFor(error instanceof UnsureCommit ? error.cause : error);
         rejectAll(group, refusal);
         // Those behind would each wait for the same server.
@@ -122,6 +153,40 @@ export const openPostgres = async (options: {
     }
   };
   const groups = createGroups(commit);
+
+  /** What was left by a process that died: its place, and its last numbers when all of it was acknowledged. */
+  const finished = new Map<string, string>();
+  const lastNumbers = async (stream: string): Promise<string> =>
+    JSON.stringify((await pool.query(LAST_NUMBERS, [stream])).rows);
+  /** Free since, in monotonic milliseconds: who starts again at once goes on by itself. */
+  const freeSince = new Map<string, number>();
+  const adopt = async (): Promise<void> => {
+    const { rows } = await pool.query<{ place: number; stream: string }>(
+      FREE_STREAMS,
+      freeStreamsValues(address.schema),
+    );
+    const now = performance.now();
+    for (const stream of freeSince.keys())
+      if (!rows.some((row) => row.stream === stream)) freeSince.delete(stream);
+    for (const { place, stream } of rows) {
+      const since = freeSince.get(stream) ?? now;
+      freeSince.set(stream, since);
+      if (now - since < ADOPT_AFTER_MS || finished.get(stream) === (await lastNumbers(stream))) continue;
+      await groups.between(() => writer.adopt(place, stream));
+    }
+  };
+
+  /** Opens what was lost although nobody writes, and looks whether somebody has to lead. */
+  let isLooking = false;
+  const look = async (): Promise<void> => {
+    if (isLooking) return;
+    isLooking = true;
+    // The server is away: it comes back with the next look.
+    await groups.between(writer.tryToLead).catch(() => {});
+    isLooking = false;
+  };
+  await look();
+  const looking = setInterval(look, LOOK_EVERY_MS).unref();
 
   const read = async (
     query: Compilable<unknown> | Hot<never, unknown>,
@@ -145,6 +210,7 @@ export const openPostgres = async (options: {
     throw (error as { code?: unknown }).code === '25006' ? error : refusalFor(error);
   };
 
+  let closing: Promise<void> | undefined;
   return {
     read: {
       all: async (query: never, values?: never) =>
@@ -156,20 +222,49 @@ export const openPostgres = async (options: {
     writeProblem: async () => {
       if (problem === null) return null;
       // Rows of its own are needed, or a nearly full disk would look well.
-      await groups.transact(PROBE, writeProbe).catch(() => {});
+      await groups.transact(PROBE, (trx) => writeProbe(trx, writer.place())).catch(() => {});
       return problem;
     },
     path: address.name,
-    stream,
+    identity,
+    isShared: true,
+    get place() {
+      return writer.place();
+    },
+    get stream() {
+      return writer.stream();
+    },
+    leads: writer.leads,
+    streams: {
+      held: writer.held,
+      onChange: (listener) => {
+        changes.add(listener);
+        return () => void changes.delete(listener);
+      },
+      adopt,
+      release: async (stream) => {
+        finished.set(stream, await lastNumbers(stream));
+        await groups.between(() => writer.release(stream));
+      },
+    },
+    linkTopics: (publishTo) => {
+      publish = publishTo;
+      return (those) => those.forEach(topics.wake);
+    },
     waiting: groups.waiting,
     subscribe: topics.subscribe,
     backup: async () => {
       throw new Error('PostgreSQL is copied with its own means: pg_dump, or a base backup');
     },
-    close: async () => {
-      await groups.close();
-      await writer.close();
-      await pool.end();
+    close: () => {
+      closing ??= (async () => {
+        clearInterval(looking);
+        topics.stop();
+        await groups.close();
+        await writer.close();
+        await pool.end();
+      })();
+      return closing;
     },
   };
 };
@@ -179,12 +274,40 @@ const tooManyConflicts = () =>
     retryAfterSeconds: 1,
   });
 
+/**
+ * Brings the schema up to date, one process at a time.
+ * @returns the name of the schema's content
+ */
+const prepare = async (
+  client: Client,
+  address: Address,
+  options: { service: string; migrations: Migrations },
+): Promise<string> => {
+  const lock = `aitbc.migrate.${address.schema}`;
+  const until = performance.now() + MIGRATION_WAIT_MS;
+  while (!(await tryLock(client, lock))) {
+    if (performance.now() > until)
+      throw new Error(`${address.name}: another process has been changing the tables for too long`);
+    await pause(MIGRATION_LOOK_MS);
+  }
+  await migrate(address, options.migrations);
+  await client.query('INSERT INTO store_identity (id, stream) VALUES (1, $1) ON CONFLICT DO NOTHING', [
+    `${options.service}-${randomBytes(6).toString('hex')}`,
+  ]);
+  await client.query('DELETE FROM store_commit WHERE committed_at_ms < $1', [clock.nowMs() - COMMIT_KEPT_MS]);
+  const { rows } = await client.query<{ stream: string }>('SELECT stream FROM store_identity');
+  await unlock(client, lock);
+  return (rows[0] as { stream: string }).stream;
+};
+
 const statement = (sql: string): Hot<object, unknown> => ({ sql, bind: () => [] });
-const PROBES = [
-  'CREATE TABLE write_probe (filler TEXT)',
-  "INSERT INTO write_probe SELECT repeat('x', 1000) FROM generate_series(1, 16)",
-  'DROP TABLE write_probe',
-].map(statement);
-const writeProbe = async (trx: Trx): Promise<void> => {
-  for (const probe of PROBES) await trx.run(probe, {});
+/** A table of this process alone: several may try at once. */
+const probesOf = (place: number) =>
+  [
+    `CREATE TABLE write_probe_${place} (filler TEXT)`,
+    `INSERT INTO write_probe_${place} SELECT repeat('x', 1000) FROM generate_series(1, 16)`,
+    `DROP TABLE write_probe_${place}`,
+  ].map(statement);
+const writeProbe = async (trx: Trx, place: number): Promise<void> => {
+  for (const probe of probesOf(place)) await trx.run(probe, {});
 };

@@ -26,7 +26,7 @@ const migrations = {
     },
   },
 };
-const openAt = (url: string, more: { deadlineMs?: number; lockWaitMs?: number } = {}) =>
+const openAt = (url: string, more: { deadlineMs?: number } = {}) =>
   openPostgres({ url, service: 'bank', migrations, ...more });
 
 const add = hot((p: Params<{ id: number; balance: number }>) =>
@@ -301,18 +301,6 @@ describe.skipIf(!hasPostgres)('PostgreSQL', () => {
     await store.close();
     wire.close();
     store = await openAt(url);
-  });
-
-  test('a second process of the service is refused by name, until the first has gone', async () => {
-    await expect(openAt(url, { lockWaitMs: 0 })).rejects.toThrow(
-      /bank\): another process of this service writes there/,
-    );
-    const waiting = openAt(url);
-    await store.close();
-    store = await waiting;
-    const beside = await openAt(`${url}?schema=bank_2`);
-    expect(beside.stream).not.toBe(store.stream);
-    await beside.close();
   });
 
   test('a pooler that changes the connection between statements is named at start', async () => {

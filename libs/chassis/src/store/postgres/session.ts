@@ -92,6 +92,13 @@ const settings = (schema: string, more: readonly string[]): string =>
 
 export const WRITER = [
   `SET statement_timeout TO ${STATEMENT_TIMEOUT_MS}`,
+  // What a SERIALIZABLE transaction reads it watches, and of a table read from end to end all: then each write of another
+  // process would be a conflict.
+  'SET enable_seqscan TO off',
+  // A host that is gone says nothing; its locks are free after 11 s and not after two hours.
+  'SET tcp_keepalives_idle TO 5',
+  'SET tcp_keepalives_interval TO 2',
+  'SET tcp_keepalives_count TO 3',
   // Answered is durable: a server may be set up to promise less.
   "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
 ];

@@ -1,10 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { Compilable } from 'kysely';
-import type { Client, QueryConfig, QueryResult } from 'pg';
+import type { QueryConfig, QueryResult } from 'pg';
+import { clock } from '../../clock.ts';
+import { failpoint } from '../../failpoint.ts';
 import { type Hot, resolveForPostgres } from '../../sql.ts';
 import type { Hook, Outcome, Waiting } from '../groups.ts';
 import type { Trx } from '../store.ts';
 import { isConflict, serverProblem } from './fault.ts';
+import type { Tenure } from './places.ts';
 
 /** What came of a group. Its hooks run once the commit is sure. */
 export interface Ran {
@@ -29,12 +32,14 @@ export class UnsureCommit extends Error {
  * @throws what undid the whole group: a conflict, a lost connection, an {@link UnsureCommit}
  */
 export const runGroup = async (
-  client: Client,
+  tenure: Tenure,
   group: readonly Pick<Waiting, 'name' | 'fn'>[],
-  options: { wake: (topic: string) => void; deadlineMs: number },
+  options: { writer: string; wake: (topic: string) => void; deadlineMs: number },
 ): Promise<Ran> => {
+  const { client, stream } = tenure;
   const hooks: Hook[] = [];
   const memo = new Map<string, number>();
+  const counters = new Map(tenure.counters);
   const outcomes: Outcome[] = [];
   let depth = 0;
   /** Ends the group: nothing more can be done in this transaction, whoever caught the error. */
@@ -71,6 +76,7 @@ export const runGroup = async (
     while (underWay.size > 0) await Promise.allSettled(underWay);
     hooks.length = hooksBefore;
     memo.clear();
+    counters.clear();
     failure = null;
     await send(`ROLLBACK TO ${name}`);
   };
@@ -114,7 +120,10 @@ export const runGroup = async (
         if (isOver) throw new Error(`transaction ${name} is over: something in it was not awaited`);
         return savepoint(fn);
       },
+      isShared: true,
+      stream,
       memo,
+      counters,
       afterCommit: (fn) => void hooks.push(fn),
       notify: (topic) => void hooks.push(() => options.wake(topic)),
     };
@@ -159,14 +168,18 @@ export const runGroup = async (
     }
     const ran = { outcomes, hooks };
     const token = randomUUID();
-    const last = `UPDATE store_commit SET token = '${token}'; COMMIT`;
-    const answers = (await send(last).catch((error: unknown) => {
+    // It looks for no row, so it is no conflict with the commits of other processes.
+    const last = `INSERT INTO store_commit VALUES ('${options.writer}', '${token}', ${clock.nowMs()}) ON CONFLICT (writer) DO UPDATE SET token = excluded.token, committed_at_ms = excluded.committed_at_ms; COMMIT`;
+    const answered = send(last);
+    failpoint('store:commit-under-way');
+    const answers = (await answered.catch((error: unknown) => {
       throw (error as { severity?: unknown }).severity === 'ERROR'
         ? error
         : new UnsureCommit(token, ran, error);
     })) as unknown as QueryResult[];
     isOpen = false;
     if (answers[1]?.command !== 'COMMIT') throw new Error('PostgreSQL rolled the transaction back');
+    tenure.counters = counters;
     return ran;
   } catch (error) {
     if (isOpen && !(error instanceof UnsureCommit)) await client.query('ROLLBACK').catch(() => {});

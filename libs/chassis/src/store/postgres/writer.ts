@@ -1,9 +1,11 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { LockedElsewhere } from './fault.ts';
+import { leavePlace, type Tenure, takePlace, tryLock, tryPlace } from './places.ts';
 import { type Address, connect, end, WRITER } from './session.ts';
 
-/** A process that was ended leaves its connection for a moment, and a new one begins before the old has gone. */
+/** An operator's tool that needs the tables alone may be about to finish, and so may a release that knew one process. */
 const LOCK_WAIT_MS = 15_000;
 const LOCK_EVERY_MS = 200;
 /** So long a caller waits to hear whether its commit arrived, before it is told that nobody knows. */
@@ -11,69 +13,139 @@ const UNSURE_WAIT_MS = 3_000;
 const UNSURE_EVERY_MS = 200;
 
 /**
- * The one connection that writes. It holds the lock of its schema, which goes with it: so what is written is written
- * by the one process of the service.
+ * The one connection of this process that writes, and the locks that go with it: the place, whose stream it alone writes
+ * to; the lead, which one process has; places of others that died. When the connection is lost all of them are, and the
+ * next has to take them anew.
+ * @param options.prepare runs once, on the first connection, before the place is taken
+ * @param options.onChange is called after a lock was taken or lost
  */
-export const createWriter = (address: Address) => {
-  let client: Client | null = null;
+export const createWriter = (options: {
+  address: Address;
+  service: string;
+  prepare: (client: Client) => Promise<void>;
+  onChange: () => void;
+}) => {
+  const { address, service, onChange } = options;
+  const { schema } = address;
+  /** Names this process to itself: under it the last commit is noted. */
+  const writer = randomUUID();
+  const ownLock = `aitbc.writer.${writer}`;
+  let tenure: Tenure | null = null;
+  /** What was held last, also while nothing is. */
+  let last: { readonly place: number; readonly stream: string } | undefined;
+  let leads = false;
+  const adopted = new Map<string, number>();
   let unsure: { token: string; tell: (isCommitted: boolean) => void } | null = null;
 
-  /** @returns whether the lock is ours now. */
-  const lock = async (candidate: Client, waitMs: number): Promise<boolean> => {
+  /** @throws LockedElsewhere when it is not to be had in time */
+  const demandLock = async (
+    client: Client,
+    name: string,
+    mode: '' | '_shared',
+    waitMs: number,
+  ): Promise<void> => {
     const until = performance.now() + waitMs;
-    for (;;) {
-      const { rows } = await candidate.query<{ is_ours: number }>(
-        'SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS is_ours',
-        [`aitbc.store.${address.schema}`],
-      );
-      if (rows[0]?.is_ours === 1) return true;
-      if (performance.now() > until) return false;
+    while (!(await tryLock(client, name, mode))) {
+      if (performance.now() > until) throw new LockedElsewhere(address.name);
       await pause(LOCK_EVERY_MS);
     }
   };
 
-  const wasCommitted = async (candidate: Client, token: string): Promise<boolean> => {
+  /** The connection before may not know yet that its other end is gone; nothing of it is of use any more. */
+  const endBefore = async (client: Client): Promise<void> => {
+    await client.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_locks, hashtextextended($1, 0) AS key
+       WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+         AND classid = ((key >> 32) & 4294967295)::oid AND objid = (key & 4294967295)::oid`,
+      [ownLock],
+    );
+  };
+
+  const wasCommitted = async (client: Client, token: string): Promise<boolean> => {
     // Not by the number of the transaction: after a crash PostgreSQL may give the same to another.
-    const { rows } = await candidate.query<{ token: string }>('SELECT token FROM store_commit');
+    const { rows } = await client.query<{ token: string }>(
+      'SELECT token FROM store_commit WHERE writer = $1',
+      [writer],
+    );
     return rows[0]?.token === token;
   };
 
-  /** @throws while the server cannot be reached, or another process has the lock */
-  const connected = async (lockWaitMs = LOCK_EVERY_MS): Promise<Client> => {
-    if (client !== null) return client;
-    const candidate = await connect(address, WRITER);
+  const lose = (client: Client): void => {
+    if (tenure?.client !== client) return;
+    tenure = null;
+    leads = false;
+    adopted.clear();
+    onChange();
+  };
+
+  /** @throws while the server cannot be reached, or somebody needs the tables alone */
+  const connected = async (lockWaitMs = LOCK_EVERY_MS): Promise<Tenure> => {
+    if (tenure !== null) return tenure;
+    const client = await connect(address, WRITER);
+    let taken: Tenure;
     try {
-      if (!(await lock(candidate, lockWaitMs))) throw new LockedElsewhere(address.name);
+      await demandLock(client, `aitbc.store.${schema}`, '_shared', lockWaitMs);
+      if (last !== undefined) await endBefore(client);
+      // Only the connection before can have it: once it is ours that one is over, and so is its transaction.
+      await demandLock(client, ownLock, '', lockWaitMs);
+      if (last === undefined) await options.prepare(client);
       if (unsure !== null) {
-        // The lock was the old connection's: it is over, and so is its transaction.
         const { token, tell } = unsure;
-        const isCommitted = await wasCommitted(candidate, token);
+        const isCommitted = await wasCommitted(client, token);
         unsure = null;
         tell(isCommitted);
       }
+      taken = await takePlace(client, { schema, service, before: last?.place });
     } catch (error) {
-      end(candidate);
+      end(client);
       throw error;
     }
-    const lost = (): void => {
-      if (client === candidate) client = null;
-    };
-    candidate.on('error', lost);
-    candidate.on('end', lost);
-    client = candidate;
-    return candidate;
+    client.on('error', () => lose(client));
+    client.on('end', () => lose(client));
+    tenure = taken;
+    last = taken;
+    onChange();
+    return taken;
   };
 
   const drop = (): void => {
-    if (client !== null) end(client);
-    client = null;
+    if (tenure === null) return;
+    const { client } = tenure;
+    end(client);
+    lose(client);
   };
 
   return {
+    name: writer,
     connected,
-    /** At start, while an older process may still be leaving. @throws LockedElsewhere when it stays */
+    /** At start, while a tool that needs the tables alone may still be at work. @throws LockedElsewhere when it stays */
     open: (waitMs: number = LOCK_WAIT_MS) => connected(waitMs),
     drop,
+    place: (): number => last?.place ?? 0,
+    stream: (): string => last?.stream ?? '',
+    leads: (): boolean => leads,
+    held: (): readonly string[] => (tenure === null ? [] : [tenure.stream, ...adopted.keys()]),
+    /** Looks whether nobody leads. Only between two transactions, as all below. */
+    tryToLead: async (): Promise<void> => {
+      const { client } = await connected();
+      if (leads || !(await tryLock(client, `aitbc.leader.${schema}`)) || tenure?.client !== client) return;
+      leads = true;
+    },
+    adopt: async (place: number, stream: string): Promise<void> => {
+      const { client } = await connected();
+      if (adopted.has(stream) || tenure?.place === place || !(await tryPlace(client, schema, place))) return;
+      if (tenure?.client !== client) return;
+      adopted.set(stream, place);
+      onChange();
+    },
+    release: async (stream: string): Promise<void> => {
+      const place = adopted.get(stream);
+      if (place === undefined || tenure === null) return;
+      adopted.delete(stream);
+      onChange();
+      await leavePlace(tenure.client, schema, place);
+    },
     /**
      * Asks a new connection whether a commit arrived.
      * @param tell is called once that is known, also when nobody waits for it any more
@@ -97,9 +169,11 @@ export const createWriter = (address: Address) => {
       return false;
     },
     close: async (): Promise<void> => {
-      const leaving = client;
-      client = null;
-      await leaving?.end().catch(() => {});
+      const leaving = tenure?.client;
+      if (leaving === undefined) return;
+      lose(leaving);
+      await leaving.end().catch(() => {});
     },
   };
 };
+export type Writer = ReturnType<typeof createWriter>;

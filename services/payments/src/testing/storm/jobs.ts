@@ -8,7 +8,7 @@ import {
   openStore,
   sendAs,
   startInbox,
-  startRelay,
+  startRelays,
   startTicker,
   type Trx,
 } from '@aitbc/chassis';
@@ -115,7 +115,7 @@ const consumers: Consumers<'jobs'> = {
 const redis = connectRedis(plan.redisUrl, log);
 const metrics = createMetrics('storm-jobs');
 const postal = createPostal({ SECRET_KEY: TEST_SECRET, REDIS_PREFIX: TEST_PREFIX });
-await startRelay({ service: 'jobs', store, redis, postal, destinations: ['payments'], log, metrics });
+await startRelays({ service: 'jobs', store, redis, postal, destinations: ['payments'], log, metrics });
 const inbox = startInbox({
   service: 'jobs',
   store,
@@ -128,7 +128,7 @@ const inbox = startInbox({
   onStuck: () => process.exit(1),
 });
 // Acknowledges what it heard, and tries dead letters again: without it payments would say all of it again and again.
-startTicker({ schedule: inbox.schedule, log, metrics });
+startTicker({ schedule: inbox.schedule, leads: store.leads, log, metrics });
 
 type Step = {
   what: string;

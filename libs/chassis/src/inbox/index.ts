@@ -7,17 +7,20 @@ import {
   type ReceivedBy,
 } from '@aitbc/contracts';
 import { z } from 'zod';
-import { clock } from './clock.ts';
-import { failpoint } from './failpoint.ts';
-import type { Log } from './log.ts';
-import { type Batch, maySendUnnumbered, openReceiver, type Postal } from './mailbox.ts';
-import type { Metrics } from './metrics.ts';
-import type { ChassisTables } from './migrations/index.ts';
-import type { RedisClient } from './redis/index.ts';
-import { builder, hot, type Params } from './sql.ts';
-import { isStoreFault } from './store/fault.ts';
-import type { Store, Trx } from './store/index.ts';
-import type { Scheduled } from './ticker.ts';
+import { clock } from '../clock.ts';
+import { failpoint } from '../failpoint.ts';
+import type { Log } from '../log.ts';
+import { type Batch, maySendUnnumbered, openReceiver, type Postal } from '../mailbox.ts';
+import type { Metrics } from '../metrics.ts';
+import type { ChassisTables } from '../migrations/index.ts';
+import type { RedisClient } from '../redis/index.ts';
+import { builder } from '../sql.ts';
+import { isStoreFault } from '../store/fault.ts';
+import type { Store, Trx } from '../store/index.ts';
+import type { Scheduled } from '../ticker.ts';
+import { BatchSchema, type Incoming, type Missed } from './batch.ts';
+import { receiveInOrder } from './in-order.ts';
+import { compact, receiveSideBySide } from './side-by-side.ts';
 
 const ACK_EVERY_MS = 500;
 const RETRY_EVERY_MS = 250;
@@ -34,47 +37,10 @@ export type Consumer<N extends MessageName> = (trx: Trx, payload: Payload<N>) =>
 /** One consumer for every message addressed to `D`: a missing one does not compile. */
 export type Consumers<D extends Destination> = { [N in ReceivedBy<D>]: Consumer<N> };
 
-const BatchSchema: z.ZodType<Batch> = z.strictObject({
-  stream: z.string().min(1).max(100),
-  floor: z.number().int().nonnegative().optional(),
-  messages: z
-    .array(
-      z.strictObject({
-        seq: z.number().int().positive().nullable(),
-        name: z.string().max(100),
-        version: z.number().int(),
-        payload: z.unknown(),
-      }),
-    )
-    .max(1_000),
-});
-
-const findStream = hot((p: Params<{ stream: string }>) =>
-  db.selectFrom('inbox_stream').select(['watermark', 'highest']).where('stream', '=', p('stream')),
-);
-const saveStream = hot((p: Params<{ stream: string; watermark: number; highest: number }>) =>
-  db
-    .insertInto('inbox_stream')
-    .values({ stream: p('stream'), watermark: p('watermark'), highest: p('highest') })
-    .onConflict((conflict) =>
-      conflict.column('stream').doUpdateSet({ watermark: p('watermark'), highest: p('highest') }),
-    ),
-);
-const findAhead = hot((p: Params<{ stream: string; seq: number }>) =>
-  db.selectFrom('inbox_ahead').select('seq').where('stream', '=', p('stream')).where('seq', '=', p('seq')),
-);
-const saveAhead = hot((p: Params<{ stream: string; seq: number }>) =>
-  db.insertInto('inbox_ahead').values({ stream: p('stream'), seq: p('seq') }),
-);
-const dropAhead = hot((p: Params<{ stream: string; seq: number }>) =>
-  db.deleteFrom('inbox_ahead').where('stream', '=', p('stream')).where('seq', '=', p('seq')),
-);
-
-type Incoming = Batch['messages'][number];
-
 /**
- * Receives the mailbox of `service`: a batch in one transaction, each message under its own savepoint. What was heard
- * is kept as one watermark per stream plus the few rows ahead of it, so nothing grows with time. A message that fails
+ * Receives the mailbox of `service`, beside other processes of it where the store is shared: a batch in one transaction,
+ * each message under its own savepoint. What was heard is kept as one watermark per stream plus the few rows ahead of it,
+ * so nothing grows with time. A message that fails
  * is set aside in dead_letter, tried again with back-off up to its `attempts`, then left there for an operator.
  */
 export const startInbox = <D extends Destination>(options: {
@@ -89,6 +55,7 @@ export const startInbox = <D extends Destination>(options: {
   onStuck: (reason: string) => void;
 }) => {
   const { store, log, metrics, postal, service } = options;
+  const receiveEach = store.isShared ? receiveSideBySide : receiveInOrder;
   const consumers = options.consumers as Record<string, (trx: Trx, payload: unknown) => void | Promise<void>>;
 
   /** @throws what the consumer throws; `Unreadable` when no retry could help. */
@@ -131,11 +98,24 @@ export const startInbox = <D extends Destination>(options: {
       demandSender(message, from, service);
       await handle(trx, message.name, message.payload);
     };
+    const tell = {
+      duplicate: ({ name }: Incoming) =>
+        trx.afterCommit(() => metrics.messages.inc({ name: known(name), outcome: 'duplicate' })),
+      missed: (missed: Missed) =>
+        trx.afterCommit(() => {
+          // Only a file that was restored from an older copy is behind what it acknowledged; the sender has them no more.
+          log.error(
+            missed,
+            'messages were missed: this file is older than what it acknowledged; reconcilers take over',
+          );
+          metrics.missedMessages.inc(missed.to - missed.from + 1);
+        }),
+    };
     try {
-      await trx.savepoint(() => receiveEach(trx, batch, hear));
+      await trx.savepoint(() => receiveEach(trx, batch, hear, tell));
     } catch (fault) {
       if (isStoreFault(fault)) throw fault;
-      await receiveEach(trx, batch, async (message) => {
+      const hearAlone = async (message: Incoming): Promise<void> => {
         try {
           await trx.savepoint(() => hear(message));
         } catch (error) {
@@ -143,70 +123,19 @@ export const startInbox = <D extends Destination>(options: {
           if (isStoreFault(error)) throw error;
           await setAside(trx, batch.stream, message, error);
         }
-      });
+      };
+      await receiveEach(trx, batch, hearAlone, tell);
     }
   };
 
-  const receiveEach = async (
-    trx: Trx,
-    batch: Batch,
-    each: (message: Incoming) => Promise<void>,
-  ): Promise<void> => {
-    const before = (await trx.get(findStream, { stream: batch.stream })) ?? { watermark: 0, highest: 0 };
-    let { watermark, highest } = before;
-    const missedUntil = (batch.floor ?? 0) - 1;
-    if (missedUntil > watermark) {
-      // Only a file that was restored from an older copy is behind what it acknowledged; the sender has them no more.
-      const missed = { stream: batch.stream, from: watermark + 1, to: missedUntil };
-      trx.afterCommit(() => {
-        log.error(
-          missed,
-          'messages were missed: this file is older than what it acknowledged; reconcilers take over',
-        );
-        metrics.missedMessages.inc(missed.to - missed.from + 1);
-      });
-      watermark = missedUntil;
-      highest = Math.max(highest, watermark);
-      await trx.run(
-        db.deleteFrom('inbox_ahead').where('stream', '=', batch.stream).where('seq', '<=', watermark),
-      );
-    }
-    for (const message of batch.messages) {
-      const { seq } = message;
-      if (
-        seq !== null &&
-        (seq <= watermark ||
-          (seq <= highest && (await trx.get(findAhead, { stream: batch.stream, seq })) !== undefined))
-      ) {
-        trx.afterCommit(() => metrics.messages.inc({ name: known(message.name), outcome: 'duplicate' }));
-        continue;
-      }
-      await each(message);
-      if (seq === null) continue;
-      if (seq !== watermark + 1) await trx.run(saveAhead, { stream: batch.stream, seq });
-      else {
-        watermark = seq;
-        while (
-          watermark < highest &&
-          (await trx.run(dropAhead, { stream: batch.stream, seq: watermark + 1 })) === 1
-        )
-          watermark += 1;
-      }
-      highest = Math.max(highest, seq);
-    }
-    if (watermark !== before.watermark || highest !== before.highest) {
-      await trx.run(saveStream, { stream: batch.stream, watermark, highest });
-    }
-  };
-
-  const worker = openReceiver({
+  const receiving = {
     to: service,
     postal,
     redisUrl: options.redisUrl,
     log,
     metrics,
     onStuck: options.onStuck,
-    process: async (data, from) => {
+    process: async (data: unknown, from: Destination): Promise<void> => {
       const batch = BatchSchema.safeParse(data);
       if (!batch.success) {
         // No sender of ours writes this; keep it where an operator looks instead of trying it for ever.
@@ -224,7 +153,9 @@ export const startInbox = <D extends Destination>(options: {
       await store.transact('inbox.receive', (trx) => receive(trx, batch.data, from));
       failpoint('inbox:after-commit');
     },
-  });
+  };
+  const worker = openReceiver(receiving);
+  const ownWorker = store.isShared && hearsHints(service) ? followPlace(store, receiving) : null;
 
   const retry = async (): Promise<void> => {
     const due = await store.read.all(
@@ -236,14 +167,18 @@ export const startInbox = <D extends Destination>(options: {
         .limit(RETRY_BATCH),
     );
     for (const letter of due) {
+      const { id, attempts: before } = letter;
       await store.transact('inbox.retry', async (trx) => {
         try {
-          await trx.savepoint(() => handle(trx, letter.name, JSON.parse(letter.payload)));
-          await trx.run(db.deleteFrom('dead_letter').where('id', '=', letter.id));
+          await trx.savepoint(async () => {
+            // An operator dropped it, or another process was quicker.
+            if ((await trx.run(takeLetter(id, before))) === 1)
+              await handle(trx, letter.name, JSON.parse(letter.payload));
+          });
         } catch (error) {
           // A small row may fit where a message does not: no attempt counts while the disk has no room.
           if (isStoreFault(error)) throw error;
-          const attempts = letter.attempts + 1;
+          const attempts = before + 1;
           const max = messages[letter.name as MessageName]?.attempts ?? 1;
           const isFinal = error instanceof Unreadable || attempts >= max;
           if (isFinal)
@@ -258,7 +193,8 @@ export const startInbox = <D extends Destination>(options: {
                 error: String(error).slice(0, ERROR_LENGTH_MAX),
                 retry_at_ms: isFinal ? null : clock.nowMs() + backOffMs,
               })
-              .where('id', '=', letter.id),
+              .where('id', '=', id)
+              .where('attempts', '=', before),
           );
         }
       });
@@ -266,6 +202,7 @@ export const startInbox = <D extends Destination>(options: {
   };
 
   const acknowledge = async (): Promise<void> => {
+    if (store.isShared) await compact(store);
     if (options.redis.status !== 'ready') return;
     const streams = await store.read.all(db.selectFrom('inbox_stream').selectAll());
     if (streams.length === 0) return;
@@ -285,8 +222,44 @@ export const startInbox = <D extends Destination>(options: {
     { name: 'inbox.acknowledge', everyMs: ACK_EVERY_MS, run: acknowledge },
     { name: 'inbox.retry', everyMs: RETRY_EVERY_MS, run: retry },
   ];
-  return { schedule, stop: () => worker.stop() };
+  return {
+    schedule,
+    stop: async (): Promise<void> => {
+      await Promise.all([worker.stop(), ownWorker?.stop()]);
+    },
+  };
 };
+
+/** Whether somebody sends it what has no number: only that goes to one process alone. */
+const hearsHints = (service: Destination): boolean =>
+  Object.values(messages).some(
+    (message) =>
+      (message.to as readonly Destination[]).includes(service) && maySendUnnumbered(message.from, service),
+  );
+
+/** Empties the mailbox of the place that this process holds, and another when that is another. */
+const followPlace = (store: Store, receiving: Omit<Parameters<typeof openReceiver>[0], 'place'>) => {
+  let { place } = store;
+  let worker = openReceiver({ ...receiving, place });
+  let leaving = Promise.resolve();
+  const unsubscribe = store.streams.onChange(() => {
+    if (store.place === place) return;
+    place = store.place;
+    const before = worker;
+    leaving = leaving.then(() => before.stop());
+    worker = openReceiver({ ...receiving, place });
+  });
+  return {
+    stop: async (): Promise<void> => {
+      unsubscribe();
+      await leaving;
+      await worker.stop();
+    },
+  };
+};
+
+const takeLetter = (id: string, attempts: number) =>
+  db.deleteFrom('dead_letter').where('id', '=', id).where('attempts', '=', attempts);
 
 class Unreadable extends Error {}
 

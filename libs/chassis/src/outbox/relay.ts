@@ -1,25 +1,14 @@
-import {
-  type Destination,
-  type MessageName,
-  messages,
-  type Payload,
-  type SentBy,
-  type ServiceName,
-} from '@aitbc/contracts';
-import { clock } from './clock.ts';
-import { failpoint } from './failpoint.ts';
-import type { Log } from './log.ts';
-import { openSender, type Postal, type Sender } from './mailbox.ts';
-import type { Metrics } from './metrics.ts';
-import type { ChassisTables } from './migrations/index.ts';
-import type { RedisClient } from './redis/index.ts';
-import { createSendWindow, type SendWindow } from './send-window.ts';
-import { builder, hot, type Params } from './sql.ts';
-import type { Store, Trx } from './store/index.ts';
-import { pause } from './ticker.ts';
+import type { Destination, ServiceName } from '@aitbc/contracts';
+import { failpoint } from '../failpoint.ts';
+import type { Log } from '../log.ts';
+import { openSender, type Postal, type Sender } from '../mailbox.ts';
+import type { Metrics } from '../metrics.ts';
+import type { RedisClient } from '../redis/index.ts';
+import { createSendWindow, type SendWindow } from '../send-window.ts';
+import type { Store } from '../store/index.ts';
+import { pause } from '../ticker.ts';
+import { added, BATCH_MAX, statementsFor } from './statements.ts';
 
-/** One BullMQ job carries so many messages at most: alone 220 µs each, by the hundred 7 µs. */
-const BATCH_MAX = 100;
 const BATCH_MAX_BYTES = 256 * 1024;
 /**
  * After an entry that was not full the next waits so long: a message alone costs both sides 220 µs and a commit, so
@@ -38,90 +27,6 @@ const SETTLE_FULL_EVERY_MS = 250;
 /** Sent again at most, a turn. */
 const RESEND_MAX = 5_000;
 const BACK_OFF_MAX_MS = 2_000;
-
-const db = builder<ChassisTables>();
-
-/** The store's topics that say: a row was added for this destination. */
-const added = (destination: Destination, lingers: boolean): string =>
-  `outbox:${destination}${lingers ? ':lingers' : ''}`;
-
-const insert = hot(
-  (
-    p: Params<{
-      destination: string;
-      seq: number;
-      name: string;
-      version: number;
-      payload: string;
-      created_at_ms: number;
-    }>,
-  ) =>
-    db.insertInto('outbox').values({
-      destination: p('destination'),
-      seq: p('seq'),
-      name: p('name'),
-      version: p('version'),
-      payload: p('payload'),
-      created_at_ms: p('created_at_ms'),
-    }),
-);
-const selectAfter = hot((p: Params<{ destination: string; seq: number }>) =>
-  db
-    .selectFrom('outbox')
-    .select(['seq', 'name', 'version', 'payload', 'created_at_ms'])
-    .where('destination', '=', p('destination'))
-    .where('seq', '>', p('seq'))
-    .orderBy('seq')
-    .limit(BATCH_MAX),
-);
-// The newest row of a destination is never purged, so that its seq is never used again. `ORDER BY … LIMIT 1` walks one
-// index entry where `max()` beside other columns would walk them all.
-const newest = hot((p: Params<{ destination: string }>) =>
-  db
-    .selectFrom('outbox')
-    .select('seq')
-    .where('destination', '=', p('destination'))
-    .orderBy('seq', 'desc')
-    .limit(1),
-);
-const oldest = hot((p: Params<{ destination: string }>) =>
-  db.selectFrom('outbox').select('seq').where('destination', '=', p('destination')).orderBy('seq').limit(1),
-);
-const purge = hot((p: Params<{ destination: string; acked: number; newest: number }>) =>
-  db
-    .deleteFrom('outbox')
-    .where('destination', '=', p('destination'))
-    .where('seq', '<=', p('acked'))
-    .where('seq', '<', p('newest')),
-);
-
-/**
- * `const send = sendAs<'jobs'>()`: writes a message into the outbox, in the transaction of the change it tells of.
- * Sending a message that another owns does not compile.
- * @throws ZodError when the payload breaks its schema: the transaction is undone.
- */
-export const sendAs =
-  <S extends Destination>() =>
-  async <N extends SentBy<S>>(trx: Trx, name: N, payload: Payload<N>): Promise<void> => {
-    const message = messages[name as MessageName];
-    const parsed = message.schema.parse(payload);
-    const text = JSON.stringify(parsed);
-    const lingers = message.lingers?.(parsed as never) ?? false;
-    for (const destination of message.to) {
-      const key = `outbox:${destination}`;
-      const last = trx.memo.get(key) ?? (await trx.get(newest, { destination }))?.seq ?? 0;
-      await trx.run(insert, {
-        destination,
-        seq: last + 1,
-        name,
-        version: message.version,
-        payload: text,
-        created_at_ms: clock.nowMs(),
-      });
-      trx.memo.set(key, last + 1);
-      trx.notify(added(destination, lingers));
-    }
-  };
 
 interface Mailbox {
   destination: Destination;
@@ -142,7 +47,7 @@ interface Mailbox {
 }
 
 /**
- * Carries outbox rows to the destinations' mailboxes, in order, many in one queue entry. Rows stay until the receiver
+ * Carries the outbox rows of one stream to the destinations' mailboxes, in order, many in one queue entry. Rows stay until the receiver
  * acknowledged them (`watermark:highest`, as TCP does), so whatever Redis loses is sent again; what arrives twice is
  * dropped by the receiver's watermark. What is under way to one destination is bounded ({@link createSendWindow}): the
  * rest waits in the file. The dispatcher has no file: its rows go once Redis has taken them, and the
@@ -151,18 +56,20 @@ interface Mailbox {
 export const startRelay = async (options: {
   service: ServiceName;
   store: Store;
+  stream: string;
   redis: RedisClient;
   postal: Postal;
   destinations: readonly Destination[];
   log: Log;
   metrics: Metrics;
 }) => {
-  const { store, redis, log, postal } = options;
+  const { store, stream, redis, log, postal } = options;
+  const { selectAfter, newest, oldest, purge } = statementsFor(store.isShared);
   const stopping = new AbortController();
 
   const mailboxes: Mailbox[] = [];
   for (const destination of options.destinations) {
-    const start = Number((await store.read.get(oldest, { destination }))?.seq ?? 1) - 1;
+    const start = Number((await store.read.get(oldest, { stream, destination }))?.seq ?? 1) - 1;
     mailboxes.push({
       destination,
       sender: openSender({ from: options.service, to: destination, redis, postal }),
@@ -178,14 +85,14 @@ export const startRelay = async (options: {
     });
   }
   const newestSeq = async (mailbox: Mailbox): Promise<number> =>
-    Number((await store.read.get(newest, { destination: mailbox.destination }))?.seq ?? 0);
+    Number((await store.read.get(newest, { stream, destination: mailbox.destination }))?.seq ?? 0);
 
   /** One queue entry. */
   const sendEntry = async (mailbox: Mailbox, texts: readonly string[]): Promise<void> => {
     failpoint('relay:before-publish');
     mailbox.lastSentAt = performance.now();
     await mailbox.sender.send(
-      `{"stream":${JSON.stringify(store.stream)},"floor":${mailbox.ackedSeq + 1},"messages":[${texts.join(',')}]}`,
+      `{"stream":${JSON.stringify(stream)},"floor":${mailbox.ackedSeq + 1},"messages":[${texts.join(',')}]}`,
     );
     failpoint('relay:after-publish');
   };
@@ -202,7 +109,11 @@ export const startRelay = async (options: {
     limit: { window: SendWindow } | { untilSeq: number },
   ): Promise<{ lastSeq: number; isFull: boolean }> => {
     const window = 'window' in limit ? limit.window : undefined;
-    const read = await store.read.all(selectAfter, { destination: mailbox.destination, seq: afterSeq });
+    const read = await store.read.all(selectAfter, {
+      stream,
+      destination: mailbox.destination,
+      seq: afterSeq,
+    });
     const rows = 'untilSeq' in limit ? read.filter(({ seq }) => seq <= limit.untilSeq) : read;
     let texts: string[] = [];
     let bytes = 0;
@@ -273,9 +184,9 @@ export const startRelay = async (options: {
 
   const acknowledged = async (mailbox: Mailbox): Promise<{ watermark: number; highest: number }> => {
     if (mailbox.destination === 'dispatcher') return { watermark: mailbox.sentSeq, highest: mailbox.sentSeq };
-    const value = await redis.hget(postal.ackKey(mailbox.destination), store.stream);
+    const value = await redis.hget(postal.ackKey(mailbox.destination), stream);
     if (value === null) return { watermark: 0, highest: 0 };
-    const heard = postal.envelopes.openWatermark(mailbox.destination, store.stream, value);
+    const heard = postal.envelopes.openWatermark(mailbox.destination, stream, value);
     if (heard === null) {
       options.metrics.forgeries.inc({ what: 'watermark' });
       log.error({ destination: mailbox.destination }, 'a watermark was not written by its receiver: ignored');
@@ -291,7 +202,7 @@ export const startRelay = async (options: {
     mailbox.lostAfterMs = Math.min(mailbox.lostAfterMs * 2, LOST_AFTER_MAX_MS);
     const stopAt = Math.min(untilSeq, mailbox.ackedSeq + RESEND_MAX);
     let sent = { lastSeq: mailbox.ackedSeq, isFull: true };
-    while (sent.isFull && sent.lastSeq < stopAt)
+    while (sent.isFull && sent.lastSeq < stopAt && !stopping.signal.aborted)
       sent = await sendBatch(mailbox, sent.lastSeq, { untilSeq: stopAt });
   };
 
@@ -301,6 +212,7 @@ export const startRelay = async (options: {
       failpoint('relay:before-purge');
       await store.transact('outbox.purge', async (trx) =>
         trx.run(purge, {
+          stream,
           destination: mailbox.destination,
           acked: watermark,
           newest: await newestSeq(mailbox),
@@ -355,6 +267,8 @@ export const startRelay = async (options: {
       for (const mailbox of mailboxes) sum += Math.max(0, (await newestSeq(mailbox)) - mailbox.ackedSeq);
       return sum;
     },
+    /** Takes no further row in hand. */
+    halt: (): void => stopping.abort(),
     stop: async (): Promise<void> => {
       stopping.abort();
       for (const unsubscribe of subscriptions) unsubscribe();
