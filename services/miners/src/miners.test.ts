@@ -129,9 +129,9 @@ test('register, beat, be found: the main flow', async () => {
 const writes = async (): Promise<unknown> => {
   if (testEngine === 'sqlite') return statSync(join(directory, 'miners.db-wal')).size;
   const db = await openByHand(serviceEnv('miners', directory, redisUrl).DATABASE_URL as string);
-  const [commit] = await db.all('SELECT * FROM store_commit');
+  const commits = await db.all('SELECT * FROM store_commit ORDER BY writer');
   await db.close();
-  return JSON.stringify(commit);
+  return JSON.stringify(commits);
 };
 
 test('beats write nothing', async () => {
