@@ -22,6 +22,7 @@ import { createSeen } from '../services/jobs/src/seen.ts';
 import { allMiners } from '../services/jobs/src/store/fleet.ts';
 import { findJob } from '../services/jobs/src/store/jobs.ts';
 import type { MinerOffer } from '../services/jobs/src/tables.ts';
+import { createWatch } from '../services/jobs/src/watch.ts';
 import type { Work } from '../services/jobs/src/work.ts';
 import { migrations as paymentsMigrations } from '../services/payments/migrations/index.ts';
 import { auditAccounts } from '../services/payments/src/audit.ts';
@@ -81,6 +82,7 @@ const startJobs = async (): Promise<void> => {
     rests: createRests({ onOver: () => {} }),
     leases: createLeases(Buffer.alloc(32, 1)),
     seen: createSeen(),
+    watch: createWatch(jobsStore),
     metrics: createJobMetrics(createMetrics('model'), polls.size),
     queuePosition: async () => null,
   };
@@ -269,7 +271,7 @@ export const createWorld = async (run: number) => {
       try {
         await orRefused(
           inJobs(async (trx) => {
-            const verdict = await acceptReport(trx, work, prepareReport(work, lease.account, report));
+            const verdict = await acceptReport(trx, work, await prepareReport(work, lease.account, report));
             if (dies) throw new Crash();
             return verdict;
           }),

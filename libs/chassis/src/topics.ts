@@ -16,6 +16,9 @@ const TEXT_LENGTH_MAX = 128 * 1024;
 /** Heard in a second at most: whoever writes to Redis must not keep this process busy. Ten of them commit 1,000 a second. */
 const HEARD_MAX = 2_000;
 
+/** After a refusal. */
+const SUBSCRIBE_AGAIN_MS = 2_000;
+
 const News = z.strictObject({
   from: z.string().max(40),
   topics: z.array(z.string().max(TOPIC_LENGTH_MAX)).max(TOPICS_MAX),
@@ -62,6 +65,8 @@ export const linkTopics = (options: {
   const subscriber = connectRedis(options.redisUrl, log, {
     enableOfflineQueue: true,
     maxRetriesPerRequest: null,
+    // By itself it would leave a refusal to nobody, which ends a process: a user may have lost the right to the channel.
+    autoResubscribe: false,
   });
   subscriber.on('message', (_channel: string, sealed: string) => {
     if (sealed.length > TEXT_LENGTH_MAX || isTooMany()) return;
@@ -75,8 +80,23 @@ export const linkTopics = (options: {
     const news = News.safeParse(JSON.parse(text));
     if (news.success && news.data.from !== own) wake(news.data.topics);
   });
-  // Also after a reconnect, which does it again by itself.
-  subscriber.subscribe(channel).catch((error) => log.debug({ err: error }, 'subscribe'));
+  let again: NodeJS.Timeout | undefined;
+  const subscribe = (): void => {
+    clearTimeout(again);
+    subscriber.subscribe(channel).catch((error) => {
+      if (tell('refused') !== undefined)
+        log.warn({ channel, err: (error as Error).message }, 'no news of other processes');
+      again = setTimeout(subscribe, SUBSCRIBE_AGAIN_MS).unref();
+    });
+  };
+  // With each connection: one that was lost is made anew.
+  subscriber.on('ready', subscribe);
+  if (subscriber.status === 'ready') subscribe();
 
-  return { stop: (): void => subscriber.disconnect() };
+  return {
+    stop: (): void => {
+      clearTimeout(again);
+      subscriber.disconnect();
+    },
+  };
 };

@@ -1,7 +1,7 @@
 import { type Context, createShare } from '@aitbc/chassis';
 import { type jobsRoutes, notFound, Problem } from '@aitbc/contracts';
 import { isTerminal } from './domain.ts';
-import { eventsAfter, findOwnJob, jobTopic } from './store/jobs.ts';
+import { eventsAfter, findOwnJob } from './store/jobs.ts';
 import { toEvent } from './views.ts';
 import type { Work } from './work.ts';
 
@@ -54,7 +54,7 @@ export const createEventStreams = (work: Work) => {
       ends.delete(end);
       giveBack();
       clearInterval(keepAlive);
-      unsubscribe();
+      watched.end();
       response.end();
     };
     const pushAll = async () => {
@@ -80,7 +80,8 @@ export const createEventStreams = (work: Work) => {
       return pushing;
     };
     const keepAlive = setInterval(() => response.write(': still here\n\n'), KEEP_ALIVE_MS);
-    const unsubscribe = store.subscribe(jobTopic(job.id), () => void push());
+    const watched = work.watch.open(job.id, () => void push());
+    watched.knows(job.events);
     ends.add(end);
     context.signal.addEventListener('abort', end, { once: true });
     if (context.signal.aborted) end();

@@ -28,6 +28,7 @@ export const createHints = (options: { redis: RedisClient; postal: Postal; strea
   let isSending = false;
   let isLost = false;
   let offer = 0;
+  let aheadMs = 0;
   let drained: (() => void)[] = [];
 
   const pump = async (): Promise<void> => {
@@ -62,9 +63,9 @@ export const createHints = (options: { redis: RedisClient; postal: Postal; strea
     queueMicrotask(() => void pump());
   };
 
-  /** Rises over restarts too, as long as the clock does not jump back. */
+  /** Rises over restarts and processes too, as long as the clock does not jump back. */
   const nextOffer = (): number => {
-    offer = Math.max(offer + 1, clock.nowMs() * 1_000);
+    offer = Math.max(offer + 1, (clock.nowMs() + aheadMs) * 1_000);
     return offer;
   };
 
@@ -75,7 +76,18 @@ export const createHints = (options: { redis: RedisClient; postal: Postal; strea
       push('jobs.withdrawn', { offer: nextOffer(), ...job }),
     opened: (poll: Omit<Payload<'jobs.capacity_opened'>, 'offer'>): void =>
       push('jobs.capacity_opened', { offer: nextOffer(), ...poll }),
-    closed: (pollId: string): void => push('jobs.capacity_closed', { poll_id: pollId }),
+    closed: (poll: Payload<'jobs.capacity_closed'>): void => push('jobs.capacity_closed', poll),
+    /**
+     * Offers of processes on several machines are numbered by one clock, that of Redis: of two offers of a job, made one
+     * after the other by two processes, the later must have the higher number.
+     */
+    followClock: (nowMs: number): void => {
+      aheadMs = Math.round(nowMs - clock.nowMs());
+    },
+    /** One could not be made: what is lost is offered again from the store. */
+    missed: (): void => {
+      isLost = true;
+    },
     /** Whether any was dropped since the last time this was asked. */
     takeLost: (): boolean => {
       const was = isLost;

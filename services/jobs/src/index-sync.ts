@@ -1,6 +1,9 @@
-import { clock, type Log, mastersOf, type RedisClient } from '@aitbc/chassis';
+import { clock, type Log, mastersOf, type RedisClient, type Store } from '@aitbc/chassis';
+import { newId } from '@aitbc/contracts';
 import { offerJob } from './commands/lifecycle.ts';
 import type { DispatchKeys } from './dispatcher/keys.ts';
+import type { Presence } from './presence.ts';
+import { restOf } from './rests.ts';
 import { newestWaiting, type WaitingJob, waitingAfter } from './store/backlog.ts';
 import { findJob } from './store/jobs.ts';
 import type { Work } from './work.ts';
@@ -32,15 +35,20 @@ const START = { job_type: '', id: '' } as const;
  * that, a slow walk offers what has waited long, round and round: a job that got lost in a way nobody thought of
  * waits minutes, not for ever. Another walks over the index itself: what is in it and does not wait, because the hint that
  * it ended was lost, is taken out.
+ *
+ * Where jobs runs in several processes the one that leads does this. When another took the lead, or any of them died, it
+ * begins anew: what was proposed to polls of a dead one is among the jobs that are offered again.
  */
 export const createIndexSync = (options: {
   work: Work;
   redis: RedisClient;
   keys: DispatchKeys;
   epoch: number;
+  /** Undefined where jobs is one process. */
+  presence: Presence | undefined;
   log: Log;
 }) => {
-  const { work, redis, keys, epoch, log } = options;
+  const { work, redis, keys, epoch, presence, log } = options;
   let rebuild: { after: Position; offered: number } | undefined;
   let walkAfter: Position = START;
   let walkAgainAtMs = 0;
@@ -54,22 +62,28 @@ export const createIndexSync = (options: {
   const look = async (): Promise<void> => {
     const runId =
       /run_id:(\w+)/.exec((await redis.eval(INFO, 1, keys.generation)) as string)?.[1] ?? 'unknown';
-    const builtIn = await redis.get(keys.generation);
+    const builtIn = (await redis.get(keys.generation))?.split('/')[0];
     const isLost = work.hints.takeLost();
+    if (presence?.takeGone()) isFirst = true;
     if (builtIn === runId && !isLost && !isFirst) return;
     if (builtIn !== runId) log.info('the dispatch index is gone or may be stale: offering all that waits');
-    // The polls of an earlier process are nobody's.
-    await redis.mset(keys.generation, runId, keys.epoch, epoch);
     if (isFirst) {
       for (const master of mastersOf(redis))
         for await (const found of master.scanStream({ match: keys.idlePattern, count: SCAN_COUNT }))
           if ((found as string[]).length > 0) await redis.unlink(...(found as string[]));
+    }
+    // The polls of an earlier process are nobody's. Of several, each offers its own again when it sees a new name.
+    if (presence === undefined) await redis.mset(keys.generation, runId, keys.epoch, epoch);
+    else await redis.set(keys.generation, `${runId}/${newId()}`);
+    if (isFirst) {
       await offerAll(await newestWaiting(work.store.read, NEWEST));
       await work.hints.drain();
     }
     isFirst = false;
-    work.fleet.forgetTold();
-    work.polls.offerAll();
+    if (presence === undefined) {
+      work.fleet.forgetTold();
+      work.polls.offerAll();
+    }
     rebuild = { after: START, offered: 0 };
   };
 
@@ -92,11 +106,17 @@ export const createIndexSync = (options: {
     }
   };
 
+  /** Another process may keep the job from who could not run it, and offers it when that is over: see rests. */
+  const restMs = (store: Store, job: WaitingJob): number =>
+    store.isShared && job.report_attempt === job.attempt ? restOf(job.attempt, job.ttl_ms) : 0;
+
   const walk = async (): Promise<void> => {
     const nowMs = clock.nowMs();
     if (nowMs < walkAgainAtMs) return;
     const jobs = await waitingAfter(work.store.read, walkAfter, WALK_BATCH);
-    await offerAll(jobs.filter((job) => nowMs - job.queued_at_ms > WALK_AGE_MS));
+    await offerAll(
+      jobs.filter((job) => nowMs - job.queued_at_ms > Math.max(WALK_AGE_MS, restMs(work.store, job))),
+    );
     if (jobs.length < WALK_BATCH) {
       walkAfter = START;
       walkAgainAtMs = nowMs + WALK_AGE_MS;
@@ -117,12 +137,21 @@ export const createIndexSync = (options: {
     }
   };
 
+  /** Another leads. Once this one does, it begins anew: it does not know how far the other came. */
+  const follow = async (): Promise<void> => {
+    isFirst = true;
+    rebuild = undefined;
+    // What is lost here the other has to offer again.
+    if (work.hints.takeLost()) await redis.del(keys.generation);
+  };
+
   return {
     /** Old work is on its way to the dispatchers, all of it. */
     isRebuilding: (): boolean => rebuild !== undefined,
     tick: async (signal: AbortSignal): Promise<void> => {
       if (redis.status !== 'ready') return;
       try {
+        if (!work.store.leads()) return await follow();
         await look();
         if (rebuild === undefined) {
           await walk();

@@ -7,6 +7,9 @@ import { ownSigningKey, receiptKeys, rememberKey } from './store/receipts.ts';
 export const createKeyring = () => {
   let signer: Signer | undefined;
   let jwks: PublicJwk[] = [];
+  let shared: Store | undefined;
+  const readAll = async (store: Store): Promise<PublicJwk[]> =>
+    (await receiptKeys(store.read)).map((key) => toJwk(key.x));
   return {
     /** @param given RECEIPT_SIGNING_KEY; without it, one is made and kept in the file. */
     load: async (store: Store, given: string | undefined): Promise<void> => {
@@ -16,13 +19,15 @@ export const createKeyring = () => {
         await rememberKey(trx, current, nowMs);
         return current;
       });
-      jwks = (await receiptKeys(store.read)).map((key) => toJwk(key.x));
+      jwks = await readAll(store);
+      if (store.isShared) shared = store;
     },
     sign: (claims: ReceiptClaims): string => {
       if (signer === undefined) throw new Error('the signing key is not loaded yet');
       return signer.sign(claims);
     },
-    jwks: (): PublicJwk[] => jwks,
+    /** Where several processes sign, one that started later may do so with another key: so they are read each time. */
+    jwks: async (): Promise<PublicJwk[]> => (shared === undefined ? jwks : readAll(shared)),
   };
 };
 export type Keyring = ReturnType<typeof createKeyring>;

@@ -1,12 +1,37 @@
 import type { Metrics } from '@aitbc/chassis';
 import { Counter, Histogram } from 'prom-client';
 
-/** @param active jobs at the start, by state; kept up to date by the commands. */
-export const createJobMetrics = (metrics: Metrics, openPolls: () => number) => {
+/** Two gauges of one scrape are one look. */
+const COUNTED_KEPT_MS = 1_000;
+
+interface Active {
+  pending: number;
+  running: number;
+}
+
+/**
+ * @param count counts jobs in the store, where several processes write: each shows what all of them hold. Undefined where
+ * one does: then `active` is set at the start and kept up to date by the commands.
+ */
+export const createJobMetrics = (
+  metrics: Metrics,
+  openPolls: () => number,
+  count?: () => Promise<Active>,
+) => {
   const registers = [metrics.registry];
-  const active = { pending: 0, running: 0 };
-  metrics.gauge('active_jobs', 'Jobs that wait or run', () => active.pending + active.running);
-  metrics.gauge('running_jobs', 'Jobs that a miner holds', () => active.running);
+  const active: Active = { pending: 0, running: 0 };
+  let counted: { atMs: number; value: Promise<Active> } | undefined;
+  const now = (): Active | Promise<Active> => {
+    if (count === undefined) return active;
+    const atMs = performance.now();
+    if (counted === undefined || atMs - counted.atMs > COUNTED_KEPT_MS) counted = { atMs, value: count() };
+    return counted.value;
+  };
+  metrics.gauge('active_jobs', 'Jobs that wait or run', async () => {
+    const { pending, running } = await now();
+    return pending + running;
+  });
+  metrics.gauge('running_jobs', 'Jobs that a miner holds', async () => (await now()).running);
   metrics.gauge('open_polls', 'Long-polls that wait for work', openPolls);
   return {
     active,

@@ -38,10 +38,25 @@ export const createPolls = (options: {
   fleet: Fleet;
   runningOf: (minerId: string) => number;
   epoch: number;
+  /** Where this is one of several processes. */
+  sisters?: {
+    /** Which of them. */
+    place: () => number;
+    /** Called with the first open poll of a miner; what it returns is called when the last has ended. */
+    onPolling: (minerId: string) => () => void;
+  };
 }) => {
   const { hints, fleet, runningOf, epoch } = options;
   const open = new Map<string, Poll>();
-  const byMiner = new Map<string, Set<Poll>>();
+  const byMiner = new Map<string, { readonly polls: Set<Poll>; readonly end: () => void }>();
+  const pollsOf = (minerId: string): Iterable<Poll> => byMiner.get(minerId)?.polls ?? [];
+
+  const { sisters } = options;
+  const placed = (): { place?: number } => (sisters === undefined ? {} : { place: sisters.place() });
+  const onPolling = sisters?.onPolling ?? (() => () => {});
+  const sayClosed = (poll: Poll): void => {
+    if (poll.offered > 0) hints.closed({ poll_id: poll.id, ...placed() });
+  };
 
   const slotsOf = (poll: Poll, running: number): number => {
     const miner = fleet.miner(poll.minerId);
@@ -54,13 +69,14 @@ export const createPolls = (options: {
     const miner = fleet.miner(poll.minerId);
     poll.offeredAtMs = nowMs;
     if (miner === undefined || slots === 0) {
-      if (poll.offered > 0) hints.closed(poll.id);
+      sayClosed(poll);
       poll.offered = 0;
       return;
     }
     poll.offered = slots;
     hints.opened({
       epoch,
+      ...placed(),
       poll_id: poll.id,
       miner_id: poll.minerId,
       account_id: miner.account_id,
@@ -76,23 +92,25 @@ export const createPolls = (options: {
     const nowMs = clock.nowMs();
     for (const minerId of freed) {
       const running = runningOf(minerId);
-      for (const poll of byMiner.get(minerId) ?? [])
-        if (slotsOf(poll, running) > poll.offered) offer(poll, nowMs);
+      for (const poll of pollsOf(minerId)) if (slotsOf(poll, running) > poll.offered) offer(poll, nowMs);
     }
     freed.clear();
   };
 
   const remove = (poll: Poll): boolean => {
     if (!open.delete(poll.id)) return false;
-    const polls = byMiner.get(poll.minerId);
-    polls?.delete(poll);
-    if (polls?.size === 0) byMiner.delete(poll.minerId);
+    const own = byMiner.get(poll.minerId);
+    own?.polls.delete(poll);
+    if (own?.polls.size === 0) {
+      byMiner.delete(poll.minerId);
+      own.end();
+    }
     return true;
   };
 
   const endEmpty = (poll: Poll): void => {
     if (!remove(poll)) return;
-    if (poll.offered > 0) hints.closed(poll.id);
+    sayClosed(poll);
     poll.answer([]);
   };
 
@@ -125,8 +143,10 @@ export const createPolls = (options: {
         const timer = setTimeout(end, waitMs);
         if (signal.aborted || isStopping) return poll.answer([]);
         signal.addEventListener('abort', end);
-        const polls = byMiner.get(minerId) ?? new Set();
-        byMiner.set(minerId, polls.add(poll));
+        const own = byMiner.get(minerId) ?? { polls: new Set<Poll>(), end: onPolling(minerId) };
+        byMiner.set(minerId, own);
+        const { polls } = own;
+        polls.add(poll);
         open.set(poll.id, poll);
         if (polls.size > POLLS_PER_MINER_MAX) endEmpty(polls.values().next().value as Poll);
         offer(poll, clock.nowMs());
@@ -141,7 +161,7 @@ export const createPolls = (options: {
 
     /** This miner changed, or a match of its poll came to nothing. */
     refresh: (minerId: string): void => {
-      for (const poll of byMiner.get(minerId) ?? []) offer(poll, clock.nowMs());
+      for (const poll of pollsOf(minerId)) offer(poll, clock.nowMs());
     },
 
     /** Slots of this miner may be free again: offered once for all of a commit, and only where they are more. */

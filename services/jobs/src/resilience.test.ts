@@ -72,7 +72,9 @@ describe('with Redis', () => {
     await eventually(async () => (await client.status(job.id)).queue_position === 0);
     await stack.peers.redis.flushdb();
     await eventually(async () => (await client.status(job.id)).queue_position === 0);
-    const runId = await stack.peers.redis.get(DISPATCH.generation);
+    const runId = await eventually(
+      async () => (await stack.peers.redis.get(DISPATCH.generation)) ?? undefined,
+    );
     await stack.peers.redis.del(...(await stack.peers.redis.keys(`${DISPATCH.prefix}own:*`)));
     await stack.peers.redis.set(DISPATCH.generation, 'another');
     await eventually(async () => (await client.status(job.id)).queue_position === 0);

@@ -2,6 +2,7 @@ import { clock, type Scheduled, type Trx } from '@aitbc/chassis';
 import { expire, timeOut } from './commands/end.ts';
 import { reportSeen } from './commands/miners.ts';
 import type { IndexSync } from './index-sync.ts';
+import { PRESENCE_EVERY_MS, type Presence } from './presence.ts';
 import { expiredJobs, timedOutJobs } from './store/backlog.ts';
 import type { Work } from './work.ts';
 
@@ -34,11 +35,27 @@ const timer = (
   },
 });
 
-/** Everything that happens by itself. */
-export const createSchedule = (work: Work, sync: IndexSync): Scheduled[] => [
+/** Everything that happens by itself. Of several processes the one that leads does what is not `everywhere`. */
+export const createSchedule = (work: Work, sync: IndexSync, presence: Presence | undefined): Scheduled[] => [
+  ...(presence === undefined
+    ? []
+    : [
+        {
+          name: 'jobs.presence',
+          where: 'everywhere' as const,
+          everyMs: PRESENCE_EVERY_MS,
+          run: presence.tick,
+        },
+      ]),
   timer(work, 'jobs.expire', (nowMs) => expiredJobs(work.store.read, nowMs, TIMER_BATCH), expire),
   timer(work, 'jobs.time_out', (nowMs) => timedOutJobs(work.store.read, nowMs, TIMER_BATCH), timeOut),
-  { name: 'jobs.miners_seen', everyMs: SEEN_EVERY_MS, run: () => reportSeen(work) },
-  { name: 'jobs.polls', everyMs: 500, run: () => work.polls.reofferOld(clock.nowMs()) },
-  { name: 'jobs.index', everyMs: 1_000, run: sync.tick },
+  { name: 'jobs.miners_seen', where: 'everywhere', everyMs: SEEN_EVERY_MS, run: () => reportSeen(work) },
+  {
+    name: 'jobs.polls',
+    where: 'everywhere',
+    everyMs: 500,
+    run: () => work.polls.reofferOld(clock.nowMs()),
+  },
+  // In each, which looks whether it leads: one that does no more must forget how far it came.
+  { name: 'jobs.index', where: 'everywhere', everyMs: 1_000, run: sync.tick },
 ];

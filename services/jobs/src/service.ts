@@ -16,13 +16,16 @@ import { createConsumers } from './consumers.ts';
 import { type DispatchKeys, dispatchKeys } from './dispatcher/keys.ts';
 import { createEventStreams } from './event-stream.ts';
 import { createFleet } from './fleet.ts';
+import { createFleetSync } from './fleet-sync.ts';
+import { gathered } from './gathered.ts';
 import { createHints } from './hints.ts';
 import { createIndexSync } from './index-sync.ts';
 import { createKeyring } from './keyring.ts';
 import { createLeases } from './lease.ts';
-import { createLoad } from './load.ts';
+import { createLoad, slotsTopic } from './load.ts';
 import { createJobMetrics } from './metrics.ts';
 import { createPolls } from './polls.ts';
+import { createPresence } from './presence.ts';
 import { createSigner } from './receipts.ts';
 import { paysOf, requirementOfRow } from './requirement.ts';
 import { createRests } from './rests.ts';
@@ -31,6 +34,7 @@ import { createSchedule } from './schedule.ts';
 import { createSeen } from './seen.ts';
 import { boundTimes, countActive, countRunning, type WaitingJob } from './store/backlog.ts';
 import { allMiners } from './store/fleet.ts';
+import { createWatch } from './watch.ts';
 import type { Work } from './work.ts';
 
 export { configShape } from './config.ts';
@@ -85,7 +89,27 @@ export const startJobs = async (config: Config, fail: Fail) => {
         const fleet = createFleet();
         const hints = createHints({ redis, postal, stream: `${store.stream}-hints`, log });
         const load = createLoad();
-        const polls = createPolls({ hints, fleet, runningOf: load.of, epoch });
+        const countSlots = gathered(async (minerIds) => {
+          await load.countAgain(store, minerIds);
+          for (const id of minerIds) polls.freed(id);
+        });
+        const polls = createPolls({
+          hints,
+          fleet,
+          runningOf: load.of,
+          epoch,
+          ...(store.isShared
+            ? {
+                sisters: {
+                  place: () => store.place,
+                  onPolling: (minerId) => store.subscribe(slotsTopic(minerId), () => countSlots(minerId)),
+                },
+              }
+            : {}),
+        });
+        const presence = store.isShared
+          ? createPresence({ store, redis, keys, epoch, hints, polls, fleet, log })
+          : undefined;
         const stopping = new AbortController();
         const keyring = createKeyring();
         const work: Work = {
@@ -96,15 +120,21 @@ export const startJobs = async (config: Config, fail: Fail) => {
           polls,
           load,
           leases: createLeases(deriveKey(config.SECRET_KEY, 'lease')),
+          fleetSync: store.isShared ? createFleetSync({ store, fleet, onChanged: polls.refresh }) : undefined,
+          watch: createWatch(store),
           seen: createSeen(),
           rests: createRests({ onOver: (jobId) => offerRested(work, jobId) }),
-          metrics: createJobMetrics(metrics, polls.size),
+          metrics: createJobMetrics(
+            metrics,
+            polls.size,
+            store.isShared ? () => countActive(store.read) : undefined,
+          ),
           keyring,
           queuePosition: async (job) =>
             redis.status === 'ready' ? withinOrNull(findPosition(redis, keys, job), POSITION_WAIT_MS) : null,
         };
         const streams = createEventStreams(work);
-        const sync = createIndexSync({ work, redis, keys, epoch, log });
+        const sync = createIndexSync({ work, redis, keys, epoch, presence, log });
         metrics.gauge(
           'dispatch_index_rebuilding',
           '1 while all that waits is offered to the dispatchers again',
@@ -113,22 +143,30 @@ export const startJobs = async (config: Config, fail: Fail) => {
         return {
           handlers: createHandlers(work, streams, stopping.signal),
           consumers: createConsumers(work),
-          schedule: createSchedule(work, sync),
+          schedule: createSchedule(work, sync, presence),
           start: async () => {
-            await store.transact('jobs.bound_times', (trx) => boundTimes(trx, clock.nowMs()));
+            // Among several the one that leads: the others' clocks did not start again.
+            if (store.leads())
+              await store.transact('jobs.bound_times', (trx) => boundTimes(trx, clock.nowMs()));
             await keyring.load(store, config.RECEIPT_SIGNING_KEY);
             for (const miner of await allMiners(store.read)) fleet.setMiner(miner);
-            for (const { miner_id, n } of await countRunning(store.read)) load.add(miner_id, n);
-            Object.assign(work.metrics.active, await countActive(store.read));
+            if (!store.isShared) {
+              for (const { miner_id, n } of await countRunning(store.read)) load.add(miner_id, n);
+              Object.assign(work.metrics.active, await countActive(store.read));
+            }
             // What it puts back is taken off the counts above, and is offered by what is known of miners.
             await makeSureOfMoney(work);
+            // Its first polls would count for nothing otherwise, until the schedule begins.
+            await presence?.tick();
           },
           stop: async () => {
             stopping.abort();
             polls.endAll();
             streams.endAll();
             work.rests.end();
+            work.fleetSync?.end();
             await hints.drain();
+            await presence?.leave();
             await hints.close();
           },
         };

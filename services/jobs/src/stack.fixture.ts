@@ -39,11 +39,13 @@ export const startStack = async (
   options: {
     dispatchers?: number;
     env?: Record<string, string>;
+    /** A broker of its own. */
+    redisUrl?: string;
     /** Makes the file that jobs finds at its start. */
     prepare?: (databaseUrl: string) => Promise<void>;
   } = {},
 ) => {
-  const redisUrl = await scratchRedis();
+  const redisUrl = options.redisUrl ?? (await scratchRedis());
   const directory = scratchDirectory();
   const env = (name: string) => ({ ...serviceEnv(name, directory, redisUrl), ...options.env });
   await options.prepare?.(env('jobs').DATABASE_URL as string);

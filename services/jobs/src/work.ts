@@ -1,5 +1,6 @@
 import type { Parameters, Store } from '@aitbc/chassis';
 import type { Fleet } from './fleet.ts';
+import type { FleetSync } from './fleet-sync.ts';
 import type { Hints } from './hints.ts';
 import type { Keyring } from './keyring.ts';
 import type { Leases } from './lease.ts';
@@ -9,6 +10,7 @@ import type { Polls } from './polls.ts';
 import type { Rests } from './rests.ts';
 import type { Seen } from './seen.ts';
 import type { WaitingJob } from './store/backlog.ts';
+import type { Watch } from './watch.ts';
 
 /** What commands, consumers, routes and schedule share. Built once, in service. */
 export interface Work {
@@ -19,6 +21,9 @@ export interface Work {
   readonly polls: Polls;
   readonly load: Load;
   readonly leases: Leases;
+  /** Undefined where one process writes: there the copy is exact. */
+  readonly fleetSync?: FleetSync | undefined;
+  readonly watch: Watch;
   readonly seen: Seen;
   readonly rests: Rests;
   readonly metrics: JobMetrics;

@@ -14,7 +14,11 @@ export interface RedisClient extends RedisCommander, EventEmitter {
 
 export type ConnectOptions = Pick<
   RedisOptions,
-  'enableOfflineQueue' | 'maxRetriesPerRequest' | 'enableAutoPipelining' | 'commandTimeout'
+  | 'enableOfflineQueue'
+  | 'maxRetriesPerRequest'
+  | 'enableAutoPipelining'
+  | 'commandTimeout'
+  | 'autoResubscribe'
 >;
 
 type Common = Omit<RedisOptions, 'replyMapping'>;

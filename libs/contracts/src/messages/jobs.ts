@@ -13,6 +13,9 @@ const Ms = z.number().int().nonnegative();
  */
 const Offer = z.number().int().positive();
 
+/** Which of several processes of jobs holds a poll, and gets its match. Left out where there is one. */
+const Place = z.number().int().nonnegative().optional();
+
 /** Jobs that one `jobs.payments_missed` asks about at most. */
 export const PAYMENTS_MISSED_MAX = 100;
 
@@ -107,6 +110,7 @@ export const jobsMessages = {
       offer: Offer,
       /** When this process of jobs started: polls of one before it are nobody's any more. */
       epoch: Ms,
+      place: Place,
       poll_id: Id,
       miner_id: Id,
       account_id: Id,
@@ -125,7 +129,7 @@ export const jobsMessages = {
     from: 'jobs',
     to: ['dispatcher'],
     attempts: 10,
-    schema: z.strictObject({ poll_id: Id }),
+    schema: z.strictObject({ poll_id: Id, place: Place }),
   }),
   /** A job was leased to a miner. */
   'jobs.started': defineMessage({

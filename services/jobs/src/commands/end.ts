@@ -57,5 +57,5 @@ export const timeOut = async (trx: Trx, work: Work, jobId: string, nowMs: number
     report: null,
     nowMs,
   });
-  if (lost !== undefined) work.metrics.leaseExpiries.inc();
+  if (lost !== undefined) trx.afterCommit(() => work.metrics.leaseExpiries.inc());
 };

@@ -15,6 +15,7 @@ import { createRests } from '../rests.ts';
 import { createSeen } from '../seen.ts';
 import { findJob } from '../store/jobs.ts';
 import type { MinerOffer } from '../tables.ts';
+import { createWatch } from '../watch.ts';
 import type { Work } from '../work.ts';
 import { describeAgain, minerChanged } from './miners.ts';
 import { paymentEscrowed } from './payments.ts';
@@ -46,7 +47,7 @@ beforeEach(async () => {
     queued: keep('queued'),
     withdrawn: keep('withdrawn'),
     opened: keep('opened'),
-    closed: (poll_id: string) => keep('closed')({ poll_id }),
+    closed: keep('closed'),
   } as unknown as Hints;
   const fleet = createFleet();
   const load = createLoad();
@@ -63,6 +64,7 @@ beforeEach(async () => {
     keyring,
     leases: createLeases(Buffer.alloc(32, 1)),
     seen: createSeen(),
+    watch: createWatch(store),
     rests: createRests({ onOver: () => {} }),
     metrics: createJobMetrics(createMetrics('test'), polls.size),
     queuePosition: async () => null,

@@ -2,6 +2,7 @@ import { clock, sendAs, type Trx } from '@aitbc/chassis';
 import type { JobStatus, Payload } from '@aitbc/contracts';
 import type { Requirement } from '../dispatcher/match.ts';
 import { decide, hasAttemptsLeft, isFaultProven, type JobEventName } from '../domain.ts';
+import { slotsTopic } from '../load.ts';
 import { paysOf, requirementOfRow } from '../requirement.ts';
 import type { WaitingJob } from '../store/backlog.ts';
 import { addEvent, endJob, findJob, type Report, requeueJob } from '../store/jobs.ts';
@@ -76,13 +77,18 @@ export const offerJob = async (
 
 /** A miner that could not run this job may be asked again. */
 export const offerRested = async (work: Work, jobId: string): Promise<void> => {
-  const job = await findJob(work.store.read, jobId);
-  if (job?.status === 'pending' && job.is_funded === 1) await offerJob(work, work.store.read, job);
+  try {
+    const job = await findJob(work.store.read, jobId);
+    if (job?.status === 'pending' && job.is_funded === 1) await offerJob(work, work.store.read, job);
+  } catch {
+    work.hints.missed();
+  }
 };
 
 /** A job that waits from now on, or on other terms: offered once the commit is on disk. */
 export const offerAfterCommit = (trx: Trx, work: Work, job: WaitingJob): void =>
-  trx.afterCommit(() => offerJob(work, work.store.read, job));
+  // A server that went away since the commit must not end this process: nobody waits for this.
+  trx.afterCommit(() => offerJob(work, work.store.read, job).catch(work.hints.missed));
 
 const leaseEnded = async (trx: Trx, work: Work, job: JobRow, outcome: Outcome): Promise<void> => {
   const minerId = job.miner_id as string;
@@ -93,8 +99,10 @@ const leaseEnded = async (trx: Trx, work: Work, job: JobRow, outcome: Outcome): 
     outcome,
     client_account_id: job.client_id,
   });
-  if (outcome !== 'completed') work.metrics.attemptsLost.inc({ outcome });
+  // Its poll may be held by another process.
+  if (work.store.isShared) trx.notify(slotsTopic(minerId));
   trx.afterCommit(() => {
+    if (outcome !== 'completed') work.metrics.attemptsLost.inc({ outcome });
     work.load.add(minerId, -1);
     work.polls.freed(minerId);
   });
@@ -251,7 +259,7 @@ export const giveBack = async (
     now_ms: nowMs,
   });
   if (waiting === undefined) return undefined;
-  work.metrics.matchesRefused.inc({ reason: why.reason });
+  trx.afterCommit(() => work.metrics.matchesRefused.inc({ reason: why.reason }));
   await addEvent(trx, waiting, 'retrying', why.message, nowMs);
   await leaseEnded(trx, work, job, 'returned');
   await backToWaiting(trx, work, waiting);

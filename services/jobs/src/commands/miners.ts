@@ -1,5 +1,6 @@
 import { clock, sendAs, type Trx } from '@aitbc/chassis';
 import type { Payload } from '@aitbc/contracts';
+import { MINERS_TOPIC } from '../fleet-sync.ts';
 import { runningJobsOf } from '../store/backlog.ts';
 import { saveMiner } from '../store/fleet.ts';
 import { findJob } from '../store/jobs.ts';
@@ -15,6 +16,7 @@ const SEEN_MAX = 20_000;
 /** A miner is new, different, gone or back. Gone: what it ran goes back, and elsewhere while another fits. */
 export const minerChanged = async (trx: Trx, work: Work, miner: MinerOffer): Promise<void> => {
   if (!(await saveMiner(trx, miner))) return;
+  if (work.store.isShared) trx.notify(MINERS_TOPIC);
   trx.afterCommit(() => {
     work.fleet.setMiner(miner);
     work.polls.refresh(miner.miner_id);

@@ -18,6 +18,7 @@ import type { z } from 'zod';
 
 import { judgeReport } from '../domain.ts';
 import type { Lease } from '../lease.ts';
+import { findMiner } from '../store/fleet.ts';
 import { addEvent, findJob, type Report, setProgress } from '../store/jobs.ts';
 import { insertReceipt, receiptOf } from '../store/receipts.ts';
 import type { JobRow } from '../tables.ts';
@@ -40,20 +41,27 @@ const REFUSALS: Partial<Record<ProblemCode, string>> = {
 };
 const refuse = (code: ProblemCode): Problem => new Problem(code, REFUSALS[code] ?? 'Refused.');
 
+/** Whose a miner is, which never changes. One that was leased to by another process may not be in the copy here yet. */
+const accountOf = async (work: Work, minerId: string): Promise<string | undefined> => {
+  const known = work.fleet.miner(minerId);
+  if (known !== undefined || !work.store.isShared) return known?.account_id;
+  return (await findMiner(work.store.read, minerId))?.account_id;
+};
+
 /**
  * The lease of a report, if it was made here for this job and a miner of this account.
  * @throws Problem NOT_FOUND for any other, whatever is wrong with it.
  */
-export const openLease = (
+export const openLease = async (
   work: Work,
   accountId: string,
   report: { job_id: string; lease: string },
-): Lease => {
+): Promise<Lease> => {
   const lease = work.leases.open(report.lease);
   if (
     lease === null ||
     lease.job_id !== report.job_id ||
-    work.fleet.miner(lease.miner_id)?.account_id !== accountId
+    (await accountOf(work, lease.miner_id)) !== accountId
   )
     throw notFound('lease');
   work.seen.add(lease.miner_id);
@@ -96,8 +104,12 @@ const reportOf = (job: JobRow, { report, sha256: hash }: PreparedReport): Report
 });
 
 /** All of a report that can be looked at without the job. @throws Problem NOT_FOUND */
-export const prepareReport = (work: Work, accountId: string, report: JobResult): PreparedReport => {
-  const lease = openLease(work, accountId, report);
+export const prepareReport = async (
+  work: Work,
+  accountId: string,
+  report: JobResult,
+): Promise<PreparedReport> => {
+  const lease = await openLease(work, accountId, report);
   const resultText = report.status === 'completed' ? canonicalJson(report.result) : null;
   return { report, lease, resultText, sha256: hashOf(report, resultText) };
 };
@@ -136,13 +148,16 @@ const complete = async (trx: Trx, work: Work, job: JobRow, prepared: PreparedRep
 const UNCOUNTED_MAX = 5;
 
 /** A miner could not run the job: it, or its offer, needs a moment; the job is not asked of it again at once. */
-const rest = (work: Work, job: JobRow): void =>
-  work.rests.add({
-    jobId: job.id,
-    minerId: job.miner_id as string,
-    attempt: job.attempt,
-    ttlMs: job.ttl_ms,
-  });
+const rest = (trx: Trx, work: Work, job: JobRow): void =>
+  // Before the hook that offers the job again, without the miner that rests from it.
+  trx.afterCommit(() =>
+    work.rests.add({
+      jobId: job.id,
+      minerId: job.miner_id as string,
+      attempt: job.attempt,
+      ttlMs: job.ttl_ms,
+    }),
+  );
 
 /** No work was begun, so no attempt was made. @returns undefined when this one counts all the same. */
 const returned = async (
@@ -171,7 +186,7 @@ export const acceptReport = async (trx: Trx, work: Work, prepared: PreparedRepor
   if (verdict === 'repeat') return await repeated(trx, job);
   if (verdict !== 'accept') throw refuse(verdict);
   if (prepared.resultText !== null) return await complete(trx, work, job, prepared);
-  if (report.retryable === true) rest(work, job);
+  if (report.retryable === true) rest(trx, work, job);
   const lost =
     (await returned(trx, work, job, prepared)) ??
     (await loseAttempt(trx, work, job, {

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { clock, sendAs, type Trx } from '@aitbc/chassis';
 import { PAYMENTS_MISSED_MAX } from '@aitbc/contracts';
 import { runningPaidJobs, waitingAfter } from '../store/backlog.ts';
@@ -13,6 +14,9 @@ const RESTORED = {
   message: 'the coordinator was put back from a copy; the job waits until its payment is sure',
 };
 
+/** Until the process that leads has done it, or is gone. */
+const LOOK_EVERY_MS = 100;
+
 /** One transaction, and one message, for so many. */
 const BATCH = PAYMENTS_MISSED_MAX;
 
@@ -27,11 +31,21 @@ const ask = async (trx: Trx, jobIds: readonly string[]): Promise<void> => {
  * their money is asked for again, and until payments has answered they do not run. So is what waits in a file that comes
  * from an earlier release, whose refunds may still be on their way. What ran when the copy was made waits again: its miner
  * has long moved on.
+ *
+ * Of several processes that start at once the one that leads does it, and the others wait: none leases before.
  */
 export const makeSureOfMoney = async (work: Work): Promise<void> => {
   const { store } = work;
-  const before = await streamOfSure(store.read);
-  if (before === store.identity) return;
+  for (;;) {
+    const before = await streamOfSure(store.read);
+    if (before === store.identity) return;
+    if (store.leads()) return makeSure(work, before);
+    await pause(LOOK_EVERY_MS);
+  }
+};
+
+const makeSure = async (work: Work, before: string | undefined): Promise<void> => {
+  const { store } = work;
   let running: JobRow[] = [];
   do {
     running = before === undefined ? [] : await runningPaidJobs(store.read, BATCH);

@@ -7,17 +7,16 @@ import { countRunningOf } from '../store/backlog.ts';
 import { findMiner, readOffer } from '../store/fleet.ts';
 import { addEvent, findJob, parametersOf, startJob } from '../store/jobs.ts';
 import type { Work } from '../work.ts';
-import { giveBack, isAvoided, offerJob } from './lifecycle.ts';
+import { giveBack, isAvoided, offerAfterCommit } from './lifecycle.ts';
 
 const send = sendAs<'jobs'>();
 
 /** Back to the dispatchers, if it still waits. */
 const offerAgain = async (trx: Trx, work: Work, jobIds: readonly string[], reason: string): Promise<void> => {
+  if (jobIds.length > 0) trx.afterCommit(() => work.metrics.matchesRefused.inc({ reason }, jobIds.length));
   for (const id of jobIds) {
-    work.metrics.matchesRefused.inc({ reason });
     const job = await findJob(trx, id);
-    if (job?.status === 'pending' && job.is_funded === 1)
-      trx.afterCommit(() => offerJob(work, work.store.read, job));
+    if (job?.status === 'pending' && job.is_funded === 1) offerAfterCommit(trx, work, job);
   }
 };
 
@@ -46,10 +45,13 @@ export const startMatched = async (
     return;
   }
   const miner = await findMiner(trx, poll.minerId);
-  const free =
-    miner?.status === 'active'
-      ? Math.min(poll.wanted, miner.concurrency - (await countRunningOf(trx, poll.minerId)))
-      : 0;
+  const running = miner?.status === 'active' ? await countRunningOf(trx, poll.minerId) : 0;
+  const free = miner?.status === 'active' ? Math.min(poll.wanted, miner.concurrency - running) : 0;
+  if (miner !== undefined && work.fleet.miner(poll.minerId)?.revision !== miner.revision) {
+    // The copy here is late, and the same match would come again and again for what it says.
+    const offer = await readOffer(trx, poll.minerId);
+    trx.afterCommit(() => work.fleet.setMiner(offer));
+  }
   const nowMs = clock.nowMs();
   const started: Leased[] = [];
   const left: string[] = [];
@@ -79,7 +81,7 @@ export const startMatched = async (
     const values = { id, miner_id: poll.minerId, miner_account_id: miner.account_id, now_ms: nowMs };
     const job = await startJob(trx, values);
     if (job === undefined) {
-      work.metrics.matchesRefused.inc({ reason: 'job_gone' });
+      trx.afterCommit(() => work.metrics.matchesRefused.inc({ reason: 'job_gone' }));
       continue;
     }
     await addEvent(trx, job, 'running', null, nowMs);
@@ -92,6 +94,8 @@ export const startMatched = async (
     });
     started.push({ job, parameters: await parametersOf(trx, job.seq) });
   }
+  if (miner?.status === 'active')
+    trx.afterCommit(() => work.load.set(poll.minerId, running + started.length));
   // Before its jobs: the index hears what the miner is now, and does not propose the same again.
   if (started.length === 0) trx.afterCommit(() => work.polls.refresh(poll.minerId));
   await offerAgain(trx, work, left, 'miner_busy');
@@ -100,13 +104,13 @@ export const startMatched = async (
   if (started.length === 0) return;
   trx.afterCommit(() => {
     const { active, queueWait, dispatchLatency } = work.metrics;
-    work.load.add(poll.minerId, started.length);
     for (const { job } of started) {
       active.pending -= 1;
       active.running += 1;
       queueWait.observe((nowMs - job.queued_at_ms) / 1_000);
       dispatchLatency.observe(Math.max(0, nowMs - Math.max(job.queued_at_ms, poll.openedAtMs)) / 1_000);
     }
-    if (!work.polls.deliver(poll, started)) void returnLeases(work, started);
+    // What cannot be put back now is lost with its deadline, or by what the miner says of it.
+    if (!work.polls.deliver(poll, started)) void returnLeases(work, started).catch(() => {});
   });
 };

@@ -9,10 +9,17 @@ export const dispatchKeys = (redisPrefix: string, isCluster = false) => {
   const prefix = `${keysTogether(redisPrefix, 'dispatch', isCluster)}:`;
   return {
     prefix,
-    /** The Redis (its run id) that the index was built in. Missing: the index is gone. */
+    /**
+     * The Redis (its run id) that the index was built in, and where jobs runs in several processes `/` and which time it
+     * was. Missing: the index is gone. Another: all polls are to be offered again.
+     */
     generation: `${prefix}generation`,
     /** When the process of jobs started whose polls count. */
     epoch: `${prefix}epoch`,
+    /** Where there are several: when the one at this place started. Ends by itself when that one is gone. */
+    epochOf: (place: number | string): string => `${prefix}epoch:${place}`,
+    /** HASH place -> epoch of each that was there. */
+    places: `${prefix}places`,
     /** Where polls wait. */
     idlePattern: `${prefix}idle:*`,
     /** What was said of a job; `*` for all. */

@@ -9,7 +9,8 @@
 --   K kind types models places card_numbers memories region price cuda     what miners of this kind can do
 --   O poll miner account slots rank offer epoch kind        a poll is open
 --   C poll                                                  a poll ended
--- Lists are comma-separated. Urgency is 9 - priority.
+-- Lists are comma-separated. Urgency is 9 - priority. A poll is named by its id; where several processes of jobs hold polls,
+-- `@` and the place of its own follow.
 --
 -- A group is what can only be equal or not: tier|type|model|card|region. Tier 1 pays, tier 0 does not. Numbers are cut
 -- into classes: a group has one queue for each combination of classes in which something waits, its cells. A queue's
@@ -34,6 +35,8 @@
 --   idle:<facet>     ZSETs of the polls beyond those: t|type, a|type (any model), m|model, r|region, c|number of a card,
 --                    by rank; price, memory and cuda, by the number
 --   poll:<poll>      what is known of a poll, see POLL_FIELDS
+--   epoch            when the one process of jobs started; polls of one before it count no more
+--   epoch:<place>    where there are several: when the one of this place started. It goes soon after its process does
 --   avoid            HASH job -> accounts that lost it, and a miner that could not run it just now
 --
 -- A command costs as much as a hundred lines of Lua, a new string as much as ten. So what a call reads of jobs, polls,
@@ -71,6 +74,8 @@ local ARGUMENTS = { Q = 11, W = 3, K = 10, O = 9, C = 2 }
 -- What of jobs, polls and the clock was read at once, before the first offer: key -> text, or false.
 local ahead = {}
 local epoch
+-- The same of places, as text; false: nobody is there.
+local epochs = {}
 local has_avoided = call('EXISTS', prefix .. 'avoid') == 1
 local matches = {}
 local touched = {}
@@ -392,6 +397,15 @@ end
 
 local function is_idle(poll) return poll and poll.slots ~= '' end
 
+-- Whether the process lives that holds a poll. Places change hands between machines, whose clocks need not agree: so there
+-- another epoch is another process, whichever is greater.
+local function is_held(id, poll_epoch)
+  local place = string.match(id, '@(%d+)$')
+  if not place then return tonumber(poll_epoch) >= epoch end
+  if epochs[place] == nil then epochs[place] = call('GET', prefix .. 'epoch:' .. place) end
+  return epochs[place] == poll_epoch
+end
+
 -- From now on it waits. While few do, one set holds them all and a job looks at each; those beyond it are found by facets.
 local function wait(poll, kind)
   local near = prefix .. 'idle:near'
@@ -458,7 +472,7 @@ local function best_poll(record, avoid, card_number, seed)
   -- @returns whether it fits; nil when it waits no more
   local function consider(id, kind_id)
     local poll = read_poll(id)
-    local kind = is_idle(poll) and tonumber(poll.epoch) >= epoch and (not kind_id or kind_id == poll.kind) and kind_of(poll.kind)
+    local kind = is_idle(poll) and is_held(id, poll.epoch) and (not kind_id or kind_id == poll.kind) and kind_of(poll.kind)
     if not kind then return nil end
     if (avoid ~= '' and is_named(avoid, poll.account, poll.miner)) or not fits(kind, record) then return false end
     local rank = tonumber(poll.rank)
@@ -586,8 +600,8 @@ local function described(id, types, models, places, card_numbers, memories, regi
 end
 
 local function opened(id, miner, account, slots, rank, offer, poll_epoch, kind_id)
-  if tonumber(poll_epoch) < epoch then return end
-  if tonumber(poll_epoch) > epoch then
+  if not is_held(id, poll_epoch) then return end
+  if tonumber(poll_epoch) > epoch and not string.find(id, '@', 1, true) then
     epoch = tonumber(poll_epoch)
     call('SET', prefix .. 'epoch', poll_epoch)
   end

@@ -64,9 +64,10 @@ interface PollWish extends Partial<Capability> {
   slots?: number;
   rank?: number;
   epoch?: number;
+  place?: number;
 }
 const poll = (wish: PollWish = {}): Extract<Hint, { name: 'jobs.capacity_opened' }> => {
-  const { id, miner, account, slots, rank, epoch, ...changes } = wish;
+  const { id, miner, account, slots, rank, epoch, place, ...changes } = wish;
   const capability: Capability = {
     capabilities: ['llm_inference', 'ocr'],
     gpus: [],
@@ -81,6 +82,7 @@ const poll = (wish: PollWish = {}): Extract<Hint, { name: 'jobs.capacity_opened'
     payload: {
       offer: ++offer,
       epoch: epoch ?? 1,
+      ...(place === undefined ? {} : { place }),
       poll_id: id ?? newId(),
       miner_id: miner ?? newId(),
       account_id: account ?? newId(),
@@ -173,6 +175,35 @@ describe('a match', () => {
     expect(await offerAll([job()])).toEqual([]);
     expect(await offerAll([poll({ epoch: 1 })])).toEqual([]);
     expect(await offerAll([poll({ epoch: 2 })])).toHaveLength(1);
+  });
+
+  test('says the place of its poll, and is made only while the process there lives', async () => {
+    const at = (place: number, epoch: number) => poll({ place, epoch });
+    await redis.mset(DISPATCH.epochOf(0), 70, DISPATCH.epochOf(1), 50);
+    const [here, there] = [at(0, 70), at(1, 50)];
+    const matches = await offerAll([here, there, job(), job()]);
+    expect(matches.map(({ poll_id, place }) => [poll_id, place]).sort()).toEqual(
+      [
+        [here.payload.poll_id, 0],
+        [there.payload.poll_id, 1],
+      ].sort(),
+    );
+    // The one at 1 dies with an open poll; that of its sister, opened later, gets the job.
+    const [orphan, open] = [at(1, 50), at(0, 70)];
+    await offerAll([orphan, open]);
+    await redis.del(DISPATCH.epochOf(1));
+    expect(await offerAll([job()])).toMatchObject([{ poll_id: open.payload.poll_id, place: 0 }]);
+    expect(await offerAll([job()])).toEqual([]);
+    // Another takes the place, from a machine whose clock is behind: what the dead one still says is nobody's.
+    await redis.set(DISPATCH.epochOf(1), 40);
+    expect(await offerAll([at(1, 50)])).toEqual([]);
+    expect(await offerAll([at(1, 40)])).toMatchObject([{ place: 1, job_ids: [expect.any(String)] }]);
+    const ended = at(1, 40);
+    await offerAll([
+      ended,
+      { name: 'jobs.capacity_closed', payload: { poll_id: ended.payload.poll_id, place: 1 } },
+    ]);
+    expect(await offerAll([job()])).toEqual([]);
   });
 
   test('avoids a miner that lost the job, until nobody else is left', async () => {

@@ -14,8 +14,20 @@ const LUA = read('./pool.lua')
 export type Hint = {
   [N in ReceivedBy<'dispatcher'>]: { name: N; payload: Payload<N> };
 }[ReceivedBy<'dispatcher'>];
-export type Match = Payload<'dispatch.matched'>;
-export type Missing = Payload<'dispatch.capability_missing'>;
+/** Where the poll is held, if jobs runs in several processes. */
+interface AtPlace {
+  readonly place?: number;
+}
+export type Match = Payload<'dispatch.matched'> & AtPlace;
+export type Missing = Payload<'dispatch.capability_missing'> & AtPlace;
+
+/** A poll as the index names it: its matches then say where it is held. */
+const nameOf = ({ poll_id, place }: { poll_id: string; place?: number | undefined }): string =>
+  place === undefined ? poll_id : `${poll_id}@${place}`;
+const pollOf = (name: string): { poll_id: string } & AtPlace => {
+  const [poll_id, place] = name.split('@') as [string, string?];
+  return place === undefined ? { poll_id } : { poll_id, place: Number(place) };
+};
 
 /** What a kind of miner can do, as the script's arguments. */
 const describe = (kind: string, capability: Capability): (string | number)[] => {
@@ -59,12 +71,12 @@ const argumentsOf = (hint: Hint): (string | number)[] => {
     case 'jobs.withdrawn':
       return ['W', hint.payload.job_id, hint.payload.offer];
     case 'jobs.capacity_opened': {
-      const { poll_id, miner_id, account_id, slots, rank, offer, epoch, kind, capability } = hint.payload;
-      const poll = ['O', poll_id, miner_id, account_id, slots, rank, offer, epoch, kind];
+      const { miner_id, account_id, slots, rank, offer, epoch, kind, capability } = hint.payload;
+      const poll = ['O', nameOf(hint.payload), miner_id, account_id, slots, rank, offer, epoch, kind];
       return capability === undefined ? poll : [...describe(kind, capability), ...poll];
     }
     case 'jobs.capacity_closed':
-      return ['C', hint.payload.poll_id];
+      return ['C', nameOf(hint.payload)];
   }
 };
 
@@ -83,16 +95,16 @@ const group = (flat: readonly string[]): Outcome => {
   const all: Match[] = [];
   const missing: Missing[] = [];
   for (let at = 0; at + 2 < flat.length; at += 3) {
-    const [poll_id, miner_id, job_id] = flat.slice(at, at + 3) as [string, string, string];
+    const [poll, miner_id, job_id] = flat.slice(at, at + 3) as [string, string, string];
     if (job_id === '') {
-      missing.push({ poll_id, kind: miner_id });
+      missing.push({ ...pollOf(poll), kind: miner_id });
       continue;
     }
-    let match = byPoll.get(poll_id);
+    let match = byPoll.get(poll);
     if (match?.job_ids.includes(job_id)) continue;
     if (match === undefined || match.job_ids.length >= JOBS_PER_MATCH_MAX) {
-      match = { poll_id, miner_id, job_ids: [] };
-      byPoll.set(poll_id, match);
+      match = { ...pollOf(poll), miner_id, job_ids: [] };
+      byPoll.set(poll, match);
       all.push(match);
     }
     match.job_ids.push(job_id);

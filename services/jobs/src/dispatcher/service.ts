@@ -13,6 +13,7 @@ import {
   openReceiver,
   openSender,
   type Running,
+  type Sender,
   startTicker,
   watchBroker,
 } from '@aitbc/chassis';
@@ -58,7 +59,21 @@ export const startDispatcher = async (config: DispatcherConfig, fail: Fail): Pro
     log,
   });
   const pool = createPool(redis, dispatchKeys(postal.prefix, redis.isCluster));
-  const toJobs = openSender({ from: 'dispatcher', to: 'jobs', redis, postal });
+  /** A match goes to the process that holds its poll: to its place's mailbox, where there are several. */
+  const senders = new Map<number | undefined, Sender>();
+  const senderTo = (place: number | undefined): Sender => {
+    const sender =
+      senders.get(place) ??
+      openSender({
+        from: 'dispatcher',
+        to: 'jobs',
+        place,
+        redis,
+        postal,
+      });
+    senders.set(place, sender);
+    return sender;
+  };
   const stream = `dispatcher-${newId()}`;
 
   /** What cannot be read is left out: the jobs service offers again whatever is missed. */
@@ -94,14 +109,20 @@ export const startDispatcher = async (config: DispatcherConfig, fail: Fail): Pro
         name: N,
         payload: Payload<N>,
       ) => ({ seq: null, name, version: messages[name].version, payload });
-      const batch: Batch = {
-        stream,
-        messages: [
-          ...matches.map((match) => say('dispatch.matched', match)),
-          ...missing.map((poll) => say('dispatch.capability_missing', poll)),
-        ],
+      const entries = new Map<number | undefined, Batch['messages']>();
+      const put = (place: number | undefined, message: Batch['messages'][number]): void => {
+        const messagesOfPlace = entries.get(place) ?? [];
+        messagesOfPlace.push(message);
+        entries.set(place, messagesOfPlace);
       };
-      await toJobs.send(batch);
+      for (const { place, ...match } of matches) put(place, say('dispatch.matched', match));
+      for (const { place, ...poll } of missing) put(place, say('dispatch.capability_missing', poll));
+      // All or none: what was not sent makes this batch come again, with the same matches.
+      await Promise.all(
+        [...entries].map(([place, messagesOfPlace]) =>
+          senderTo(place).send({ stream, messages: messagesOfPlace }),
+        ),
+      );
     },
   });
 
@@ -142,7 +163,7 @@ export const startDispatcher = async (config: DispatcherConfig, fail: Fail): Pro
       await http.stop();
       await ticker.stop();
       await worker.stop();
-      await toJobs.close();
+      for (const sender of senders.values()) await sender.close();
       redis.disconnect();
       log.info('stopped');
     },

@@ -18,7 +18,7 @@ import { isTerminal } from '../domain.ts';
 import type { EventStreams } from '../event-stream.ts';
 import { requirementOfRow } from '../requirement.ts';
 import { listJobsQuery } from '../store/backlog.ts';
-import { findOwnJob, jobTopic, parametersOf } from '../store/jobs.ts';
+import { findOwnJob, parametersOf } from '../store/jobs.ts';
 import { receiptOf } from '../store/receipts.ts';
 import type { JobRow } from '../tables.ts';
 import { toJob, toReceipt, toStatusView } from '../views.ts';
@@ -81,22 +81,43 @@ export const clientHandlers = (
     return job.attempt > 0 ? 'retrying' : 'all_busy';
   };
 
-  /** Resolves when the job changes, the time is over, or either side goes. */
-  const change = (jobId: string, waitMs: number, gone: AbortSignal): Promise<void> =>
+  /** Resolves when `changed` does, the time is over, or either side goes. */
+  const change = (changed: Promise<void>, waitMs: number, gone: AbortSignal): Promise<void> =>
     new Promise((resolve) => {
       const done = () => {
         clearTimeout(timer);
-        unsubscribe();
         gone.removeEventListener('abort', done);
         stopping.removeEventListener('abort', done);
         resolve();
       };
       const timer = setTimeout(done, waitMs);
-      const unsubscribe = store.subscribe(jobTopic(jobId), done);
+      void changed.then(done);
       gone.addEventListener('abort', done);
       stopping.addEventListener('abort', done);
       if (gone.aborted || stopping.aborted) done();
     });
+
+  /** The job as it stands, or, when it may change yet, as it stands after its next change. */
+  const jobAfterChange = async (
+    jobId: string,
+    clientId: string,
+    waitMs: number,
+    gone: AbortSignal,
+  ): Promise<JobRow> => {
+    const changed = Promise.withResolvers<void>();
+    // Before the job is read: what changes between the two must not be missed.
+    const watched = work.watch.open(jobId, changed.resolve);
+    try {
+      const job = await ownJob(jobId, clientId);
+      if (isTerminal(job.status)) return job;
+      watched.knows(job.events);
+      const giveBack = waits.take(clientId);
+      await change(changed.promise, waitMs, gone).finally(giveBack);
+    } finally {
+      watched.end();
+    }
+    return ownJob(jobId, clientId);
+  };
 
   return {
     submit: (context) => {
@@ -178,13 +199,11 @@ export const clientHandlers = (
     status: async (context) => {
       const { job_id: jobId } = context.params;
       const clientId = context.caller.account_id;
-      let job = await ownJob(jobId, clientId);
       const waitMs = context.query.wait_seconds * 1_000;
-      if (waitMs > 0 && !isTerminal(job.status)) {
-        const giveBack = waits.take(clientId);
-        await change(jobId, waitMs, context.signal).finally(giveBack);
-        job = await ownJob(jobId, clientId);
-      }
+      const job =
+        waitMs > 0
+          ? await jobAfterChange(jobId, clientId, waitMs, context.signal)
+          : await ownJob(jobId, clientId);
       const isQueued = job.status === 'pending' && job.is_funded === 1;
       const position = isQueued ? await work.queuePosition(job) : null;
       return { status: 200, body: toStatusView(job, waitingReason(job), position) };

@@ -89,6 +89,13 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
   ): Promise<string> => {
     const known = findOwnMiner(accountId, minerId);
     if (known !== undefined) return known;
+    if (work.fleetSync !== undefined) {
+      // Another process may have heard of it.
+      if (minerId !== undefined) await work.fleetSync.find(minerId);
+      const found = findOwnMiner(accountId, minerId);
+      if (found !== undefined) return found;
+      work.fleetSync.soon();
+    }
     const late = await new Promise<string | undefined>((resolve) => {
       const done = (id: string | undefined) => {
         clearTimeout(timer);
@@ -134,6 +141,7 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
       work.seen.add(minerId);
       // One that counts as gone is back: its work may start as soon as miners has heard so.
       if (fleet.miner(minerId)?.status === 'inactive') await reportSeen(work);
+      if (store.isShared) await work.load.countAgain(store, [minerId]);
       const isWorthWaiting = query.wait_seconds > 0 || (await hasWork(minerId));
       const waitMs = isWorthWaiting ? Math.max(query.wait_seconds * 1_000, WAIT_MIN_MS) : 0;
       const waitForWork = () => {
@@ -153,7 +161,7 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
 
     progress: async (context) => {
       const { body } = context;
-      const lease = openLease(work, context.caller.account_id, body);
+      const lease = await openLease(work, context.caller.account_id, body);
       const status = await store.transact('jobs.progress', (trx) => acceptProgress(trx, lease, body));
       return { status: 200, body: { status } };
     },
@@ -162,21 +170,22 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
       const { body } = context;
       const accountId = context.caller.account_id;
       if (!('results' in body)) {
-        const prepared = prepareReport(work, accountId, body);
+        const prepared = await prepareReport(work, accountId, body);
         return context.write(async (trx) => ({ status: 200, body: await acceptReport(trx, work, prepared) }));
       }
       context.response.setHeader('x-rate-cost', String(unitsOf(RESULT_COST, body.results.length)));
-      const prepared = body.results.map((result, index): PreparedReport | BatchItem => {
+      const prepareOne = async (result: unknown, index: number): Promise<PreparedReport | BatchItem> => {
         const issues = context.itemIssues.get(index);
         if (issues !== undefined) return { job_id: idOf(result), ...problemItem(issuesProblem(issues)) };
         const parsed = JobResult.safeParse(result);
         if (!parsed.success) return { job_id: idOf(result), ...problemItem(validationProblem(parsed.error)) };
         try {
-          return prepareReport(work, accountId, parsed.data);
+          return await prepareReport(work, accountId, parsed.data);
         } catch (error) {
           return { job_id: parsed.data.job_id, ...problemItem(error) };
         }
-      });
+      };
+      const prepared = await Promise.all(body.results.map(prepareOne));
       const acceptOne = async (trx: Trx, item: PreparedReport | BatchItem): Promise<BatchItem> => {
         if (!('report' in item)) return item;
         const { job_id } = item.report;

@@ -22,6 +22,9 @@ export const receiptHandlers = (work: Work): Handlers<ReceiptRoutes> => ({
       },
     };
   },
-  verifyReceipt: (context) => ({ status: 200, body: verifyProof(context.body.proof, work.keyring.jwks()) }),
-  jwks: () => ({ status: 200, body: { keys: work.keyring.jwks() } }),
+  verifyReceipt: async (context) => ({
+    status: 200,
+    body: verifyProof(context.body.proof, await work.keyring.jwks()),
+  }),
+  jwks: async () => ({ status: 200, body: { keys: await work.keyring.jwks() } }),
 });

@@ -79,6 +79,24 @@ const countOfMiner = hot((p: Params<{ miner_id: string }>) =>
 export const countRunningOf = async (reader: Reader, minerId: string): Promise<number> =>
   Number((await reader.get(countOfMiner, { miner_id: minerId }))?.n ?? 0);
 
+/** Of many at once; whoever is not named holds none. */
+export const countRunningOfAll = async (
+  reader: Reader,
+  minerIds: readonly string[],
+): Promise<Map<string, number>> =>
+  new Map(
+    (
+      await reader.all(
+        db
+          .selectFrom('job')
+          .select((eb) => ['miner_id', eb.fn.countAll<number>().as('n')])
+          .where('status', '=', sql.lit<JobStatus>('running'))
+          .where('miner_id', 'in', minerIds)
+          .groupBy('miner_id'),
+      )
+    ).map((row) => [row.miner_id as string, Number(row.n)]),
+  );
+
 /** By miner; once, at the start. */
 export const countRunning = async (reader: Reader): Promise<{ miner_id: string; n: number }[]> =>
   (
@@ -103,7 +121,9 @@ export type WaitingJob = Pick<
   | 'payment_status'
   | 'priority'
   | 'attempt'
+  | 'report_attempt'
   | 'queued_at_ms'
+  | 'ttl_ms'
 >;
 const WAITING_COLUMNS = [
   'seq',
@@ -116,7 +136,9 @@ const WAITING_COLUMNS = [
   'payment_status',
   'priority',
   'attempt',
+  'report_attempt',
   'queued_at_ms',
+  'ttl_ms',
 ] as const;
 
 const waitingAfterStatement = hot((p: Params<{ job_type: JobType; id: string; limit: number }>) =>

@@ -50,6 +50,15 @@ export const findMiner = (
 ): Promise<Pick<Tables['miner'], 'account_id' | 'status' | 'concurrency' | 'revision'> | undefined> =>
   reader.get(byId, { id });
 
+/** What every miner was last described as, by number: a copy finds out what it lacks. */
+export const minerRevisions = (reader: Reader): Promise<Pick<Tables['miner'], 'id' | 'revision'>[]> =>
+  reader.all(db.selectFrom('miner').select(['id', 'revision']));
+
+export const readOffers = async (reader: Reader, ids: readonly string[]): Promise<MinerOffer[]> =>
+  (await reader.all(db.selectFrom('miner').select('offer').where('id', 'in', ids))).map(
+    (row) => JSON.parse(row.offer) as MinerOffer,
+  );
+
 /** The whole of it, of a miner that is known. */
 export const readOffer = async (reader: Reader, id: string): Promise<MinerOffer> => {
   const row = await reader.get(db.selectFrom('miner').select('offer').where('id', '=', id));

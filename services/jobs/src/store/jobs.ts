@@ -131,6 +131,13 @@ export const findOwnJob = async (
   return job?.client_id === clientId ? job : undefined;
 };
 
+/** The newest event of each of these jobs. */
+export const eventNumbers = (
+  reader: Reader,
+  ids: readonly string[],
+): Promise<Pick<JobRow, 'id' | 'events'>[]> =>
+  reader.all(db.selectFrom('job').select(['id', 'events']).where('id', 'in', ids));
+
 const parametersOfJob = hot((p: Params<{ job_seq: number }>) =>
   db.selectFrom('job_parameters').select('parameters').where('job_seq', '=', p('job_seq')),
 );

@@ -17,7 +17,7 @@ export const doubtMoney = async (trx: Trx, jobId: string): Promise<boolean> =>
   (await trx.run(doubt, { id: jobId })) > 0;
 
 const sureStream = hot(() => db.selectFrom('sure_of_money').select('stream').where('id', '=', 1));
-/** The name of the file's stream when it was last sure of its jobs' money; undefined before the first time. */
+/** The identity of the file when it was last sure of its jobs' money; undefined before the first time. */
 export const streamOfSure = async (reader: Reader): Promise<string | undefined> =>
   (await reader.get(sureStream, {}))?.stream;
 
