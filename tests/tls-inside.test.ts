@@ -5,6 +5,7 @@ import { createServer, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
 import { connect } from 'node:tls';
 import { ConfigError, createLog, createServerTls, loadConfig } from '@aitbc/chassis';
 import {
@@ -69,7 +70,7 @@ const spawned = (main: string, env: Record<string, string>) => {
   keepOutput(child);
   const said: string[] = [];
   for (const stream of [child.stdout, child.stderr])
-    stream.on('data', (text: Buffer) => said.push(...text.toString().split('\n')));
+    createInterface({ input: stream }).on('line', (line) => said.push(line));
   return { child, said };
 };
 const start = async (main: string, env: Record<string, string>): Promise<Started> => {
@@ -184,9 +185,11 @@ describe.skipIf(!hasOpenssl)(`TLS between gateway and services${because}`, { tim
         status: 503,
         retry: '1',
       });
-      await eventually(() =>
-        gateway.said.some((line) => line.includes(why) && line.includes('a service cannot be asked')),
-      );
+      await eventually(() => {
+        if (gateway.said.some((line) => line.includes(`a service cannot be asked: `) && line.includes(why)))
+          return true;
+        throw new Error(`nobody said "${why}": ${gateway.said.join('\n')}`);
+      });
     }
     // The gateway sees a connection that breaks off; the service knows why.
     expect((await asked(gateway, MARKET)).status).toBe(502);
