@@ -80,7 +80,7 @@ const working = async (system: Coordinator, minerId: string, done: () => Promise
 const submit = async (system: Coordinator, input: string, idempotencyKey?: string) =>
   must(
     await system.client.call(jobs.submit, {
-      body: embedding(input, { payment_amount: 1 }),
+      body: embedding(input, { payment_amount: 1, max_attempts: 1 }),
       ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
     }),
   );
@@ -155,7 +155,7 @@ const makeBusy = async (): Promise<void> => {
         job_id: failing.id,
         lease: work?.lease as string,
         status: 'failed',
-        error: { code: 'INVALID_INPUT', message: 'cannot be read', retryable: false },
+        error: { code: 'OUT_OF_MEMORY', message: 'needs 80 GB' },
       },
     }),
   );
