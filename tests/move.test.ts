@@ -1,14 +1,21 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { openStore, schemaUrl } from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
-import { hasPostgres, type PostgresServer, scratchDirectory, startPostgres } from '@aitbc/testing';
+import {
+  hasPostgres,
+  type PostgresServer,
+  postgresPrograms,
+  scratchDirectory,
+  startPostgres,
+} from '@aitbc/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { verifyLedger } from '../scripts/verify.ts';
 import { migrations as gatewayMigrations } from '../services/gateway/migrations/index.ts';
-import { every, nothingPlayed, playMiner } from './careful.ts';
+import { every, nothingPlayed, playMiner, repeated } from './careful.ts';
 import {
   accountOf,
   type Coordinator,
@@ -58,6 +65,8 @@ const move = async (...args: string[]): Promise<string> => {
   expect(said()).not.toContain(new URL(database).password);
   return said();
 };
+const run = async (program: string, args: string[]): Promise<string> =>
+  (await promisify(execFile)(program, args)).stdout;
 const files = (): string => `sqlite:///${dataDir}/`;
 const there = () => move('--from', files(), '--to', 'env:DATABASE');
 const back = () => move('--from', 'env:DATABASE', '--to', files());
@@ -132,14 +141,16 @@ const makeBusy = async (): Promise<void> => {
   const system = await start('');
   const { client, admin, miner } = system;
   const account_id = await accountOf(client);
+  const voter = await system.newAccount(['vote']);
   await passes(async () => {
-    must(
-      await admin.call(payments.credit, {
-        params: { account_id },
-        body: { amount: 100, reason: 'to pay with' },
-        idempotencyKey: 'funds',
-      }),
-    );
+    for (const id of [account_id, voter.id])
+      must(
+        await admin.call(payments.credit, {
+          params: { account_id: id },
+          body: { amount: 100, reason: 'to pay with' },
+          idempotencyKey: `funds of ${id}`,
+        }),
+      );
   });
   minerId = (await registerMiner(miner)).id;
   const done = [await submit(system, 'done \u{1F680}\n\\', 'remembered'), await submit(system, 'done too')];
@@ -171,7 +182,7 @@ const makeBusy = async (): Promise<void> => {
   });
   await passes(async () => {
     must(
-      await client.call(governance.propose, {
+      await voter.caller.call(governance.propose, {
         body: {
           title: 'Raise the platform fee',
           description:
@@ -252,6 +263,38 @@ describe.skipIf(!hasPostgres)('a system moves to PostgreSQL and back', { timeout
       expect(found.blocks.reduce((sum, block) => sum + block.tx_count, 0)).toBe(found.transfers.length);
       expect(found.jobs).toHaveLength(before.jobs.length + 1);
       before = found;
+    });
+    await stop();
+  });
+
+  test('a schema that was put back from an older dump speaks under a new name: nothing is lost or paid twice', async () => {
+    const dump = join(scratchDirectory(), 'payments.dump');
+    const first = await start(database);
+    await run(join(postgresPrograms as string, 'pg_dump'), ['-Fc', '-n', 'payments', '-f', dump, database]);
+    const forgotten = await submit(first, 'after the dump');
+    await working(first, minerId, () => isPaid(first, forgotten.id));
+    await stop();
+
+    await server.sql('DROP SCHEMA payments CASCADE', new URL(database).pathname.slice(1));
+    await run(join(postgresPrograms as string, 'pg_restore'), ['--exit-on-error', '-d', database, dump]);
+    const restore = resolve(import.meta.dirname, '..', 'scripts', 'restore.ts');
+    const said = await run(process.execPath, [restore, '--database', database, '--service', 'payments']);
+    expect(said).toMatch(/payments +speaks as payments-[0-9a-f]{12}, \d+ messages/);
+
+    const system = await start(database);
+    const next = await submit(system, 'after the restore');
+    await working(system, minerId, () => isPaid(system, next.id));
+    const found = await seen(system);
+    const released = found.transfers.filter(({ kind }) => kind === 'release').map(({ reference }) => reference);
+    // Of the four that were done before the dump, and the new one: the one in between is forgotten, with its money.
+    expect(released).toHaveLength(5);
+    expect(repeated(released)).toEqual([]);
+    expect(found.balance.balance).toBe(before.balance.balance - 1);
+    expect((await verifyLedger({ url: system.url, from: 0 })).wrong).toBeNull();
+    await passes(async () => {
+      const now = await seen(system);
+      expect(now.blocks.reduce((sum, block) => sum + block.tx_count, 0)).toBe(now.transfers.length);
+      before = now;
     });
     await stop();
   });
