@@ -57,7 +57,9 @@ for (const count of [1, 2, 1, 2]) {
   };
   const name = new URL(database).pathname.slice(1);
   const heard = async (): Promise<number> =>
-    Number((await server.sql('SELECT count(*) AS n FROM payments.effect', name).catch(() => [{ n: 0 }]))[0]?.n);
+    Number(
+      (await server.sql('SELECT count(*) AS n FROM payments.effect', name).catch(() => [{ n: 0 }]))[0]?.n,
+    );
   const children = await Promise.all(Array.from({ length: count }, () => spawnStandIn(env).then(ready)));
   const first = { at: performance.now(), heard: await heard() };
   while ((await heard()) < MESSAGES) await new Promise((resolve) => setTimeout(resolve, 100));

@@ -8,6 +8,7 @@ import { type Stack, startStack } from '../scripts/stack.ts';
 import { batchCycles, dispatchLatency, fill, pollCost, singleCycles } from './cycles.ts';
 import { dispatchWorkers } from './dispatch.ts';
 import { call, demand, hammer, median, percentile, readMetrics } from './load.ts';
+import { scaling } from './scaling.ts';
 
 const usage = `npm run bench -- [options]
 
@@ -19,7 +20,8 @@ same proxy library measured in the same run, in turns. Takes about 15 minutes; e
   --rounds 3                 rounds of system and reference, in turns; medians are printed
   --quick                    depths 0 and 10000, one round of 2 s
   --dispatchers 2            dispatch workers
-  --part dispatch            instead: dispatch alone against 1, 2 and 4 workers, and what a match costs them and Redis`;
+  --part dispatch            instead: dispatch alone against 1, 2 and 4 workers, and what a match costs them and Redis
+  --part scaling             instead: paid batched cycles on SQLite, and on PostgreSQL with 1 and 2 processes of jobs and payments`;
 
 const { values } = parseArgs({
   options: {
@@ -213,6 +215,7 @@ const main = async () => {
 
 if (values.help) say(usage);
 else if (values.part === 'dispatch') await dispatchWorkers([1, 2, 4], values.quick ? 0.2 : 1);
+else if (values.part === 'scaling') await scaling({ jobs: values.quick ? 2_000 : 20_000 });
 else if (values.part === undefined) await main();
 else {
   console.error(`There is no part named ${values.part}.\n\n${usage}`);

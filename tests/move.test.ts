@@ -285,7 +285,9 @@ describe.skipIf(!hasPostgres)('a system moves to PostgreSQL and back', { timeout
     const next = await submit(system, 'after the restore');
     await working(system, minerId, () => isPaid(system, next.id));
     const found = await seen(system);
-    const released = found.transfers.filter(({ kind }) => kind === 'release').map(({ reference }) => reference);
+    const released = found.transfers
+      .filter(({ kind }) => kind === 'release')
+      .map(({ reference }) => reference);
     // Of the four that were done before the dump, and the new one: the one in between is forgotten, with its money.
     expect(released).toHaveLength(5);
     expect(repeated(released)).toEqual([]);
