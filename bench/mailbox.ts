@@ -1,4 +1,4 @@
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connectRedis, createLog, createPostal, openSender } from '@aitbc/chassis';
@@ -14,6 +14,12 @@ const MESSAGES = Number(process.env.MESSAGES ?? 20_000);
 const BATCH = Number(process.env.BATCH ?? 100);
 const SECRET = 'a-secret-for-a-benchmark-0123456789abcdef';
 const PREFIX = 'bench';
+
+/** A tick of the kernel's accounts is 10 ms. What a machine is busy with beside us does not count in it. */
+const cpuMs = (pid: number): number => {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+};
 
 const folder = mkdtempSync(join(tmpdir(), 'bench-mailbox-'));
 const server = await startPostgres();
@@ -60,10 +66,22 @@ for (const count of [1, 2, 1, 2]) {
     Number(
       (await server.sql('SELECT count(*) AS n FROM payments.effect', name).catch(() => [{ n: 0 }]))[0]?.n,
     );
+  const backends = async (): Promise<number[]> =>
+    (
+      await server.sql(
+        `SELECT pid FROM pg_stat_activity WHERE datname = '${name}' AND pid <> pg_backend_pid()`,
+      )
+    ).map(({ pid }) => Number(pid));
   const children = await Promise.all(Array.from({ length: count }, () => spawnStandIn(env).then(ready)));
-  const first = { at: performance.now(), heard: await heard() };
+  const cpu = async () => ({
+    node: children.reduce((sum, child) => sum + cpuMs(child.process.pid as number), 0),
+    postgres: (await backends()).reduce((sum, pid) => sum + cpuMs(pid), 0),
+  });
+  const first = { at: performance.now(), heard: await heard(), cpu: await cpu() };
   while ((await heard()) < MESSAGES) await new Promise((resolve) => setTimeout(resolve, 100));
   const seconds = (performance.now() - first.at) / 1_000;
+  const last = await cpu();
+  const done = MESSAGES - first.heard;
   const [facts] = await server.sql(
     `SELECT xact_rollback AS n FROM pg_stat_database WHERE datname = '${name}'`,
     name,
@@ -73,7 +91,7 @@ for (const count of [1, 2, 1, 2]) {
     name,
   );
   console.log(
-    `${count} processes: ${Math.round((MESSAGES - first.heard) / seconds)} messages/s, ${Math.round(Number(facts?.n) / seconds)} transactions undone a second, ${twice?.n} effects doubled`,
+    `${count} processes: ${Math.round(done / seconds)} messages/s; CPU of one: ${Math.round(((last.node - first.cpu.node) * 1_000) / done)} µs node, ${Math.round(((last.postgres - first.cpu.postgres) * 1_000) / done)} µs PostgreSQL; ${facts?.n} transactions undone, ${twice?.n} effects doubled`,
   );
   for (const child of children) child.process.kill('SIGKILL');
   await Promise.all(children.map(({ ended }) => ended));

@@ -11,6 +11,7 @@ import {
 import { clock } from './clock.ts';
 import type { ChassisTables } from './migrations/index.ts';
 import { builder, hot, type Params } from './sql.ts';
+import { isStoreFault } from './store/fault.ts';
 import type { Store, Trx } from './store/index.ts';
 import type { Scheduled } from './ticker.ts';
 
@@ -65,7 +66,7 @@ export type Write<T extends AnyRoute> = (trx: Trx) => ReplyOf<T> | Promise<Reply
 
 /**
  * Wraps the write of a request so that the same caller, route, key and request get the stored answer again.
- * Lookup, effect and stored answer are one transaction of one writer, so "still running" cannot be met.
+ * Lookup, effect and stored answer are one transaction, so "still running" cannot be met.
  * Answers of refused requests are not kept: nothing happened, and a second try may fare better.
  * @throws Problem IDEMPOTENCY_KEY_REUSED when body, path or query ask for something else; see readKey for the rest.
  */
@@ -81,25 +82,29 @@ export const withIdempotency = (
   const id = { account_id: caller.account_id, route: route.name, key };
   // Before the transaction: for a batch of 4 MB it takes 50 ms, in which nobody else could write.
   const requestHash = hashOf(asked);
-  return async (trx) => {
+  const storedAnswer = async (trx: Trx): Promise<ReplyOf<AnyRoute> | undefined> => {
     const seen = await trx.get(find, id);
-    if (seen !== undefined && seen.created_at_ms > clock.nowMs() - KEPT_MS) {
-      if (seen.request_sha256 !== requestHash) {
-        throw new Problem(
-          'IDEMPOTENCY_KEY_REUSED',
-          'This Idempotency-Key was used with another request; make a new one.',
-        );
-      }
-      return { status: seen.status, body: JSON.parse(seen.body) } as ReplyOf<AnyRoute>;
+    if (seen === undefined || seen.created_at_ms <= clock.nowMs() - KEPT_MS) return undefined;
+    if (seen.request_sha256 !== requestHash) {
+      throw new Problem(
+        'IDEMPOTENCY_KEY_REUSED',
+        'This Idempotency-Key was used with another request; make a new one.',
+      );
     }
+    return { status: seen.status, body: JSON.parse(seen.body) } as ReplyOf<AnyRoute>;
+  };
+  const rowOf = (reply: ReplyOf<AnyRoute>) => ({
+    ...id,
+    request_sha256: requestHash,
+    status: reply.status,
+    body: JSON.stringify(reply.body ?? null),
+    created_at_ms: clock.nowMs(),
+  });
+  const lookThenDo: Write<AnyRoute> = async (trx) => {
+    const stored = await storedAnswer(trx);
+    if (stored !== undefined) return stored;
     const reply = await fn(trx);
-    const row = {
-      ...id,
-      request_sha256: requestHash,
-      status: reply.status,
-      body: JSON.stringify(reply.body ?? null),
-      created_at_ms: clock.nowMs(),
-    };
+    const row = rowOf(reply);
     await trx.run(
       db
         .insertInto('idempotency')
@@ -108,7 +113,33 @@ export const withIdempotency = (
     );
     return reply;
   };
+  // Who looks first for a key that is not there makes a conflict of every other key that is written near it. So it is
+  // done, and undone when the key turns out to be known.
+  const doThenLook: Write<AnyRoute> = async (trx) => {
+    try {
+      return await trx.savepoint(async () => {
+        const reply = await fn(trx);
+        const isNew = await trx.run(
+          db
+            .insertInto('idempotency')
+            .values(rowOf(reply))
+            .onConflict((conflict) => conflict.columns(['account_id', 'route', 'key']).doNothing()),
+        );
+        if (isNew === 0) throw new KeyKnown();
+        return reply;
+      });
+    } catch (error) {
+      if (isStoreFault(error)) throw error;
+      const stored = await storedAnswer(trx);
+      if (stored !== undefined) return stored;
+      if (error instanceof KeyKnown) return lookThenDo(trx);
+      throw error;
+    }
+  };
+  return (trx) => (trx.isShared ? doThenLook(trx) : lookThenDo(trx));
 };
+
+class KeyKnown extends Error {}
 
 /** Forgets keys older than 24 h, a bounded batch a transaction, until none is left. */
 export const purgeIdempotency = (store: Store): Scheduled => ({

@@ -9,12 +9,17 @@ import {
   serviceEnv,
   someone,
   startPostgres,
+  TEST_PREFIX,
+  TEST_SECRET,
 } from '@aitbc/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { builder, type ChassisTables, connectRedis, createLog, createPostal, openSender } from './index.ts';
 import { type Child, ready, spawnStandIn } from './testing-processes/child.ts';
 import { effectsOf, type OnMessage, standInRoutes, startStandIn } from './testing-processes/stand-in.ts';
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
+
+const db = builder<ChassisTables>();
 
 type StandIn = Awaited<ReturnType<typeof startStandIn>>;
 type Name = 'jobs' | 'payments';
@@ -84,7 +89,7 @@ describe.skipIf(!hasPostgres)('several processes of each service on one PostgreS
     ['jobs', 'relay:after-publish@3'],
     ['jobs', 'relay:before-purge'],
     ['jobs', 'store:commit-under-way@12'],
-    ['payments', 'inbox:after-commit@3'],
+    ['payments', 'inbox:before-commit@3'],
   ] as const;
   test.each(steps)('%s killed at %s: the others carry on what it left', async (victim, failpoint) => {
     const killed = await spawn(victim, { FAILPOINT: failpoint });
@@ -156,5 +161,76 @@ describe.skipIf(!hasPostgres)('several processes of each service on one PostgreS
       return calls > before;
     }, slow);
     expect(performance.now() - notifiedAt).toBeLessThan(1_500);
+  });
+
+  test('two processes hear one stream, out of order and most of it twice: each message has one effect', async () => {
+    const [one, two] = await Promise.all([start('jobs'), start('jobs')]);
+    const ids = some(300);
+    const message = (seq: number) => ({
+      seq,
+      name: 'payments.escrowed',
+      version: 1,
+      payload: { payment_id: newId(), job_id: ids[seq - 1], amount_minor: 1 },
+    });
+    /** Entries of other sizes the second time, as when a part of it is sent again. */
+    const entries = [10, 7].flatMap((size) =>
+      Array.from({ length: Math.ceil(ids.length / size) }, (_, n) =>
+        Array.from({ length: size }, (__, m) => n * size + m + 1).filter((seq) => seq <= ids.length),
+      ),
+    );
+    for (const seqs of entries.sort(() => Math.random() - 0.5))
+      await one.publish({ stream: 'peer-1', messages: seqs.map(message) });
+    const stream = () =>
+      one.store.read.get(db.selectFrom('inbox_stream').selectAll().where('stream', '=', 'peer-1'));
+    await eventually(async () => (await stream())?.watermark === ids.length, slow);
+    await eventually(
+      async () => (await two.store.read.all(db.selectFrom('inbox_ahead').selectAll())).length === 0,
+      slow,
+    );
+    expect(await effectsOf(two.store, 'payments.escrowed')).toEqual(new Map(ids.map((id) => [id, 1])));
+  });
+
+  test('a message that fails is tried again by one of them, once; a place has a mailbox of its own', async () => {
+    const tries: string[] = [];
+    const heard: [number, string][] = [];
+    const starting = [0, 1].map((n) =>
+      start('jobs', (_trx, name, { job_id = '' }) => {
+        if (name !== 'payments.escrowed') return void heard.push([n, name]);
+        tries.push(job_id);
+        if (tries.filter((id) => id === job_id).length === 1) throw new Error('not yet');
+      }),
+    );
+    const both = await Promise.all(starting);
+    const ids = some(5);
+    for (const [index, job_id] of ids.entries())
+      await both[0]?.publish({
+        stream: 'peer-1',
+        messages: [
+          {
+            seq: index + 1,
+            name: 'payments.escrowed',
+            version: 1,
+            payload: { payment_id: newId(), job_id, amount_minor: 1 },
+          },
+        ],
+      });
+    const { store } = both[0] as StandIn;
+    await eventually(async () => (await effectsOf(store, 'payments.escrowed')).size === ids.length, slow);
+    expect(await effectsOf(store, 'payments.escrowed')).toEqual(new Map(ids.map((id) => [id, 1])));
+    expect(await store.read.all(db.selectFrom('dead_letter').selectAll())).toEqual([]);
+
+    const redis = connectRedis(redisUrl, createLog('test', 'silent'));
+    const postal = createPostal({ SECRET_KEY: TEST_SECRET, REDIS_PREFIX: TEST_PREFIX });
+    await eventually(() => redis.status === 'ready', slow);
+    const hint = { poll_id: newId(), miner_id: newId(), job_ids: [newId()] };
+    for (const { store: of } of both) {
+      const sender = openSender({ from: 'dispatcher', to: 'jobs', place: of.place, redis, postal });
+      const one = { seq: null, name: 'dispatch.matched', version: 1, payload: hint };
+      await sender.send({ stream: 'dispatcher', messages: [one, one, one] });
+      await sender.close();
+    }
+    await eventually(() => heard.length >= 6, slow);
+    expect(heard.filter(([n]) => n === 0)).toHaveLength(3);
+    redis.disconnect();
   });
 });

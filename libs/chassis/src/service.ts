@@ -163,6 +163,10 @@ export const standUp = async <
     relay.unacknowledged,
   );
   metrics.gauge('store_waiting', 'Functions waiting for the write transaction', store.waiting);
+  if (store.isShared) {
+    metrics.gauge('store_place', 'The place of this process among those of its service', () => store.place);
+    metrics.gauge('store_leads', '1 in the process that leads, 0 in the others', () => Number(store.leads()));
+  }
   metrics.gauge('dead_letters', 'Messages that failed and wait for a retry or an operator', () =>
     countDeadLetters(store),
   );

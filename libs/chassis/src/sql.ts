@@ -78,7 +78,10 @@ let preparedCount = 0;
 const withoutNul = (values: readonly unknown[]): unknown[] => {
   for (const value of values)
     if (typeof value === 'string' && value.includes('\0'))
-      throw new Problem('VALIDATION_ERROR', 'A text of this request holds the character NUL (U+0000), which is not kept.');
+      throw new Problem(
+        'VALIDATION_ERROR',
+        'A text of this request holds the character NUL (U+0000), which is not kept.',
+      );
   return values as unknown[];
 };
 

@@ -1,4 +1,5 @@
-import { eventually, hasPostgres, type PostgresServer, startPostgres } from '@aitbc/testing';
+import { createServer, connect as dial, type Socket } from 'node:net';
+import { eventually, freePort, hasPostgres, type PostgresServer, startPostgres } from '@aitbc/testing';
 import { sql } from 'kysely';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -55,7 +56,7 @@ describe.skipIf(!hasPostgres)('processes that share a schema', () => {
   /** Ends the writing connection of a store, as a network would. */
   const cut = (place: number) =>
     server.sql(
-      `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND objid = ${place}`,
+      `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted AND objid = ${place}`,
       database(),
     );
 
@@ -89,6 +90,32 @@ describe.skipIf(!hasPostgres)('processes that share a schema', () => {
     expect(changes.slice(0, 2)).toEqual([0, 1]);
     expect(second).toMatchObject({ place: 1, stream });
     expect(first.streams.held()).toEqual([first.stream]);
+  });
+
+  test('a server that did not notice the end of a connection ends it when the next one comes', async () => {
+    const port = await freePort();
+    const ends = new Set<Socket>();
+    const near = new Set<Socket>();
+    const wire = createServer((socket) => {
+      const far = dial(server.port, '127.0.0.1');
+      for (const end of [socket, far]) ends.add(end.on('error', () => {}));
+      near.add(socket);
+      socket.on('data', (data) => far.write(data));
+      far.on('data', (data) => socket.destroyed || socket.write(data));
+    }).listen(port, '127.0.0.1');
+    const store = await openPostgres({
+      url: url.replace(`:${server.port}/`, `:${port}/`),
+      service: 'gateway',
+      migrations,
+    });
+    // The far ends stay, as where a host is gone.
+    for (const socket of near) socket.destroy();
+    await eventually(() => store.streams.held().length === 0, { ...slow, everyMs: 1 });
+    await eventually(() => store.transact('a', say).then(() => true), slow);
+    expect(store.place).toBe(0);
+    await store.close();
+    wire.close();
+    for (const end of ends) end.destroy();
   });
 
   test('a place that somebody took meanwhile is left to him: another stream, numbered from one', async () => {

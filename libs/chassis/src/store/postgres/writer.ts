@@ -30,6 +30,7 @@ export const createWriter = (options: {
   const { schema } = address;
   /** Names this process to itself: under it the last commit is noted. */
   const writer = randomUUID();
+  const ownLock = `aitbc.writer.${writer}`;
   let tenure: Tenure | null = null;
   /** What was held last, also while nothing is. */
   let last: { readonly place: number; readonly stream: string } | undefined;
@@ -49,6 +50,17 @@ export const createWriter = (options: {
       if (performance.now() > until) throw new LockedElsewhere(address.name);
       await pause(LOCK_EVERY_MS);
     }
+  };
+
+  /** The connection before may not know yet that its other end is gone; nothing of it is of use any more. */
+  const endBefore = async (client: Client): Promise<void> => {
+    await client.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_locks, hashtextextended($1, 0) AS key
+       WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+         AND classid = ((key >> 32) & 4294967295)::oid AND objid = (key & 4294967295)::oid`,
+      [ownLock],
+    );
   };
 
   const wasCommitted = async (client: Client, token: string): Promise<boolean> => {
@@ -77,8 +89,9 @@ export const createWriter = (options: {
       await demandLock(client, `aitbc.store.${schema}`, '_shared', lockWaitMs);
       // Each time: a move may have had the tables while the server could not be reached.
       assertInUse(await markOfSchema(client, schema), address.name);
+      if (last !== undefined) await endBefore(client);
       // Only the connection before can have it: once it is ours that one is over, and so is its transaction.
-      await demandLock(client, `aitbc.writer.${writer}`, '', lockWaitMs);
+      await demandLock(client, ownLock, '', lockWaitMs);
       if (last === undefined) await options.prepare(client);
       if (unsure !== null) {
         const { token, tell } = unsure;
