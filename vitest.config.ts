@@ -25,8 +25,13 @@ const passes = (engine: Engine, first: number, files: readonly string[]) => {
 
 export default defineConfig({
   test: {
-    // The second looks, at the end, through what the first gave room to.
-    globalSetup: ['libs/testing/src/global-setup.ts', 'tests/no-secret-left.ts'],
+    // They end in the reverse order: PostgreSQL leaves its tables, the second looks through all that was left in the
+    // folder of the run, the first takes it away.
+    globalSetup: [
+      'libs/testing/src/global-setup.ts',
+      'tests/no-secret-left.ts',
+      'libs/testing/src/postgres-setup.ts',
+    ],
     pool: 'forks',
     // In CI a story that lost a race with a busy machine gets a second chance; one that fails three times has failed.
     retry: process.env.CI === undefined ? 0 : 2,

@@ -62,7 +62,7 @@ const environmentOf = (service: string, env: Env): Env => {
 /** The same under docker-compose.postgres.yml, which says the same to each service. */
 const onPostgres = (service: string, env: Env): Env => {
   const lines = read('docker-compose.postgres.yml').split('\n');
-  expect(blockOf(lines, new RegExp(`^  ${service}:$`))).toEqual(['    <<: *on-postgres']);
+  expect(blockOf(lines, new RegExp(`^  ${service}:$`))[0]).toBe('    <<: *on-postgres');
   const changed = blockOf(blockOf(lines, /^x-on-postgres:/), /^ {2}environment:$/);
   return { ...environmentOf(service, env), ...pairs(changed, /^\s+([A-Z_0-9]+): "?([^"]*)"?$/, env) };
 };

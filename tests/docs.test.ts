@@ -2,7 +2,6 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { messages } from '@aitbc/contracts';
 import { expect, test } from 'vitest';
-import { every } from './passes.ts';
 import { configShape as gateway } from '../services/gateway/src/config.ts';
 import { configShape as governance } from '../services/governance/src/config.ts';
 import { configShape as jobs } from '../services/jobs/src/config.ts';
@@ -10,6 +9,7 @@ import { dispatcherConfigShape as dispatcher } from '../services/jobs/src/dispat
 import { configShape as market } from '../services/market/src/config.ts';
 import { configShape as miners } from '../services/miners/src/config.ts';
 import { configShape as payments } from '../services/payments/src/config.ts';
+import { every } from './passes.ts';
 
 // What is written for people is held against the sources where that can be done.
 
@@ -34,7 +34,12 @@ test('.env.example names every setting that a process reads', () => {
 });
 
 test('.env.example names no setting that nothing reads', () => {
-  const others = ['docker-compose.yml', 'docker-compose.postgres.yml', 'deploy/compose/development/miner.env', 'scripts/start.ts']
+  const others = [
+    'docker-compose.yml',
+    'docker-compose.postgres.yml',
+    'deploy/compose/development/miner.env',
+    'scripts/start.ts',
+  ]
     .map(read)
     .join('\n');
   expect(

@@ -22,7 +22,11 @@ const EXCEPTIONS: readonly { file: RegExp; kind?: string; because: string }[] = 
   // A key that was given, from the environment, is looked for in these as well: by its value.
   { file: /^jobs\.db/, kind: 'private key', because: 'without RECEIPT_SIGNING_KEY, in development alone' },
   { file: /^payments\.db/, kind: 'private key', because: 'without LEDGER_SIGNING_KEY, in development alone' },
-  { file: /^\d+(?:\.\d+)?$/, kind: 'private key', because: 'both of these, where they are tables in PostgreSQL' },
+  {
+    file: /^\d+(?:\.\d+)?$/,
+    kind: 'private key',
+    because: 'both of these, where they are tables in PostgreSQL',
+  },
 ];
 
 export interface Find {

@@ -107,7 +107,9 @@ export const loadConfig = <S extends z.ZodRawShape>(
     ? []
     : parsed.error.issues.map((issue) => `  ${issue.path.join('.')}: ${issue.message}`);
   if ('DATABASE_URL' in shape && given.DATABASE_URL === undefined && given.POSTGRES_URL === undefined) {
-    problems.push('  DATABASE_URL: is missing, and POSTGRES_URL too: one of them must say where rows are kept');
+    problems.push(
+      '  DATABASE_URL: is missing, and POSTGRES_URL too: one of them must say where rows are kept',
+    );
   }
   if (
     given.NODE_ENV === 'production' &&

@@ -1,5 +1,13 @@
 import { newId } from '@aitbc/contracts';
-import { callerOf, eventually, scratchDirectory, scratchRedis, serviceEnv, someone, sqliteOnly } from '@aitbc/testing';
+import {
+  callerOf,
+  eventually,
+  scratchDirectory,
+  scratchRedis,
+  serviceEnv,
+  someone,
+  sqliteOnly,
+} from '@aitbc/testing';
 import Database from 'better-sqlite3';
 import { afterEach, beforeEach, expect, vi } from 'vitest';
 import { builder, type ChassisTables } from './index.ts';

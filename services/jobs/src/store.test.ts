@@ -124,95 +124,104 @@ describe('the last line', () => {
   });
 });
 
-sqliteOnly('plans in the words of EXPLAIN QUERY PLAN').describe('no poll, timer or list walks the backlog', () => {
-  /** The plan of what a store function runs: it is called with a reader that explains instead of reading. */
-  const planOf = async (run: (reader: Parameters<typeof jobs.findJob>[0]) => unknown): Promise<string[]> => {
-    const details: string[] = [];
-    const explain = async (
-      query: Compilable<unknown> | ReturnType<typeof hot>,
-      values?: unknown,
-    ): Promise<[]> => {
-      const { text, parameters } =
-        'bind' in query
-          ? { text: query.sql, parameters: (query.bind as (v: unknown) => unknown[])(values) }
-          : { text: query.compile().sql, parameters: [...query.compile().parameters] };
-      const rows = await store.read.all({
-        compile: () => ({ ...sql`x`.compile(db), sql: `EXPLAIN QUERY PLAN ${text}`, parameters }),
-      } as unknown as Compilable<{ detail: string }>);
-      details.push(...rows.map((row) => row.detail));
-      return [];
+sqliteOnly('plans in the words of EXPLAIN QUERY PLAN').describe(
+  'no poll, timer or list walks the backlog',
+  () => {
+    /** The plan of what a store function runs: it is called with a reader that explains instead of reading. */
+    const planOf = async (
+      run: (reader: Parameters<typeof jobs.findJob>[0]) => unknown,
+    ): Promise<string[]> => {
+      const details: string[] = [];
+      const explain = async (
+        query: Compilable<unknown> | ReturnType<typeof hot>,
+        values?: unknown,
+      ): Promise<[]> => {
+        const { text, parameters } =
+          'bind' in query
+            ? { text: query.sql, parameters: (query.bind as (v: unknown) => unknown[])(values) }
+            : { text: query.compile().sql, parameters: [...query.compile().parameters] };
+        const rows = await store.read.all({
+          compile: () => ({ ...sql`x`.compile(db), sql: `EXPLAIN QUERY PLAN ${text}`, parameters }),
+        } as unknown as Compilable<{ detail: string }>);
+        details.push(...rows.map((row) => row.detail));
+        return [];
+      };
+      await run({
+        all: explain,
+        get: (async (...given: Parameters<typeof explain>) => void (await explain(...given))) as never,
+      });
+      return details;
     };
-    await run({
-      all: explain,
-      get: (async (...given: Parameters<typeof explain>) => void (await explain(...given))) as never,
-    });
-    return details;
-  };
-  const client_id = newId();
-  const all = {
-    client_id,
-    status: undefined,
-    job_type: undefined,
-    label: undefined,
-    before: undefined,
-    created_after_ms: undefined,
-  };
-  const listed = (filter: object) => (reader: Parameters<typeof jobs.findJob>[0]) =>
-    reader.all(backlog.listJobsQuery({ ...all, ...filter }, 51));
+    const client_id = newId();
+    const all = {
+      client_id,
+      status: undefined,
+      job_type: undefined,
+      label: undefined,
+      before: undefined,
+      created_after_ms: undefined,
+    };
+    const listed = (filter: object) => (reader: Parameters<typeof jobs.findJob>[0]) =>
+      reader.all(backlog.listJobsQuery({ ...all, ...filter }, 51));
 
-  test.each<[string, (reader: Parameters<typeof jobs.findJob>[0]) => unknown, RegExp]>([
-    ['one job', (r) => jobs.findJob(r, 'x'), /SEARCH job USING INDEX sqlite_autoindex_job_1 \(id=\?\)/],
-    [
-      'what expires',
-      (r) => backlog.expiredJobs(r, 1, 9),
-      /USING (COVERING )?INDEX job_expiry \(expires_at_ms<\?\)/,
-    ],
-    ['what is out of time', (r) => backlog.timedOutJobs(r, 1, 9), /INDEX job_deadline \(deadline_at_ms<\?\)/],
-    ['what a miner runs', (r) => backlog.runningJobsOf(r, 'x'), /INDEX job_of_miner \(miner_id=\?\)/],
-    ['how much a miner runs', (r) => backlog.countRunningOf(r, 'x'), /INDEX job_of_miner \(miner_id=\?\)/],
-    [
-      'what waits, in pages',
-      (r) => backlog.waitingAfter(r, { job_type: 'custom', id: 'x' }, 9),
-      /INDEX job_waiting \(\(?job_type/,
-    ],
-    [
-      'whether a requirement waits',
-      (r) => backlog.waitsFor(r, 'c', 'r'),
-      /INDEX job_requirement \(client_id=\? AND requirement=\?\)/,
-    ],
-    [
-      'requirements of an account',
-      (r) => backlog.countRequirements(r, 'c', 9),
-      /INDEX job_requirement \(client_id=\? AND requirement>\?\)/,
-    ],
-    ['what is new', (r) => backlog.newestWaiting(r, 9), /SCAN job$/],
-    ['events of a job', (r) => jobs.eventsAfter(r, 1, 0, 9), /PRIMARY KEY \(job_seq=\? AND id>\?\)/],
-    ['own jobs', listed({}), /INDEX job_client \(client_id=\?\)/],
-    ['own jobs, next page', listed({ before: 'x' }), /INDEX job_client \(client_id=\? AND id<\?\)/],
-    ['own jobs since', listed({ created_after_ms: 1 }), /INDEX job_client \(client_id=\? AND id>\?\)/],
-    [
-      'own jobs by status',
-      listed({ status: 'failed', before: 'x' }),
-      /job_client_status \(client_id=\? AND status=\? AND id<\?\)/,
-    ],
-    [
-      'own jobs by type',
-      listed({ job_type: 'ocr', before: 'x' }),
-      /job_client_type \(client_id=\? AND job_type=\? AND id<\?\)/,
-    ],
-    [
-      'own jobs by label',
-      listed({ label: 'l', before: 'x' }),
-      /job_label USING PRIMARY KEY \(client_id=\? AND label=\? AND job_id<\?\)/,
-    ],
-    ['receipts', (r) => r.all(listReceiptsQuery('x', 9)), /INDEX sqlite_autoindex_receipt_1 \(id<\?\)/],
-  ])('%s', async (_, run, index) => {
-    const plan = await planOf(run);
-    expect(plan.join('\n')).toMatch(index);
-    // Ordered by the index itself: sorting would read all first. A label's page is sorted, after its own limit.
-    if (!plan.some((line) => line.includes('job_label')))
-      expect(plan.join('\n')).not.toContain('TEMP B-TREE');
-    // `SCAN job` alone is the walk along the row ids that its LIMIT ends.
-    for (const line of plan) if (line !== 'SCAN job') expect(line).not.toMatch(/^SCAN/);
-  });
-});
+    test.each<[string, (reader: Parameters<typeof jobs.findJob>[0]) => unknown, RegExp]>([
+      ['one job', (r) => jobs.findJob(r, 'x'), /SEARCH job USING INDEX sqlite_autoindex_job_1 \(id=\?\)/],
+      [
+        'what expires',
+        (r) => backlog.expiredJobs(r, 1, 9),
+        /USING (COVERING )?INDEX job_expiry \(expires_at_ms<\?\)/,
+      ],
+      [
+        'what is out of time',
+        (r) => backlog.timedOutJobs(r, 1, 9),
+        /INDEX job_deadline \(deadline_at_ms<\?\)/,
+      ],
+      ['what a miner runs', (r) => backlog.runningJobsOf(r, 'x'), /INDEX job_of_miner \(miner_id=\?\)/],
+      ['how much a miner runs', (r) => backlog.countRunningOf(r, 'x'), /INDEX job_of_miner \(miner_id=\?\)/],
+      [
+        'what waits, in pages',
+        (r) => backlog.waitingAfter(r, { job_type: 'custom', id: 'x' }, 9),
+        /INDEX job_waiting \(\(?job_type/,
+      ],
+      [
+        'whether a requirement waits',
+        (r) => backlog.waitsFor(r, 'c', 'r'),
+        /INDEX job_requirement \(client_id=\? AND requirement=\?\)/,
+      ],
+      [
+        'requirements of an account',
+        (r) => backlog.countRequirements(r, 'c', 9),
+        /INDEX job_requirement \(client_id=\? AND requirement>\?\)/,
+      ],
+      ['what is new', (r) => backlog.newestWaiting(r, 9), /SCAN job$/],
+      ['events of a job', (r) => jobs.eventsAfter(r, 1, 0, 9), /PRIMARY KEY \(job_seq=\? AND id>\?\)/],
+      ['own jobs', listed({}), /INDEX job_client \(client_id=\?\)/],
+      ['own jobs, next page', listed({ before: 'x' }), /INDEX job_client \(client_id=\? AND id<\?\)/],
+      ['own jobs since', listed({ created_after_ms: 1 }), /INDEX job_client \(client_id=\? AND id>\?\)/],
+      [
+        'own jobs by status',
+        listed({ status: 'failed', before: 'x' }),
+        /job_client_status \(client_id=\? AND status=\? AND id<\?\)/,
+      ],
+      [
+        'own jobs by type',
+        listed({ job_type: 'ocr', before: 'x' }),
+        /job_client_type \(client_id=\? AND job_type=\? AND id<\?\)/,
+      ],
+      [
+        'own jobs by label',
+        listed({ label: 'l', before: 'x' }),
+        /job_label USING PRIMARY KEY \(client_id=\? AND label=\? AND job_id<\?\)/,
+      ],
+      ['receipts', (r) => r.all(listReceiptsQuery('x', 9)), /INDEX sqlite_autoindex_receipt_1 \(id<\?\)/],
+    ])('%s', async (_, run, index) => {
+      const plan = await planOf(run);
+      expect(plan.join('\n')).toMatch(index);
+      // Ordered by the index itself: sorting would read all first. A label's page is sorted, after its own limit.
+      if (!plan.some((line) => line.includes('job_label')))
+        expect(plan.join('\n')).not.toContain('TEMP B-TREE');
+      // `SCAN job` alone is the walk along the row ids that its LIMIT ends.
+      for (const line of plan) if (line !== 'SCAN job') expect(line).not.toMatch(/^SCAN/);
+    });
+  },
+);

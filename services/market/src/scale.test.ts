@@ -1,8 +1,8 @@
 import { builder, loadConfig, openStore, type Running, type Store } from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
-import { callerOf, scratchDirectory, scratchRedis, serviceEnv } from '@aitbc/testing';
+import { callerOf, scratchDirectory, scratchRedis, serviceEnv, sqliteOnly } from '@aitbc/testing';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { migrations } from '../migrations/index.ts';
 import { configShape } from './config.ts';
 import { startMarket } from './service.ts';
@@ -109,7 +109,7 @@ const hotPlan = <P>(query: { sql: string; bind: (values: P) => unknown[] }, valu
 const sorted = (values: number[]) => values.sort((a, b) => a - b);
 const p99 = (values: number[]): number => sorted(values)[Math.ceil(values.length * 0.99) - 1] as number;
 
-describe(`with ${OFFERS} offers`, () => {
+sqliteOnly('plans in the words of EXPLAIN QUERY PLAN').describe(`with ${OFFERS} offers`, () => {
   it('every list is a search of one covering index, in the order asked for', async () => {
     for (const filter of LISTS) {
       const plan = await planOf(pageOfIds({ limit: 50, ...filter }));

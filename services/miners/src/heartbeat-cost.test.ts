@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { Agent, request } from 'node:http';
 import { fileURLToPath } from 'node:url';
-import { CALLER_HEADER, deriveKey, openStore, signCaller } from '@aitbc/chassis';
+import { CALLER_HEADER, deriveKey, openStore, signCaller, type Trx } from '@aitbc/chassis';
 import { newId } from '@aitbc/contracts';
 import {
   eventually,
@@ -33,8 +33,8 @@ const seed = async (url: string): Promise<{ id: string; account_id: string }[]> 
     migrations,
   });
   const ids = Array.from({ length: MINERS }, () => ({ id: newId(), account_id: newId() }));
-  await store.transact('seed', async (trx) => {
-    for (const { id, account_id } of ids) {
+  const insert = (some: typeof ids) => async (trx: Trx) => {
+    for (const { id, account_id } of some) {
       await insertMiner(trx, {
         id,
         account_id,
@@ -61,7 +61,9 @@ const seed = async (url: string): Promise<{ id: string; account_id: string }[]> 
         weight: 10,
       });
     }
-  });
+  };
+  for (let first = 0; first < MINERS; first += 1_000)
+    await store.transact('seed', insert(ids.slice(first, first + 1_000)));
   await store.close();
   return ids;
 };

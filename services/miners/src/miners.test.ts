@@ -129,17 +129,20 @@ test('register, beat, be found: the main flow', async () => {
 const writes = async (): Promise<unknown> => {
   if (testEngine === 'sqlite') return statSync(join(directory, 'miners.db-wal')).size;
   const db = await openByHand(serviceEnv('miners', directory, redisUrl).DATABASE_URL as string);
-  const [commit] = await db.all('SELECT * FROM store_commit');
+  const commits = await db.all('SELECT * FROM store_commit ORDER BY writer');
   await db.close();
-  return JSON.stringify(commit);
+  return JSON.stringify(commits);
 };
 
 test('beats write nothing', async () => {
   await register();
   await beat();
-  const written = await writes();
-  for (let turn = 0; turn < 10; turn += 1) await Promise.all(Array.from({ length: 20 }, () => beat()));
-  expect(await writes()).toBe(written);
+  // Who was seen is written now and then: on a slow machine while these beats are heard, and then they are heard again.
+  await eventually(async () => {
+    const written = await writes();
+    for (let turn = 0; turn < 10; turn += 1) await Promise.all(Array.from({ length: 20 }, () => beat()));
+    return (await writes()) === written;
+  });
 });
 
 test('registering again keeps id and work; others are told only of what changed', async () => {

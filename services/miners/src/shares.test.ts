@@ -104,46 +104,49 @@ test('a fleet of 1,000 that does not list everything has room, all at once', asy
   );
 });
 
-sqliteOnly('files of releases that knew SQLite alone').test('a file of the release before is weighed as the miners weigh themselves', async () => {
-  const { '0005-weight': weight, ...before } = migrations.sqlite;
-  const url = scratchDatabase('miners');
-  const insert = (where: Store, columns: string, values: string) =>
-    where.transact('test', (trx) =>
-      trx.run({
-        compile: () =>
-          ({
-            sql: `INSERT INTO miner (id, account_id, name, address, capabilities, gpus, models, price_per_job_minor,
+sqliteOnly('files of releases that knew SQLite alone').test(
+  'a file of the release before is weighed as the miners weigh themselves',
+  async () => {
+    const { '0005-weight': weight, ...before } = migrations.sqlite;
+    const url = scratchDatabase('miners');
+    const insert = (where: Store, columns: string, values: string) =>
+      where.transact('test', (trx) =>
+        trx.run({
+          compile: () =>
+            ({
+              sql: `INSERT INTO miner (id, account_id, name, address, capabilities, gpus, models, price_per_job_minor,
               concurrency, status, revision, seen_at_ms, created_at_ms${columns}) VALUES (${values})`,
-            parameters: [],
-          }) as never,
-      }),
+              parameters: [],
+            }) as never,
+        }),
+      );
+    const old = await openStore({
+      url,
+      service: 'miners',
+      migrations: before,
+    });
+    await insert(
+      old,
+      '',
+      `'m', 'a', 'm', 'ä', '["ocr","custom"]', '[{"model":"A","vram_gb":1,"count":1}]', '["x","y"]', 0, 1, 'active', 1, 1, 1`,
     );
-  const old = await openStore({
-    url,
-    service: 'miners',
-    migrations: before,
-  });
-  await insert(
-    old,
-    '',
-    `'m', 'a', 'm', 'ä', '["ocr","custom"]', '[{"model":"A","vram_gb":1,"count":1}]', '["x","y"]', 0, 1, 'active', 1, 1, 1`,
-  );
-  await old.close();
-  const now = await openStore({
-    url,
-    service: 'miners',
-    migrations,
-  });
-  const whole = await enrol('m', {
-    address: 'ä',
-    capabilities: ['ocr', 'custom'],
-    gpus: [{ model: 'A', vram_gb: 1, count: 1 }],
-    models: ['x', 'y'],
-  });
-  expect(weight).toBeDefined();
-  expect(await weightOfMiners(now.read, 'a')).toBe(whole.miner.weight);
-  await now.close();
-});
+    await old.close();
+    const now = await openStore({
+      url,
+      service: 'miners',
+      migrations,
+    });
+    const whole = await enrol('m', {
+      address: 'ä',
+      capabilities: ['ocr', 'custom'],
+      gpus: [{ model: 'A', vram_gb: 1, count: 1 }],
+      models: ['x', 'y'],
+    });
+    expect(weight).toBeDefined();
+    expect(await weightOfMiners(now.read, 'a')).toBe(whole.miner.weight);
+    await now.close();
+  },
+);
 
 test('heartbeats held are bounded for each account; one beyond is heard, and told so', async () => {
   const parameters = await createParameters(store, 'miners');

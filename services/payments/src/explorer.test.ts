@@ -195,8 +195,12 @@ describe('the chain', () => {
       return changed;
     };
     const each = (statement: (table: string) => string) => TABLES.map(statement).join('; ');
-    const putRight = each((table) => `DELETE FROM ${table}; INSERT INTO ${table} SELECT * FROM right_${table}`);
-    await stand.restart(() => byHand(each((table) => `CREATE TABLE right_${table} AS SELECT * FROM ${table}`)));
+    const putRight = each(
+      (table) => `DELETE FROM ${table}; INSERT INTO ${table} SELECT * FROM right_${table}`,
+    );
+    await stand.restart(() =>
+      byHand(each((table) => `CREATE TABLE right_${table} AS SELECT * FROM ${table}`)),
+    );
     for (const [what, sql, height] of tampered) {
       await stand.restart(async () => {
         await byHand(putRight);

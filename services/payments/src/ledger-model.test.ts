@@ -92,7 +92,8 @@ const crash = async (real: Real): Promise<void> => {
   const before = real.store;
   if (testEngine === 'sqlite') {
     const url = scratchDatabase('payments');
-    for (const file of filesOf(before.path)) copyFileSync(file, databasePath(url) + file.slice(before.path.length));
+    for (const file of filesOf(before.path))
+      copyFileSync(file, databasePath(url) + file.slice(before.path.length));
     Object.assign(real, await open(url, real.clock));
   } else {
     // The server notices that a process is gone, and ends what it served.

@@ -34,7 +34,8 @@ const look = async (url: string) => {
   const db = await openByHand(url);
   try {
     await db.exec(testEngine === 'sqlite' ? 'BEGIN' : 'BEGIN ISOLATION LEVEL REPEATABLE READ');
-    const one = async (sql: string): Promise<number> => Number(Object.values((await db.all(sql))[0] ?? {})[0]);
+    const one = async (sql: string): Promise<number> =>
+      Number(Object.values((await db.all(sql))[0] ?? {})[0]);
     return {
       balances: await one('SELECT coalesce(sum(balance_minor), 0) FROM account'),
       apart: await one(`SELECT count(*) FROM account a WHERE balance_minor <>
@@ -180,9 +181,12 @@ it(
         },
         { withinMs: DRAIN_MS, everyMs: 250 },
       );
-      await eventually(async () => (await rowsOf(jobsAt, 'SELECT payment_id FROM resolved')).length >= PAYMENTS, {
-        withinMs: 20_000,
-      });
+      await eventually(
+        async () => (await rowsOf(jobsAt, 'SELECT payment_id FROM resolved')).length >= PAYMENTS,
+        {
+          withinMs: 20_000,
+        },
+      );
       const chain = await eventually(
         async () => {
           const verdict = await verifyLedger({ url, from: 0, headers: headersOf(null) });

@@ -7,8 +7,7 @@ import {
   messages,
   type ServiceName,
 } from '@aitbc/contracts';
-import { eventually } from '@aitbc/testing';
-import { sql } from 'kysely';
+import { eventually, tables } from '@aitbc/testing';
 import { z } from 'zod';
 import {
   type Batch,
@@ -17,7 +16,6 @@ import {
   type Fail,
   type Handlers,
   loadConfig,
-  type Migrations,
   openSender,
   type Running,
   type Store,
@@ -122,7 +120,7 @@ export const startStandIn = async (
     {
       name: name as ServiceName,
       routes: standInRoutes,
-      migrations: { sqlite: makeEffects(' STRICT'), postgres: makeEffects('') },
+      migrations: tables('CREATE TABLE effect (name TEXT NOT NULL, about TEXT NOT NULL) STRICT'),
       compose: (standing) => {
         store = standing.store;
         publish = (batch, from = name === 'jobs' ? 'payments' : 'jobs') => {
@@ -141,14 +139,6 @@ export const startStandIn = async (
   );
   return { ...running, store: store as Store, publish: publish as Publish };
 };
-
-const makeEffects = (words: string): Migrations => ({
-  '0001-effect': {
-    up: async (kysely) => {
-      await sql.raw(`CREATE TABLE effect (name TEXT NOT NULL, about TEXT NOT NULL)${words}`).execute(kysely);
-    },
-  },
-});
 
 const handlersOf = (store: Store): StandInHandlers => ({
   say: (context) =>

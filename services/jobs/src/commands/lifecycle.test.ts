@@ -24,20 +24,37 @@ let store: Store;
 let work: Work;
 let hints: { name: string; payload: Record<string, unknown> }[];
 
-/** What is done after the commit reads the file too, and is done within the same turn. */
+let readsUnderWay = 0;
+const countReads = (opened: Store): Store => {
+  const counted =
+    <A extends unknown[], R>(read: (...args: A) => Promise<R>) =>
+    async (...args: A): Promise<R> => {
+      readsUnderWay += 1;
+      return read(...args).finally(() => {
+        readsUnderWay -= 1;
+      });
+    };
+  const { all, get } = opened.read;
+  return { ...opened, read: { all: counted(all as never), get: counted(get as never) } };
+};
+
+/** What is done after the commit reads too: it is over when a turn has passed in which nothing is read. */
 const write = async <T>(fn: (trx: Trx) => T | Promise<T>): Promise<T> => {
   const value = await store.transact('test', fn);
-  await new Promise((resolve) => setImmediate(resolve));
+  do await new Promise((resolve) => setImmediate(resolve));
+  while (readsUnderWay > 0);
   return value;
 };
 
 /** The commands on a real file, with the hints kept instead of sent: the test is the dispatcher. */
 beforeEach(async () => {
-  store = await openStore({
-    url: scratchDatabase('jobs'),
-    service: 'jobs',
-    migrations,
-  });
+  store = countReads(
+    await openStore({
+      url: scratchDatabase('jobs'),
+      service: 'jobs',
+      migrations,
+    }),
+  );
   hints = [];
   const keep = (name: string) => (payload: unknown) =>
     void hints.push({ name, payload: payload as Record<string, unknown> });

@@ -1,10 +1,4 @@
-import {
-  builder,
-  type ChassisTables,
-  openStore,
-  type Store,
-  type Trx,
-} from '@aitbc/chassis';
+import { builder, type ChassisTables, openStore, type Store, type Trx } from '@aitbc/chassis';
 import { newId } from '@aitbc/contracts';
 import { scratchDatabase } from '@aitbc/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

@@ -26,9 +26,7 @@ export const parseAddress = (text: string, service: string): Address => {
   const url = new URL(text);
   const schema = url.searchParams.get('schema') ?? service;
   if (!/^[a-z_][a-z0-9_]*$/.test(schema) || schema.length > SCHEMA_LENGTH_MAX)
-    throw new Error(
-      `the schema must be of a to z, 0 to 9 and _, at most ${SCHEMA_LENGTH_MAX} long`,
-    );
+    throw new Error(`the schema must be of a to z, 0 to 9 and _, at most ${SCHEMA_LENGTH_MAX} long`);
   url.searchParams.delete('schema');
   return {
     schema,
