@@ -171,7 +171,7 @@ const makeBusy = async (): Promise<void> => {
     }),
   );
   const cancelled = await submit(system, 'is cancelled');
-  must(await client.call(jobs.cancel, { params: { job_id: cancelled.id }, body: {} }));
+  must(await client.call(jobs.cancel, { params: { job_id: cancelled.id } }));
   const gpu = must(
     await miner.call(market.register, {
       body: { model: 'RTX 4090', memory_gb: 24, region: 'eu', price_per_hour: 6 },
