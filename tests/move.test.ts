@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, renameSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { mkdirSync, readdirSync, realpathSync, renameSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { openStore, schemaUrl } from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
@@ -67,6 +67,9 @@ const move = async (...args: string[]): Promise<string> => {
 };
 const run = async (program: string, args: string[]): Promise<string> =>
   (await promisify(execFile)(program, args)).stdout;
+/** Not all of PostgreSQL's programs are linked from the folder that is on the PATH. */
+const pg = (name: string): string =>
+  join(dirname(realpathSync(join(postgresPrograms as string, 'initdb'))), name);
 const files = (): string => `sqlite:///${dataDir}/`;
 const there = () => move('--from', files(), '--to', 'env:DATABASE');
 const back = () => move('--from', 'env:DATABASE', '--to', files());
@@ -236,9 +239,12 @@ describe.skipIf(!hasPostgres)('a system moves to PostgreSQL and back', { timeout
 
   test('killed in the middle, nothing is lost, and the same command begins anew', async () => {
     const { child, said } = begin('--from', files(), '--to', 'env:DATABASE');
-    await passes(async () => expect(said()).toMatch(/copying (jobs|miners|market|payments)/), { everyMs: 5 });
-    child.kill('SIGKILL');
-    await once(child, 'close');
+    const closed = once(child, 'close');
+    await passes(async () => expect(said()).toMatch(/copying (jobs|miners|market|payments)/), {
+      withinMs: 60_000,
+      everyMs: 5,
+    }).finally(() => child.kill('SIGKILL'));
+    await closed;
     const opened = openStore({
       url: schemaUrl(database, 'gateway'),
       service: 'gateway',
@@ -270,13 +276,13 @@ describe.skipIf(!hasPostgres)('a system moves to PostgreSQL and back', { timeout
   test('a schema that was put back from an older dump speaks under a new name: nothing is lost or paid twice', async () => {
     const dump = join(scratchDirectory(), 'payments.dump');
     const first = await start(database);
-    await run(join(postgresPrograms as string, 'pg_dump'), ['-Fc', '-n', 'payments', '-f', dump, database]);
+    await run(pg('pg_dump'), ['-Fc', '-n', 'payments', '-f', dump, database]);
     const forgotten = await submit(first, 'after the dump');
     await working(first, minerId, () => isPaid(first, forgotten.id));
     await stop();
 
     await server.sql('DROP SCHEMA payments CASCADE', new URL(database).pathname.slice(1));
-    await run(join(postgresPrograms as string, 'pg_restore'), ['--exit-on-error', '-d', database, dump]);
+    await run(pg('pg_restore'), ['--exit-on-error', '-d', database, dump]);
     const restore = resolve(import.meta.dirname, '..', 'scripts', 'restore.ts');
     const said = await run(process.execPath, [restore, '--database', database, '--service', 'payments']);
     expect(said).toMatch(/payments +speaks as payments-[0-9a-f]{12}, \d+ messages/);
