@@ -8,6 +8,7 @@ import { type Stack, startStack } from '../scripts/stack.ts';
 import { batchCycles, dispatchLatency, fill, pollCost, singleCycles } from './cycles.ts';
 import { dispatchWorkers } from './dispatch.ts';
 import { call, demand, hammer, median, percentile, readMetrics } from './load.ts';
+import { scaling } from './scaling.ts';
 import { workOfJobs, workTable } from './work-table.ts';
 
 const usage = `npm run bench -- [options]
@@ -21,7 +22,8 @@ same proxy library measured in the same run, in turns. Takes about 15 minutes; e
   --quick                    depths 0 and 10000, one round of 2 s
   --dispatchers 2            dispatch workers
   --part work                instead: what one job costs, counted: SQL, Redis, messages, processor time
-  --part dispatch            instead: dispatch alone against 1, 2 and 4 workers, and what a match costs them and Redis`;
+  --part dispatch            instead: dispatch alone against 1, 2 and 4 workers, and what a match costs them and Redis
+  --part scaling             instead: paid batched cycles on SQLite, and on PostgreSQL with 1 and 2 processes of jobs and payments`;
 
 const { values } = parseArgs({
   options: {
@@ -236,6 +238,7 @@ const work = async (stack: Stack, keys: { client: string; miner: string }) => {
 if (values.help) say(usage);
 else if (values.part === 'dispatch') await dispatchWorkers([1, 2, 4], values.quick ? 0.2 : 1);
 else if (values.part === 'work') await withSystem(work);
+else if (values.part === 'scaling') await scaling({ jobs: values.quick ? 2_000 : 20_000 });
 else if (values.part === undefined) await withSystem(main);
 else {
   console.error(`There is no part named ${values.part}.\n\n${usage}`);

@@ -16,6 +16,8 @@ export type StackOptions = {
   /** Goes to every process, over what this process was given. */
   extraEnv?: NodeJS.ProcessEnv;
   dispatchers?: number;
+  /** Processes of a service; more than one share its schema on PostgreSQL, and the gateway goes to all. */
+  processesOf?: Partial<Record<(typeof services)[number], number>>;
   /** Those beyond the first share its file and listen on free ports. */
   gateways?: number;
   demoMiner?: boolean;
@@ -95,8 +97,14 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       REDIS_URL: broker.url,
     };
     const choose = portChooser(options.apiPort !== 0, apiPort);
-    const inside = await insideProcesses(shared, rows, dispatchers, choose);
-    const addresses = services.map((name) => [`${name.toUpperCase()}_URL`, inside.get(name)?.url]);
+    const processesOf = options.processesOf ?? {};
+    const inside = await insideProcesses(shared, rows, { dispatchers, processesOf }, choose);
+    const addresses = services.map((name) => [
+      `${name.toUpperCase()}_URL`,
+      processNames(name, processesOf[name])
+        .map((process) => inside.get(process)?.url)
+        .join(','),
+    ]);
     const gateway = (name: string, port: number): ProcessSpec => ({
       name,
       group: 'gateway',
@@ -270,10 +278,13 @@ function portChooser(prefer: boolean, taken: number): (preferred: number) => Pro
 
 type Inside = Map<string, { url: string; spec: ProcessSpec }>;
 
+const processNames = (service: string, count = 1): string[] =>
+  Array.from({ length: count }, (_, index) => (index === 0 ? service : `${service}-${index + 1}`));
+
 async function insideProcesses(
   env: NodeJS.ProcessEnv,
   rows: Rows,
-  dispatchers: number,
+  { dispatchers, processesOf }: Required<Pick<StackOptions, 'dispatchers' | 'processesOf'>>,
   choose: (preferred: number) => Promise<number>,
 ): Promise<Inside> {
   const all: Inside = new Map();
@@ -286,7 +297,13 @@ async function insideProcesses(
     });
   };
   for (const [index, name] of services.entries()) {
-    await add(name, entry(`services/${name}`), firstPort.service + index, rows.of(name));
+    for (const [place, process] of processNames(name, processesOf[name]).entries())
+      await add(
+        process,
+        entry(`services/${name}`),
+        place === 0 ? firstPort.service + index : 0,
+        rows.of(name),
+      );
   }
   for (let index = 0; index < dispatchers; index++)
     await add(

@@ -1,14 +1,21 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, renameSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { mkdirSync, readdirSync, realpathSync, renameSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { openStore, schemaUrl } from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
-import { hasPostgres, type PostgresServer, scratchDirectory, startPostgres } from '@aitbc/testing';
+import {
+  hasPostgres,
+  type PostgresServer,
+  postgresPrograms,
+  scratchDirectory,
+  startPostgres,
+} from '@aitbc/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { verifyLedger } from '../scripts/verify.ts';
 import { migrations as gatewayMigrations } from '../services/gateway/migrations/index.ts';
-import { every, nothingPlayed, playMiner } from './careful.ts';
+import { every, nothingPlayed, playMiner, repeated } from './careful.ts';
 import {
   accountOf,
   type Coordinator,
@@ -58,6 +65,11 @@ const move = async (...args: string[]): Promise<string> => {
   expect(said()).not.toContain(new URL(database).password);
   return said();
 };
+const run = async (program: string, args: string[]): Promise<string> =>
+  (await promisify(execFile)(program, args)).stdout;
+/** Not all of PostgreSQL's programs are linked from the folder that is on the PATH. */
+const pg = (name: string): string =>
+  join(dirname(realpathSync(join(postgresPrograms as string, 'initdb'))), name);
 const files = (): string => `sqlite:///${dataDir}/`;
 const there = () => move('--from', files(), '--to', 'env:DATABASE');
 const back = () => move('--from', 'env:DATABASE', '--to', files());
@@ -80,7 +92,7 @@ const working = async (system: Coordinator, minerId: string, done: () => Promise
 const submit = async (system: Coordinator, input: string, idempotencyKey?: string) =>
   must(
     await system.client.call(jobs.submit, {
-      body: embedding(input, { payment_amount: 1 }),
+      body: embedding(input, { payment_amount: 1, max_attempts: 1 }),
       ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
     }),
   );
@@ -132,14 +144,16 @@ const makeBusy = async (): Promise<void> => {
   const system = await start('');
   const { client, admin, miner } = system;
   const account_id = await accountOf(client);
+  const voter = await system.newAccount(['vote']);
   await passes(async () => {
-    must(
-      await admin.call(payments.credit, {
-        params: { account_id },
-        body: { amount: 100, reason: 'to pay with' },
-        idempotencyKey: 'funds',
-      }),
-    );
+    for (const id of [account_id, voter.id])
+      must(
+        await admin.call(payments.credit, {
+          params: { account_id: id },
+          body: { amount: 100, reason: 'to pay with' },
+          idempotencyKey: `funds of ${id}`,
+        }),
+      );
   });
   minerId = (await registerMiner(miner)).id;
   const done = [await submit(system, 'done \u{1F680}\n\\', 'remembered'), await submit(system, 'done too')];
@@ -155,12 +169,12 @@ const makeBusy = async (): Promise<void> => {
         job_id: failing.id,
         lease: work?.lease as string,
         status: 'failed',
-        error: { code: 'INVALID_INPUT', message: 'cannot be read', retryable: false },
+        error: { code: 'OUT_OF_MEMORY', message: 'needs 80 GB' },
       },
     }),
   );
   const cancelled = await submit(system, 'is cancelled');
-  must(await client.call(jobs.cancel, { params: { job_id: cancelled.id }, body: {} }));
+  must(await client.call(jobs.cancel, { params: { job_id: cancelled.id } }));
   const gpu = must(
     await miner.call(market.register, {
       body: { model: 'RTX 4090', memory_gb: 24, region: 'eu', price_per_hour: 6 },
@@ -171,7 +185,7 @@ const makeBusy = async (): Promise<void> => {
   });
   await passes(async () => {
     must(
-      await client.call(governance.propose, {
+      await voter.caller.call(governance.propose, {
         body: {
           title: 'Raise the platform fee',
           description:
@@ -225,9 +239,12 @@ describe.skipIf(!hasPostgres)('a system moves to PostgreSQL and back', { timeout
 
   test('killed in the middle, nothing is lost, and the same command begins anew', async () => {
     const { child, said } = begin('--from', files(), '--to', 'env:DATABASE');
-    await passes(async () => expect(said()).toMatch(/copying (jobs|miners|market|payments)/), { everyMs: 5 });
-    child.kill('SIGKILL');
-    await once(child, 'close');
+    const closed = once(child, 'close');
+    await passes(async () => expect(said()).toMatch(/copying (jobs|miners|market|payments)/), {
+      withinMs: 60_000,
+      everyMs: 5,
+    }).finally(() => child.kill('SIGKILL'));
+    await closed;
     const opened = openStore({
       url: schemaUrl(database, 'gateway'),
       service: 'gateway',
@@ -252,6 +269,40 @@ describe.skipIf(!hasPostgres)('a system moves to PostgreSQL and back', { timeout
       expect(found.blocks.reduce((sum, block) => sum + block.tx_count, 0)).toBe(found.transfers.length);
       expect(found.jobs).toHaveLength(before.jobs.length + 1);
       before = found;
+    });
+    await stop();
+  });
+
+  test('a schema that was put back from an older dump speaks under a new name: nothing is lost or paid twice', async () => {
+    const dump = join(scratchDirectory(), 'payments.dump');
+    const first = await start(database);
+    await run(pg('pg_dump'), ['-Fc', '-n', 'payments', '-f', dump, database]);
+    const forgotten = await submit(first, 'after the dump');
+    await working(first, minerId, () => isPaid(first, forgotten.id));
+    await stop();
+
+    await server.sql('DROP SCHEMA payments CASCADE', new URL(database).pathname.slice(1));
+    await run(pg('pg_restore'), ['--exit-on-error', '-d', database, dump]);
+    const restore = resolve(import.meta.dirname, '..', 'scripts', 'restore.ts');
+    const said = await run(process.execPath, [restore, '--database', database, '--service', 'payments']);
+    expect(said).toMatch(/payments +speaks as payments-[0-9a-f]{12}, \d+ messages/);
+
+    const system = await start(database);
+    const next = await submit(system, 'after the restore');
+    await working(system, minerId, () => isPaid(system, next.id));
+    const found = await seen(system);
+    const released = found.transfers
+      .filter(({ kind }) => kind === 'release')
+      .map(({ reference }) => reference);
+    // Of the four that were done before the dump, and the new one: the one in between is forgotten, with its money.
+    expect(released).toHaveLength(5);
+    expect(repeated(released)).toEqual([]);
+    expect(found.balance.balance).toBe(before.balance.balance - 1);
+    expect((await verifyLedger({ url: system.url, from: 0 })).wrong).toBeNull();
+    await passes(async () => {
+      const now = await seen(system);
+      expect(now.blocks.reduce((sum, block) => sum + block.tx_count, 0)).toBe(now.transfers.length);
+      before = now;
     });
     await stop();
   });

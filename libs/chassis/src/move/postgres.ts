@@ -1,7 +1,9 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { resolveForPostgres } from '../sql.ts';
 import { checkServer } from '../store/postgres/check.ts';
 import { migrate } from '../store/postgres/migrate.ts';
+import { tryLock } from '../store/postgres/places.ts';
 import { renameStreams } from '../store/postgres/rewound.ts';
 import { connect, end, parseAddress } from '../store/postgres/session.ts';
 import type { Migrations } from '../store/store.ts';
@@ -11,6 +13,8 @@ import { type Mark, markOfSchema, markSchema } from './mark.ts';
 import { CannotMove, type Side } from './side.ts';
 
 const PIECE_BYTES = 262_144;
+const LOCK_WAIT_MS = 3_000;
+const LOCK_EVERY_MS = 100;
 /** A table is walked as a whole, and an index of many rows takes its time. */
 const UNHURRIED = [
   'SET statement_timeout TO 0',
@@ -63,10 +67,14 @@ export const openSchemaSide = async (options: {
     false,
   );
   try {
-    const { rows } = await client.query('SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS is_ours', [
-      `aitbc.store.${schema}`,
-    ]);
-    if (rows[0].is_ours !== 1)
+    // A process that was just killed may still have it, until the server has noticed.
+    const until = performance.now() + LOCK_WAIT_MS;
+    let isOurs = await tryLock(client, `aitbc.store.${schema}`);
+    while (!isOurs && performance.now() < until) {
+      await pause(LOCK_EVERY_MS);
+      isOurs = await tryLock(client, `aitbc.store.${schema}`);
+    }
+    if (!isOurs)
       throw new CannotMove(
         `${address.name} is in use: stop all processes of ${options.service} (and of all others that are to be moved) first`,
       );

@@ -87,9 +87,9 @@ export const createWriter = (options: {
     let taken: Tenure;
     try {
       await demandLock(client, `aitbc.store.${schema}`, '_shared', lockWaitMs);
-      if (last !== undefined) await endBefore(client);
       // Each time: a move may have had the tables while the server could not be reached.
       assertInUse(await markOfSchema(client, schema), address.name);
+      if (last !== undefined) await endBefore(client);
       // Only the connection before can have it: once it is ours that one is over, and so is its transaction.
       await demandLock(client, ownLock, '', lockWaitMs);
       if (last === undefined) await options.prepare(client);
