@@ -71,8 +71,8 @@ class PatientTlsAgent extends TlsAgent {
 /** A request that failed before it was heard, because the two ends do not agree on TLS: what is wrong, in words. */
 export const tlsFault = (error: Error): string | null => {
   const { code, message } = error as NodeJS.ErrnoException;
-  // OpenSSL's own code stands in the message alone.
-  if (code === 'EPROTO' && message.includes('wrong version number')) return NO_TLS;
+  // OpenSSL's words stand in the code or in the message, as the error came by reading or by writing.
+  if (/wrong.version.number/i.test(`${code} ${message}`)) return NO_TLS;
   return FAULTS[code ?? ''] ?? null;
 };
 
