@@ -159,7 +159,10 @@ describe.skipIf(renderer === undefined)(`what Kubernetes is told${because}`, () 
     for (const one of services) {
       const shape = shapes[one.thing.metadata.name] as Record<string, Thing>;
       // What all are told: the gateway has names of its own for where it listens.
-      const known: Record<string, Thing> = { ...shape, ...(shape === gateway ? { HOST: null, PORT: null } : {}) };
+      const known: Record<string, Thing> = {
+        ...shape,
+        ...(shape === gateway ? { HOST: null, PORT: null } : {}),
+      };
       for (const { name, value } of podOf(one.thing).env) {
         expect(Object.keys(known), named(one)).toContain(name);
         if (value !== undefined && known[name] !== null)

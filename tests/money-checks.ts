@@ -7,11 +7,8 @@ import { accountsThatLost } from '../services/jobs/src/store/lost-attempts.ts';
 import { receiptOf } from '../services/jobs/src/store/receipts.ts';
 import type { JobRow } from '../services/jobs/src/tables.ts';
 import { findUser } from '../services/payments/src/store/accounts.ts';
-import {
-  findPayment,
-  findPaymentOfJob,
-  findJob as findPaymentsJob,
-} from '../services/payments/src/store/payments.ts';
+import { findJob as findPaymentsJob } from '../services/payments/src/store/jobs.ts';
+import { findPayment, findPaymentOfJob } from '../services/payments/src/store/payments.ts';
 
 /** The two services' files, of which neither sees the other's. */
 export interface Files {

@@ -33,7 +33,6 @@ export const onPostgresToo: readonly string[] = [
   'services/jobs/src/commands/lifecycle.test.ts',
   'services/market/src/commands/saga.test.ts',
   'services/market/src/commands/called-off.test.ts',
-  'services/payments/src/exchange/commands/orders.test.ts',
   'services/payments/src/exchange/commands/refresh.test.ts',
 
   'services/payments/src/payments.test.ts',

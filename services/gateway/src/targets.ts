@@ -51,7 +51,9 @@ export const createTargets = (options: {
   };
 
   const look = async (target: Target): Promise<void> => {
-    target.isReady = await ask(new URL(operationsRoutes.ready, target.url), { timeoutMs: LOOK_TIMEOUT_MS }).then(
+    target.isReady = await ask(new URL(operationsRoutes.ready, target.url), {
+      timeoutMs: LOOK_TIMEOUT_MS,
+    }).then(
       ({ ok }) => ok,
       () => false,
     );

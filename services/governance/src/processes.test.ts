@@ -54,18 +54,21 @@ test.skipIf(!hasPostgres)(
       1_000,
     );
     const at = (service: Running, caller = proposer) => callerOf(service.url, caller);
-    const made = await eventually(async () => {
-      const reply = await at(first).call(governanceRoutes.propose, {
-        body: {
-          ...words,
-          type: 'parameter_change',
-          target: { parameter: 'default_max_attempts', value: 4 },
-          voting_period_days: 3,
-        },
-      });
-      if (!reply.ok) throw new Error(JSON.stringify(reply.body));
-      return reply.body;
-    }, { withinMs: 30_000 });
+    const made = await eventually(
+      async () => {
+        const reply = await at(first).call(governanceRoutes.propose, {
+          body: {
+            ...words,
+            type: 'parameter_change',
+            target: { parameter: 'default_max_attempts', value: 4 },
+            voting_period_days: 3,
+          },
+        });
+        if (!reply.ok) throw new Error(JSON.stringify(reply.body));
+        return reply.body;
+      },
+      { withinMs: 30_000 },
+    );
     await Promise.all(
       voters.map((voter, index) =>
         eventually(async () => {

@@ -6,17 +6,9 @@ import { type Deps, deadlineRefused, resolveByJob, resolveByOrder } from './comm
 import { sayResolved, saySettled } from './commands/settle.ts';
 import { announceAgain } from './seal.ts';
 import { openUser } from './store/accounts.ts';
-import {
-  findPaymentOfJob,
-  findPaymentOfOrder,
-  noteBookingEnd,
-  noteBookingOwner,
-  noteJobEnded,
-  noteJobOwner,
-  noteJobRequeued,
-  noteJobStarted,
-  type PaymentView,
-} from './store/payments.ts';
+import { noteBookingEnd, noteBookingOwner } from './store/bookings.ts';
+import { noteJobEnded, noteJobOwner, noteJobRequeued, noteJobStarted } from './store/jobs.ts';
+import { findPaymentOfJob, findPaymentOfOrder, type PaymentView } from './store/payments.ts';
 import { refuseRequest } from './store/refund-requests.ts';
 
 const send = sendAs<'payments'>();

@@ -26,8 +26,8 @@ import {
   listTransfers,
   listTransfersOf,
 } from './store/explorer.ts';
+import { findJob } from './store/jobs.ts';
 import {
-  findJob,
   findPastDeadline,
   findPayment,
   findPaymentOfJob,

@@ -5,8 +5,8 @@ import Database from 'better-sqlite3';
 import { renameStream } from '../backup.ts';
 import { createReader, migrate } from '../store/connection.ts';
 import { databasePath, keepPrivate } from '../store/file.ts';
-import { createTally } from '../store/tally.ts';
 import type { Migrations } from '../store/store.ts';
+import { createTally } from '../store/tally.ts';
 import {
   type Column,
   hasReals,

@@ -3,7 +3,8 @@ import { type Caller, invalidField, newId, notFound, Problem, toMinor } from '@a
 import { type Refusal, refuseHold } from '../domain.ts';
 import { spendableOf } from '../exchange/store/debts.ts';
 import { openEscrow, openUser } from '../store/accounts.ts';
-import { addPayment, findJob, findPayment, findPaymentOfJob, noteSpent, spentBy } from '../store/payments.ts';
+import { findJob } from '../store/jobs.ts';
+import { addPayment, findPayment, findPaymentOfJob, noteSpent, spentBy } from '../store/payments.ts';
 import { move, transferId } from '../store/transfers.ts';
 import { type Deps, resolveByJob } from './resolve.ts';
 

@@ -236,6 +236,32 @@ describe.skipIf(!hasPostgres)('PostgreSQL', () => {
     expect(await sum(store.read)).toBe(1);
   });
 
+  test('what a function that took too long left in a savepoint undoes nothing of the next', async () => {
+    await store.close();
+    store = await openAt(url, { deadlineMs: 1_000 });
+    const wakes = Promise.withResolvers<void>();
+    const woke = Promise.withResolvers<void>();
+    const slow = store.transact('slow', (trx) =>
+      trx
+        .savepoint(async () => {
+          await trx.run(add, { id: 1, balance: 1 });
+          await wakes.promise;
+          throw new Error('too late');
+        })
+        .finally(woke.resolve),
+    );
+    await expect(slow).rejects.toThrow('transaction slow took more than 1000 ms');
+    await store.transact('next', (trx) =>
+      trx.savepoint(async () => {
+        await trx.run(add, { id: 2, balance: 20 });
+        wakes.resolve();
+        await woke.promise;
+        await trx.run(add, { id: 3, balance: 300 });
+      }),
+    );
+    expect(await sum(store.read)).toBe(320);
+  });
+
   test('a killed server is 503 with a time to come again, and then everything goes on with what was answered', async () => {
     const answered: number[] = [];
     const refused: unknown[] = [];

@@ -51,7 +51,6 @@ export const runGroup = async (
   const memo = new Map<string, number>();
   const counters = new Map(tenure.counters);
   const outcomes: Outcome[] = [];
-  let depth = 0;
   /** Ends the group: nothing more can be done in this transaction, whoever caught the error. */
   let doom: { error: unknown } | null = null;
   /** The first statement that failed since the transaction was last whole. */
@@ -94,29 +93,30 @@ export const runGroup = async (
     await send(`ROLLBACK TO ${name}`);
   };
 
-  const savepoint = async <T>(fn: () => T | Promise<T>): Promise<T> => {
-    const name = `s${depth}`;
+  /** @param isOver whether the function is that this is in: then another one has the transaction, or nobody */
+  const savepoint = async <T>(fn: () => T | Promise<T>, level: number, isOver: () => boolean): Promise<T> => {
+    const name = `s${level}`;
     const hooksBefore = hooks.length;
     // What failed before is undone with what is around; a savepoint cannot be made any more.
     await assertWhole();
     sendAhead(`SAVEPOINT ${name}`);
-    depth += 1;
     try {
       const value = await fn();
-      await assertWhole();
+      if (!isOver()) await assertWhole();
       return value;
     } catch (error) {
-      await undoTo(name, hooksBefore);
+      // Its savepoint went with it; one of that name would be another's by now.
+      if (!isOver()) await undoTo(name, hooksBefore);
       throw error;
     } finally {
-      depth -= 1;
-      sendAhead(`RELEASE ${name}`);
+      if (!isOver()) sendAhead(`RELEASE ${name}`);
     }
   };
 
   /** What one function is given. Once it is over, a part of it that was left behind cannot write into another's. */
   const open = (name: string): { trx: Trx; end: () => void } => {
     let isOver = false;
+    let level = 1;
     const ask = (query: Compilable<unknown> | Hot<never, unknown>, values?: never): Promise<QueryResult> => {
       if (isOver) throw new Error(`transaction ${name} is over: something in it was not awaited`);
       if (failure !== null)
@@ -131,7 +131,10 @@ export const runGroup = async (
       run: async (query: never, values?: never) => (await ask(query, values)).rowCount ?? 0,
       savepoint: async (fn) => {
         if (isOver) throw new Error(`transaction ${name} is over: something in it was not awaited`);
-        return savepoint(fn);
+        level += 1;
+        return savepoint(fn, level, () => isOver).finally(() => {
+          level -= 1;
+        });
       },
       isShared: true,
       stream,
@@ -172,7 +175,14 @@ export const runGroup = async (
     for (const item of group) {
       try {
         // Alone it needs no savepoint: the transaction is its own.
-        const value = group.length === 1 ? await runOne(item) : await savepoint(() => runOne(item));
+        const value =
+          group.length === 1
+            ? await runOne(item)
+            : await savepoint(
+                () => runOne(item),
+                0,
+                () => false,
+              );
         await assertWhole();
         outcomes.push({ ok: true, value });
       } catch (error) {

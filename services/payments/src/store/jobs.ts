@@ -1,0 +1,133 @@
+import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import type { EndedStatus, Tables } from '../tables.ts';
+
+const db = builder<Tables>();
+
+const submitted = hot((p: Params<{ id: string; account_id: string }>) =>
+  db
+    .insertInto('job')
+    .values({ id: p('id'), owner_account_id: p('account_id') })
+    .onConflict((conflict) =>
+      conflict
+        .column('id')
+        .doUpdateSet({ owner_account_id: p('account_id') })
+        .where('job.owner_account_id', 'is', null),
+    ),
+);
+export const noteJobOwner = async (trx: Trx, jobId: string, accountId: string): Promise<void> => {
+  await trx.run(submitted, { id: jobId, account_id: accountId });
+};
+
+const started = hot(
+  (
+    p: Params<{
+      id: string;
+      attempt: number;
+      miner_id: string;
+      miner_account_id: string;
+      deadline_at_ms: number;
+    }>,
+  ) => {
+    const facts = {
+      started_attempt: p('attempt'),
+      miner_id: p('miner_id'),
+      miner_account_id: p('miner_account_id'),
+      deadline_at_ms: p('deadline_at_ms'),
+    };
+    return db
+      .insertInto('job')
+      .values({ id: p('id'), ...facts })
+      .onConflict((conflict) =>
+        conflict
+          .column('id')
+          .doUpdateSet(facts)
+          .where('job.started_attempt', '<', p('attempt'))
+          .where('job.requeued_attempt', '<', p('attempt'))
+          .where('job.ended_status', 'is', null),
+      );
+  },
+);
+export const noteJobStarted = async (
+  trx: Trx,
+  facts: Parameters<(typeof started)['bind']>[0],
+): Promise<void> => {
+  await trx.run(started, facts);
+};
+
+const requeued = hot((p: Params<{ id: string; attempt: number }>) =>
+  db
+    .insertInto('job')
+    .values({ id: p('id'), requeued_attempt: p('attempt') })
+    .onConflict((conflict) =>
+      conflict
+        .column('id')
+        .doUpdateSet({ requeued_attempt: p('attempt') })
+        .where('job.requeued_attempt', '<', p('attempt')),
+    ),
+);
+const unassign = hot((p: Params<{ id: string; attempt: number }>) =>
+  db
+    .updateTable('job')
+    .set({ miner_id: null, miner_account_id: null })
+    .where('id', '=', p('id'))
+    .where('started_attempt', '<=', p('attempt'))
+    .where('ended_status', 'is', null),
+);
+/** Nobody holds it any more: who did is no party to its payment. */
+export const noteJobRequeued = async (trx: Trx, id: string, attempt: number): Promise<void> => {
+  await trx.run(requeued, { id, attempt });
+  await trx.run(unassign, { id, attempt });
+};
+
+const ended = hot(
+  (
+    p: Params<{
+      id: string;
+      account_id: string;
+      status: EndedStatus;
+      miner_id: string | null;
+      miner_account_id: string | null;
+      started: number;
+      ended_at_ms: number;
+      payment_id: string | null;
+    }>,
+  ) =>
+    db
+      .insertInto('job')
+      .values({
+        id: p('id'),
+        owner_account_id: p('account_id'),
+        started_attempt: p('started'),
+        miner_id: p('miner_id'),
+        miner_account_id: p('miner_account_id'),
+        ended_status: p('status'),
+        ended_at_ms: p('ended_at_ms'),
+        ended_payment_id: p('payment_id'),
+      })
+      .onConflict((conflict) =>
+        conflict
+          .column('id')
+          .doUpdateSet((eb) => ({
+            owner_account_id: p('account_id'),
+            started_attempt: eb
+              .case()
+              .when('job.started_attempt', '>', 0)
+              .then(eb.ref('job.started_attempt'))
+              .else(p('started'))
+              .end(),
+            miner_id: eb.fn.coalesce(eb.val(p('miner_id')), 'job.miner_id'),
+            miner_account_id: eb.fn.coalesce(eb.val(p('miner_account_id')), 'job.miner_account_id'),
+            ended_status: p('status'),
+            ended_at_ms: p('ended_at_ms'),
+            ended_payment_id: p('payment_id'),
+          }))
+          .where('job.ended_status', 'is', null),
+      ),
+);
+/** The first end that is heard stands. */
+export const noteJobEnded = async (trx: Trx, facts: Parameters<(typeof ended)['bind']>[0]): Promise<void> => {
+  await trx.run(ended, facts);
+};
+
+const job = hot((p: Params<{ id: string }>) => db.selectFrom('job').selectAll().where('id', '=', p('id')));
+export const findJob = (reader: Reader, id: string) => reader.get(job, { id });
