@@ -63,10 +63,10 @@ export const createProxy = (targets: Targets, onCost: (response: Response, units
   const open = new Map<ServerResponse, (problem: Problem) => void>();
   let stopping = false;
 
-  const make = ({ url, agent }: Target) =>
+  const make = (target: Target) =>
     createProxyMiddleware<Request, Response>({
-      target: url,
-      agent,
+      target: target.url,
+      agent: target.agent,
       proxyTimeout: SILENCE_MAX_MS,
       ejectPlugins: true,
       plugins: [
@@ -83,6 +83,7 @@ export const createProxy = (targets: Targets, onCost: (response: Response, units
           });
           server.on('proxyRes', (answer, request, response) => {
             const { headers } = answer;
+            if (headers.connection === 'close') targets.endsConnections(target);
             const cost = Number(headers['x-rate-cost'] ?? 1);
             delete headers['x-rate-cost'];
             delete headers['keep-alive'];

@@ -11,6 +11,10 @@ import { KEYS, startTestGateway, type TestGateway } from './testing/gateway.ts';
 
 const TARGET = new URL('./testing/target.ts', import.meta.url).pathname;
 const CALLERS = 6;
+/** As services have it, and as much again for a busy machine. */
+const LINGER_MS = 3_000;
+/** A condition of requests one after the other; a busy machine answers a few a second. */
+const WITHIN = { withinMs: 45_000 };
 const MANY = { RATE_LIMIT_CLIENT_PER_MINUTE: '1000000' };
 
 let gateway: TestGateway | undefined;
@@ -60,7 +64,7 @@ const load = (url: string, method: 'GET' | 'POST') => {
 };
 
 test('a process of a service is killed under load: no GET fails, no POST is sent twice, and one retry succeeds', {
-  timeout: 60_000,
+  timeout: 150_000,
 }, async () => {
   const file = join(scratchDirectory(), 'heard');
   const ports = [await freePort(), await freePort()] as const;
@@ -71,13 +75,13 @@ test('a process of a service is killed under load: no GET fails, no POST is sent
   });
   const gets = load(gateway.url, 'GET');
   const posts = load(gateway.url, 'POST');
-  await eventually(() => gets.answers.length > 50 && posts.answers.length > 50);
+  await eventually(() => gets.answers.length > 30 && posts.answers.length > 30, WITHIN);
   first.kill('SIGKILL');
   const killedAt = posts.answers.length;
-  await eventually(() => posts.answers.length > killedAt + 50);
+  await eventually(() => posts.answers.length > killedAt + 30, WITHIN);
   // Back at its address, it is found again.
   const back = await spawnTarget(ports[0], file);
-  await eventually(() => posts.answers.length > killedAt + 100);
+  await eventually(() => posts.answers.length > killedAt + 60, WITHIN);
   expect(back.exitCode).toBeNull();
   expect((await gets.end()).filter(({ status }) => status !== 200)).toEqual([]);
   const failed = (await posts.end()).filter(({ status }) => status !== 200);
@@ -125,14 +129,14 @@ test('a process that drains fails no request, though nothing is retried: POSTs t
   const answer: RequestListener = (request, response) => {
     request.resume().on('end', () => setTimeout(() => response.end('{}'), 2));
   };
-  const start = () => listen(answer, '127.0.0.1', 0, { lingerMs: 1_500 });
+  const start = () => listen(answer, '127.0.0.1', 0, { lingerMs: LINGER_MS });
   const targets = [await start(), await start()] as const;
   gateway = await startTestGateway({ ...MANY, JOBS_URL: targets.map(({ url }) => url).join(',') });
   const posts = load(gateway.url, 'POST');
-  await eventually(() => posts.answers.length > 100);
+  await eventually(() => posts.answers.length > 50, WITHIN);
   await targets[0].stop();
   const stoppedAt = posts.answers.length;
-  await eventually(() => posts.answers.length > stoppedAt + 100);
+  await eventually(() => posts.answers.length > stoppedAt + 50, WITHIN);
   expect((await posts.end()).filter(({ status }) => status !== 200)).toEqual([]);
   await targets[1].stop();
 });

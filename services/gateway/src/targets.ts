@@ -73,6 +73,10 @@ export const createTargets = (options: {
       const well = untried.filter(({ isReady, leftOutUntilMs }) => isReady && leftOutUntilMs <= now());
       return fewestOpen(well.length > 0 ? well : untried);
     },
+    /** It ends a connection that it could keep, as one does that stops: no more of it until it says that it is ready. */
+    endsConnections: (target: Target): void => {
+      target.isReady = false;
+    },
     /** Tells the operator what is wrong with TLS, if that is it. */
     tellFault: (target: Target, error: unknown): void => void agents.tellFault(target.url, error as Error),
     leaveOut: (target: Target): void => {
