@@ -11,7 +11,7 @@ import {
   testEngine,
 } from '@aitbc/testing';
 import type { z } from 'zod';
-import { type Stack, startStack } from '../scripts/stack.ts';
+import { type Stack, type StackOptions, startStack } from '../scripts/stack.ts';
 
 export interface Said {
   readonly from: string | undefined;
@@ -57,6 +57,7 @@ export const startCoordinator = async (
   options: {
     dispatchers?: number;
     gateways?: number;
+    processesOf?: StackOptions['processesOf'];
     demoMiner?: boolean;
     ownBroker?: boolean;
     dataDir?: string;
@@ -71,6 +72,7 @@ export const startCoordinator = async (
     apiPort: 0,
     dispatchers: options.dispatchers ?? 1,
     gateways: options.gateways ?? 1,
+    processesOf: options.processesOf ?? {},
     demoMiner: options.demoMiner ?? false,
     extraEnv: {
       ...UNLIMITED,
