@@ -90,8 +90,10 @@ const assertShare = async (trx: Trx, accountId: string, requirement: string): Pr
   if (!(await waitsFor(trx, accountId, requirement))) {
     const count =
       trx.memo.get(counted) ?? (await countRequirements(trx, accountId, REQUIREMENTS_PER_ACCOUNT_MAX));
-    if (count >= REQUIREMENTS_PER_ACCOUNT_MAX) throw tooManyRequirements();
-    trx.memo.set(counted, count + 1);
+    const isFull = count >= REQUIREMENTS_PER_ACCOUNT_MAX;
+    // Also when it is refused: a batch may bring a thousand that are.
+    trx.memo.set(counted, isFull ? count : count + 1);
+    if (isFull) throw tooManyRequirements();
   }
   trx.memo.set(known, 1);
 };
