@@ -130,6 +130,8 @@ const seen = async (system: Coordinator) => {
   };
 };
 type Seen = Awaited<ReturnType<typeof seen>>;
+const expectSealed = ({ transfers }: Seen): void =>
+  expect(transfers.filter(({ block_height }) => block_height === null)).toEqual([]);
 
 let before: Seen;
 let minerId: string;
@@ -207,7 +209,7 @@ const makeBusy = async (): Promise<void> => {
     });
     expect(found.jobs.find(({ id }) => id === failing.id)?.payment_status).toBe('refunded');
     expect(found.jobs.find(({ id }) => id === cancelled.id)?.payment_status).toBe('refunded');
-    expect(found.blocks.reduce((sum, block) => sum + block.tx_count, 0)).toBe(found.transfers.length);
+    expectSealed(found);
     before = found;
   });
   const first = must(await client.call(jobs.list, { query: { limit: 2 } }));
@@ -266,7 +268,7 @@ describe.skipIf(!hasPostgres)('a system moves to PostgreSQL and back', { timeout
     });
     await passes(async () => {
       const found = await seen(system);
-      expect(found.blocks.reduce((sum, block) => sum + block.tx_count, 0)).toBe(found.transfers.length);
+      expectSealed(found);
       expect(found.jobs).toHaveLength(before.jobs.length + 1);
       before = found;
     });
@@ -301,7 +303,7 @@ describe.skipIf(!hasPostgres)('a system moves to PostgreSQL and back', { timeout
     expect((await verifyLedger({ url: system.url, from: 0 })).wrong).toBeNull();
     await passes(async () => {
       const now = await seen(system);
-      expect(now.blocks.reduce((sum, block) => sum + block.tx_count, 0)).toBe(now.transfers.length);
+      expectSealed(now);
       before = now;
     });
     await stop();

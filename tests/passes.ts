@@ -24,14 +24,12 @@ const isAlone = (file: string): boolean => ALONE.some((form) => form.test(file))
 
 /** Where an engine can break what the other keeps: store, commands, money, crashes, and the stories. */
 export const onPostgresToo: readonly string[] = [
-  'libs/chassis/src/messages.test.ts',
   'libs/chassis/src/parameters.test.ts',
   'services/jobs/src/store.test.ts',
   'services/market/src/store/store.test.ts',
   'services/governance/src/store/blocks.test.ts',
 
   'services/jobs/src/commands/lifecycle.test.ts',
-  'services/market/src/commands/saga.test.ts',
   'services/market/src/commands/called-off.test.ts',
   'services/payments/src/exchange/commands/refresh.test.ts',
 
@@ -43,7 +41,6 @@ export const onPostgresToo: readonly string[] = [
   'tests/money-model.test.ts',
 
   'libs/chassis/src/crash.test.ts',
-  'services/payments/src/exchange/crash.test.ts',
   'services/payments/src/exchange/debt-crash.test.ts',
 
   'tests/paid-job.test.ts',
