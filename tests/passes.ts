@@ -22,7 +22,10 @@ const ALONE = [
 ];
 const isAlone = (file: string): boolean => ALONE.some((form) => form.test(file));
 
-/** Where an engine can break what the other keeps: store, commands, money, crashes, and the stories. */
+/**
+ * Where an engine can break what the other keeps: store, commands, money, a story. Those that are about PostgreSQL itself
+ * (processes of a service, moves, a killed server) run on it in any case. All others: `TEST_ENGINE=postgres`.
+ */
 export const onPostgresToo: readonly string[] = [
   'libs/chassis/src/parameters.test.ts',
   'services/jobs/src/store.test.ts',
@@ -35,18 +38,9 @@ export const onPostgresToo: readonly string[] = [
 
   'services/payments/src/payments.test.ts',
   'services/payments/src/money.test.ts',
-  'services/payments/src/ledger-model.test.ts',
-  'services/payments/src/explorer.test.ts',
   'services/payments/src/exchange/debts.test.ts',
-  'tests/money-model.test.ts',
-
-  'libs/chassis/src/crash.test.ts',
-  'services/payments/src/exchange/debt-crash.test.ts',
 
   'tests/paid-job.test.ts',
-  'tests/market-and-ledger.test.ts',
-  'tests/governance-and-ledger.test.ts',
-  'tests/chaos.test.ts',
 ];
 
 /** In pairs, and alone. */
