@@ -84,7 +84,7 @@ describe('compose tells its containers', () => {
       CLIENT_API_KEYS: ['ak_dev_client_known_to_everybody'],
       MINER_API_KEYS: ['ak_dev_miner_known_to_everybody'],
       ADMIN_API_KEYS: ['ak_dev_admin_known_to_everybody'],
-      JOBS_URL: 'http://jobs:8080',
+      JOBS_URL: ['http://jobs:8080'],
     });
     expect(environmentOf('miner', {})).toEqual({ AITBC_MINER_KEY: 'ak_dev_miner_known_to_everybody' });
   });
@@ -131,7 +131,8 @@ describe('compose tells its containers', () => {
 
   test('every setting of the gateway that an operator has to give', () => {
     const passed = environmentOf('gateway', {});
-    const inside = ['HOST', 'TLS_CERT', 'TLS_KEY', 'POSTGRES_URL'];
+    const tls = ['TLS_CERT', 'TLS_KEY', 'SERVICES_CA', 'SERVICES_CERT', 'SERVICES_KEY'];
+    const inside = ['HOST', ...tls, 'POSTGRES_URL'];
     expect(Object.keys(gateway).filter((name) => !(name in passed) && !inside.includes(name))).toEqual([]);
   });
 });
