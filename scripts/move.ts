@@ -100,14 +100,14 @@ const TTY_EVERY_MS = 200;
 const reporter = () => {
   /** Services are copied and read back in turns: each phase has a clock of its own. */
   const clocks = new Map<string, { ms: number; rows: number }>();
-  let [phase, lastAt, saidAt] = ['', performance.now(), 0];
+  let [phase, lastAt, saidAt] = ['', performance.now(), Number.NEGATIVE_INFINITY];
   return (at: MoveProgress): void => {
     const now = performance.now();
     const clock = clocks.get(at.phase) ?? { ms: 0, rows: 0 };
     if (at.phase === phase) clock.ms += now - lastAt;
     clock.rows = at.rows;
     clocks.set(at.phase, clock);
-    if (at.phase !== phase) saidAt = 0;
+    if (at.phase !== phase) saidAt = Number.NEGATIVE_INFINITY;
     [phase, lastAt] = [at.phase, now];
     if (now - saidAt < (process.stdout.isTTY ? TTY_EVERY_MS : LINE_EVERY_MS)) return;
     saidAt = now;

@@ -46,7 +46,8 @@ const VICTIMS = [...PROCESSES, 'gateway', 'dispatcher-1', 'PostgreSQL', 'a Redis
 
 const strike = async (victim: string): Promise<void> => {
   if (victim === 'PostgreSQL') {
-    await postgres.kill();
+    // In order: its connections break, and what they had begun is undone.
+    await postgres.kill('SIGINT');
     await postgres.start();
   } else if (victim === 'a Redis master') {
     const master = cluster.masterOf('aitbc:{aitbc:dispatch}:generation');

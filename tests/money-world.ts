@@ -249,7 +249,7 @@ export const createWorld = async (run: number) => {
       if (job === undefined) return;
       const hanging = new AbortController();
       lastPoll = '';
-      const answered = await work.polls.wait(miner.miner_id, 1, 60_000, hanging.signal);
+      const answered = work.polls.wait(miner.miner_id, 1, 60_000, hanging.signal);
       const pollId = lastPoll;
       await inJobs((trx) =>
         startMatched(trx, work, { poll_id: pollId, miner_id: miner.miner_id, job_ids: [job.id] }),
