@@ -5,7 +5,7 @@ import { SHAPES, workOfJobs } from '../bench/work-table.ts';
 import { type Coordinator, must, STARTING_MS, startCoordinator } from './coordinator.ts';
 
 // What a job may cost, counted: the same on a busy machine. `npm run bench -- --part work` prints what the counts are made of.
-// The figures of the budget are those seen, and a tenth; whoever makes a job cheaper lowers them.
+// The figures of the budget are those seen, and a fifth: few jobs share what timers do. Whoever makes a job cheaper lowers them.
 
 interface Budget {
   readonly statements: number;
