@@ -217,6 +217,7 @@ export const setScene = async (coordinator: Coordinator) => {
     userKey,
     adminKey,
     otherSession,
+    newUser: () => signIn(),
     /** The session that every other call of the user needs would be gone. */
     throwAwayUser: async () => (await user.signIn()).caller,
   };
