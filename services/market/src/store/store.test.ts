@@ -284,8 +284,8 @@ describe('the counters of a model', () => {
       }),
       { numRuns: propertyRuns(120) },
     );
-    // Otherwise the courses were too dull to show anything; around 200 are usual in 120 runs.
-    expect(used).toBeGreaterThan(propertyRuns(120) * 0.4);
+    // Otherwise the courses were too dull to show anything; around 200 are usual in 120 runs, and 0 to 30 in twelve.
+    if (propertyRuns(120) === 120) expect(used).toBeGreaterThan(50);
   });
 
   it('leave out what an owner rents from itself', async () => {
