@@ -26,3 +26,4 @@ export { equalsIgnoringCase, opaque, unindexed } from './store/dialect.ts';
 export * from './store/index.ts';
 export * from './ticker.ts';
 export * from './tls.ts';
+export * from './wait.ts';

@@ -1,4 +1,4 @@
-import { type Handlers, type Log, pageOf, type Store } from '@aitbc/chassis';
+import { type Handlers, type Log, pageOf, type Store, waitFor } from '@aitbc/chassis';
 import {
   fromMinor,
   type governanceRoutes,
@@ -43,30 +43,13 @@ const toPage = <R, T>(rows: R[], limit: number, view: (row: R) => T, keyOf: (row
 
 /** The execution once it ended, or as it stands when the wait is over or the caller went away. */
 const settled = async (store: Store, row: ExecutionRow, signal: AbortSignal): Promise<ExecutionRow> => {
-  const giveUp = AbortSignal.any([signal, AbortSignal.timeout(SETTLE_WAIT_MS)]);
-  let wake = (): void => {};
-  let isWoken = false;
-  const hear = () => {
-    isWoken = true;
-    wake();
+  const current = async () => (await findExecution(store.read, row.proposal_id)) ?? row;
+  const ended = async () => {
+    const execution = await current();
+    return execution.status === 'settling' ? undefined : execution;
   };
-  // Before the first look: what is committed after that look wakes.
-  const unsubscribe = store.subscribe(EXECUTIONS, hear);
-  giveUp.addEventListener('abort', hear, { once: true });
-  try {
-    for (;;) {
-      isWoken = false;
-      const current = (await findExecution(store.read, row.proposal_id)) ?? row;
-      if (current.status !== 'settling' || giveUp.aborted) return current;
-      if (!isWoken)
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-    }
-  } finally {
-    unsubscribe();
-    giveUp.removeEventListener('abort', hear);
-  }
+  const options = { withinMs: SETTLE_WAIT_MS, gone: [signal] };
+  return (await waitFor(store, EXECUTIONS, ended, options)) ?? (await current());
 };
 
 export const createHandlers = (

@@ -1,4 +1,4 @@
-import { type Handlers, pageOf, type Store } from '@aitbc/chassis';
+import { type Handlers, pageOf, type Store, waitFor } from '@aitbc/chassis';
 import {
   type Caller,
   CONFIRMATIONS,
@@ -12,7 +12,6 @@ import {
   Problem,
   toSats,
 } from '@aitbc/contracts';
-import { waitFor } from '../wait.ts';
 import { mine, Rejected } from './chain/chain.ts';
 import { pay } from './chain/faucet.ts';
 import { findTip } from './chain/store.ts';
@@ -70,7 +69,7 @@ export const createExchangeHandlers = (store: Store, deps: ExchangeDeps): Handle
           store,
           invoiceTopic(payment_id),
           async () => (await findInvoice(read, payment_id))?.version !== invoice.version || undefined,
-          { withinMs: query.wait_seconds * 1_000, signal },
+          { withinMs: query.wait_seconds * 1_000, gone: [signal] },
         );
       }
       return {

@@ -1,4 +1,4 @@
-import type { Handlers, Store } from '@aitbc/chassis';
+import { type Handlers, type Store, waitFor } from '@aitbc/chassis';
 import {
   CURRENCY,
   fromMinor,
@@ -12,7 +12,7 @@ import { creditByAdmin } from '../commands/mint.ts';
 import type { Deps } from '../commands/resolve.ts';
 import { owedBy } from '../exchange/store/debts.ts';
 import { findUser } from '../store/accounts.ts';
-import { NEWS_WAIT_MS, waitFor } from '../wait.ts';
+import { NEWS_WAIT_MS } from './news.ts';
 
 type Routes = Pick<typeof paymentsRoutes, 'balance' | 'credit'>;
 
@@ -46,7 +46,7 @@ export const createAccountHandlers = (store: Store, deps: Deps): Handlers<Routes
     if (account_id !== null)
       await waitFor(store, `account:${account_id}`, () => findUser(store.read, account_id), {
         withinMs: NEWS_WAIT_MS,
-        signal: context.signal,
+        gone: [context.signal],
       });
     return context.write(async (trx) => {
       const { created_at_ms, ...credit } = await creditByAdmin(trx, deps, caller, {

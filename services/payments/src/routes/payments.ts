@@ -1,4 +1,4 @@
-import type { Handlers, Store } from '@aitbc/chassis';
+import { type Handlers, type Store, waitFor } from '@aitbc/chassis';
 import { type Caller, notFound, Problem, type paymentsRoutes } from '@aitbc/contracts';
 import { createPayment } from '../commands/hold.ts';
 import { askForRefund, paymentFor, refusalOf, releaseByHand, releasedAlready } from '../commands/manual.ts';
@@ -8,7 +8,7 @@ import { findJob } from '../store/jobs.ts';
 import { findPayment, findPaymentOfJob, type PaymentView } from '../store/payments.ts';
 import { findRefundRequest } from '../store/refund-requests.ts';
 import { toPayment, toStatement } from '../views.ts';
-import { NEWS_WAIT_MS, waitFor } from '../wait.ts';
+import { NEWS_WAIT_MS } from './news.ts';
 
 /** The settler needs milliseconds; beyond this the answer is 202. */
 const SETTLE_WAIT_MS = 5_000;
@@ -31,7 +31,7 @@ export const createPaymentHandlers = (store: Store, deps: Deps, signer: Signer):
         const job = await findJob(read, jobId);
         return job?.owner_account_id == null ? undefined : job;
       },
-      { withinMs: NEWS_WAIT_MS, signal },
+      { withinMs: NEWS_WAIT_MS, gone: [signal] },
     );
 
   /** After a decision: the answer once it is carried out, or that it will be. */
@@ -43,7 +43,7 @@ export const createPaymentHandlers = (store: Store, deps: Deps, signer: Signer):
         const row = await findPayment(read, paymentId);
         return row?.status === 'escrowed' ? undefined : row;
       },
-      { withinMs: SETTLE_WAIT_MS, signal },
+      { withinMs: SETTLE_WAIT_MS, gone: [signal] },
     );
     const body = await toPayment(read, ended ?? ((await findPayment(read, paymentId)) as PaymentView));
     return ended === undefined ? { status: 202 as const, body } : { status: 200 as const, body };
@@ -61,7 +61,7 @@ export const createPaymentHandlers = (store: Store, deps: Deps, signer: Signer):
         const code = (await findRefundRequest(read, paymentId, caller.account_id))?.refused_code ?? null;
         return code === null ? undefined : refusalOf(code);
       },
-      { withinMs: VERDICT_WAIT_MS, signal },
+      { withinMs: VERDICT_WAIT_MS, gone: [signal] },
     );
     if (verdict === undefined)
       throw new Problem('SERVICE_UNAVAILABLE', 'Your wish is kept and not decided yet; ask again.', {
