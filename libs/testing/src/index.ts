@@ -7,6 +7,7 @@ export * from './mailbox.ts';
 export * from './ports.ts';
 export * from './postgres.ts';
 export * from './postgres-programs.ts';
+export * from './processes.ts';
 export * from './redis-servers.ts';
 export * from './scratch.ts';
 export * from './tables.ts';

@@ -4,18 +4,19 @@ import { type Caller, type Execution, governanceRoutes, type MessageName } from 
 import {
   callerOf,
   eventually,
+  killServices,
   openPeers,
   type Received,
   scratchDirectory,
   scratchRedis,
   serviceEnv,
   someone,
+  spawnService,
 } from '@aitbc/testing';
 import { afterEach, expect, test } from 'vitest';
 import { configShape } from './config.ts';
 import { startGovernance } from './service.ts';
 import { allocationTo, openLedger, words } from './testing/ledger.ts';
-import { killServices, spawnService } from './testing/process.ts';
 import { DAY_MS } from './testing/stand.ts';
 
 /** Half of them change a parameter, half pay out of the treasury. */
@@ -24,6 +25,7 @@ const EXECUTES = 50;
 /** What a dead worker had in hand is taken over after 15 s. */
 const SLOW = { withinMs: 30_000 };
 
+const MAIN = new URL('./main.ts', import.meta.url);
 afterEach(killServices);
 
 /** Queued proposals whose timelocks have ended: made by a service whose clock stands nine days back. */
@@ -113,13 +115,13 @@ test.each([
     const { ids, caller } = await prepare(env, peers);
     const toPayments = peers.listen('payments');
 
-    const doomed = await spawnService({ ...env, FAILPOINT: failpoint });
+    const doomed = await spawnService(MAIN, { ...env, FAILPOINT: failpoint });
     const died = once(doomed.child, 'exit');
     const before = await executeAll(doomed.url, caller, ids);
     const [exitCode, signal] = await died;
     expect([exitCode, signal]).toEqual([null, 'SIGKILL']);
 
-    const { child, url } = await spawnService(env);
+    const { child, url } = await spawnService(MAIN, env);
     // Payments answers each request of its own account, once.
     const answered = new Set<string>();
     const answering = setInterval(() => {

@@ -3,15 +3,16 @@ import { type Caller, governanceRoutes, type Proposal } from '@aitbc/contracts';
 import {
   callerOf,
   eventually,
+  killServices,
   openPeers,
   scratchDirectory,
   scratchRedis,
   serviceEnv,
   someone,
+  spawnService,
 } from '@aitbc/testing';
 import { afterEach, expect, test } from 'vitest';
 import { openLedger, words } from './testing/ledger.ts';
-import { killServices, spawnService } from './testing/process.ts';
 
 // A veto counts until the timelock ends, an execution from then on: they meet at that millisecond.
 
@@ -24,6 +25,7 @@ const LEADS_MS = [600, 30, 6, -2];
 /** On a busy machine all may arrive on one side of the end; another round follows then. */
 const ROUNDS_MAX = 5;
 
+const MAIN = new URL('./main.ts', import.meta.url);
 afterEach(killServices);
 
 test('a veto and an execution of one proposal: one of them wins, and the state says which', async () => {
@@ -32,7 +34,7 @@ test('a veto and an execution of one proposal: one of them wins, and the state s
   const toPayments = peers.listen('payments');
   // A voting day and the timelock of a day are two seconds each.
   const env = { ...serviceEnv('governance', scratchDirectory(), redisUrl), BUSINESS_TIME_SCALE: '43200' };
-  const { url } = await spawnService(env);
+  const { url } = await spawnService(MAIN, env);
   // Each has as many open proposals as there are pairs of an order and a lead, of 20.
   const holders: Caller[] = GAPS_MS.map(() => someone(['vote']));
   const whale = holders[0] as Caller;

@@ -6,31 +6,36 @@ import {
   callerOf,
   eventually,
   hasPostgres,
+  killServices,
   openPeers,
   type PostgresServer,
   type Received,
+  type ServiceProcess,
   scratchDirectory,
   scratchRedis,
   serviceEnv,
   someone,
+  spawnService,
   startPostgres,
   TEST_SECRET,
 } from '@aitbc/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { onlyFor, workFor } from './stack.fixture.ts';
-import { killProcesses, type Process, spawnProcess } from './testing/process.ts';
+
+const MAIN = new URL('./main.ts', import.meta.url);
+const DISPATCHER = new URL('./dispatcher/main.ts', import.meta.url);
 
 // Two processes of jobs and a dispatcher, real ones, on one schema.
 describe.skipIf(!hasPostgres)('two processes of jobs on one PostgreSQL', () => {
   let postgres: PostgresServer;
   let database: string;
   let env: (name: string) => Record<string, string>;
-  let one: Process;
-  let other: Process;
+  let one: ServiceProcess;
+  let other: ServiceProcess;
   let peers: Awaited<ReturnType<typeof openPeers>>;
   let toPayments: Received[];
 
-  const startJobs = () => spawnProcess('jobs', { ...env('jobs'), DATABASE_URL: database });
+  const startJobs = () => spawnService(MAIN, { ...env('jobs'), DATABASE_URL: database });
 
   beforeAll(async () => {
     postgres = await startPostgres();
@@ -41,14 +46,10 @@ describe.skipIf(!hasPostgres)('two processes of jobs on one PostgreSQL', () => {
     peers = await openPeers(redisUrl);
     toPayments = peers.listen('payments');
     // At once, on a schema that is empty.
-    [one, other] = await Promise.all([
-      startJobs(),
-      startJobs(),
-      spawnProcess('dispatcher', env('dispatcher')),
-    ]);
+    [one, other] = await Promise.all([startJobs(), startJobs(), spawnService(DISPATCHER, env('dispatcher'))]);
   }, 120_000);
   afterAll(async () => {
-    await killProcesses();
+    await killServices();
     await peers?.close();
     await postgres?.stop();
   });
@@ -77,14 +78,14 @@ describe.skipIf(!hasPostgres)('two processes of jobs on one PostgreSQL', () => {
       async () => (await sql(`SELECT 1 FROM jobs.miner WHERE id = '${offer.miner_id}'`)).length > 0,
     );
     return {
-      poll: async (at: Process, wait_seconds = 20, max_jobs = 1) => {
+      poll: async (at: ServiceProcess, wait_seconds = 20, max_jobs = 1) => {
         const reply = await callerOf(at.url, caller).call(jobsRoutes.poll, {
           query: { wait_seconds, miner_id: offer.miner_id, max_jobs },
         });
         if (!reply.ok) throw new Error(JSON.stringify(reply.body));
         return reply.body.items;
       },
-      complete: (at: Process, job: { id: string; lease: string }) =>
+      complete: (at: ServiceProcess, job: { id: string; lease: string }) =>
         callerOf(at.url, caller).call(jobsRoutes.result, {
           body: { job_id: job.id, lease: job.lease, status: 'completed', result: { ok: true } },
         }),
@@ -94,14 +95,19 @@ describe.skipIf(!hasPostgres)('two processes of jobs on one PostgreSQL', () => {
       },
     };
   };
-  const submit = async (at: Process, caller: Caller, name: string, extra: object = {}): Promise<string> => {
+  const submit = async (
+    at: ServiceProcess,
+    caller: Caller,
+    name: string,
+    extra: object = {},
+  ): Promise<string> => {
     const reply = await callerOf(at.url, caller).call(jobsRoutes.submit, {
       body: { ...workFor(name), ...extra },
     });
     if (!reply.ok) throw new Error(JSON.stringify(reply.body));
     return reply.body.id;
   };
-  const statusOf = async (at: Process, caller: Caller, jobId: string, wait_seconds = 0) => {
+  const statusOf = async (at: ServiceProcess, caller: Caller, jobId: string, wait_seconds = 0) => {
     const reply = await callerOf(at.url, caller).call(jobsRoutes.status, {
       params: { job_id: jobId },
       query: { wait_seconds },
@@ -177,7 +183,7 @@ describe.skipIf(!hasPostgres)('two processes of jobs on one PostgreSQL', () => {
   });
 
   const key = deriveKey(TEST_SECRET, 'caller');
-  const watch = (at: Process, caller: Caller, jobId: string): Promise<Response> => {
+  const watch = (at: ServiceProcess, caller: Caller, jobId: string): Promise<Response> => {
     const path = `/v1/client/jobs/${jobId}/events`;
     const envelope = { caller, request_id: newId(), at_ms: Date.now() };
     return fetch(at.url + path, { headers: { [CALLER_HEADER]: signCaller(key, envelope, 'GET', path) } });

@@ -1,11 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-import { keepOutput } from '@aitbc/testing';
+import { spawnService } from '@aitbc/testing';
 
-const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url));
+const MAIN = new URL('../main.ts', import.meta.url);
 const KB_OF_A_MB = 1_024;
 
 export interface GatewayProcess {
@@ -26,30 +24,20 @@ export const spawnGateway = async (
   env: Record<string, string>,
   flags: readonly string[] = [],
 ): Promise<GatewayProcess> => {
-  const child = spawn(process.execPath, [...flags, MAIN], {
-    env: { PATH: process.env.PATH, ...env, LOG_LEVEL: 'info' },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  keepOutput(child);
-  const { pid, stdout } = child;
-  if (stdout === null || pid === undefined) throw new Error('it could not be started');
-  for await (const line of createInterface({ input: stdout })) {
-    const { msg, url } = JSON.parse(line) as { msg: string; url?: string };
-    if (msg !== 'ready' || url === undefined) continue;
-    stdout.resume();
-    return {
-      pid,
-      url,
-      child,
-      descriptors: () => readdirSync(`/proc/${pid}/fd`).length,
-      residentMb: () =>
-        Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / KB_OF_A_MB,
-      stop: async () => {
-        if (child.exitCode !== null || child.signalCode !== null) return;
-        child.kill('SIGKILL');
-        await once(child, 'exit');
-      },
-    };
-  }
-  throw new Error('it ended before it was ready');
+  const { child, url } = await spawnService(MAIN, env, flags);
+  const { pid } = child;
+  if (pid === undefined) throw new Error('it could not be started');
+  return {
+    pid,
+    url,
+    child,
+    descriptors: () => readdirSync(`/proc/${pid}/fd`).length,
+    residentMb: () =>
+      Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / KB_OF_A_MB,
+    stop: async () => {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+    },
+  };
 };

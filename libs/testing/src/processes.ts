@@ -2,13 +2,16 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { keepOutput } from '@aitbc/testing';
+import { keepOutput } from './scratch.ts';
 
-const MAINS = { jobs: '../main.ts', dispatcher: '../dispatcher/main.ts' };
+export interface ServiceProcess {
+  readonly child: ChildProcess;
+  readonly url: string;
+}
 
 const children: ChildProcess[] = [];
-/** For `afterAll`: ends what a test left running. */
-export const killProcesses = async (): Promise<void> => {
+/** For `afterEach` or `afterAll`: ends what a test left running. */
+export const killServices = async (): Promise<void> => {
   for (const child of children.splice(0)) {
     if (child.exitCode !== null || child.signalCode !== null) continue;
     const ended = once(child, 'exit');
@@ -17,17 +20,18 @@ export const killProcesses = async (): Promise<void> => {
   }
 };
 
-export interface Process {
-  readonly child: ChildProcess;
-  readonly url: string;
-}
-
-/** Jobs or a dispatcher as a process of its own, to be stopped in the middle and killed. */
-export const spawnProcess = async (
-  main: keyof typeof MAINS,
+/**
+ * A service as a process of its own, to be stopped in the middle and killed.
+ * @param main its `main.ts`
+ * @param flags for Node
+ * @throws when it ends before it is ready
+ */
+export const spawnService = async (
+  main: URL,
   env: Record<string, string>,
-): Promise<Process> => {
-  const child = spawn(process.execPath, [fileURLToPath(new URL(MAINS[main], import.meta.url))], {
+  flags: readonly string[] = [],
+): Promise<ServiceProcess> => {
+  const child = spawn(process.execPath, [...flags, fileURLToPath(main)], {
     env: { PATH: process.env.PATH, ...env, LOG_LEVEL: 'info' },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
