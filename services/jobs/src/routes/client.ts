@@ -1,4 +1,4 @@
-import { clock, createShare, type Handlers, pageOf, type Trx } from '@aitbc/chassis';
+import { clock, createShare, type Handlers, PAGE_BYTES_MAX, pageOf, type Trx } from '@aitbc/chassis';
 import {
   issuesProblem,
   type Job,
@@ -27,8 +27,10 @@ import type { Work } from '../work.ts';
 /** Jobs of a batch that share a transaction: below 10 ms in which nobody else writes. */
 const GROUP = 100;
 
-/** Jobs whose parameters and results a list reads in one go: 8 MB when each is as large as it may be. */
-const TEXTS_AT_ONCE = 16;
+/** Jobs whose parameters and results a list reads in one go: few at first, each may have 512 KB of them... */
+const TEXTS_FIRST = 4;
+/** ...then as many as fill a page, if they are as large as those were. */
+const TEXTS_MAX = 64;
 
 /** Status requests of an account that wait at once: it may watch the jobs of a whole batch. */
 const WAITS_PER_ACCOUNT_MAX = 1_000;
@@ -66,8 +68,20 @@ export const clientHandlers = (
 
   /** Parameters and results are read as a page is filled: they may be 256 KB each. */
   const withTexts = async function* (rows: readonly JobRow[]): AsyncGenerator<JobAndTexts> {
-    for (let at = 0; at < rows.length; at += TEXTS_AT_ONCE)
-      yield* await textsOf(store.read, rows.slice(at, at + TEXTS_AT_ONCE));
+    let atOnce = TEXTS_FIRST;
+    for (let at = 0; at < rows.length; ) {
+      const found = await textsOf(store.read, rows.slice(at, at + atOnce));
+      yield* found;
+      at += found.length;
+      const bytes = found.reduce(
+        (sum, { parameters, result }) => sum + parameters.length + (result?.length ?? 0),
+        0,
+      );
+      atOnce = Math.max(
+        1,
+        Math.min(TEXTS_MAX, Math.floor((PAGE_BYTES_MAX * found.length) / Math.max(1, bytes))),
+      );
+    }
   };
   const wholeOne = async (job: JobRow): Promise<Job> => {
     const [found] = await textsOf(store.read, [job]);
