@@ -1,6 +1,6 @@
 import { builder, createMetrics, createParameters, openStore, type Store, type Trx } from '@aitbc/chassis';
 import { type Caller, JobSubmission, newId, type Payload, Problem } from '@aitbc/contracts';
-import { scratchDatabase, scratchDirectory, someone } from '@aitbc/testing';
+import { messagesOf, scratchDatabase, scratchDirectory, someone } from '@aitbc/testing';
 import { expect } from 'vitest';
 import { migrations as jobsMigrations } from '../services/jobs/migrations/index.ts';
 import { cancel, expire, timeOut } from '../services/jobs/src/commands/end.ts';
@@ -42,7 +42,7 @@ interface Letter {
   name: string;
   payload: unknown;
 }
-const chassis = builder<{ outbox: { destination: string; seq: number; name: string; payload: string } }>();
+const chassis = builder<{ outbox: { destination: string; seq: number; messages: string } }>();
 
 let jobsStore: Store;
 let paymentsStore: Store;
@@ -163,9 +163,9 @@ export const createWorld = async (run: number) => {
           .where('seq', '>', cursor[to])
           .orderBy('seq'),
       );
-      for (const { seq, name, payload } of rows) {
-        cursor[to] = Number(seq);
-        letters.push({ to, name, payload: JSON.parse(payload) });
+      for (const row of rows) {
+        cursor[to] = Number(row.seq);
+        letters.push(...messagesOf(row).map(({ name, payload }) => ({ to, name, payload })));
       }
     }
   };

@@ -10,6 +10,17 @@ export interface CopyReport {
   readonly outbox: number;
 }
 
+/** A copy of an older release has a row for each message. */
+const countIn = (db: Database.Database): string =>
+  (db.pragma('table_info(outbox)') as { name: string }[]).some(({ name }) => name === 'count')
+    ? 'count'
+    : '1';
+const messagesIn = (db: Database.Database): number =>
+  db
+    .prepare(`SELECT coalesce(sum(${countIn(db)}), 0) FROM outbox`)
+    .pluck()
+    .get() as number;
+
 const inspect = (path: string): CopyReport => {
   const db = new Database(path, { readonly: true, fileMustExist: true });
   try {
@@ -18,7 +29,7 @@ const inspect = (path: string): CopyReport => {
     const violations = db.pragma('foreign_key_check') as unknown[];
     if (violations.length > 0) throw new Error(`${path}: ${violations.length} rows point nowhere`);
     const { stream } = db.prepare('SELECT stream FROM store_identity').get() as { stream: string };
-    const { n } = db.prepare('SELECT count(*) AS n FROM outbox').get() as { n: number };
+    const n = messagesIn(db);
     const bytes =
       (db.pragma('page_count', { simple: true }) as number) *
       (db.pragma('page_size', { simple: true }) as number);
@@ -77,14 +88,14 @@ export const renameStream = (db: Database.Database): { stream: string; outbox: n
     ).run();
     const rows = db
       .prepare(
-        'SELECT destination, seq, row_number() OVER (PARTITION BY destination ORDER BY seq) AS now FROM outbox ORDER BY seq',
+        `SELECT destination, seq, sum(${countIn(db)}) OVER (PARTITION BY destination ORDER BY seq) AS now FROM outbox ORDER BY seq`,
       )
       .all();
     // Ascending: each new number is at or below the old one, and free by then.
     const move = db.prepare('UPDATE outbox SET seq = @now WHERE destination = @destination AND seq = @seq');
     for (const row of rows) move.run(row);
     const { stream } = db.prepare('SELECT stream FROM store_identity').get() as { stream: string };
-    return { stream, outbox: rows.length };
+    return { stream, outbox: messagesIn(db) };
   })();
 
 /**

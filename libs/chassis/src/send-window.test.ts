@@ -1,5 +1,5 @@
 import { newId } from '@aitbc/contracts';
-import { eventually, scratchDirectory, scratchRedis, serviceEnv } from '@aitbc/testing';
+import { eventually, rowSaying, scratchDirectory, scratchRedis, serviceEnv } from '@aitbc/testing';
 import { Redis } from 'ioredis';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { builder, type ChassisTables, hot, type Params } from './index.ts';
@@ -34,11 +34,11 @@ afterEach(async () => {
   for (const service of services) await service.stop();
 });
 
-const insert = hot((p: Params<{ seq: number; payload: string }>) =>
+const insert = hot((p: Params<{ seq: number; messages: string }>) =>
   db.insertInto('outbox').values({
-    ...{ destination: 'payments', name: 'jobs.submitted', version: 1, created_at_ms: 1 },
+    ...{ destination: 'payments', count: 1, created_at_ms: 1 },
     seq: p('seq'),
-    payload: p('payload'),
+    messages: p('messages'),
   }),
 );
 /** Says `count` messages of `bytes` each. */
@@ -56,7 +56,7 @@ const say = async (jobs: StandIn, count: number, bytes: number) => {
           payment_amount_minor: null,
           submitted_at_ms: 1,
         }).padEnd(bytes);
-        await trx.run(insert, { seq, payload });
+        await trx.run(insert, { seq, messages: rowSaying('jobs.submitted', payload).messages });
       }
       trx.notify('outbox:payments');
     });

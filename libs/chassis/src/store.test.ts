@@ -2,9 +2,10 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { newId } from '@aitbc/contracts';
-import { hasPostgres, type PostgresServer, startPostgres } from '@aitbc/testing';
+import { hasPostgres, messagesOf, type PostgresServer, startPostgres } from '@aitbc/testing';
 import { type Kysely, sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { ChassisTables } from './migrations/index.ts';
 import { sendAs } from './outbox/index.ts';
 import { builder, hot, type Params } from './sql.ts';
 import { openStore, type Store, type Trx } from './store/index.ts';
@@ -55,6 +56,77 @@ describe.each([
   describe.skipIf(!isHere)('does what every store does', () => {
     beforeEach(openIn(fresh));
     afterEach(() => store.close());
+
+    test('what a commit says to a destination is one row, numbered, without what was undone', async () => {
+      const send = sendAs<'gateway'>();
+      const said = new Map<string, string>();
+      const say = (trx: Trx, what: string) => {
+        const account_id = newId();
+        said.set(account_id, what);
+        return send(trx, 'gateway.account_created', { account_id, wallet_address: null });
+      };
+      const fail = () => Promise.reject(new Error('no'));
+      await Promise.allSettled([
+        store.transact('a', (trx) => say(trx, 'a')),
+        store.transact('undone', (trx) => say(trx, 'undone').then(fail)),
+        store.transact('b', async (trx) => {
+          await say(trx, 'b');
+          // Written, and undone: what was gathered before it is written once more.
+          await trx
+            .savepoint(async () => {
+              await say(trx, 'undone inside');
+              await trx.flush();
+              await fail();
+            })
+            .catch(() => {});
+          await say(trx, 'c');
+        }),
+      ]);
+      await store.transact('alone', (trx) => say(trx, 'd'));
+      const rows = await store.read.all(
+        builder<ChassisTables>()
+          .selectFrom('outbox')
+          .select(['destination', 'seq', 'count', 'messages'])
+          .orderBy('seq'),
+      );
+      expect(rows.map(({ destination, seq, count }) => [destination, seq, count])).toEqual([
+        ['payments', 3, 3],
+        ['payments', 4, 1],
+      ]);
+      expect(
+        rows
+          .flatMap(messagesOf)
+          .map(({ payload }) => said.get((payload as { account_id: string }).account_id)),
+      ).toEqual(['a', 'b', 'c', 'd']);
+    });
+
+    test('what waits in the outbox of an older release is said as it was', async () => {
+      const ofOlder = store.isShared
+        ? [
+            `ALTER TABLE outbox DROP COLUMN count, DROP COLUMN messages, ADD CHECK (seq > 0),
+               ADD name TEXT COLLATE "C" NOT NULL, ADD version BIGINT NOT NULL, ADD payload TEXT COLLATE "C" NOT NULL`,
+            `DELETE FROM kysely_migration WHERE name = '0000-chassis-3'`,
+          ]
+        : [
+            `DROP TABLE outbox`,
+            `CREATE TABLE outbox (destination TEXT NOT NULL, seq INTEGER NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL,
+               payload TEXT NOT NULL, created_at_ms INTEGER NOT NULL, PRIMARY KEY (destination, seq)) STRICT, WITHOUT ROWID`,
+            `DELETE FROM kysely_migration WHERE name = '0000-chassis-2'`,
+          ];
+      const [column, stream] = store.isShared ? ['stream, ', `'${store.stream}', `] : ['', ''];
+      await store.transact('older', async (trx) => {
+        const insert = `INSERT INTO outbox (${column}destination, seq, name, version, payload, created_at_ms)
+          VALUES (${stream}'payments', 7, 'jobs.submitted', 2, '{"text":"a \\"b\\""}', 1)`;
+        for (const text of [...ofOlder, insert]) await trx.run({ sql: text, bind: () => [] }, {});
+      });
+      await store.close();
+      store = await open();
+      const [row] = await store.read.all(builder<ChassisTables>().selectFrom('outbox').selectAll());
+      expect(row).toMatchObject({ destination: 'payments', seq: 7, count: 1 });
+      expect(messagesOf(row as { messages: string })).toEqual([
+        { name: 'jobs.submitted', version: 2, payload: { text: 'a "b"' } },
+      ]);
+    });
 
     test('functions waiting together are one transaction; a throw undoes that one alone', async () => {
       const results = await Promise.allSettled([

@@ -4,6 +4,7 @@ export * from './callers.ts';
 export * from './engine.ts';
 export * from './eventually.ts';
 export * from './mailbox.ts';
+export * from './outbox.ts';
 export * from './ports.ts';
 export * from './postgres.ts';
 export * from './postgres-programs.ts';

@@ -114,7 +114,7 @@ describe('an error in the step that', () => {
     ['writes the order', 'INSERT ON orders', 'true'],
     ['marks the GPU', 'UPDATE OF booked_order_id ON gpu', 'NEW.booked_order_id IS NOT NULL'],
     ['counts the model', 'UPDATE ON model_stats', 'true'],
-    ['asks for the money', 'INSERT ON outbox', `NEW.name = 'market.booking_requested'`],
+    ['asks for the money', 'INSERT ON outbox', `NEW.messages LIKE '%market.booking_requested%'`],
   ])('%s leaves nothing behind, and the next try succeeds', async (_what, event, when) => {
     const { gpu, client, total } = await start();
     await withError(event, when, async () => {
@@ -151,7 +151,7 @@ describe('an error in the step that', () => {
     ['ends the order', 'UPDATE OF status ON orders', `NEW.status = 'ended'`],
     ['frees the window', 'DELETE ON reservation', 'true'],
     ['frees the GPU', 'UPDATE OF booked_order_id ON gpu', 'NEW.booked_order_id IS NULL'],
-    ['tells payments', 'INSERT ON outbox', `NEW.name = 'market.booking_ended'`],
+    ['tells payments', 'INSERT ON outbox', `NEW.messages LIKE '%market.booking_ended%'`],
   ])('%s is tried again by the timer', async (_what, event, when) => {
     const { gpu, client, total } = await start();
     await withError(event, when, async () => {
@@ -172,7 +172,7 @@ describe('an error in the step that', () => {
 
   it.each([
     ['cancels an unanswered order', 'UPDATE OF status ON orders', `NEW.status = 'cancelled'`],
-    ['gives a late hold back', 'INSERT ON outbox', `NEW.name = 'market.booking_ended'`],
+    ['gives a late hold back', 'INSERT ON outbox', `NEW.messages LIKE '%market.booking_ended%'`],
   ])('%s is made good', async (what, event, when) => {
     const { gpu, client, total } = await start();
     scene.payments.behaviour.isSilent = true;

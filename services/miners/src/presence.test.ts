@@ -1,6 +1,6 @@
 import { builder, type ChassisTables, createParameters, openStore, type Store } from '@aitbc/chassis';
 import { type MinerRegistration, newId, type Payload } from '@aitbc/contracts';
-import { scratchDatabase, someone } from '@aitbc/testing';
+import { messagesOf, scratchDatabase, someone } from '@aitbc/testing';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { migrations } from '../migrations/index.ts';
 import { register, tellReputation } from './commands/index.ts';
@@ -59,9 +59,11 @@ const pass = async (ms: number) => {
 const toldWhole = async () =>
   (
     await store.read.all(
-      db.selectFrom('outbox').select('payload').where('destination', '=', 'jobs').orderBy('seq'),
+      db.selectFrom('outbox').select('messages').where('destination', '=', 'jobs').orderBy('seq'),
     )
-  ).map((row) => JSON.parse(row.payload) as Payload<'miners.changed'>);
+  )
+    .flatMap(messagesOf)
+    .map(({ payload }) => payload as Payload<'miners.changed'>);
 const told = async () =>
   (await toldWhole()).map(({ miner_id, revision, status }) => ({ miner_id, revision, status }));
 const seen = (miner_ids: string[], seen_at_ms: number) =>

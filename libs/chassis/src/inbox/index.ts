@@ -112,12 +112,19 @@ export const startInbox = <D extends Destination>(options: {
         }),
     };
     try {
-      await trx.savepoint(() => receiveEach(trx, batch, hear, tell));
+      await trx.savepoint(async () => {
+        await receiveEach(trx, batch, hear, tell);
+        // What it has to say is part of it: what cannot be said undoes it here, and not the whole group.
+        await trx.flush();
+      });
     } catch (fault) {
       if (isStoreFault(fault)) throw fault;
       const hearAlone = async (message: Incoming): Promise<void> => {
         try {
-          await trx.savepoint(() => hear(message));
+          await trx.savepoint(async () => {
+            await hear(message);
+            await trx.flush();
+          });
         } catch (error) {
           // Not this message's fault: its batch stays as it is, unacknowledged, and comes again.
           if (isStoreFault(error)) throw error;
@@ -174,6 +181,7 @@ export const startInbox = <D extends Destination>(options: {
             // An operator dropped it, or another process was quicker.
             if ((await trx.run(takeLetter(id, before))) === 1)
               await handle(trx, letter.name, JSON.parse(letter.payload));
+            await trx.flush();
           });
         } catch (error) {
           // A small row may fit where a message does not: no attempt counts while the disk has no room.

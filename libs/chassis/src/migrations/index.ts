@@ -10,10 +10,11 @@ export interface ChassisTables {
     /** PostgreSQL alone: each of its processes has a stream of its own. */
     stream: Generated<string>;
     destination: string;
+    /** Of the last message in it. */
     seq: number;
-    name: string;
-    version: number;
-    payload: string;
+    count: number;
+    /** One a line: JSON that lacks what opens it, and the number. */
+    messages: string;
     created_at_ms: number;
   };
   inbox_stream: { stream: string; watermark: number; highest: number };

@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import type { Migrations } from '../store/store.ts';
+import { rowsOfCommits } from './postgres-commits.ts';
 import { places } from './postgres-places.ts';
 
 /** In the order of its bytes, as SQLite has it, whatever the database was made with. */
@@ -66,4 +67,8 @@ const create = async (db: Kysely<unknown>): Promise<void> => {
   for (const statement of statements) await sql.raw(statement).execute(db);
 };
 
-export const postgres: Migrations = { '0000-chassis-1': { up: create }, '0000-chassis-2': { up: places } };
+export const postgres: Migrations = {
+  '0000-chassis-1': { up: create },
+  '0000-chassis-2': { up: places },
+  '0000-chassis-3': { up: rowsOfCommits },
+};

@@ -53,4 +53,26 @@ const create = async (db: Kysely<unknown>): Promise<void> => {
   for (const statement of statements) await sql.raw(statement).execute(db);
 };
 
-export const sqlite: Migrations = { '0000-chassis-1': { up: create } };
+/** What one commit says to a destination is one row. */
+const rowsOfCommits = async (db: Kysely<unknown>): Promise<void> => {
+  const statements = [
+    `CREATE TABLE said (
+       destination TEXT NOT NULL,
+       seq INTEGER NOT NULL CHECK (seq >= count),
+       count INTEGER NOT NULL CHECK (count > 0),
+       messages TEXT NOT NULL,
+       created_at_ms INTEGER NOT NULL,
+       PRIMARY KEY (destination, seq)
+     ) STRICT, WITHOUT ROWID`,
+    `INSERT INTO said SELECT destination, seq, 1,
+       '"name":"' || name || '","version":' || version || ',"payload":' || payload || '}', created_at_ms FROM outbox`,
+    `DROP TABLE outbox`,
+    `ALTER TABLE said RENAME TO outbox`,
+  ];
+  for (const statement of statements) await sql.raw(statement).execute(db);
+};
+
+export const sqlite: Migrations = {
+  '0000-chassis-1': { up: create },
+  '0000-chassis-2': { up: rowsOfCommits },
+};

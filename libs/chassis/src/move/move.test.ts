@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { hasPostgres, type PostgresServer, scratchDirectory, startPostgres } from '@aitbc/testing';
+import { hasPostgres, type PostgresServer, rowSaying, scratchDirectory, startPostgres } from '@aitbc/testing';
 import Database from 'better-sqlite3';
 import { type Kysely, sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -245,10 +245,10 @@ describe.skipIf(!hasPostgres)('moving between SQLite and PostgreSQL', { timeout:
     await fresh();
     const stream = await add(url, [thing('one')]);
     const row = (of: string, seq: number, id: string) =>
-      `('${of}', 'payments', ${seq}, 'jobs.withdrawn', 1, '{"id":"${id}"}', 1)`;
+      `('${of}', 'payments', ${seq}, 1, '${rowSaying('jobs.withdrawn', `{"id":"${id}"}`).messages}', 1)`;
     await inSchema(
       `INSERT INTO jobs.store_stream VALUES (1, 'jobs-of-another') ON CONFLICT DO NOTHING;
-       INSERT INTO jobs.outbox (stream, destination, seq, name, version, payload, created_at_ms) VALUES
+       INSERT INTO jobs.outbox (stream, destination, seq, count, messages, created_at_ms) VALUES
        ${[row(stream, 7, 'a'), row(stream, 8, 'b'), row('jobs-of-another', 41, 'c'), row('jobs-of-another', 42, 'd')].join(', ')}`,
     );
     const said = (select: string) => inSchema(`SELECT ${select} FROM jobs.outbox ORDER BY seq`);
@@ -264,13 +264,13 @@ describe.skipIf(!hasPostgres)('moving between SQLite and PostgreSQL', { timeout:
 
     await inSchema(
       `INSERT INTO jobs.store_stream VALUES (1, 'jobs-of-another');
-       INSERT INTO jobs.outbox (stream, destination, seq, name, version, payload, created_at_ms) VALUES ${row('jobs-of-another', 43, 'e')}`,
+       INSERT INTO jobs.outbox (stream, destination, seq, count, messages, created_at_ms) VALUES ${row('jobs-of-another', 43, 'e')}`,
     );
     await move(url, file);
     const direct = new Database(file, { readonly: true });
-    expect(direct.prepare('SELECT seq, payload FROM outbox ORDER BY seq').raw().all().at(-1)).toEqual([
+    expect(direct.prepare('SELECT seq, messages FROM outbox ORDER BY seq').raw().all().at(-1)).toEqual([
       5,
-      '{"id":"e"}',
+      rowSaying('jobs.withdrawn', '{"id":"e"}').messages,
     ]);
     expect(direct.prepare('SELECT stream FROM store_identity').pluck().get()).toBe(before.stream);
     direct.close();

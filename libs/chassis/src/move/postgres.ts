@@ -41,12 +41,12 @@ const OWN_TABLES = [
 const FIRST_STREAM = `coalesce((SELECT stream FROM store_stream WHERE place = 0), (SELECT stream FROM store_identity))`;
 /** A file has one stream: what other places have to say, and may have said, comes behind what the first has. */
 const ONE_STREAM = `(
-  SELECT destination, seq, name, version, payload, created_at_ms FROM outbox WHERE stream = ${FIRST_STREAM}
+  SELECT destination, seq, count, messages, created_at_ms FROM outbox WHERE stream = ${FIRST_STREAM}
   UNION ALL
   SELECT destination, coalesce((SELECT max(seq) FROM outbox AS first
       WHERE first.stream = ${FIRST_STREAM} AND first.destination = other.destination), 0)
-      + row_number() OVER (PARTITION BY destination ORDER BY stream, seq),
-    name, version, payload, created_at_ms
+      + sum(count) OVER (PARTITION BY destination ORDER BY stream, seq)::bigint,
+    count, messages, created_at_ms
   FROM outbox AS other WHERE stream <> ${FIRST_STREAM}) AS outbox`;
 
 const quoted = (name: string): string => `"${name}"`;

@@ -7,9 +7,8 @@ import type { RedisClient } from '../redis/index.ts';
 import { createSendWindow, type SendWindow } from '../send-window.ts';
 import type { Store } from '../store/index.ts';
 import { pause } from '../ticker.ts';
-import { added, BATCH_MAX, statementsFor } from './statements.ts';
+import { added, BATCH_MAX, BATCH_MAX_BYTES, ROWS_MAX, statementsFor } from './statements.ts';
 
-const BATCH_MAX_BYTES = 256 * 1024;
 /**
  * After an entry that was not full the next waits so long: a message alone costs both sides 220 µs and a commit, so
  * under load at most 66 entries a second go to a mailbox, however small the messages drip in.
@@ -69,7 +68,8 @@ export const startRelay = async (options: {
 
   const mailboxes: Mailbox[] = [];
   for (const destination of options.destinations) {
-    const start = Number((await store.read.get(oldest, { stream, destination }))?.seq ?? 1) - 1;
+    const first = await store.read.get(oldest, { stream, destination });
+    const start = first === undefined ? 0 : first.seq - first.count;
     mailboxes.push({
       destination,
       sender: openSender({ from: options.service, to: destination, redis, postal }),
@@ -98,8 +98,8 @@ export const startRelay = async (options: {
   };
 
   /**
-   * Sends up to BATCH_MAX rows after `afterSeq`, all that were read: of large messages an entry holds two, and reading
-   * the other 98 again for each entry would cost fifty times as much as sending them.
+   * Sends what up to ROWS_MAX rows hold after `afterSeq`, all that were read: of large messages an entry holds two, and
+   * reading the others again for each entry would cost fifty times as much as sending them.
    * @param limit the window counts them and ends the batch when it is full; what is sent again ends at `untilSeq`.
    * @returns the seq of the last one, and whether more may follow.
    */
@@ -109,32 +109,38 @@ export const startRelay = async (options: {
     limit: { window: SendWindow } | { untilSeq: number },
   ): Promise<{ lastSeq: number; isFull: boolean }> => {
     const window = 'window' in limit ? limit.window : undefined;
-    const read = await store.read.all(selectAfter, {
+    const untilSeq = 'untilSeq' in limit ? limit.untilSeq : Number.POSITIVE_INFINITY;
+    const rows = await store.read.all(selectAfter, {
       stream,
       destination: mailbox.destination,
       seq: afterSeq,
     });
-    const rows = 'untilSeq' in limit ? read.filter(({ seq }) => seq <= limit.untilSeq) : read;
+    let lastSeq = afterSeq;
     let texts: string[] = [];
     let bytes = 0;
-    for (const row of rows) {
-      if (texts.length > 0 && bytes + row.payload.length > BATCH_MAX_BYTES) {
-        await sendEntry(mailbox, texts);
-        window?.sent(row.seq - 1, texts.length, bytes);
-        if (stopping.signal.aborted || window?.isFull()) return { lastSeq: row.seq - 1, isFull: true };
-        texts = [];
-        bytes = 0;
-      }
-      bytes += row.payload.length;
-      // The payload is JSON already: a batch is put together from texts, and what it says is sealed as it stands.
-      texts.push(`{"seq":${row.seq},"name":"${row.name}","version":${row.version},"payload":${row.payload}}`);
-    }
-    const lastSeq = rows.at(-1)?.seq ?? afterSeq;
-    if (texts.length > 0) {
+    const sendTexts = async (): Promise<void> => {
       await sendEntry(mailbox, texts);
       window?.sent(lastSeq, texts.length, bytes);
+      texts = [];
+      bytes = 0;
+    };
+    for (const row of rows) {
+      let seq = row.seq - row.count;
+      for (const line of row.messages.split('\n')) {
+        seq += 1;
+        if (seq <= afterSeq || seq > untilSeq) continue;
+        if (texts.length === BATCH_MAX || (texts.length > 0 && bytes + line.length > BATCH_MAX_BYTES)) {
+          await sendTexts();
+          if (stopping.signal.aborted || window?.isFull()) return { lastSeq, isFull: true };
+        }
+        bytes += line.length;
+        // A line is JSON already: a batch is put together from texts, and what it says is sealed as it stands.
+        texts.push(`{"seq":${seq},${line}`);
+        lastSeq = seq;
+      }
     }
-    return { lastSeq, isFull: rows.length === BATCH_MAX };
+    if (texts.length > 0) await sendTexts();
+    return { lastSeq, isFull: rows.length === ROWS_MAX };
   };
 
   /** Rows were added. The first after a silence leaves at once; what comes right behind it travels together. */

@@ -16,6 +16,9 @@ export interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
+/** What ends each group that gathered something. */
+export const FLUSH: Pick<Waiting, 'name' | 'fn'> = { name: 'store.flush', fn: (trx) => trx.flush() };
+
 export type Outcome = { ok: true; value: unknown } | { ok: false; error: unknown };
 export type Hook = () => void | Promise<void>;
 

@@ -8,9 +8,11 @@ import { type Hot, resolveQuery } from '../sql.ts';
 import { assertDurable, BUSY_TIMEOUT_MS, configure, createReader, migrate } from './connection.ts';
 import { diskProblem } from './disk.ts';
 import { databasePath, keepPrivate } from './file.ts';
+import { createGathering } from './gathering.ts';
 import {
   createGroups,
   createTopics,
+  FLUSH,
   FUNCTION_DEADLINE_MS,
   type Hook,
   type Outcome,
@@ -63,6 +65,7 @@ export const openSqlite = async (options: {
   const { statement } = writing;
   const topics = createTopics();
   const memo = new Map<string, number>();
+  const gathering = createGathering();
   let hooks: Hook[] = [];
   let depth = 0;
 
@@ -70,6 +73,7 @@ export const openSqlite = async (options: {
     assertRunning();
     const name = `s${depth}`;
     const hooksBefore = hooks.length;
+    const ungather = gathering.mark();
     statement(`SAVEPOINT ${name}`).run();
     depth += 1;
     try {
@@ -83,6 +87,7 @@ export const openSqlite = async (options: {
         statement(`RELEASE ${name}`).run();
       }
       hooks.length = hooksBefore;
+      ungather();
       memo.clear();
       throw error;
     } finally {
@@ -121,6 +126,11 @@ export const openSqlite = async (options: {
       counters: memo,
       afterCommit: (fn) => void hooks.push(fn),
       notify: (topic) => void hooks.push(() => topics.wake(topic)),
+      gather: gathering.add,
+      flush: async () => {
+        assertOpen();
+        await gathering.flush(trx);
+      },
     };
     return {
       trx,
@@ -144,7 +154,7 @@ export const openSqlite = async (options: {
     return { promise, stop: () => clearImmediate(turn) };
   };
 
-  const runChecked = async ({ name, fn }: Waiting): Promise<unknown> => {
+  const runChecked = async ({ name, fn }: Pick<Waiting, 'name' | 'fn'>): Promise<unknown> => {
     const startedAt = performance.now();
     const { trx, end } = open(name);
     try {
@@ -187,12 +197,14 @@ export const openSqlite = async (options: {
     try {
       statement('BEGIN IMMEDIATE').run();
       memo.clear();
+      gathering.clear();
       // Alone it needs no savepoint: the transaction is its own.
       const isAlone = group.length === 1;
       for (const item of group) {
         outcomes.push(isAlone ? { ok: true, value: await runChecked(item) } : await runOne(item));
         assertRunning();
       }
+      if (gathering.hasMore()) await runChecked(FLUSH);
       statement('COMMIT').run();
       if (group.some((item) => item.name === PROBE)) problem = null;
     } catch (error) {

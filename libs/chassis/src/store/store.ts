@@ -38,6 +38,14 @@ export interface Trx extends Reader {
   readonly counters: Map<string, number>;
   /** Wakes the subscribers of a topic after the commit. */
   notify(topic: string): void;
+  /**
+   * Keeps `item` for `write`, which gets all of them at once before the commit: one statement where each would be one. The
+   * functions of a group share it; what is undone is forgotten. Nobody sees it by reading before that.
+   * @param write always the same function for the same things. What it throws undoes the whole group.
+   */
+  gather<I>(write: (trx: Trx, items: readonly I[]) => Promise<void>, item: I): void;
+  /** Writes what was gathered so far: for a savepoint that is to fail with it. */
+  flush(): Promise<void>;
 }
 
 /** The outgoing streams that this process may relay: none but it does so at the same time. */

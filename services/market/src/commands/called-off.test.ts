@@ -1,6 +1,6 @@
 import { builder, type ChassisTables, openStore, type Store, type Trx } from '@aitbc/chassis';
 import { newId } from '@aitbc/contracts';
-import { scratchDatabase } from '@aitbc/testing';
+import { messagesOf, scratchDatabase } from '@aitbc/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { migrations } from '../../migrations/index.ts';
 import { findOffer } from '../store/gpu.ts';
@@ -63,12 +63,10 @@ const setUp = async (trx: Trx, start: { start_time?: string } = {}) => {
 
 /** How market told payments that the order ended, each time. */
 const endings = async (trx: Trx, orderId: string) =>
-  (
-    await trx.all(
-      db.selectFrom('outbox').select('payload').where('name', '=', 'market.booking_ended').orderBy('seq'),
-    )
-  )
-    .map(({ payload }) => JSON.parse(payload) as { order_id: string; pay_minor: number; reason: string })
+  (await trx.flush().then(() => trx.all(db.selectFrom('outbox').select('messages').orderBy('seq'))))
+    .flatMap(messagesOf)
+    .filter(({ name }) => name === 'market.booking_ended')
+    .map(({ payload }) => payload as { order_id: string; pay_minor: number; reason: string })
     .filter(({ order_id }) => order_id === orderId)
     .map(({ pay_minor, reason }) => ({ pay_minor, reason }));
 

@@ -1,6 +1,6 @@
 import { builder, type ChassisTables, openStore, type Store, type Trx } from '@aitbc/chassis';
 import { newId } from '@aitbc/contracts';
-import { propertyRuns, scratchDatabase } from '@aitbc/testing';
+import { messagesOf, propertyRuns, scratchDatabase } from '@aitbc/testing';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { migrations } from '../../migrations/index.ts';
@@ -67,24 +67,26 @@ const offer = (trx: Trx, ownerId: string, minerId?: string): Promise<string> =>
     at(T0),
   );
 
+/** What was said to payments after a number. */
+const messagesAfter = async (trx: Trx, seq: number) => {
+  await trx.flush();
+  const rows = await trx.all(
+    db
+      .selectFrom('outbox')
+      .select(['messages'])
+      .where('destination', '=', 'payments')
+      .where('seq', '>', seq)
+      .orderBy('seq'),
+  );
+  return rows.flatMap(messagesOf);
+};
+
 /** What was said of an order so far. */
 const said = async (trx: Trx, orderId: string) =>
-  (
-    await trx.all(
-      db
-        .selectFrom('outbox')
-        .select(['name', 'payload'])
-        .where('destination', '=', 'payments')
-        .orderBy('seq'),
-    )
-  )
+  (await messagesAfter(trx, 0))
     .map(
-      (row) =>
-        ({ name: row.name, ...JSON.parse(row.payload) }) as {
-          name: string;
-          order_id: string;
-          pay_minor?: number;
-        },
+      ({ name, payload }) =>
+        ({ name, ...(payload as object) }) as { name: string; order_id: string; pay_minor?: number },
     )
     .filter((message) => message.order_id === orderId);
 
@@ -319,6 +321,7 @@ describe('any course of bookings, timers and messages, doubled and in any order'
           const payments = createPayments(300_000_000);
           const orders: string[] = [];
           const answers: Record<string, unknown>[] = [];
+          await trx.flush();
           const seqBefore = Number(
             (
               await trx.get(
@@ -329,18 +332,10 @@ describe('any course of bookings, timers and messages, doubled and in any order'
               )
             )?.seq ?? 0,
           );
-          const messages = () =>
-            trx.all(
-              db
-                .selectFrom('outbox')
-                .selectAll()
-                .where('destination', '=', 'payments')
-                .where('seq', '>', seqBefore)
-                .orderBy('seq'),
-            );
+          const messages = () => messagesAfter(trx, seqBefore);
           const deliver = async (index: number) => {
             const row = (await messages())[index];
-            if (row !== undefined) answers.push(payments.hear(row.name, JSON.parse(row.payload)));
+            if (row !== undefined) answers.push(payments.hear(row.name, row.payload as never));
           };
           const hear = async (index: number) => {
             const answer = answers[index];

@@ -24,20 +24,30 @@ export const renameStreams = async (
       await client.query('DELETE FROM store_stream');
       await client.query('INSERT INTO store_stream VALUES (0, $1)', [stream]);
     }
-    const columns = 'destination, name, version, payload, created_at_ms';
+    // As well as its rows may be those of single messages.
+    const { rows: counts } = await client.query(
+      `SELECT FROM pg_attribute WHERE attrelid = 'outbox'::regclass AND attname = 'count' AND NOT attisdropped`,
+    );
+    const [columns, count] =
+      counts.length > 0
+        ? ['destination, count, messages, created_at_ms', 'count']
+        : ['destination, name, version, payload, created_at_ms', '1'];
     // Taken out and put in again: within one statement a new number could meet an old one.
     await client.query(
       `CREATE TEMPORARY TABLE said_again ON COMMIT DROP AS
-       SELECT ${columns}, row_number() OVER (PARTITION BY destination ORDER BY ${key.join(', ')}) AS seq FROM outbox`,
+       SELECT ${columns}, sum(${count}) OVER (PARTITION BY destination ORDER BY ${key.join(', ')})::bigint AS seq FROM outbox`,
     );
     await client.query('DELETE FROM outbox');
-    const { rowCount } = await client.query(
+    await client.query(
       `INSERT INTO outbox (${columns}, seq${hasPlaces ? ', stream' : ''})
        SELECT ${columns}, seq${hasPlaces ? ', $1' : ''} FROM said_again`,
       hasPlaces ? [stream] : [],
     );
+    const { rows: said } = await client.query<{ n: string }>(
+      `SELECT coalesce(sum(${count}), 0) AS n FROM outbox`,
+    );
     await client.query('COMMIT');
-    return { stream, outbox: rowCount ?? 0 };
+    return { stream, outbox: Number(said[0]?.n) };
   } catch (error) {
     await client.query('ROLLBACK').catch(() => {});
     throw error;

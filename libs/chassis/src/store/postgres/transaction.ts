@@ -4,7 +4,8 @@ import type { QueryConfig, QueryResult } from 'pg';
 import { clock } from '../../clock.ts';
 import { failpoint } from '../../failpoint.ts';
 import { type Hot, resolveForPostgres } from '../../sql.ts';
-import type { Hook, Outcome, Waiting } from '../groups.ts';
+import { createGathering } from '../gathering.ts';
+import { FLUSH, type Hook, type Outcome, type Waiting } from '../groups.ts';
 import type { Trx } from '../store.ts';
 import { kindOf, type TallyKeeper } from '../tally.ts';
 import { isConflict, serverProblem } from './fault.ts';
@@ -50,6 +51,7 @@ export const runGroup = async (
   const hooks: Hook[] = [];
   const memo = new Map<string, number>();
   const counters = new Map(tenure.counters);
+  const gathering = createGathering();
   const outcomes: Outcome[] = [];
   /** Ends the group: nothing more can be done in this transaction, whoever caught the error. */
   let doom: { error: unknown } | null = null;
@@ -84,9 +86,9 @@ export const runGroup = async (
     if (failure !== null) throw (failure as { error: unknown }).error;
   };
 
-  const undoTo = async (name: string, hooksBefore: number): Promise<void> => {
+  const undoTo = async (name: string, forget: () => void): Promise<void> => {
     while (underWay.size > 0) await Promise.allSettled(underWay);
-    hooks.length = hooksBefore;
+    forget();
     memo.clear();
     counters.clear();
     failure = null;
@@ -97,6 +99,11 @@ export const runGroup = async (
   const savepoint = async <T>(fn: () => T | Promise<T>, level: number, isOver: () => boolean): Promise<T> => {
     const name = `s${level}`;
     const hooksBefore = hooks.length;
+    const ungather = gathering.mark();
+    const forget = () => {
+      hooks.length = hooksBefore;
+      ungather();
+    };
     // What failed before is undone with what is around; a savepoint cannot be made any more.
     await assertWhole();
     sendAhead(`SAVEPOINT ${name}`);
@@ -106,7 +113,7 @@ export const runGroup = async (
       return value;
     } catch (error) {
       // Its savepoint went with it; one of that name would be another's by now.
-      if (!isOver()) await undoTo(name, hooksBefore);
+      if (!isOver()) await undoTo(name, forget);
       throw error;
     } finally {
       if (!isOver()) sendAhead(`RELEASE ${name}`);
@@ -142,6 +149,8 @@ export const runGroup = async (
       counters,
       afterCommit: (fn) => void hooks.push(fn),
       notify: (topic) => void hooks.push(() => options.wake(topic)),
+      gather: gathering.add,
+      flush: () => gathering.flush(trx),
     };
     return {
       trx,
@@ -190,6 +199,10 @@ export const runGroup = async (
         if (group.length === 1) throw error;
         outcomes.push({ ok: false, error });
       }
+    }
+    if (gathering.hasMore()) {
+      await runOne(FLUSH);
+      await assertWhole();
     }
     const ran = { outcomes, hooks };
     const token = randomUUID();
