@@ -292,10 +292,9 @@ test('large messages are read from the file once, however few of them an entry h
     }) + pad;
   await jobs.store.transact('test.say', async (trx) => {
     for (const [index, job_id] of said.entries()) {
-      const numbered = { destination: 'payments', seq: index + 1, created_at_ms: 1 };
-      const row = jobs.store.isShared ? { ...numbered, stream: jobs.store.stream } : numbered;
+      const row = rowSaying('jobs.submitted', payloadOf(job_id), jobs.store);
       await trx.run(
-        db.insertInto('outbox').values({ ...row, ...rowSaying('jobs.submitted', payloadOf(job_id)) }),
+        db.insertInto('outbox').values({ destination: 'payments', seq: index + 1, created_at_ms: 1, ...row }),
       );
     }
     trx.notify('outbox:payments');
