@@ -48,7 +48,7 @@ const RETRIES = 30;
 /** Items that were refused because something was full or away are sent again so often. */
 const ROUNDS = 10;
 /** Between two looks at the list of a chunk's jobs. */
-const LOOK_FIRST_MS = 500;
+const LOOK_FIRST_MS = 200;
 const LOOK_LONGEST_MS = 10_000;
 const PAGE = 500;
 
