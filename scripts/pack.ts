@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { build } from 'rolldown';
 
-const help = `node run.mjs pack [--to FOLDER]   makes the packages of the SDK and the command line
+const help = `node run.mjs pack [--to FOLDER]   makes the package of the SDK
 
   --to FOLDER   where the .tgz files go; without it, the folder that you are in
 

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { buildOpenApi } from '../libs/contracts/src/openapi.ts';
 import {
   allRoutes,
   BATCH_BODY_LIMIT_BYTES,
@@ -8,6 +7,7 @@ import {
   SUBMIT_COST,
   WAIT_SECONDS_MAX,
 } from '../libs/contracts/src/index.ts';
+import { buildOpenApi } from '../libs/contracts/src/openapi.ts';
 
 // What the SDK says of the API, as plain TypeScript: what is published must not need zod, nor this tree.
 

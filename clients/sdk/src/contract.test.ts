@@ -6,7 +6,11 @@ import { operations } from './contract.ts';
 
 // The compiler is the test: what stands in contract.ts is what zod says of the routes, and takes what zod takes.
 
-type Both<A, B> = [A] extends [B] ? ([B] extends [A] ? true : 'the contract is narrower') : 'the contract is wider';
+type Both<A, B> = [A] extends [B]
+  ? [B] extends [A]
+    ? true
+    : 'the contract is narrower'
+  : 'the contract is wider';
 type Fits<A, B> = [A] extends [B] ? true : 'is not taken';
 const is = <T extends true>(..._proof: T[]): void => {};
 
@@ -14,8 +18,13 @@ type Jobs = typeof routes.jobs;
 type Market = typeof routes.market;
 type Payments = typeof routes.payments;
 type Governance = typeof routes.governance;
-type Answer<T extends Parameters<typeof bodyOf>[0]> = Extract<ReplyOf<T>, { status: 200 | 201 | 207 }>['body'];
-declare const bodyOf: (route: Jobs[keyof Jobs] | Market[keyof Market] | Payments[keyof Payments] | Governance[keyof Governance]) => void;
+type Answer<T extends Parameters<typeof bodyOf>[0]> = Extract<
+  ReplyOf<T>,
+  { status: 200 | 201 | 207 }
+>['body'];
+declare const bodyOf: (
+  route: Jobs[keyof Jobs] | Market[keyof Market] | Payments[keyof Payments] | Governance[keyof Governance],
+) => void;
 
 test('types are those of the contracts', () => {
   is<Both<Answer<Jobs['get']>, Operations['jobs.get']['reply']>>();

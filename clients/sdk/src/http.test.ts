@@ -51,7 +51,13 @@ describe('errors', () => {
     const { client } = await against([refuses(status, code)], { maxRetries: 0 });
     const error = await failure(client.jobs.get('j'));
     expect(error).toBeInstanceOf(Family);
-    expect(error).toMatchObject({ name: Family.title, code, status, requestId: 'r-1', message: `it is ${code}` });
+    expect(error).toMatchObject({
+      name: Family.title,
+      code,
+      status,
+      requestId: 'r-1',
+      message: `it is ${code}`,
+    });
   });
 
   test('the refused fields are told', async () => {
@@ -83,7 +89,10 @@ describe('errors', () => {
     await server.close();
     const error = await failure(client.jobs.get('j'));
     expect(error).toBeInstanceOf(ConnectionError);
-    expect(error).toMatchObject({ code: 'CONNECTION_FAILED', message: expect.stringContaining('ECONNREFUSED') });
+    expect(error).toMatchObject({
+      code: 'CONNECTION_FAILED',
+      message: expect.stringContaining('ECONNREFUSED'),
+    });
   });
 });
 

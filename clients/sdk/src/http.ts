@@ -61,7 +61,8 @@ const isPassing = (error: AitbcError): boolean =>
   error.code === 'IDEMPOTENCY_KEY_IN_USE';
 
 /** A 429 that the coordinator itself gave was never begun, so any request may follow it. */
-const hadNoEffect = (error: AitbcError): boolean => error.status === 429 && error.code !== 'UNEXPECTED_ANSWER';
+const hadNoEffect = (error: AitbcError): boolean =>
+  error.status === 429 && error.code !== 'UNEXPECTED_ANSWER';
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -219,7 +220,11 @@ export const createTransport = (options: AitbcOptions) => {
   return {
     baseUrl: base,
     /** Calls one operation of the contract, and reads its answer. */
-    call: <N extends OperationName>(name: N, input: Input<N>, call: RequestOptions = {}): Promise<Reply<N>> => {
+    call: <N extends OperationName>(
+      name: N,
+      input: Input<N>,
+      call: RequestOptions = {},
+    ): Promise<Reply<N>> => {
       const given = input as AnyInput;
       return persist(
         name,

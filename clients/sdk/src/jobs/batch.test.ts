@@ -66,7 +66,10 @@ const coordinator = async (
   return { server, jobs, client: new Aitbc({ baseUrl: server.url, apiKey: 'k' }) };
 };
 const submissions = (count: number): JobSubmission[] =>
-  Array.from({ length: count }, (_, at) => ({ job_type: 'language_detection', parameters: { text: `t${at}` } }));
+  Array.from({ length: count }, (_, at) => ({
+    job_type: 'language_detection',
+    parameters: { text: `t${at}` },
+  }));
 const all = async (items: AsyncIterable<BatchItem>): Promise<BatchItem[]> => {
   const seen: BatchItem[] = [];
   for await (const item of items) seen.push(item);
@@ -104,7 +107,11 @@ test('one that is refused stops no other; one that finds it full is sent again, 
   );
   const items = await all(client.jobs.batch(submissions(4), { key: 'b' }));
   expect(items.map(textOf)).toEqual(['t0', undefined, 't2', 't3']);
-  expect(items[1]?.error).toMatchObject({ name: 'InvalidRequestError', code: 'VALIDATION_ERROR', status: 422 });
+  expect(items[1]?.error).toMatchObject({
+    name: 'InvalidRequestError',
+    code: 'VALIDATION_ERROR',
+    status: 422,
+  });
   const posts = server.asked.filter(({ method }) => method === 'POST');
   expect(posts.map(({ headers, body }) => [headers['idempotency-key'], body.jobs.length])).toEqual([
     ['b-0.0', 4],
@@ -114,17 +121,27 @@ test('one that is refused stops no other; one that finds it full is sent again, 
 
 test('a chunk is never larger than a body may be', async () => {
   const { server, client } = await coordinator();
-  const large = submissions(9).map((job, at) => ({ ...job, parameters: { text: `t${at}`, x: 'ü'.repeat(500_000) } }));
+  const large = submissions(9).map((job, at) => ({
+    ...job,
+    parameters: { text: `t${at}`, x: 'ü'.repeat(500_000) },
+  }));
   expect(await all(client.jobs.batch(large, { wait: false }))).toHaveLength(9);
   const posts = server.asked.filter(({ method }) => method === 'POST');
   expect(posts.map(({ body }) => body.jobs.length)).toEqual([3, 3, 3]);
-  expect(Math.max(...posts.map(({ headers }) => Number(headers['content-length'])))).toBeLessThan(4 * 1024 * 1024);
+  expect(Math.max(...posts.map(({ headers }) => Number(headers['content-length'])))).toBeLessThan(
+    4 * 1024 * 1024,
+  );
 });
 
 test('one that is continued submits nothing that is known, and gives nothing that was given', async () => {
   const { server, jobs, client } = await coordinator();
   const told: Submitted[] = [];
-  const options = { chunkSize: 3, key: 'b', parallelism: 1, onSubmitted: (items: readonly Submitted[]) => void told.push(...items) };
+  const options = {
+    chunkSize: 3,
+    key: 'b',
+    parallelism: 1,
+    onSubmitted: (items: readonly Submitted[]) => void told.push(...items),
+  };
   for await (const { index } of client.jobs.batch(submissions(9), options)) if (index === 3) break;
   await expect.poll(() => told.length).toBe(6);
   const posts = () => server.asked.filter(({ method }) => method === 'POST').length;

@@ -89,7 +89,8 @@ async function* cut(
 }
 
 type Answer = Reply<'jobs.submit_batch'>['items'][number];
-const isFullOrAway = ({ status }: Answer): boolean => status === 429 || status === 502 || status === 503 || status === 504;
+const isFullOrAway = ({ status }: Answer): boolean =>
+  status === 429 || status === 502 || status === 503 || status === 504;
 
 /** Has every job of a chunk accepted or refused for good. Each request has a key that its place gives it. */
 const submitChunk = async (
@@ -172,7 +173,15 @@ export async function* submitBatches(
   jobs: Iterable<JobSubmission> | AsyncIterable<JobSubmission>,
   options: BatchOptions,
 ): AsyncGenerator<BatchItem, void, undefined> {
-  const { key = crypto.randomUUID(), wait = true, from = 0, known = [], onSubmitted, signal, ...rest } = options;
+  const {
+    key = crypto.randomUUID(),
+    wait = true,
+    from = 0,
+    known = [],
+    onSubmitted,
+    signal,
+    ...rest
+  } = options;
   const size = Math.min(options.chunkSize ?? LIMITS.batchItems, LIMITS.batchItems);
   const call = { ...rest, signal };
   const before = new Map(known.map((item) => [item.index, item]));

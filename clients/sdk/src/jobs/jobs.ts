@@ -107,7 +107,10 @@ export const createJobs = (transport: Transport) => {
     watch: (jobId: string, options: WatchOptions = {}): AsyncGenerator<JobEvent, void, undefined> =>
       watch(transport, jobId, options),
     /** Up to 1,000 jobs in one request, an answer for each: what `batch` is built of. */
-    submitBatch: (jobs: readonly JobSubmission[], call?: RequestOptions): Promise<Reply<'jobs.submit_batch'>> =>
+    submitBatch: (
+      jobs: readonly JobSubmission[],
+      call?: RequestOptions,
+    ): Promise<Reply<'jobs.submit_batch'>> =>
       transport.call('jobs.submit_batch', { body: { jobs: [...jobs] } }, call),
     /** Many jobs: submitted in chunks, waited for, and given in their order, each once. */
     batch: (

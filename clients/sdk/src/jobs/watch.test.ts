@@ -45,7 +45,13 @@ test('after a cut, an end without an end, and a refusal that passes, it goes on 
     streams([event(3, 'progress'), event(4, 'failed')]),
   );
   expect(await collect(client.jobs.watch('j'))).toEqual(['1 pending', '2 running', '3 progress', '4 failed']);
-  expect(server.asked.map(({ headers }) => headers['last-event-id'])).toEqual([undefined, '1', '1', '1', '2']);
+  expect(server.asked.map(({ headers }) => headers['last-event-id'])).toEqual([
+    undefined,
+    '1',
+    '1',
+    '1',
+    '2',
+  ]);
 });
 
 test('204 is the end; it may begin behind an event', async () => {
@@ -76,7 +82,8 @@ test('who stops listening lets the connection go; so does a signal', async () =>
 
   const leaving = new AbortController();
   const watching = (async () => {
-    for await (const _ of client.jobs.watch('j', { signal: leaving.signal })) leaving.abort(new Error('gone'));
+    for await (const _ of client.jobs.watch('j', { signal: leaving.signal }))
+      leaving.abort(new Error('gone'));
   })();
   await expect(watching).rejects.toThrow('gone');
   await expect.poll(() => closed).toBe(2);

@@ -47,7 +47,8 @@ async function* read(response: Response, leaving: AbortController): AsyncGenerat
   try {
     for (;;) {
       silence = setTimeout(
-        () => leaving.abort(new ConnectionError({ code: 'TIMEOUT', message: 'The event stream fell silent.' })),
+        () =>
+          leaving.abort(new ConnectionError({ code: 'TIMEOUT', message: 'The event stream fell silent.' })),
         SILENCE_MS,
       );
       const { done, value } = await reader.read();

@@ -9,14 +9,20 @@ export const createAdmin = (transport: Transport) => ({
   credit: (accountId: string, body: Input<'payments.credit'>['body'], call?: RequestOptions) =>
     transport.call('payments.credit', { params: { account_id: accountId }, body }, call),
   keys: {
-    list: (query: NonNullable<Input<'gateway.admin_list_api_keys'>['query']> = {}, call: RequestOptions = {}) =>
+    list: (
+      query: NonNullable<Input<'gateway.admin_list_api_keys'>['query']> = {},
+      call: RequestOptions = {},
+    ) =>
       listOf(query, call, (page, options) =>
         transport.call('gateway.admin_list_api_keys', { query: page }, options),
       ),
     create: (body: Input<'gateway.admin_create_api_key'>['body'], call?: RequestOptions) =>
       transport.call('gateway.admin_create_api_key', { body }, call),
-    rotate: (keyId: string, body: Input<'gateway.admin_rotate_api_key'>['body'] = {}, call?: RequestOptions) =>
-      transport.call('gateway.admin_rotate_api_key', { params: { key_id: keyId }, body }, call),
+    rotate: (
+      keyId: string,
+      body: Input<'gateway.admin_rotate_api_key'>['body'] = {},
+      call?: RequestOptions,
+    ) => transport.call('gateway.admin_rotate_api_key', { params: { key_id: keyId }, body }, call),
     revoke: (keyId: string, call?: RequestOptions) =>
       transport.call('gateway.admin_revoke_api_key', { params: { key_id: keyId } }, call),
   },

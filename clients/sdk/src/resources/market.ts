@@ -16,8 +16,11 @@ export const createGpus = (transport: Transport) => ({
   book: (gpuId: string, body: Input<'market.book'>['body'], call?: RequestOptions) =>
     transport.call('market.book', { params: { gpu_id: gpuId }, body }, call),
   /** Ends a booking now: what was used is paid, the rest comes back. */
-  release: (gpuId: string, query: NonNullable<Input<'market.release'>['query']> = {}, call?: RequestOptions) =>
-    transport.call('market.release', { params: { gpu_id: gpuId }, query }, call),
+  release: (
+    gpuId: string,
+    query: NonNullable<Input<'market.release'>['query']> = {},
+    call?: RequestOptions,
+  ) => transport.call('market.release', { params: { gpu_id: gpuId }, query }, call),
   /** Offers a GPU of yours; takes a miner key. */
   offer: (body: Input<'market.register'>['body'], call?: RequestOptions) =>
     transport.call('market.register', { body }, call),

@@ -60,7 +60,9 @@ export const findKey = async (keys: readonly PublicKey[], kid: unknown): Promise
 
 export const isSignedBy = async (key: PublicKey, signature: Bytes, message: Bytes): Promise<boolean> => {
   const { kty, crv, x } = key;
-  const imported = await crypto.subtle.importKey('jwk', { kty, crv, x }, { name: 'Ed25519' }, false, ['verify']);
+  const imported = await crypto.subtle.importKey('jwk', { kty, crv, x }, { name: 'Ed25519' }, false, [
+    'verify',
+  ]);
   return crypto.subtle.verify({ name: 'Ed25519' }, imported, signature, message);
 };
 

@@ -56,7 +56,8 @@ export const verifyBlock = async (
   if (previous === undefined) return VALID;
   if (block.height !== previous.height + 1)
     return invalid(`height ${block.height} follows height ${previous.height}`);
-  if (block.previous_hash !== previous.hash) return invalid('previous_hash is not the hash of the block before');
+  if (block.previous_hash !== previous.hash)
+    return invalid('previous_hash is not the hash of the block before');
   if (Date.parse(block.timestamp) < Date.parse(previous.timestamp))
     return invalid('is older than the block before');
   return VALID;

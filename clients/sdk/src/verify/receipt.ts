@@ -64,7 +64,9 @@ export const verifyReceipt = async (
   for (const name of ['parameters', 'result'] as const) {
     if (known[name] === undefined) continue;
     if ((await saltedHash(known.salt ?? null, known[name])) !== claims[`${name}_sha256`])
-      return invalid(`the ${name} at hand are not what was signed`.replace('result at hand are', 'result at hand is'));
+      return invalid(
+        `the ${name} at hand are not what was signed`.replace('result at hand are', 'result at hand is'),
+      );
   }
   return { valid: true, claims: claims as unknown as ReceiptClaims, reason: null };
 };

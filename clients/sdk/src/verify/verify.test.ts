@@ -65,7 +65,9 @@ const claims = {
   completed_at: '2026-01-01T00:00:01.000Z',
 };
 const proofOf = (payload: object, header: object = { alg: 'EdDSA', kid: key.jwk.kid }, by = key) => {
-  const input = [header, payload].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
+  const input = [header, payload]
+    .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
+    .join('.');
   return `${input}.${sign(null, Buffer.from(input), by.privateKey).toString('base64url')}`;
 };
 
@@ -78,7 +80,9 @@ test('a receipt is checked with its key, its result and its parameters', async (
     reason: null,
   });
   const reason = async (...args: Parameters<typeof verifyReceipt>) => (await verifyReceipt(...args)).reason;
-  expect(await reason({ ...receipt, result: { text: 'y' } } as never, [key.jwk])).toContain('result at hand is');
+  expect(await reason({ ...receipt, result: { text: 'y' } } as never, [key.jwk])).toContain(
+    'result at hand is',
+  );
   expect(await reason(full, [key.jwk], { parameters: { a: 'e', b: 1 } })).toContain('parameters at hand are');
   expect(await reason(full, [stranger.jwk])).toContain('key');
   // A key that is published under another's name.
