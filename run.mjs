@@ -25,6 +25,7 @@ const commands = {
   restore: { does: 'bring a backup back', script: 'scripts/restore.ts' },
   migrate: { does: 'bring the schemas in PostgreSQL up to this version', script: 'scripts/migrate.ts' },
   move: { does: 'move the data between SQLite and PostgreSQL', script: 'scripts/move.ts' },
+  pack: { does: 'make the package of the SDK', script: 'scripts/pack.ts' },
   openapi: { does: 'write the API description to docs/', script: 'scripts/openapi.ts' },
 };
 
