@@ -151,7 +151,9 @@ function handOver(node, args, env) {
 
 /** Runs every check, whatever the others say. The exit code is the number of those that failed. */
 function check(env) {
-  const checks = [['tsc', '--noEmit'], ['biome', 'check'], ['knip']];
+  // What it found out stays for the next time: half the work after a small change.
+  const remembering = ['--incremental', '--tsBuildInfoFile', 'node_modules/.cache/tsc.json'];
+  const checks = [['tsc', '--noEmit', ...remembering], ['biome', 'check'], ['knip']];
   const failed = checks.filter(([tool, ...args]) => {
     console.log(`> ${[tool, ...args].join(' ')}`);
     return spawnSync(join(bin, tool), args, { cwd: root, env, stdio: 'inherit' }).status !== 0;
