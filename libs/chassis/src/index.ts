@@ -22,7 +22,7 @@ export * from './redis/index.ts';
 export * from './service.ts';
 export { createShare } from './shares.ts';
 export { builder, type Hot, hot, type Params } from './sql.ts';
-export { equalsIgnoringCase, opaque, unindexed } from './store/dialect.ts';
+export { equalsIgnoringCase, opaque, rowsOf, textsOf, unindexed } from './store/dialect.ts';
 export * from './store/index.ts';
 export * from './ticker.ts';
 export * from './tls.ts';
