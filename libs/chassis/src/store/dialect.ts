@@ -101,7 +101,7 @@ const textsFrom = words({
 const textsEnd = words({ sqlite: '))', postgres: '::json))' });
 
 /** The texts of a JSON array, as a list for `in`: one statement, compiled once, for any number of them. */
-export const textsOf = (json: string): RawBuilder<string> => sql<string>`${textsFrom}${json}${textsEnd}`;
+export const listOf = (json: string): RawBuilder<string> => sql<string>`${textsFrom}${json}${textsEnd}`;
 
 type Kind = 'integer' | 'text' | 'bytes';
 interface Kinds {

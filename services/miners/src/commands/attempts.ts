@@ -1,6 +1,13 @@
 import { sendAs, type Trx } from '@aitbc/chassis';
 import type { Payload } from '@aitbc/contracts';
-import { type AttemptId, attemptKey, COUNTER, judgeStatement, keptOutcome, speaksAgainst } from '../domain.ts';
+import {
+  type AttemptId,
+  attemptKey,
+  COUNTER,
+  judgeStatement,
+  keptOutcome,
+  speaksAgainst,
+} from '../domain.ts';
 import type { Roster } from '../roster.ts';
 import {
   addAttempt,

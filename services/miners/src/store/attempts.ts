@@ -1,6 +1,6 @@
 import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
-import type { AttemptId, AttemptState, KnownAttempt, Missing, Outcome } from '../domain.ts';
 import { sql } from 'kysely';
+import type { AttemptId, AttemptState, KnownAttempt, Missing, Outcome } from '../domain.ts';
 import type { Tables } from '../tables.ts';
 
 /** How an attempt ended. */

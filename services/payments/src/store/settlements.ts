@@ -1,4 +1,4 @@
-import { builder, hot, type Params, type Reader, type Trx, textsOf } from '@aitbc/chassis';
+import { builder, hot, listOf, type Params, type Reader, type Trx } from '@aitbc/chassis';
 import type { PaymentRowStatus, Tables } from '../tables.ts';
 import { ESCROWED, view } from './payments.ts';
 
@@ -10,7 +10,7 @@ const waiting = hot((p: Params<{ ids: string }>) =>
   view()
     .leftJoin('account as payee', 'payee.account_id', 'r.payee_account_id')
     .select(['payee.id as payee', 'payee.address as payee_address'])
-    .where('p.id', 'in', textsOf(p('ids')))
+    .where('p.id', 'in', listOf(p('ids')))
     .where('r.settled_at_ms', 'is', null)
     .where('r.kind', 'is not', null),
 );
@@ -23,7 +23,7 @@ const settle = hot((p: Params<{ ids: string; now_ms: number }>) =>
   db
     .updateTable('resolution')
     .set({ settled_at_ms: p('now_ms') })
-    .where('payment_id', 'in', textsOf(p('ids')))
+    .where('payment_id', 'in', listOf(p('ids')))
     .where('settled_at_ms', 'is', null)
     .returning('payment_id'),
 );
@@ -41,7 +41,7 @@ const end = hot((p: Params<{ ids: string; status: PaymentRowStatus; now_ms: numb
   db
     .updateTable('payment')
     .set({ status: p('status'), updated_at_ms: p('now_ms') })
-    .where('id', 'in', textsOf(p('ids')))
+    .where('id', 'in', listOf(p('ids')))
     .where('status', '=', ESCROWED),
 );
 export const setEnded = async (
