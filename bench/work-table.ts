@@ -51,15 +51,10 @@ export const workTable = (found: Record<Shape, WorkOfAJob>): string => {
   const names = (read: (work: WorkOfAJob) => ReadonlyMap<string, unknown>): string[] => [
     ...new Set(SHAPES.flatMap((shape) => [...read(found[shape]).keys()])),
   ];
-  const kindsOf = (service: string): string[] =>
-    names((work) => work.byKind.get(service) ?? new Map())
-      .filter((kind) =>
-        SHAPES.some((shape) => (found[shape].byKind.get(service)?.get(kind) ?? 0) >= SHOWN_FROM),
-      )
-      .sort(
-        (a, b) =>
-          (found.single.byKind.get(service)?.get(b) ?? 0) - (found.single.byKind.get(service)?.get(a) ?? 0),
-      );
+  const kindsFrom = (read: (work: WorkOfAJob) => ReadonlyMap<string, number>): string[] =>
+    names(read)
+      .filter((kind) => SHAPES.some((shape) => (read(found[shape]).get(kind) ?? 0) >= SHOWN_FROM))
+      .sort((a, b) => (read(found.single).get(b) ?? 0) - (read(found.single).get(a) ?? 0));
   return [
     `${'for each job'.padEnd(44)}${SHAPES.map((shape) => shape.padStart(12)).join('')}`,
     line('SQL statements', (work) => work.statements),
@@ -68,6 +63,9 @@ export const workTable = (found: Record<Shape, WorkOfAJob>): string => {
     line('messages', (work) => work.messages),
     line('HTTP requests', (work) => work.requests),
     line('Redis commands, those of scripts too', (work) => work.redisCommands),
+    ...kindsFrom((work) => work.redisCalls).map((name) =>
+      line(`  ${name}`, (work) => work.redisCalls.get(name)),
+    ),
     line('Redis scripts', (work) => work.redisScripts),
     line('bytes sent to Redis', (work) => work.redisBytesIn),
     line('bytes to disk', (work) => [...work.diskBytes.values()].reduce((a, b) => a + b, 0)),
@@ -77,7 +75,9 @@ export const workTable = (found: Record<Shape, WorkOfAJob>): string => {
       line(`statements of ${service}`, (work) =>
         [...(work.byKind.get(service)?.values() ?? [])].reduce((a, b) => a + b, 0),
       ),
-      ...kindsOf(service).map((kind) => line(`  ${kind}`, (work) => work.byKind.get(service)?.get(kind))),
+      ...kindsFrom((work) => work.byKind.get(service) ?? new Map()).map((kind) =>
+        line(`  ${kind}`, (work) => work.byKind.get(service)?.get(kind)),
+      ),
     ]),
   ].join('\n');
 };

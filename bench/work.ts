@@ -16,7 +16,8 @@ export interface Counted {
   readonly statements: ReadonlyMap<string, ReadonlyMap<string, number>>;
   readonly messages: number;
   readonly requests: number;
-  readonly redisCommands: number;
+  /** By name, those inside scripts too. */
+  readonly redisCalls: ReadonlyMap<string, number>;
   readonly redisScripts: number;
   readonly redisBytesIn: number;
   /** Bytes that the kernel was given for disks, by process. */
@@ -101,7 +102,7 @@ export const watchWork = async (stack: Stack) => {
       statements,
       messages: total('inbox_messages_total'),
       requests: total('api_requests_total'),
-      redisCommands: sum(calls.map(([, n]) => n)),
+      redisCalls: new Map(calls),
       redisScripts: sum(calls.filter(([name]) => /^(?:eval|evalsha|fcall)$/.test(name)).map(([, n]) => n)),
       redisBytesIn: Number(/^total_net_input_bytes:(\d+)/m.exec(stats)?.[1] ?? 0),
       diskBytes: byGroup(diskBytesOf),
@@ -127,6 +128,7 @@ export const perJob = (before: Counted, after: Counted, jobs: number) => {
     ]),
   );
   const all = [...byKind.values()].flatMap((kinds) => [...kinds]);
+  const redisCalls = less(after.redisCalls, before.redisCalls, jobs);
   return {
     byKind,
     statements: sum(all.filter(([kind]) => !CONTROL.test(kind)).map(([, n]) => n)),
@@ -134,7 +136,8 @@ export const perJob = (before: Counted, after: Counted, jobs: number) => {
     commits: sum(all.filter(([kind]) => kind === 'commit').map(([, n]) => n)),
     messages: (after.messages - before.messages) / jobs,
     requests: (after.requests - before.requests) / jobs,
-    redisCommands: (after.redisCommands - before.redisCommands) / jobs,
+    redisCommands: sum(redisCalls.values()),
+    redisCalls,
     redisScripts: (after.redisScripts - before.redisScripts) / jobs,
     redisBytesIn: (after.redisBytesIn - before.redisBytesIn) / jobs,
     diskBytes: less(after.diskBytes, before.diskBytes, jobs),

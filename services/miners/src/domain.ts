@@ -173,6 +173,9 @@ const AGAINST: Record<Outcome, number> = {
   returned: 0,
 };
 
+/** Most ends say nothing against anybody: then nobody's words need to be looked at. */
+export const speaksAgainst = (outcome: Outcome): boolean => AGAINST[outcome] > 0;
+
 /** Words for and against, as they stood at a time. */
 export interface Words {
   readonly good: number;

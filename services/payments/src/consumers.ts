@@ -2,7 +2,7 @@ import { type Consumers, sendAs, type Trx } from '@aitbc/chassis';
 import type { Payload } from '@aitbc/contracts';
 import { announceHeld, hold } from './commands/hold.ts';
 import { allocate } from './commands/mint.ts';
-import { type Deps, deadlineRefused, resolveByJob, resolveByOrder } from './commands/resolve.ts';
+import { type Deps, deadlineRefused, resolveByOrder, resolveEnded } from './commands/resolve.ts';
 import { sayResolved, saySettled } from './commands/settle.ts';
 import { announceAgain } from './seal.ts';
 import { openUser } from './store/accounts.ts';
@@ -13,10 +13,14 @@ import { refuseRequest } from './store/refund-requests.ts';
 
 const send = sendAs<'payments'>();
 
-const holdForJob = async (trx: Trx, deps: Deps, job: Payload<'jobs.submitted'>): Promise<void> => {
+const holdForJob = async (
+  trx: Trx,
+  deps: Deps,
+  job: Payload<'jobs.submitted'>,
+  known: Awaited<ReturnType<typeof noteJobOwner>>,
+): Promise<void> => {
   const { job_id, payment_amount_minor: amount_minor } = job;
-  if (amount_minor === null || amount_minor === 0 || (await findPaymentOfJob(trx, job_id)) !== undefined)
-    return;
+  if (amount_minor === null || amount_minor === 0 || known.payment_id !== null) return;
   const { payment_id, refusal } = await hold(
     trx,
     deps,
@@ -32,7 +36,8 @@ const holdForJob = async (trx: Trx, deps: Deps, job: Payload<'jobs.submitted'>):
     },
     true,
   );
-  if (refusal === null) await announceHeld(trx, deps, { payment_id, job_id, amount_minor });
+  if (refusal === null)
+    await announceHeld(trx, deps, { payment_id, job_id, amount_minor }, known.ended_status !== null);
   else await send(trx, 'payments.refused', { payment_id, job_id, ...refusal });
 };
 
@@ -57,25 +62,25 @@ export const createConsumers = (deps: Deps): Consumers<'payments'> => ({
     await openUser(trx, account_id, deps.now());
   },
   'jobs.submitted': async (trx, job) => {
-    await noteJobOwner(trx, job.job_id, job.account_id);
-    await holdForJob(trx, deps, job);
+    await holdForJob(trx, deps, job, await noteJobOwner(trx, job.job_id, job.account_id));
     trx.notify(`job:${job.job_id}`);
   },
   'jobs.started': (trx, { job_id, ...facts }) => noteJobStarted(trx, { id: job_id, ...facts }),
   'jobs.requeued': (trx, { job_id, attempt }) => noteJobRequeued(trx, job_id, attempt),
   'jobs.ended': async (trx, { job_id, started, price_minor, payment_id, ...facts }) => {
-    const payment = await findPaymentOfJob(trx, job_id);
     // What the release before this one said has no name in it: then the job was paid by whatever was held.
-    const paidWith = payment_id === undefined ? (payment?.id ?? null) : payment_id;
+    const paidWith =
+      payment_id === undefined ? ((await findPaymentOfJob(trx, job_id))?.id ?? null) : payment_id;
+    const end = { id: job_id, started: started ? 1 : 0, payment_id: paidWith, ...facts };
+    const payment = (await noteJobEnded(trx, end)) ? await findPaymentOfJob(trx, job_id) : undefined;
     if (
       paidWith !== null &&
       payment?.id === paidWith &&
       payment.amount_minor !== (price_minor ?? payment.amount_minor)
     )
       throw new Error(`job ${job_id} ended at another price than its payment`);
-    await noteJobEnded(trx, { id: job_id, started: started ? 1 : 0, payment_id: paidWith, ...facts });
     trx.notify(`job:${job_id}`);
-    await resolveByJob(trx, deps, job_id);
+    if (payment !== undefined) await resolveEnded(trx, deps, payment);
   },
   'jobs.payments_missed': async (trx, { job_ids }) => {
     for (const id of job_ids) await sayAgain(trx, await findPaymentOfJob(trx, id));

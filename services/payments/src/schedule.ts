@@ -1,12 +1,13 @@
 import type { Log, Scheduled, Store } from '@aitbc/chassis';
 import { type Deps, passDeadline, SETTLE } from './commands/resolve.ts';
-import { settle } from './commands/settle.ts';
+import { settle, settleAll } from './commands/settle.ts';
 import { createSealer } from './seal.ts';
 import type { Signer } from './signing.ts';
-import { findPastDeadline, findUnsettled, postponeSettlement } from './store/payments.ts';
+import { findPastDeadline, findUnsettled } from './store/payments.ts';
+import { postponeSettlement } from './store/settlements.ts';
 
-/** Two groups of the store: while one is on its way to the disk, the next is built. */
-const SETTLE_BATCH = 128;
+/** Carried out together, in one transaction of a few milliseconds: others wait for it. */
+const SETTLE_BATCH = 64;
 /** A settlement that failed is not tried again at once: something is wrong that time alone may heal. */
 const SETTLE_RETRY_MS = 5_000;
 const DEADLINE_BATCH = 200;
@@ -32,13 +33,22 @@ export const createSettler = (store: Store, deps: Deps, log: Log) => {
     }
   };
 
+  const settleDue = async (due: readonly string[]): Promise<void> => {
+    try {
+      await store.transact('payment.settle', (trx) => settleAll(trx, deps, due));
+    } catch {
+      // One of them fails, and all were undone: the others are carried out, each by itself.
+      await Promise.all(due.map(settleOne));
+    }
+  };
+
   const drain = async (): Promise<void> => {
     do {
       isWoken = false;
       for (;;) {
         const due = await findUnsettled(store.read, deps.now(), SETTLE_BATCH);
         if (due.length === 0 || isStopped) break;
-        await Promise.all(due.map(settleOne));
+        await settleDue(due);
       }
     } while (isWoken && !isStopped);
   };

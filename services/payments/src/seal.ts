@@ -67,11 +67,15 @@ const announce = async (
   deltas: Map<number, number>,
 ): Promise<void> => {
   const balances: Balances = [];
-  for (const [id, delta] of deltas) {
-    if (delta === 0) continue;
-    const { kind, account_id, sealed_minor } = await moveSealed(trx, id, delta);
+  const moved = await moveSealed(
+    trx,
+    [...deltas].filter(([, delta]) => delta !== 0),
+  );
+  // As {@link announceAgain} has them: by their first transfer.
+  const places = new Map([...deltas.keys()].map((id, place) => [id, place]));
+  moved.sort((a, b) => (places.get(a.id) ?? 0) - (places.get(b.id) ?? 0));
+  for (const { kind, account_id, sealed_minor } of moved)
     if (kind === 'user' && account_id !== null) balances.push({ account_id, balance_minor: sealed_minor });
-  }
   const supply_minor = -(await sealedBalance(trx, MINT.id));
   const treasury_minor = await sealedBalance(trx, TREASURY.id);
   await tell(trx, { height, sealed_at_ms: sealedAtMs, supply_minor, treasury_minor }, balances);

@@ -93,3 +93,44 @@ const asBytes = words({ sqlite: '', postgres: ' COLLATE "C"' });
 /** Equal when A to Z and a to z are the same letters; all others must be the same. */
 export const equalsIgnoringCase = (column: string, value: string): Expression<boolean> =>
   sql<boolean>`lower(${sql.ref(column)}${asBytes}) = lower(${value}${asBytes})`;
+
+const textsFrom = words({
+  sqlite: '(SELECT value FROM json_each(',
+  postgres: '(SELECT value FROM json_array_elements_text(',
+});
+const textsEnd = words({ sqlite: '))', postgres: '::json))' });
+
+/** The texts of a JSON array, as a list for `in`: one statement, compiled once, for any number of them. */
+export const listOf = (json: string): RawBuilder<string> => sql<string>`${textsFrom}${json}${textsEnd}`;
+
+type Kind = 'integer' | 'text' | 'bytes';
+interface Kinds {
+  integer: number;
+  text: string;
+  bytes: Buffer;
+}
+const KINDS: Record<Kind, (at: number) => Record<Dialect, string>> = {
+  integer: (at) => ({ sqlite: `value ->> ${at}`, postgres: `(value ->> ${at})::bigint` }),
+  text: (at) => ({ sqlite: `value ->> ${at}`, postgres: `value ->> ${at}` }),
+  // As hex.
+  bytes: (at) => ({ sqlite: `unhex(value ->> ${at})`, postgres: `decode(value ->> ${at}, 'hex')` }),
+};
+
+/**
+ * The rows of a JSON array of arrays, as a table: one statement, compiled once, that writes any number of rows.
+ * @param columns in the order of their values; bytes come as hex
+ */
+export const rowsOf = <C extends Readonly<Record<string, Kind>>>(
+  json: string,
+  columns: C,
+): RawBuilder<{ [N in keyof C]: Kinds[C[N]] }> => {
+  const list = (dialect: Dialect) =>
+    Object.entries(columns)
+      .map(([name, kind], at) => `${KINDS[kind](at)[dialect]} AS "${name}"`)
+      .join(', ');
+  const from = words({
+    sqlite: `(SELECT ${list('sqlite')} FROM json_each(`,
+    postgres: `(SELECT ${list('postgres')} FROM json_array_elements(`,
+  });
+  return sql`${from}${json}${textsEnd}`;
+};

@@ -146,7 +146,7 @@ export const finish = async (
   const { status, nowMs } = end;
   const ended = await endJob(trx, job, { status, error: end.error, report: end.report, now_ms: nowMs });
   if (ended === undefined) return undefined;
-  await addEvent(trx, ended, status, end.error?.message ?? null, nowMs);
+  addEvent(trx, ended, status, end.error?.message ?? null, nowMs);
   if (job.status === 'running') await leaseEnded(trx, work, job, end.outcome);
   await sayEnded(trx, ended);
   trx.afterCommit(() => {
@@ -222,7 +222,7 @@ export const loseAttempt = async (
     account_id: job.miner_account_id,
     is_fault: lost.event === 'fail' ? 1 : 0,
   });
-  await addEvent(trx, waiting, 'retrying', lost.error.message, lost.nowMs);
+  addEvent(trx, waiting, 'retrying', lost.error.message, lost.nowMs);
   await leaseEnded(trx, work, job, lost.outcome);
   await backToWaiting(trx, work, waiting);
   return waiting;
@@ -260,7 +260,7 @@ export const giveBack = async (
   });
   if (waiting === undefined) return undefined;
   trx.afterCommit(() => work.metrics.matchesRefused.inc({ reason: why.reason }));
-  await addEvent(trx, waiting, 'retrying', why.message, nowMs);
+  addEvent(trx, waiting, 'retrying', why.message, nowMs);
   await leaseEnded(trx, work, job, 'returned');
   await backToWaiting(trx, work, waiting);
   return waiting;

@@ -19,7 +19,7 @@ export const paymentEscrowed = async (
   const values = { payment_id, payment_amount_minor, now_ms: nowMs };
   const funded = await fundJob(trx, { id: job_id, ...values });
   if (funded !== undefined) {
-    await addEvent(trx, funded, 'pending', 'funds are held', nowMs);
+    addEvent(trx, funded, 'pending', 'funds are held', nowMs);
     offerAfterCommit(trx, work, funded);
     return;
   }

@@ -115,6 +115,8 @@ export const prepareReport = async (
 };
 
 const repeated = async (trx: Trx, job: JobRow): Promise<Verdict> => {
+  // The report that it repeats may be of the same commit.
+  if (job.status === 'completed') await trx.flush();
   const receipt = job.status === 'completed' ? await receiptOf(trx, job.seq) : undefined;
   return {
     status: job.status,
@@ -140,7 +142,7 @@ const complete = async (trx: Trx, work: Work, job: JobRow, prepared: PreparedRep
   const resultText = prepared.resultText as string;
   const proof = work.keyring.sign(claimsFor(ended, id, saltedSha256(job.salt, resultText), nowMs));
   const receipt = { id, proof, created_at_ms: nowMs };
-  await insertReceipt(trx, { ...receipt, job_seq: job.seq, result: resultText });
+  insertReceipt(trx, { ...receipt, job_seq: job.seq, result: resultText });
   return { status: 'completed', receipt: toReceipt(ended, receipt, prepared.report.result) };
 };
 
@@ -176,11 +178,17 @@ const returned = async (
 /**
  * Takes a result or a failure. Exactly one result of a job is ever accepted: the lease must be current, and the
  * receipt's primary key is the job.
+ * @param read the job as this transaction has read it, if it has
  * @throws Problem STALE_LEASE, JOB_ALREADY_ENDED, RESULT_CONFLICT
  */
-export const acceptReport = async (trx: Trx, work: Work, prepared: PreparedReport): Promise<Verdict> => {
+export const acceptReport = async (
+  trx: Trx,
+  work: Work,
+  prepared: PreparedReport,
+  read?: JobRow,
+): Promise<Verdict> => {
   const { report, lease } = prepared;
-  const job = await findJob(trx, lease.job_id);
+  const job = read ?? (await findJob(trx, lease.job_id));
   if (job === undefined) throw notFound('job');
   const verdict = judgeReport(job, lease.attempt, prepared.sha256);
   if (verdict === 'repeat') return await repeated(trx, job);
@@ -213,6 +221,6 @@ export const acceptProgress = async (
   const nowMs = clock.nowMs();
   const updated = await setProgress(trx, job, report.progress, nowMs);
   if (updated === undefined) throw refuse('STALE_LEASE');
-  await addEvent(trx, updated, 'progress', report.message ?? null, nowMs);
+  addEvent(trx, updated, 'progress', report.message ?? null, nowMs);
   return updated.status;
 };

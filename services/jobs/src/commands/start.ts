@@ -88,7 +88,7 @@ export const startMatched = async (
       gone();
       continue;
     }
-    await addEvent(trx, job, 'running', null, nowMs);
+    addEvent(trx, job, 'running', null, nowMs);
     await send(trx, 'jobs.started', {
       job_id: job.id,
       miner_id: poll.minerId,

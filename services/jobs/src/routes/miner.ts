@@ -26,6 +26,8 @@ import { satisfies } from '../dispatcher/match.ts';
 import type { Leased } from '../polls.ts';
 import { requirementOfRow } from '../requirement.ts';
 import { oldestWaiting } from '../store/backlog.ts';
+import { findJobs } from '../store/jobs.ts';
+import type { JobRow } from '../tables.ts';
 import type { Work } from '../work.ts';
 
 /** A registration may still be on its way here when the first poll arrives. */
@@ -186,19 +188,28 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
         }
       };
       const prepared = await Promise.all(body.results.map(prepareOne));
-      const acceptOne = async (trx: Trx, item: PreparedReport | BatchItem): Promise<BatchItem> => {
+      const acceptOne = async (
+        trx: Trx,
+        item: PreparedReport | BatchItem,
+        jobs: Map<string, JobRow>,
+      ): Promise<BatchItem> => {
         if (!('report' in item)) return item;
         const { job_id } = item.report;
+        const read = jobs.get(job_id);
+        // A second report of it finds another job than the first did.
+        jobs.delete(job_id);
         try {
           // Without a savepoint: what is refused is refused before it wrote anything.
-          return { job_id, status: 200, verdict: await acceptReport(trx, work, item) };
+          return { job_id, status: 200, verdict: await acceptReport(trx, work, item, read) };
         } catch (error) {
           return { job_id, ...problemItem(error) };
         }
       };
       const items = await store.transact('jobs.results', async (trx) => {
         const accepted: BatchItem[] = [];
-        for (const item of prepared) accepted.push(await acceptOne(trx, item));
+        const ids = prepared.flatMap((item) => ('report' in item ? [item.report.job_id] : []));
+        const jobs = await findJobs(trx, ids);
+        for (const item of prepared) accepted.push(await acceptOne(trx, item, jobs));
         return accepted;
       });
       return { status: 200, body: { items } };

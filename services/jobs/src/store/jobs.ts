@@ -1,4 +1,4 @@
-import { builder, hot, opaque, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import { builder, hot, insertMany, listOf, opaque, type Params, type Reader, type Trx } from '@aitbc/chassis';
 import type { JobStatus } from '@aitbc/contracts';
 import { sql } from 'kysely';
 import type { EventRow, JobRow, Tables } from '../tables.ts';
@@ -56,34 +56,32 @@ const insert = hot((p: Params<NewJob>) =>
     })
     .returning('seq'),
 );
-const insertParameters = hot((p: Params<Tables['job_parameters']>) =>
-  db.insertInto('job_parameters').values({ job_seq: p('job_seq'), parameters: p('parameters') }),
-);
-const insertEvent = hot((p: Params<EventRow>) =>
-  db.insertInto('job_event').values({
-    job_seq: p('job_seq'),
-    id: p('id'),
-    type: p('type'),
-    status: p('status'),
-    attempt: p('attempt'),
-    progress: p('progress'),
-    message: p('message'),
-    at_ms: p('at_ms'),
-  }),
-);
+// Nothing reads these before the commit, so a commit's are written together.
+const insertParameters = insertMany<Tables['job_parameters']>('job_parameters', ['job_seq', 'parameters']);
+const insertLabels = insertMany<Tables['job_label']>('job_label', ['client_id', 'label', 'job_id']);
+const insertEvents = insertMany<EventRow>('job_event', [
+  'job_seq',
+  'id',
+  'type',
+  'status',
+  'attempt',
+  'progress',
+  'message',
+  'at_ms',
+]);
 
 /** Progress reports past this many events move the number alone: a job's stream stays a stream a person can read. */
 const EVENTS_MAX = 1_000;
 
-export const addEvent = async (
+export const addEvent = (
   trx: Trx,
   job: Pick<JobRow, 'seq' | 'id' | 'events' | 'status' | 'attempt' | 'progress'>,
   type: EventRow['type'],
   message: string | null,
   atMs: number,
-): Promise<void> => {
+): void => {
   if (type === 'progress' && job.events > EVENTS_MAX) return;
-  await trx.run(insertEvent, {
+  trx.gather(insertEvents, {
     job_seq: job.seq,
     id: job.events,
     type,
@@ -99,10 +97,6 @@ export const addEvent = async (
 /** Those who watch a job subscribe to this. */
 export const jobTopic = (jobId: string): string => `job:${jobId}`;
 
-const insertLabel = hot((p: Params<Tables['job_label']>) =>
-  db.insertInto('job_label').values({ client_id: p('client_id'), label: p('label'), job_id: p('job_id') }),
-);
-
 export const insertJob = async (
   trx: Trx,
   job: NewJob,
@@ -111,15 +105,25 @@ export const insertJob = async (
 ): Promise<JobRow> => {
   const { seq } = (await trx.get(insert, job)) as { seq: number };
   const row: JobRow = { ...NEW, ...job, seq };
-  await trx.run(insertParameters, { job_seq: row.seq, parameters });
+  trx.gather(insertParameters, { job_seq: row.seq, parameters });
   for (const label of new Set(labels))
-    await trx.run(insertLabel, { client_id: job.client_id, label, job_id: job.id });
-  await addEvent(trx, row, 'pending', null, job.created_at_ms);
+    trx.gather(insertLabels, { client_id: job.client_id, label, job_id: job.id });
+  addEvent(trx, row, 'pending', null, job.created_at_ms);
   return row;
 };
 
 const byId = hot((p: Params<{ id: string }>) => db.selectFrom('job').selectAll().where('id', '=', p('id')));
 export const findJob = (reader: Reader, id: string): Promise<JobRow | undefined> => reader.get(byId, { id });
+
+const byIds = hot((p: Params<{ ids: string }>) =>
+  db
+    .selectFrom('job')
+    .selectAll()
+    .where('id', 'in', listOf(p('ids'))),
+);
+/** Jobs by id, with one look. */
+export const findJobs = async (reader: Reader, ids: readonly string[]): Promise<Map<string, JobRow>> =>
+  new Map((await reader.all(byIds, { ids: JSON.stringify(ids) })).map((row) => [row.id, row]));
 
 /** @returns undefined for somebody else's job, as if it did not exist. */
 export const findOwnJob = async (
@@ -171,20 +175,21 @@ export const textsOf = async (reader: Reader, jobs: readonly JobRow[]): Promise<
   }));
 };
 
+const toStart = hot((p: Params<{ ids: string }>) =>
+  db
+    .selectFrom('job')
+    .innerJoin('job_parameters', 'job_parameters.job_seq', 'job.seq')
+    .selectAll('job')
+    .select('job_parameters.parameters')
+    .where('job.id', 'in', listOf(p('ids'))),
+);
 /** Waiting jobs of these ids, with their parameters, by id: what is needed to lease them. */
 export const findToStart = async (
   reader: Reader,
   ids: readonly string[],
 ): Promise<ReadonlyMap<string, JobRow & { parameters: string }>> => {
   if (ids.length === 0) return new Map();
-  const rows = await reader.all(
-    db
-      .selectFrom('job')
-      .innerJoin('job_parameters', 'job_parameters.job_seq', 'job.seq')
-      .selectAll('job')
-      .select('job_parameters.parameters')
-      .where('job.id', 'in', ids),
-  );
+  const rows = await reader.all(toStart, { ids: JSON.stringify(ids) });
   return new Map(rows.map((row) => [row.id, row]));
 };
 

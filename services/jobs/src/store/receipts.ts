@@ -1,21 +1,18 @@
-import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import { builder, hot, insertMany, type Params, type Reader, type Trx } from '@aitbc/chassis';
 import { makeSigningKey, type Signer } from '../receipts.ts';
 import type { ReceiptRow, Tables } from '../tables.ts';
 
 const db = builder<Tables>();
 
-const insert = hot((p: Params<ReceiptRow>) =>
-  db.insertInto('receipt').values({
-    job_seq: p('job_seq'),
-    id: p('id'),
-    proof: p('proof'),
-    created_at_ms: p('created_at_ms'),
-    result: p('result'),
-  }),
-);
-export const insertReceipt = async (trx: Trx, row: ReceiptRow): Promise<void> => {
-  await trx.run(insert, row);
-};
+// A commit's are written together.
+const insertReceipts = insertMany<ReceiptRow>('receipt', [
+  'job_seq',
+  'id',
+  'proof',
+  'created_at_ms',
+  'result',
+]);
+export const insertReceipt = (trx: Trx, row: ReceiptRow): void => trx.gather(insertReceipts, row);
 
 const ofJob = hot((p: Params<{ job_seq: number }>) =>
   db.selectFrom('receipt').selectAll().where('job_seq', '=', p('job_seq')),

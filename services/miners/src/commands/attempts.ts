@@ -1,14 +1,20 @@
 import { sendAs, type Trx } from '@aitbc/chassis';
 import type { Payload } from '@aitbc/contracts';
-import { ATTEMPT, type AttemptId, attemptKey, COUNTER, judgeStatement, keptOutcome } from '../domain.ts';
+import {
+  type AttemptId,
+  attemptKey,
+  COUNTER,
+  judgeStatement,
+  keptOutcome,
+  speaksAgainst,
+} from '../domain.ts';
 import type { Roster } from '../roster.ts';
 import {
+  addAttempt,
   attemptsForBeat,
-  attemptsOf,
   countOutcome,
-  findMiner,
   markOvertaken,
-  saveAttempt,
+  saveEnd,
   saveMissing,
 } from '../store/index.ts';
 import { hearAgainst, STRANGERS } from './reputation.ts';
@@ -57,33 +63,18 @@ export const judgeBeat = async (
   await tellAbandoned(trx, minerId, abandoned);
 };
 
-/** A job was leased to a miner. */
+/** A job was leased to a miner. Of an attempt that is known already, or over, nothing changes: see `ATTEMPT`. */
 export const startAttempt = async (trx: Trx, started: Payload<'jobs.started'>): Promise<void> => {
-  const known = await attemptsOf(trx, started.job_id);
-  const mine = known.find(({ attempt }) => attempt === started.attempt);
-  const state = ATTEMPT[mine?.state ?? 'unknown'].started;
-  if (state === 'ignore') return;
-  await saveAttempt(trx, {
-    job_id: started.job_id,
-    attempt: started.attempt,
-    miner_id: started.miner_id,
-    state,
-    outcome: null,
-    // The net: jobs ends every attempt by its deadline and tells of it.
-    forget_at_ms: started.deadline_at_ms + DAY_MS,
-    tell_at_ms: null,
-  });
-  await overtakeEarlier(trx, started.job_id);
+  const { job_id, attempt, miner_id, deadline_at_ms } = started;
+  // The net: jobs ends every attempt by its deadline and tells of it.
+  const isNew = await addAttempt(trx, { job_id, attempt, miner_id, forget_at_ms: deadline_at_ms + DAY_MS });
+  if (isNew) await overtakeBefore(trx, job_id, attempt);
 };
 
-/** Two attempts of a job never run at once, so the latest one known ends those before it. */
-const overtakeEarlier = async (trx: Trx, jobId: string): Promise<void> => {
-  const known = await attemptsOf(trx, jobId);
-  const latest = Math.max(...known.map(({ attempt }) => attempt));
-  for (const { attempt, state } of known) {
-    if (attempt < latest && ATTEMPT[state].overtaken === 'overtaken')
-      await markOvertaken(trx, jobId, attempt);
-  }
+/** Two attempts of a job never run at once, so each that is heard of ends those before it. */
+const overtakeBefore = async (trx: Trx, jobId: string, attempt: number): Promise<void> => {
+  // The first has none before it, and most jobs have no second.
+  if (attempt > 1) await markOvertaken(trx, jobId, attempt);
 };
 
 /** A lease is over: counts once, whatever comes twice or first, and is remembered to stop the agent. */
@@ -94,27 +85,22 @@ export const endAttempt = async (
   nowMs: number,
 ): Promise<void> => {
   const { job_id, miner_id, attempt, outcome } = ended;
-  const known = await attemptsOf(trx, job_id);
-  const mine = known.find((candidate) => candidate.attempt === attempt);
-  const state = ATTEMPT[mine?.state ?? 'unknown'].ended;
-  if (state === 'ignore') return;
   const isReported = outcome === 'completed' || outcome === 'failed';
-  await saveAttempt(trx, {
+  const isFirst = await saveEnd(trx, {
     job_id,
     attempt,
     miner_id,
-    state,
     outcome: keptOutcome(outcome),
     forget_at_ms: nowMs + (isReported ? FORGET_REPORTED_MS : FORGET_TAKEN_MS),
     // Told once even to an agent that does not name it.
     tell_at_ms: isReported ? null : nowMs,
   });
-  if (known.length > 1 || mine === undefined) await overtakeEarlier(trx, job_id);
+  if (!isFirst) return;
+  await overtakeBefore(trx, job_id, attempt);
   if (!isReported) roster.wakeAfter(trx, miner_id);
 
-  await countOutcome(trx, miner_id, COUNTER[outcome]);
-  const miner = await findMiner(trx, miner_id);
+  const accountId = await countOutcome(trx, miner_id, COUNTER[outcome]);
   // From the release before this one comes no client: then it is one of the strangers.
-  if (miner !== undefined)
-    await hearAgainst(trx, miner.account_id, ended.client_account_id ?? STRANGERS, outcome, nowMs);
+  if (accountId !== undefined && speaksAgainst(outcome))
+    await hearAgainst(trx, accountId, ended.client_account_id ?? STRANGERS, outcome, nowMs);
 };

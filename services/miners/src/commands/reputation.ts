@@ -109,10 +109,13 @@ export const creditPayment = async (
 ): Promise<void> => {
   const { payment_id, kind, miner_id, earned_minor, payee_account_id, payer_account_id } = resolved;
   if (kind !== 'released' || miner_id === null || earned_minor === 0 || resolved.is_repeat) return;
-  if (!(await addEarning(trx, { payment_id, miner_id, earned_minor, forget_at_ms: nowMs + DAY_MS }))) return;
+  const earning = { payment_id, miner_id, earned_minor, forget_at_ms: nowMs + DAY_MS };
+  const between = { account_id: payee_account_id ?? '', client_id: payer_account_id ?? STRANGERS };
+  const words = await addEarning(trx, earning, between);
+  if (words === undefined) return;
   if (payee_account_id === null || payer_account_id === undefined || payer_account_id === payee_account_id)
     return;
-  const client = faded(await findWordsOf(trx, payee_account_id, payer_account_id), nowMs);
+  const client = faded(words, nowMs);
   const good = wordFor(client, earned_minor);
   if (good > 0) await hear(trx, payee_account_id, payer_account_id, { client, good, bad: 0 }, nowMs);
 };

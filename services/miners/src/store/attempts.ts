@@ -1,6 +1,15 @@
 import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import { sql } from 'kysely';
 import type { AttemptId, AttemptState, KnownAttempt, Missing, Outcome } from '../domain.ts';
 import type { Tables } from '../tables.ts';
+
+/** How an attempt ended. */
+interface End extends AttemptId {
+  readonly miner_id: string;
+  readonly outcome: Outcome;
+  readonly forget_at_ms: number;
+  readonly tell_at_ms: number | null;
+}
 
 const db = builder<Tables>();
 
@@ -10,44 +19,66 @@ const attemptsOfJob = hot((p: Params<{ job_id: string }>) =>
     .select(['attempt', 'miner_id', 'state', 'outcome'])
     .where('job_id', '=', p('job_id')),
 );
-const putAttempt = hot(
-  (
-    p: Params<{
-      job_id: string;
-      attempt: number;
-      miner_id: string;
-      state: AttemptState;
-      outcome: Outcome | null;
-      forget_at_ms: number;
-      tell_at_ms: number | null;
-    }>,
-  ) =>
+// Whether a later one is known is asked while it is written: what comes late is over already.
+const insertAttempt = hot(
+  (p: Params<{ job_id: string; attempt: number; miner_id: string; forget_at_ms: number }>) =>
     db
       .insertInto('attempt')
-      .values({
+      .values((eb) => ({
         job_id: p('job_id'),
         attempt: p('attempt'),
         miner_id: p('miner_id'),
-        state: p('state'),
-        outcome: p('outcome'),
+        state: eb
+          .case()
+          .when(
+            eb.exists(
+              eb
+                .selectFrom('attempt as later')
+                .select('later.attempt')
+                .where('later.job_id', '=', p('job_id'))
+                .where('later.attempt', '>', p('attempt')),
+            ),
+          )
+          .then(sql.lit<AttemptState>('overtaken'))
+          .else(sql.lit<AttemptState>('running'))
+          .end(),
+        outcome: null,
         forget_at_ms: p('forget_at_ms'),
-        tell_at_ms: p('tell_at_ms'),
-      })
-      .onConflict((conflict) =>
-        conflict.columns(['job_id', 'attempt']).doUpdateSet({
-          state: p('state'),
+        tell_at_ms: null,
+      }))
+      .onConflict((conflict) => conflict.columns(['job_id', 'attempt']).doNothing()),
+);
+const putEnd = hot((p: Params<End>) =>
+  db
+    .insertInto('attempt')
+    .values({
+      job_id: p('job_id'),
+      attempt: p('attempt'),
+      miner_id: p('miner_id'),
+      state: 'ended',
+      outcome: p('outcome'),
+      forget_at_ms: p('forget_at_ms'),
+      tell_at_ms: p('tell_at_ms'),
+    })
+    .onConflict((conflict) =>
+      conflict
+        .columns(['job_id', 'attempt'])
+        .doUpdateSet({
+          state: 'ended',
           outcome: p('outcome'),
           forget_at_ms: p('forget_at_ms'),
           tell_at_ms: p('tell_at_ms'),
-        }),
-      ),
+        })
+        .where('attempt.state', '<>', 'ended'),
+    ),
 );
 const overtake = hot((p: Params<{ job_id: string; attempt: number }>) =>
   db
     .updateTable('attempt')
     .set({ state: 'overtaken' })
     .where('job_id', '=', p('job_id'))
-    .where('attempt', '=', p('attempt')),
+    .where('attempt', '<', p('attempt'))
+    .where('state', '=', 'running'),
 );
 const countRunning = hot((p: Params<{ miner_id: string }>) =>
   db
@@ -149,21 +180,16 @@ export const attemptsOf = (
   jobId: string,
 ): Promise<(KnownAttempt & { state: AttemptState })[]> => reader.all(attemptsOfJob, { job_id: jobId });
 
-export const saveAttempt = async (
+/** An attempt that runs, unless a later one is known. @returns false when it is known already */
+export const addAttempt = async (
   trx: Trx,
-  attempt: {
-    job_id: string;
-    attempt: number;
-    miner_id: string;
-    state: AttemptState;
-    outcome: Outcome | null;
-    forget_at_ms: number;
-    tell_at_ms: number | null;
-  },
-): Promise<void> => {
-  await trx.run(putAttempt, attempt);
-};
+  attempt: { job_id: string; attempt: number; miner_id: string; forget_at_ms: number },
+): Promise<boolean> => (await trx.run(insertAttempt, attempt)) === 1;
 
+/** The first end that is heard stands. @returns whether this was it */
+export const saveEnd = async (trx: Trx, end: End): Promise<boolean> => (await trx.run(putEnd, end)) === 1;
+
+/** Ends those before an attempt, if their end was not heard yet. */
 export const markOvertaken = async (trx: Trx, jobId: string, attempt: number): Promise<void> => {
   await trx.run(overtake, { job_id: jobId, attempt });
 };

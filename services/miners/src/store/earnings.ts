@@ -1,5 +1,5 @@
 import { builder, hot, type Params, type Trx } from '@aitbc/chassis';
-import { WORDS_FORGOTTEN_MS } from '../domain.ts';
+import { NO_WORDS, WORDS_FORGOTTEN_MS, type Words } from '../domain.ts';
 import type { Tables } from '../tables.ts';
 
 const db = builder<Tables>();
@@ -11,7 +11,16 @@ const earn = hot((p: Params<{ id: string; earned_minor: number }>) =>
     .where('id', '=', p('id')),
 );
 const insertEarning = hot(
-  (p: Params<{ payment_id: string; miner_id: string; earned_minor: number; forget_at_ms: number }>) =>
+  (
+    p: Params<{
+      payment_id: string;
+      miner_id: string;
+      earned_minor: number;
+      forget_at_ms: number;
+      account_id: string;
+      client_id: string;
+    }>,
+  ) =>
     db
       .insertInto('earning')
       .values({
@@ -20,14 +29,33 @@ const insertEarning = hot(
         earned_minor: p('earned_minor'),
         forget_at_ms: p('forget_at_ms'),
       })
-      .onConflict((conflict) => conflict.doNothing()),
+      .onConflict((conflict) => conflict.doNothing())
+      .returning((eb) => {
+        const said = <C extends keyof Words>(column: C) =>
+          eb
+            .selectFrom('counterparty')
+            .select(column)
+            .where('account_id', '=', p('account_id'))
+            .where('client_id', '=', p('client_id'));
+        return [said('good').as('good'), said('bad').as('bad'), said('at_ms').as('at_ms')];
+      }),
 );
 
-/** Adds a payment to what its miner earned, once. @returns false when it was added before. */
-export const addEarning = async (trx: Trx, earning: Tables['earning']): Promise<boolean> => {
-  if ((await trx.run(insertEarning, earning)) !== 1) return false;
+/**
+ * Adds a payment to what its miner earned, once.
+ * @param between whose words are wanted, and of whom
+ * @returns what that client has said so far; undefined when the payment was added before
+ */
+export const addEarning = async (
+  trx: Trx,
+  earning: Tables['earning'],
+  between: { account_id: string; client_id: string },
+): Promise<Words | undefined> => {
+  const row = await trx.get(insertEarning, { ...earning, ...between });
+  if (row === undefined) return undefined;
   await trx.run(earn, { id: earning.miner_id, earned_minor: earning.earned_minor });
-  return true;
+  const { good, bad, at_ms } = row;
+  return good === null || bad === null || at_ms === null ? NO_WORDS : { good, bad, at_ms };
 };
 
 /** Deletes rows that no message can ask for any more. @returns how many, `limit` of each kind at most. */

@@ -31,7 +31,8 @@ const saveOutcome = hot((p: Params<{ id: string; completed: number; failed: numb
       jobs_failed: eb('jobs_failed', '+', p('failed')),
       jobs_lost: eb('jobs_lost', '+', p('lost')),
     }))
-    .where('id', '=', p('id')),
+    .where('id', '=', p('id'))
+    .returning('account_id'),
 );
 export const findMiner = (reader: Reader, id: string): Promise<Miner | undefined> => reader.get(byId, { id });
 
@@ -57,17 +58,19 @@ export const deleteMiner = async (trx: Trx, id: string): Promise<void> => {
 export const changeStatus = (trx: Trx, id: string, status: Status, seenAtMs: number): Promise<number> =>
   trx.run(setStatus, { id, status, seen_at_ms: seenAtMs });
 
+/** @returns whose miner it is; undefined when it is no more */
 export const countOutcome = async (
   trx: Trx,
   id: string,
   counter: 'jobs_completed' | 'jobs_failed' | 'jobs_lost' | null,
-): Promise<void> => {
-  await trx.run(saveOutcome, {
+): Promise<string | undefined> => {
+  const row = await trx.get(saveOutcome, {
     id,
     completed: counter === 'jobs_completed' ? 1 : 0,
     failed: counter === 'jobs_failed' ? 1 : 0,
     lost: counter === 'jobs_lost' ? 1 : 0,
   });
+  return row?.account_id;
 };
 
 const raiseRevision = hot((p: Params<{ id: string }>) =>

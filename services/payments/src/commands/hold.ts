@@ -1,9 +1,9 @@
 import { failpoint, sendAs, type Trx } from '@aitbc/chassis';
 import { type Caller, invalidField, newId, notFound, Problem, toMinor } from '@aitbc/contracts';
 import { type Refusal, refuseHold } from '../domain.ts';
-import { spendableOf } from '../exchange/store/debts.ts';
 import { openEscrow, openUser } from '../store/accounts.ts';
 import { findJob } from '../store/jobs.ts';
+import { findMeans } from '../store/means.ts';
 import { addPayment, findPayment, findPaymentOfJob, noteSpent, spentBy } from '../store/payments.ts';
 import { move, transferId } from '../store/transfers.ts';
 import { type Deps, resolveByJob } from './resolve.ts';
@@ -23,6 +23,14 @@ interface Hold {
   not_before_ms?: number;
 }
 
+/** Who has no account yet gets one, empty. */
+const meansOf = async (trx: Trx, accountId: string, credentialId: string | null, nowMs: number) => {
+  const found = await findMeans(trx, accountId, credentialId);
+  if (found !== undefined) return found;
+  const payer = await openUser(trx, accountId, nowMs);
+  return { payer, availableMinor: 0, spentMinor: await spentBy(trx, credentialId) };
+};
+
 /**
  * Makes the payment and moves its funds into an escrow account of its own.
  * @param keepRefused leaves a failed payment behind when there is no money, so that a submitted job shows why
@@ -36,11 +44,16 @@ export const hold = async (
   const nowMs = deps.now();
   const payment_id = newId();
   const { amount_minor, credential_id } = request;
-  const payer = await openUser(trx, request.payer_account_id, nowMs);
+  const { payer, availableMinor, spentMinor } = await meansOf(
+    trx,
+    request.payer_account_id,
+    credential_id,
+    nowMs,
+  );
   const refusal = refuseHold({
     amountMinor: amount_minor,
-    availableMinor: await spendableOf(trx, payer),
-    spentMinor: await spentBy(trx, credential_id),
+    availableMinor,
+    spentMinor,
     capMinor: request.spend_cap_minor,
   });
   if (refusal !== null && !keepRefused) return { payment_id, refusal };
@@ -91,15 +104,19 @@ export const hold = async (
   return { payment_id, refusal: null };
 };
 
-/** Tells jobs that the funds stand, and decides at once when the job's end was heard before its beginning. */
+/**
+ * Tells jobs that the funds stand, and decides at once when the job's end was heard before its beginning.
+ * @param hasEnded what this transaction has read of the job
+ */
 export const announceHeld = async (
   trx: Trx,
   deps: Deps,
   payment: { payment_id: string; job_id: string; amount_minor: number },
+  hasEnded: boolean,
 ): Promise<void> => {
   await send(trx, 'payments.escrowed', payment);
   trx.notify(`job:${payment.job_id}`);
-  await resolveByJob(trx, deps, payment.job_id);
+  if (hasEnded) await resolveByJob(trx, deps, payment.job_id);
 };
 
 /** `POST /v1/payments`, once the job is known. @returns the payment's view. */
@@ -141,6 +158,6 @@ export const createPayment = async (
     false,
   );
   if (refusal !== null) throw new Problem(refusal.code, refusal.message);
-  await announceHeld(trx, deps, { payment_id, job_id: request.job_id, amount_minor });
+  await announceHeld(trx, deps, { payment_id, job_id: request.job_id, amount_minor }, false);
   return (await findPayment(trx, payment_id)) as NonNullable<Awaited<ReturnType<typeof findPayment>>>;
 };

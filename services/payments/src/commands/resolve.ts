@@ -67,7 +67,11 @@ export const decide = async (
  */
 export const resolveByJob = async (trx: Trx, deps: Deps, jobId: string): Promise<void> => {
   const payment = await findPaymentOfJob(trx, jobId);
-  if (payment === undefined) return;
+  if (payment !== undefined) await resolveEnded(trx, deps, payment);
+};
+
+/** The same, of a payment that was read after the end was kept. */
+export const resolveEnded = async (trx: Trx, deps: Deps, payment: PaymentView): Promise<void> => {
   const end = { ended_status: payment.ended_status, ended_payment_id: payment.ended_payment_id };
   const kind = decisionOfJob(end, payment.id);
   if (kind === null) return;

@@ -1,7 +1,9 @@
 import { failpoint, sendAs, type Trx } from '@aitbc/chassis';
-import { findAccount, openUser, PLATFORM } from '../store/accounts.ts';
-import { findPayment, noteGivenBack, type PaymentView, setEnded, setSettled } from '../store/payments.ts';
-import { move, transferId } from '../store/transfers.ts';
+import { type AccountRef, openUser, PLATFORM } from '../store/accounts.ts';
+import { noteGivenBack, type PaymentView } from '../store/payments.ts';
+import { findSettleable, type Settleable, setEnded, setSettled } from '../store/settlements.ts';
+import { moveAll, type Transfer, transferId } from '../store/transfers.ts';
+import type { ResolutionKind } from '../tables.ts';
 import type { Deps } from './resolve.ts';
 
 const send = sendAs<'payments'>();
@@ -35,52 +37,70 @@ export const saySettled = async (trx: Trx, payment: PaymentView | undefined): Pr
   });
 };
 
-/** Carries a decision out: empties the escrow, ends the payment, tells who waits. Once, however often it is called. */
-export const settle = async (trx: Trx, deps: Deps, paymentId: string): Promise<void> => {
-  const payment = await findPayment(trx, paymentId);
-  if (payment?.decision == null || payment.escrow === null) return;
-  const nowMs = deps.now();
-  if (!(await setSettled(trx, paymentId, nowMs))) return;
-  const escrow = await findAccount(trx, payment.escrow);
-  const payer = await findAccount(trx, payment.payer);
-  if (escrow === undefined || payer === undefined) throw new Error(`payment ${paymentId} has no accounts`);
-
+/** The transfers that a decision means, all out of the payment's escrow. */
+const transfersOf = async (trx: Trx, payment: Settleable, nowMs: number): Promise<Transfer[]> => {
+  const { id, escrow, escrow_address, payee, payee_address } = payment;
+  if (escrow === null || escrow_address === null) throw new Error(`payment ${id} has no escrow`);
+  const from = { id: escrow, address: escrow_address };
+  const out = (kind: 'release' | 'fee' | 'refund', to: AccountRef, amount_minor: number): Transfer => ({
+    id: transferId(kind, id),
+    kind,
+    reference: id,
+    from,
+    to,
+    amount_minor,
+    now_ms: nowMs,
+  });
   const earned = payment.earned_minor ?? 0;
   const fee = payment.fee_minor ?? 0;
   const refunded = payment.refunded_minor ?? 0;
-  const common = { reference: paymentId, from: escrow, now_ms: nowMs };
+  const transfers: Transfer[] = [];
   if (earned > 0) {
-    const payee = await openUser(trx, payment.payee_account_id as string, nowMs);
-    await move(trx, {
-      ...common,
-      id: transferId('release', paymentId),
-      kind: 'release',
-      to: payee,
-      amount_minor: earned,
-    });
+    const to =
+      payee !== null && payee_address !== null
+        ? { id: payee, address: payee_address }
+        : await openUser(trx, payment.payee_account_id as string, nowMs);
+    transfers.push(out('release', to, earned));
   }
-  if (fee > 0)
-    await move(trx, {
-      ...common,
-      id: transferId('fee', paymentId),
-      kind: 'fee',
-      to: PLATFORM,
-      amount_minor: fee,
-    });
+  if (fee > 0) transfers.push(out('fee', PLATFORM, fee));
   if (refunded > 0)
-    await move(trx, {
-      ...common,
-      id: transferId('refund', paymentId),
-      kind: 'refund',
-      to: payer,
-      amount_minor: refunded,
-    });
-  await noteGivenBack(trx, payment.credential_id, refunded);
-  await setEnded(trx, paymentId, payment.decision === 'release' ? 'released' : 'refunded', nowMs);
-  const settled = await findPayment(trx, paymentId);
-  await sayResolved(trx, settled);
-  await saySettled(trx, settled);
-  trx.notify(`payment:${paymentId}`);
+    transfers.push(out('refund', { id: payment.payer, address: payment.payer_address }, refunded));
+  return transfers;
+};
+
+/**
+ * Carries decisions out: empties the escrows, ends the payments, tells who waits. Each once, however often it is called.
+ * @throws when one of them cannot be carried out: then all are undone, and each has to be tried alone.
+ */
+export const settleAll = async (trx: Trx, deps: Deps, paymentIds: readonly string[]): Promise<void> => {
+  const nowMs = deps.now();
+  const found = await findSettleable(trx, paymentIds);
+  if (found.length === 0) return;
+  const mine = await setSettled(
+    trx,
+    found.map(({ id }) => id),
+    nowMs,
+  );
+  const payments = found.filter(({ id }) => mine.has(id));
+  const transfers: Transfer[] = [];
+  for (const payment of payments) {
+    transfers.push(...(await transfersOf(trx, payment, nowMs)));
+    await noteGivenBack(trx, payment.credential_id, payment.refunded_minor ?? 0);
+  }
+  await moveAll(trx, transfers);
+  const idsOf = (decision: ResolutionKind) =>
+    payments.filter((payment) => payment.decision === decision).map(({ id }) => id);
+  await setEnded(trx, idsOf('release'), 'released', nowMs);
+  await setEnded(trx, idsOf('refund'), 'refunded', nowMs);
+  for (const payment of payments) {
+    const settled = { ...payment, settled_at_ms: nowMs };
+    await sayResolved(trx, settled);
+    await saySettled(trx, settled);
+    trx.notify(`payment:${payment.id}`);
+  }
   failpoint('settle:before-commit');
   trx.afterCommit(() => failpoint('settle:after-commit'));
 };
+
+export const settle = (trx: Trx, deps: Deps, paymentId: string): Promise<void> =>
+  settleAll(trx, deps, [paymentId]);

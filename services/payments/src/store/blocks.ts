@@ -1,4 +1,4 @@
-import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import { builder, hot, type Params, type Reader, rowsOf, type Trx } from '@aitbc/chassis';
 import { sql } from 'kysely';
 import type { Tables } from '../tables.ts';
 
@@ -77,18 +77,19 @@ export const addBlock = async (trx: Trx, block: Tables['block']): Promise<void> 
   await trx.run(db.insertInto('block').values(block));
 };
 
-const sealBalance = hot((p: Params<{ id: number; delta: number }>) =>
+const sealBalances = hot((p: Params<{ deltas: string }>) =>
   db
     .updateTable('account')
-    .set((eb) => ({ sealed_minor: eb('sealed_minor', '+', p('delta')) }))
-    .where('id', '=', p('id'))
-    .returning(['kind', 'account_id', 'sealed_minor']),
+    .from(rowsOf(p('deltas'), { moved: 'integer', delta: 'integer' }).as('of'))
+    .set((eb) => ({ sealed_minor: eb('account.sealed_minor', '+', eb.ref('of.delta')) }))
+    .whereRef('account.id', '=', 'of.moved')
+    .returning(['account.id', 'account.kind', 'account.account_id', 'account.sealed_minor']),
 );
-/** Moves an account's balance at the last sealed block. @returns what it is now. */
-export const moveSealed = async (trx: Trx, id: number, delta: number) => {
-  const row = await trx.get(sealBalance, { id, delta });
-  if (row === undefined) throw new Error(`no account ${id}`);
-  return row;
+/** Moves the balances of accounts at the last sealed block. @returns what they are now */
+export const moveSealed = async (trx: Trx, deltas: readonly (readonly [id: number, minor: number])[]) => {
+  const rows = await trx.all(sealBalances, { deltas: JSON.stringify(deltas) });
+  if (rows.length !== deltas.length) throw new Error('an account of a transfer is not there');
+  return rows;
 };
 
 const sealedOf = hot((p: Params<{ id: number }>) =>

@@ -8,14 +8,20 @@ const submitted = hot((p: Params<{ id: string; account_id: string }>) =>
     .insertInto('job')
     .values({ id: p('id'), owner_account_id: p('account_id') })
     .onConflict((conflict) =>
-      conflict
-        .column('id')
-        .doUpdateSet({ owner_account_id: p('account_id') })
-        .where('job.owner_account_id', 'is', null),
-    ),
+      conflict.column('id').doUpdateSet((eb) => ({
+        owner_account_id: eb.fn.coalesce('job.owner_account_id', eb.val(p('account_id'))),
+      })),
+    )
+    .returning((eb) => [
+      'ended_status',
+      eb.selectFrom('payment').select('payment.id').where('payment.job_id', '=', p('id')).as('payment_id'),
+    ]),
 );
-export const noteJobOwner = async (trx: Trx, jobId: string, accountId: string): Promise<void> => {
-  await trx.run(submitted, { id: jobId, account_id: accountId });
+/** The first owner stands. @returns what is known of the job already: messages come in any order. */
+export const noteJobOwner = async (trx: Trx, jobId: string, accountId: string) => {
+  const row = await trx.get(submitted, { id: jobId, account_id: accountId });
+  if (row === undefined) throw new Error(`job ${jobId} was not kept`);
+  return row;
 };
 
 const started = hot(
@@ -122,12 +128,16 @@ const ended = hot(
             ended_payment_id: p('payment_id'),
           }))
           .where('job.ended_status', 'is', null),
+      )
+      .returning((eb) =>
+        eb.selectFrom('payment').select('payment.id').where('payment.job_id', '=', p('id')).as('payment_id'),
       ),
 );
-/** The first end that is heard stands. */
-export const noteJobEnded = async (trx: Trx, facts: Parameters<(typeof ended)['bind']>[0]): Promise<void> => {
-  await trx.run(ended, facts);
-};
+/** The first end that is heard stands. @returns whether the job may have a payment. */
+export const noteJobEnded = async (
+  trx: Trx,
+  facts: Parameters<(typeof ended)['bind']>[0],
+): Promise<boolean> => (await trx.get(ended, facts))?.payment_id !== null;
 
 const job = hot((p: Params<{ id: string }>) => db.selectFrom('job').selectAll().where('id', '=', p('id')));
 export const findJob = (reader: Reader, id: string) => reader.get(job, { id });

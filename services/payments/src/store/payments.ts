@@ -7,7 +7,8 @@ const db = builder<Tables>();
 // Written into the statement: a partial index is not found for a bound value.
 export const ESCROWED = sql.lit<PaymentRowStatus>('escrowed');
 
-const view = () =>
+/** A payment with all that decides over it, as a query. */
+export const view = () =>
   db
     .selectFrom('payment as p')
     .innerJoin('account as payer', 'payer.id', 'p.payer')
@@ -103,20 +104,6 @@ export const addPayment = async (
   await trx.run(insertPayment, row);
 };
 
-const endPayment = hot((p: Params<{ id: string; status: PaymentRowStatus; now_ms: number }>) =>
-  db
-    .updateTable('payment')
-    .set({ status: p('status'), updated_at_ms: p('now_ms') })
-    .where('id', '=', p('id'))
-    .where('status', '=', ESCROWED),
-);
-export const setEnded = async (
-  trx: Trx,
-  id: string,
-  status: PaymentRowStatus,
-  nowMs: number,
-): Promise<boolean> => (await trx.run(endPayment, { id, status, now_ms: nowMs })) === 1;
-
 const moveDeadline = hot((p: Params<{ id: string; expires_at_ms: number; now_ms: number }>) =>
   db
     .updateTable('payment')
@@ -206,27 +193,6 @@ const dueResolutions = hot((p: Params<{ now_ms: number; limit: number }>) =>
 );
 export const findUnsettled = async (reader: Reader, nowMs: number, limit: number): Promise<string[]> =>
   (await reader.all(dueResolutions, { now_ms: nowMs, limit })).map((row) => row.payment_id);
-
-const settle = hot((p: Params<{ payment_id: string; now_ms: number }>) =>
-  db
-    .updateTable('resolution')
-    .set({ settled_at_ms: p('now_ms') })
-    .where('payment_id', '=', p('payment_id'))
-    .where('settled_at_ms', 'is', null),
-);
-/** @returns whether this was the one that settled it. */
-export const setSettled = async (trx: Trx, paymentId: string, nowMs: number): Promise<boolean> =>
-  (await trx.run(settle, { payment_id: paymentId, now_ms: nowMs })) === 1;
-
-export const postponeSettlement = async (trx: Trx, paymentId: string, dueAtMs: number): Promise<void> => {
-  await trx.run(
-    db
-      .updateTable('resolution')
-      .set({ due_at_ms: dueAtMs })
-      .where('payment_id', '=', paymentId)
-      .where('settled_at_ms', 'is', null),
-  );
-};
 
 const spent = hot((p: Params<{ credential_id: string }>) =>
   db.selectFrom('credential_spend').select('spent_minor').where('credential_id', '=', p('credential_id')),

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
-import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import { builder, hot, type Params, type Reader, rowsOf, type Trx } from '@aitbc/chassis';
 import { type TransferKind, transferHash } from '@aitbc/contracts';
+import { sql } from 'kysely';
 import type { Tables } from '../tables.ts';
 import type { AccountRef } from './accounts.ts';
 
@@ -18,65 +19,118 @@ export const transferId = (kind: TransferKind, reference: string): string => {
 const find = hot((p: Params<{ id: string }>) =>
   db.selectFrom('transfer').selectAll().where('id', '=', p('id')),
 );
-const insert = hot(
-  (
-    p: Params<{
-      id: string;
-      hash: Buffer;
-      debit: number;
-      credit: number;
-      amount_minor: number;
-      kind: TransferKind;
-      reference: string;
-      created_at_ms: number;
-    }>,
-  ) =>
-    db
-      .insertInto('transfer')
-      .values({
-        id: p('id'),
-        hash: p('hash'),
-        debit: p('debit'),
-        credit: p('credit'),
-        amount_minor: p('amount_minor'),
-        kind: p('kind'),
-        reference: p('reference'),
-        created_at_ms: p('created_at_ms'),
-      })
-      .onConflict((conflict) => conflict.column('id').doNothing()),
+interface Row {
+  id: string;
+  hash: Buffer;
+  debit: number;
+  credit: number;
+  amount_minor: number;
+  kind: TransferKind;
+  reference: string;
+  created_at_ms: number;
+}
+const insert = hot((p: Params<Row>) =>
+  db
+    .insertInto('transfer')
+    .values({
+      id: p('id'),
+      hash: p('hash'),
+      debit: p('debit'),
+      credit: p('credit'),
+      amount_minor: p('amount_minor'),
+      kind: p('kind'),
+      reference: p('reference'),
+      created_at_ms: p('created_at_ms'),
+    })
+    .onConflict((conflict) => conflict.column('id').doNothing()),
+);
+
+const COLUMNS = {
+  id: 'text',
+  hash: 'bytes',
+  debit: 'integer',
+  credit: 'integer',
+  amount_minor: 'integer',
+  kind: 'text',
+  reference: 'text',
+  created_at_ms: 'integer',
+} as const;
+const insertAll = hot((p: Params<{ rows: string }>) =>
+  db
+    .insertInto('transfer')
+    .columns(Object.keys(COLUMNS) as (keyof typeof COLUMNS)[])
+    .expression((eb) =>
+      eb
+        .selectFrom(rowsOf(p('rows'), COLUMNS).as('new'))
+        .selectAll()
+        .where(sql.lit(true)),
+    )
+    .onConflict((conflict) => conflict.column('id').doNothing()),
 );
 
 export const findTransfer = (reader: Reader, id: string) => reader.get(find, { id });
+
+export interface Transfer {
+  id: string;
+  kind: TransferKind;
+  reference: string;
+  from: AccountRef;
+  to: AccountRef;
+  amount_minor: number;
+  now_ms: number;
+}
+
+const rowOf = ({ id, kind, reference, from, to, amount_minor, now_ms }: Transfer): Row => {
+  const content = { id, from: from.address, to: to.address, amount_minor, kind, reference };
+  const leaf = transferHash({ ...content, timestamp_ms: now_ms });
+  return {
+    id,
+    hash: leaf,
+    debit: from.id,
+    credit: to.id,
+    amount_minor,
+    kind,
+    reference,
+    created_at_ms: now_ms,
+  };
+};
 
 /**
  * Moves money, once: the same id again changes nothing. Balances follow by trigger.
  * @returns the transaction's hash, in hex
  * @throws when the id stands for another movement, or a rule of the ledger forbids it
  */
-export const move = async (
-  trx: Trx,
-  transfer: {
-    id: string;
-    kind: TransferKind;
-    reference: string;
-    from: AccountRef;
-    to: AccountRef;
-    amount_minor: number;
-    now_ms: number;
-  },
-): Promise<string> => {
-  const { id, kind, reference, from, to, amount_minor, now_ms } = transfer;
-  const content = { id, from: from.address, to: to.address, amount_minor, kind, reference };
-  const leaf = transferHash({ ...content, timestamp_ms: now_ms });
-  const row = { id, hash: leaf, debit: from.id, credit: to.id, amount_minor, kind, reference };
-  if ((await trx.run(insert, { ...row, created_at_ms: now_ms })) === 1) return leaf.toString('hex');
+export const move = async (trx: Trx, transfer: Transfer): Promise<string> => {
+  const row = rowOf(transfer);
+  const { id } = row;
+  if ((await trx.run(insert, row)) === 1) return row.hash.toString('hex');
   const found = await findTransfer(trx, id);
   const isSame =
-    found?.debit === from.id &&
-    found.credit === to.id &&
-    found.amount_minor === amount_minor &&
-    found.kind === kind &&
-    found.reference === reference;
+    found?.debit === row.debit &&
+    found.credit === row.credit &&
+    found.amount_minor === row.amount_minor &&
+    found.kind === row.kind &&
+    found.reference === row.reference;
   if (!isSame) throw new Error(`transfer ${id} exists with another content`);
   return found.hash.toString('hex');
+};
+
+/** {@link move}s several, in their order, by one statement. */
+export const moveAll = async (trx: Trx, transfers: readonly Transfer[]): Promise<void> => {
+  if (transfers.length === 0) return;
+  const rows = transfers
+    .map(rowOf)
+    .map((row) => [
+      row.id,
+      row.hash.toString('hex'),
+      row.debit,
+      row.credit,
+      row.amount_minor,
+      row.kind,
+      row.reference,
+      row.created_at_ms,
+    ]);
+  if ((await trx.run(insertAll, { rows: JSON.stringify(rows) })) === transfers.length) return;
+  // One is there already: each is compared with what stands.
+  for (const transfer of transfers) await move(trx, transfer);
 };

@@ -62,12 +62,6 @@ const backInChain = hot((p: Params<{ next_height: number; limit: number }>) =>
 export const owedBy = async (reader: Reader, account: number): Promise<number> =>
   Number((await reader.get(owed, { account }))?.minor ?? 0);
 
-/** What an account can spend. */
-export const spendableOf = async (
-  reader: Reader,
-  account: { id: number; balance_minor: number },
-): Promise<number> => Math.max(0, account.balance_minor - (await owedBy(reader, account.id)));
-
 /** The debt of an output that is not returned yet. */
 export const standingDebtOf = (reader: Reader, output: Pick<Output, 'txid' | 'vout'>) =>
   reader.get(standing, { txid: output.txid, vout: output.vout });

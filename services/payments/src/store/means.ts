@@ -1,0 +1,41 @@
+import { builder, hot, type Params, type Reader } from '@aitbc/chassis';
+import { sql } from 'kysely';
+import type { Tables as ExchangeTables } from '../exchange/tables.ts';
+import type { Tables } from '../tables.ts';
+
+const db = builder<Tables & ExchangeTables>();
+
+const means = hot((p: Params<{ account_id: string; credential_id: string | null }>) =>
+  db
+    .selectFrom('account as a')
+    .select((eb) => [
+      'a.id',
+      'a.address',
+      'a.balance_minor',
+      eb
+        .selectFrom('exchange_debt')
+        .select((of) => of.fn.sum<number>('amount_minor').as('minor'))
+        // Written into the statement: a partial index is not found for a bound value.
+        .where('status', '=', sql.lit<'open'>('open'))
+        .whereRef('exchange_debt.account', '=', 'a.id')
+        .as('owed_minor'),
+      eb
+        .selectFrom('credential_spend')
+        .select('spent_minor')
+        .where('credential_id', '=', p('credential_id'))
+        .as('spent_minor'),
+    ])
+    .where('a.account_id', '=', p('account_id')),
+);
+
+/** All that says whether somebody may spend: the account, what of it is owed, and what the key has spent. */
+export const findMeans = async (reader: Reader, accountId: string, credentialId: string | null) => {
+  const row = await reader.get(means, { account_id: accountId, credential_id: credentialId });
+  if (row === undefined) return undefined;
+  const { id, address, balance_minor } = row;
+  return {
+    payer: { id, address },
+    availableMinor: Math.max(0, balance_minor - Number(row.owed_minor ?? 0)),
+    spentMinor: row.spent_minor ?? 0,
+  };
+};
