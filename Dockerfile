@@ -15,6 +15,7 @@ COPY services/payments/package.json services/payments/
 COPY services/governance/package.json services/governance/
 COPY clients/miner/package.json clients/miner/
 COPY clients/sdk/package.json clients/sdk/
+COPY clients/cli/package.json clients/cli/
 # No install scripts: the native parts come as binaries inside their packages.
 # Source maps and type declarations, a quarter of it all, are for people at a desk.
 RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund && npm cache clean --force \

@@ -16,6 +16,7 @@ const at = (path) => join(root, path);
 const commands = {
   start: { does: 'start the whole coordinator on this machine', script: 'scripts/start.ts' },
   demo: { does: 'start it and run a real job of each kind, step by step', script: 'scripts/demo.ts' },
+  aitbc: { does: 'ask a coordinator from a terminal', script: 'clients/cli/src/main.ts' },
   miner: { does: 'run a miner against a coordinator', script: 'clients/miner/src/main.ts' },
   test: { does: 'run the tests', script: 'node_modules/vitest/vitest.mjs', args: ['run'], installed: true },
   check: { does: 'check types, style and unused code', run: check },
@@ -25,7 +26,7 @@ const commands = {
   restore: { does: 'bring a backup back', script: 'scripts/restore.ts' },
   migrate: { does: 'bring the schemas in PostgreSQL up to this version', script: 'scripts/migrate.ts' },
   move: { does: 'move the data between SQLite and PostgreSQL', script: 'scripts/move.ts' },
-  pack: { does: 'make the package of the SDK', script: 'scripts/pack.ts' },
+  pack: { does: 'make the packages of the SDK and the command line', script: 'scripts/pack.ts' },
   openapi: { does: 'write the API description to docs/', script: 'scripts/openapi.ts' },
 };
 

@@ -17,6 +17,7 @@ const FORMS: readonly { kind: string; form: RegExp; isOne?: (text: string) => bo
 /** Where a secret is at home. */
 const EXCEPTIONS: readonly { file: RegExp; kind?: string; because: string }[] = [
   { file: /^dev-secrets\.json$/, because: 'where `npm start` keeps what it made, for the owner alone' },
+  { file: /^credentials\.json$/, because: 'where `aitbc login` keeps a key, for the owner alone' },
   { file: /^broker\.conf$/, because: 'where a broker reads its password, for the owner alone' },
   { file: /^known-secrets$/, because: 'the list of what to look for' },
   // A key that was given, from the environment, is looked for in these as well: by its value.

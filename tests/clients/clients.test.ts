@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe } from 'vitest';
 import { STARTING_MS } from '../coordinator.ts';
+import { installedCommandLine } from './installed-cli.ts';
+import { longBatch } from './long-batch.ts';
 import { packedSdk } from './packed-sdk.ts';
 import { startWorld, type World } from './world.ts';
 
@@ -14,3 +16,5 @@ afterAll(async () => {
 });
 
 describe('the packed SDK', () => packedSdk(() => world));
+describe('the command line', () => installedCommandLine(() => world));
+describe('a long batch', () => longBatch(() => world));

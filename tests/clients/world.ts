@@ -4,7 +4,7 @@ import { delimiter, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { routes } from '@aitbc/contracts';
 import { scratchDirectory } from '@aitbc/testing';
-import { packSdk } from '../../scripts/pack.ts';
+import { packCli, packSdk } from '../../scripts/pack.ts';
 import { accountOf, type Coordinator, must, startCoordinator } from '../coordinator.ts';
 
 export const root = resolve(import.meta.dirname, '../..');
@@ -43,7 +43,7 @@ export const startWorld = async (): Promise<World> => {
   const install = async () => {
     const packages = join(folder, 'packages');
     mkdirSync(packages);
-    const tarballs = [await packSdk(packages)];
+    const tarballs = await Promise.all([packSdk(packages), packCli(packages)]);
     writeFileSync(join(folder, 'package.json'), '{"private": true}');
     await run('npm', ['install', '--offline', '--no-audit', '--no-fund', ...tarballs], { cwd: folder });
   };
@@ -57,6 +57,9 @@ export const startWorld = async (): Promise<World> => {
   );
   return { coordinator, folder };
 };
+
+/** The command line that was installed. */
+export const installedCli = ({ folder }: World): string => join(folder, 'node_modules/@aitbc/cli/index.js');
 
 /** The examples of a page: what stands in the block of code behind `<!-- example: name -->`. */
 export const examplesOf = (page: string): Map<string, string> => {

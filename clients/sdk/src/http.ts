@@ -27,6 +27,8 @@ export interface RequestOptions {
 }
 
 export type OperationName = keyof Operations;
+/** Every operation that this version knows. */
+export const operationNames = Object.keys(operations) as readonly OperationName[];
 type Part<N extends OperationName, K extends 'params' | 'query' | 'body'> = Operations[N][K];
 type Given<K extends string, T, Optional extends boolean> = [T] extends [undefined]
   ? { readonly [name in K]?: undefined }

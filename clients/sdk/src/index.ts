@@ -2,6 +2,7 @@ export { Aitbc } from './client.ts';
 export type * from './contract.ts';
 export * from './errors.ts';
 export type { AitbcOptions, Input, OperationName, Reply, RequestOptions } from './http.ts';
+export { operationNames } from './http.ts';
 export type { BatchItem, BatchOptions, Submitted } from './jobs/batch.ts';
 export { hasEnded, type Jobs, type RunOptions, type SubmissionOptions } from './jobs/jobs.ts';
 export type { WatchOptions } from './jobs/watch.ts';
