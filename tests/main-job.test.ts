@@ -381,8 +381,8 @@ describe('what is refused', () => {
     { what: 'no id at all', path: '/v1/client/jobs/..%2f', method: 'GET', expected: '400 BAD_REQUEST' },
     { what: 'a wrong method', method: 'DELETE', expected: '405 METHOD_NOT_ALLOWED' },
     {
-      what: 'a body above 256 KB',
-      body: JSON.stringify(embedding('x'.repeat(300_000))),
+      what: 'a body above 4 MB',
+      body: JSON.stringify(embedding('x'.repeat(5_000_000))),
       expected: '413 BODY_TOO_LARGE',
     },
     { what: 'half of a body', body: good.slice(0, -5), expected: '400 INVALID_JSON' },

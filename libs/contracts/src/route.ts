@@ -11,7 +11,7 @@ export type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE';
 
 /** 256 KB: a prompt or a page of text fits, a film does not. */
 export const BODY_LIMIT_BYTES = 256 * 1024;
-/** 4 MB: 1,000 jobs of 4 KB in one batch. */
+/** 4 MB: 1,000 jobs of 4 KB in one batch, or one with a few pictures. */
 export const BATCH_BODY_LIMIT_BYTES = 4 * 1024 * 1024;
 
 /** One unit for every `itemsPerUnit`, of which a body holds `itemsMax` at most. */

@@ -182,7 +182,7 @@ describe('a request that does not', () => {
     const response = await fetch(`${gateway.url}/v1/client/jobs`, {
       method: 'POST',
       headers: asClient,
-      body: 'x'.repeat(300_000),
+      body: 'x'.repeat(5_000_000),
     });
     expect(response.status).toBe(413);
     expect(await errorOf(response)).toMatchObject({ code: 'BODY_TOO_LARGE' });

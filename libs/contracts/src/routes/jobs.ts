@@ -287,6 +287,7 @@ export const jobsRoutes = {
     summary: 'Submit a job',
     idempotent: true,
     body: JobSubmission,
+    bodyLimitBytes: BATCH_BODY_LIMIT_BYTES,
     responses: { 201: Job },
     errors: ['INVALID_JOB_TYPE', 'IDEMPOTENCY_KEY_REUSED', 'TOO_MANY_REQUIREMENTS', 'OVERLOADED'],
   }),
