@@ -115,6 +115,7 @@ const withSystem = async (
       RATE_LIMIT_CLIENT_PER_MINUTE: '1000000',
       RATE_LIMIT_MINER_PER_MINUTE: '1000000',
       RATE_LIMIT_USER_PER_MINUTE: '1000000',
+      RATE_LIMIT_STREAM_PER_MINUTE: '1000000',
     },
     log: (line, name) => {
       if (/warn|error|"level":[456]0/i.test(line)) console.error(`${name ?? ''} ${line}`);

@@ -188,7 +188,8 @@ describe('events', () => {
     must(await complete({ id, lease }, ['done']));
     const resumed = await openEvents(coordinator.url + path, { ...headers, 'last-event-id': first.lastId });
     const rest = await resumed.all();
-    expect(rest.map(({ event }) => event)).toEqual(['progress', 'completed']);
+    expect(rest.map(({ event }) => event)).toEqual(['progress', 'end']);
+    expect(rest[1]?.data).toMatchObject({ type: 'completed', result: ['done'] });
     expect(rest[0]?.data).toMatchObject({ progress: 0.25, message: 'a bit' });
     // Every event once, by rising ids, over both connections.
     const ids = [...first.seen, ...rest].map(({ id: eventId }) => Number(eventId));
@@ -196,7 +197,7 @@ describe('events', () => {
     expect(new Set(ids).size).toBe(ids.length);
 
     const whole = await (await openEvents(coordinator.url + path, headers)).all();
-    expect(whole.map(({ event }) => event)).toEqual(['pending', 'running', 'progress', 'completed']);
+    expect(whole.map(({ event }) => event)).toEqual(['status', 'status', 'progress', 'end']);
   });
 });
 

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type CoordinatorServer, KEY, startCoordinatorServer } from './testing/coordinator-server.ts';
 import { eventually } from './testing/eventually.ts';
-import { type OpenAiApi, startOpenAiApi } from './testing/openai-api.ts';
+import { type ModelServer, startModelServer } from './testing/model-server.ts';
 
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
 const FORK_RUNNER = `
@@ -14,7 +14,7 @@ child.on('exit', (code) => process.exit(code));
 `;
 
 let server: CoordinatorServer;
-let api: OpenAiApi;
+let api: ModelServer;
 let child: ChildProcess | undefined;
 let output = '';
 
@@ -38,7 +38,7 @@ const exitCode = (process: ChildProcess): Promise<number | null> =>
 
 beforeEach(async () => {
   server = await startCoordinatorServer();
-  api = await startOpenAiApi(['tiny'], ['nomic-embed-text']);
+  api = await startModelServer(['tiny'], ['nomic-embed-text']);
 });
 afterEach(async () => {
   child?.kill('SIGKILL');

@@ -6,7 +6,7 @@ import { Problem, type ProblemCode } from './problem.ts';
 /** Who may call a route. `public` needs no credential, but takes one when it is there. */
 export type Who = Scope | 'public';
 /** Which rate-limit budget a route draws from; `none` is for health and docs only. */
-export type RateClass = 'client' | 'miner' | 'user' | 'public' | 'none';
+export type RateClass = 'client' | 'miner' | 'stream' | 'user' | 'public' | 'none';
 export type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE';
 
 /** 256 KB: a prompt or a page of text fits, a film does not. */

@@ -53,6 +53,8 @@ export const configShape = {
   RATE_LIMIT_CLIENT_PER_MINUTE: perMinute(100),
   RATE_LIMIT_MINER_PER_MINUTE: perMinute(1_000),
   RATE_LIMIT_USER_PER_MINUTE: perMinute(60),
+  /** POST /v1/miner/stream: 20 a second for each of 64 jobs that stream at once. */
+  RATE_LIMIT_STREAM_PER_MINUTE: perMinute(80_000),
   /** Proxies in front, each of which appends to X-Forwarded-For. 0: the header is a caller's and not believed. */
   TRUST_PROXY: z.coerce.number().int().min(0).max(10).default(0),
   /** Open at once, of one address (of IPv6 one /56). 0: no bound, and none behind a proxy, which all come from. */

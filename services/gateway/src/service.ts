@@ -76,6 +76,7 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
         const limits: Record<CountedClass, () => number> = {
           client: () => parameters.get('rate_limit_client_per_minute', config.RATE_LIMIT_CLIENT_PER_MINUTE),
           miner: () => parameters.get('rate_limit_miner_per_minute', config.RATE_LIMIT_MINER_PER_MINUTE),
+          stream: () => config.RATE_LIMIT_STREAM_PER_MINUTE,
           user: userLimit,
           public: userLimit,
         };

@@ -6,6 +6,7 @@ import type { Keyring } from './keyring.ts';
 import type { Leases } from './lease.ts';
 import type { Load } from './load.ts';
 import type { JobMetrics } from './metrics.ts';
+import type { OutputRoom } from './output/index.ts';
 import type { Polls } from './polls.ts';
 import type { Rests } from './rests.ts';
 import type { Seen } from './seen.ts';
@@ -24,6 +25,7 @@ export interface Work {
   /** Undefined where one process writes: there the copy is exact. */
   readonly fleetSync?: FleetSync | undefined;
   readonly watch: Watch;
+  readonly output: OutputRoom;
   readonly seen: Seen;
   readonly rests: Rests;
   readonly metrics: JobMetrics;

@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../testing/eventually.ts';
-import { type OpenAiApi, startOpenAiApi } from '../testing/openai-api.ts';
+import { type ModelServer, startModelServer } from '../testing/model-server.ts';
 import { createEmbedding } from './embedding.ts';
 import { JobFailure } from './executor.ts';
 import { createLlmInference, type LlmResult } from './llm_inference.ts';
 import { createOpenAiServer } from './openai-server.ts';
 
-let api: OpenAiApi;
+let api: ModelServer;
 const { signal } = new AbortController();
 
 const llm = () => createLlmInference(createOpenAiServer(api.url, 'sk-llm'));
@@ -23,7 +23,7 @@ const failureOf = async (run: Promise<unknown>): Promise<JobFailure> => {
 };
 
 beforeEach(async () => {
-  api = await startOpenAiApi(['tiny', 'large'], ['nomic-embed-text']);
+  api = await startModelServer(['tiny', 'large'], ['nomic-embed-text']);
 });
 afterEach(() => api.close());
 
@@ -282,7 +282,7 @@ describe('embedding', () => {
   });
 
   it('asks no model to embed that does not look like one, which would load it for nothing', async () => {
-    const other = await startOpenAiApi(['tiny', 'large', 'huge', 'vast']);
+    const other = await startModelServer(['tiny', 'large', 'huge', 'vast']);
     const found = await createEmbedding(createOpenAiServer(other.url, undefined)).probe(signal);
     expect(found).toMatchObject({ offered: false, reason: expect.stringContaining('no embedding model') });
     expect(other.seen.embedded).toEqual([]);

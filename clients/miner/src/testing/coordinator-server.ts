@@ -297,6 +297,7 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
         attempt: 1,
         lease: `lease-${id}`,
         deadline_at: deadline,
+        stream: false,
       };
       jobs.set(id, { assignment, state: 'pending', report: undefined });
       for (const wake of waiting) wake();

@@ -9,6 +9,7 @@ import { createKeyring } from '../keyring.ts';
 import { createLeases } from '../lease.ts';
 import { createLoad } from '../load.ts';
 import { createJobMetrics } from '../metrics.ts';
+import { createOutput } from '../output/index.ts';
 import { createPolls, type Leased } from '../polls.ts';
 import { createRests } from '../rests.ts';
 import { createSeen } from '../seen.ts';
@@ -81,6 +82,7 @@ beforeEach(async () => {
     leases: createLeases(Buffer.alloc(32, 1)),
     seen: createSeen(),
     watch: createWatch(store),
+    output: createOutput({ watch: createWatch(store), find: (jobId) => findJob(store.read, jobId) }),
     rests: createRests({ onOver: () => {} }),
     metrics: createJobMetrics(createMetrics('test'), polls.size),
     queuePosition: async () => null,
