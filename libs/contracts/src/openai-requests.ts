@@ -6,7 +6,7 @@ import { Text } from './text.ts';
 // server as it came. Null is what OpenAI's clients send for "not set".
 
 /** A request of 4 MB has so many messages when each is 2 KB; longer talks are summed up by those who hold them. */
-export const MESSAGES_MAX = 2_000;
+const MESSAGES_MAX = 2_000;
 /** OpenAI's own bounds, as far as no other reason is named. */
 const TOOLS_MAX = 128;
 const INPUTS_MAX = 2_048;

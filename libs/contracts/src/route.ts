@@ -72,6 +72,8 @@ export interface Route<
   readonly stream?: boolean;
   /** A GET that hands out what nobody else gets then, such as a lease: there is no HEAD of it. */
   readonly takes?: boolean;
+  /** Speaks as OpenAI's API does: its errors have that shape, and it may be silent for as long as a model thinks. */
+  readonly speaks?: 'openai';
   /** Reached only from inside the stack, never through the gateway. */
   readonly internal?: boolean;
 }

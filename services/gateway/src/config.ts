@@ -59,6 +59,11 @@ export const configShape = {
   TRUST_PROXY: z.coerce.number().int().min(0).max(10).default(0),
   /** Open at once, of one address (of IPv6 one /56). 0: no bound, and none behind a proxy, which all come from. */
   CONNECTIONS_PER_ADDRESS: z.coerce.number().int().min(0).max(1_000_000).default(4_000),
+  /**
+   * An answer of the OpenAI routes that is not streamed says nothing until it is whole: the longest wait and run that can
+   * be asked for, 600 and 1,800 s, and a minute. Streams say something every 10 s.
+   */
+  DOOR_SILENCE_SECONDS: z.coerce.number().int().min(1).max(86_400).default(2_460),
   TLS_CERT: serviceConfig.TLS_CERT,
   TLS_KEY: serviceConfig.TLS_KEY,
   /** PEM files for services at https:// addresses: the CA of their certificates, and what they ask the gateway for. */

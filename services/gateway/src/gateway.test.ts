@@ -36,7 +36,7 @@ describe('a request that goes through', () => {
     const response = await get('/v1/client/jobs?limit=5', {
       ...asClient,
       cookie: 'a=b',
-      authorization: 'Bearer x',
+      authorization: 'Basic eDp5',
       'x-forwarded-for': '10.0.0.1',
       'x-request-id': 'order-2026-0001',
     });
