@@ -24,8 +24,8 @@ export interface OutputSender {
 }
 
 /**
- * Passes on what a job makes while it is made: the first chunk at once, then in batches, one request at a time. While nobody listens it
- * asks each second, and begins with what is kept when somebody does.
+ * Passes on what a job makes while it is made: the first chunk at once, then in batches, one request at a time. While
+ * nobody listens it asks each second, and begins with what is kept when somebody does.
  * @param options.isAwaited somebody listened when the job was handed over
  * @param options.send one request; `chunks` are JSON texts, `seq` is the number of the first
  */
@@ -42,6 +42,7 @@ export const createOutputSender = (options: {
   /** The number of the next to be sent. */
   let next = 0;
   let unsentSize = 0;
+  let hasAsked = false;
   let isBusy = false;
   let isStopped = false;
   let isFlushing = false;
@@ -71,7 +72,9 @@ export const createOutputSender = (options: {
   const request = async (): Promise<void> => {
     isBusy = true;
     sentAt = performance.now();
-    const chunks = isListened ? batch() : [];
+    // With the first it asks: who submitted the job may have come right behind it.
+    const chunks = isListened || !hasAsked ? batch() : [];
+    hasAsked = true;
     const answer = await options.send(next, chunks);
     isBusy = false;
     if (isStopped) return;
@@ -124,8 +127,6 @@ export const createOutputSender = (options: {
         unsentSize = 0;
         return;
       }
-      // The first thing to ask, when nobody was there at the start, may wait.
-      if (first + kept.length === 0 && !isListened) sentAt = performance.now();
       kept.push(text);
       keptSize += text.length;
       unsentSize += text.length;
