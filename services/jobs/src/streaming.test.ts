@@ -94,7 +94,9 @@ test('a watcher that comes while it runs gets all from the beginning, and one th
   // Nobody listens: nothing is kept, and the miner goes on asking.
   expect(await send(miner, work, 0, 'a')).toMatchObject({ body: { listening: false, seq: 0 } });
   const first = await watch(client, job.id);
-  await eventually(async () => (await send(miner, work, 0, 'a', 'b')).status === 200 && first.text() === 'ab');
+  await eventually(
+    async () => (await send(miner, work, 0, 'a', 'b')).status === 200 && first.text() === 'ab',
+  );
   const lastId = first.seen.at(-1)?.id as string;
   first.leave();
   await first.ended;

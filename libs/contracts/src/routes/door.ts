@@ -39,14 +39,10 @@ export const NOT_FOR_MINERS = [
   'prompt_cache_key',
 ] as const;
 
-const model = z
-  .string()
-  .min(1)
-  .max(230)
-  .meta({
-    description: 'A name of GET /v1/models; `@0.25` behind it is a price, `@free` is none',
-    example: 'llama3.2:1b',
-  });
+const model = z.string().min(1).max(230).meta({
+  description: 'A name of GET /v1/models; `@0.25` behind it is a price, `@free` is none',
+  example: 'llama3.2:1b',
+});
 const aitbc = DoorOptions.optional();
 const streamed = {
   model,
