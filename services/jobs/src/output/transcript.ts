@@ -142,4 +142,3 @@ export const createTranscript = () => {
     },
   };
 };
-export type Transcript = ReturnType<typeof createTranscript>;
