@@ -18,6 +18,7 @@ import { createJobMetrics } from '../services/jobs/src/metrics.ts';
 import { createOutput } from '../services/jobs/src/output/index.ts';
 import { createPolls, type Leased } from '../services/jobs/src/polls.ts';
 import { createRests } from '../services/jobs/src/rests.ts';
+import { createWaits } from '../services/jobs/src/waits.ts';
 import { createSeen } from '../services/jobs/src/seen.ts';
 import { allMiners } from '../services/jobs/src/store/fleet.ts';
 import { findJob } from '../services/jobs/src/store/jobs.ts';
@@ -79,6 +80,7 @@ const startJobs = async (): Promise<void> => {
     polls,
     load,
     keyring,
+    waits: createWaits(),
     rests: createRests({ onOver: () => {} }),
     leases: createLeases(Buffer.alloc(32, 1)),
     seen: createSeen(),

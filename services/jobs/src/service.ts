@@ -36,6 +36,7 @@ import { createSeen } from './seen.ts';
 import { boundTimes, countActive, countRunning, type WaitingJob } from './store/backlog.ts';
 import { allMiners } from './store/fleet.ts';
 import { findJob } from './store/jobs.ts';
+import { createWaits } from './waits.ts';
 import { createWatch } from './watch.ts';
 import type { Work } from './work.ts';
 
@@ -138,6 +139,7 @@ export const startJobs = async (config: Config, fail: Fail) => {
           output,
           seen: createSeen(),
           rests: createRests({ onOver: (jobId) => offerRested(work, jobId) }),
+          waits: createWaits(),
           metrics: createJobMetrics(
             metrics,
             polls.size,

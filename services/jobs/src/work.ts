@@ -11,6 +11,7 @@ import type { Polls } from './polls.ts';
 import type { Rests } from './rests.ts';
 import type { Seen } from './seen.ts';
 import type { WaitingJob } from './store/backlog.ts';
+import type { Waits } from './waits.ts';
 import type { Watch } from './watch.ts';
 
 /** What commands, consumers, routes and schedule share. Built once, in service. */
@@ -28,6 +29,7 @@ export interface Work {
   readonly output: OutputRoom;
   readonly seen: Seen;
   readonly rests: Rests;
+  readonly waits: Waits;
   readonly metrics: JobMetrics;
   readonly keyring: Keyring;
   /** About so many jobs come before one; null when the index does not know or does not answer. */

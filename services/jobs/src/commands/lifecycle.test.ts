@@ -15,6 +15,7 @@ import { createRests } from '../rests.ts';
 import { createSeen } from '../seen.ts';
 import { findJob } from '../store/jobs.ts';
 import type { MinerOffer } from '../tables.ts';
+import { createWaits } from '../waits.ts';
 import { createWatch } from '../watch.ts';
 import type { Work } from '../work.ts';
 import { describeAgain, minerChanged } from './miners.ts';
@@ -84,6 +85,7 @@ beforeEach(async () => {
     watch: createWatch(store),
     output: createOutput({ watch: createWatch(store), find: (jobId) => findJob(store.read, jobId) }),
     rests: createRests({ onOver: () => {} }),
+    waits: createWaits(),
     metrics: createJobMetrics(createMetrics('test'), polls.size),
     queuePosition: async () => null,
   };
