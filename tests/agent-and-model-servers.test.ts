@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { type Client, routes } from '@aitbc/contracts';
 import { eventually, keepOutput } from '@aitbc/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type OpenAiApi, startOpenAiApi } from '../clients/miner/src/testing/openai-api.ts';
+import { type ModelServer, startModelServer } from '../clients/miner/src/testing/model-server.ts';
 import { type Coordinator, must, passes, STARTING_MS, startCoordinator } from './coordinator.ts';
 
 // The agent as its owner starts it, beside model servers as they are: slow, of one thread, broken, refusing. Each has
@@ -22,17 +22,17 @@ const CLOCK_AHEAD = `data:text/javascript,${encodeURIComponent(`
 
 let coordinator: Coordinator;
 let client: Client;
-let slow: OpenAiApi;
+let slow: ModelServer;
 let owner: { key: string; caller: Client };
 const children: ChildProcess[] = [];
-const apis: OpenAiApi[] = [];
+const apis: ModelServer[] = [];
 const proxies: Server[] = [];
 
 interface Agent {
   readonly child: ChildProcess;
   said(): string;
 }
-const startAgent = (name: string, api: OpenAiApi, more: { url?: string; node?: string[] } = {}): Agent => {
+const startAgent = (name: string, api: ModelServer, more: { url?: string; node?: string[] } = {}): Agent => {
   const args = ['--coordinator', more.url ?? coordinator.url, '--llm-url', api.url, '--name', name];
   const child = spawn(
     process.execPath,
@@ -48,8 +48,8 @@ const startAgent = (name: string, api: OpenAiApi, more: { url?: string; node?: s
   children.push(child);
   return { child, said: () => output };
 };
-const startApi = async (...models: string[]): Promise<OpenAiApi> => {
-  const api = await startOpenAiApi(models);
+const startApi = async (...models: string[]): Promise<ModelServer> => {
+  const api = await startModelServer(models);
   apis.push(api);
   return api;
 };
@@ -110,7 +110,7 @@ const promptOf = (body: Record<string, unknown>): string =>
   (body.messages as { content: string }[] | undefined)?.[0]?.content ?? '';
 
 test('one server through a bad day: each trouble costs its own job alone', async () => {
-  const api = await startOpenAiApi(['llama3.2:latest', 'mistral'], ['nomic-embed-text']);
+  const api = await startModelServer(['llama3.2:latest', 'mistral'], ['nomic-embed-text']);
   apis.push(api);
   api.script.error = (body) => {
     if (promptOf(body).startsWith('bad')) return { status: 502, message: 'no backend' };
@@ -120,7 +120,7 @@ test('one server through a bad day: each trouble costs its own job alone', async
   startAgent('day', api);
   await offers('day', {
     models: ['llama3.2:latest', 'mistral', 'nomic-embed-text'],
-    capabilities: { length: 2 },
+    capabilities: { length: 4 },
   });
   // No chat model was loaded to see whether it embeds.
   expect(new Set(api.seen.embedded)).toEqual(new Set(['nomic-embed-text']));

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { type Client, newId, routes } from '@aitbc/contracts';
 import { eventually, keepOutput } from '@aitbc/testing';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { startOpenAiApi } from '../clients/miner/src/testing/openai-api.ts';
+import { startModelServer } from '../clients/miner/src/testing/model-server.ts';
 import {
   type Coordinator,
   must,
@@ -43,7 +43,7 @@ const submit = async (job_type: 'llm_inference' | 'custom', parameters: object, 
 
 test('an agent that is killed and started again runs its job again within 20 seconds', async () => {
   const account = await coordinator.newAccount(['miner']);
-  const api = await startOpenAiApi(['slow-thinker']);
+  const api = await startModelServer(['slow-thinker']);
   try {
     api.script.end = 'silent';
     const start = (): ChildProcess => {

@@ -188,7 +188,8 @@ describe('events', () => {
     must(await complete({ id, lease }, ['done']));
     const resumed = await openEvents(coordinator.url + path, { ...headers, 'last-event-id': first.lastId });
     const rest = await resumed.all();
-    expect(rest.map(({ event }) => event)).toEqual(['progress', 'completed']);
+    expect(rest.map(({ event }) => event)).toEqual(['progress', 'end']);
+    expect(rest[1]?.data).toMatchObject({ type: 'completed', result: ['done'] });
     expect(rest[0]?.data).toMatchObject({ progress: 0.25, message: 'a bit' });
     // Every event once, by rising ids, over both connections.
     const ids = [...first.seen, ...rest].map(({ id: eventId }) => Number(eventId));
@@ -196,7 +197,7 @@ describe('events', () => {
     expect(new Set(ids).size).toBe(ids.length);
 
     const whole = await (await openEvents(coordinator.url + path, headers)).all();
-    expect(whole.map(({ event }) => event)).toEqual(['pending', 'running', 'progress', 'completed']);
+    expect(whole.map(({ event }) => event)).toEqual(['status', 'status', 'progress', 'end']);
   });
 });
 
@@ -380,8 +381,8 @@ describe('what is refused', () => {
     { what: 'no id at all', path: '/v1/client/jobs/..%2f', method: 'GET', expected: '400 BAD_REQUEST' },
     { what: 'a wrong method', method: 'DELETE', expected: '405 METHOD_NOT_ALLOWED' },
     {
-      what: 'a body above 256 KB',
-      body: JSON.stringify(embedding('x'.repeat(300_000))),
+      what: 'a body above 4 MB',
+      body: JSON.stringify(embedding('x'.repeat(5_000_000))),
       expected: '413 BODY_TOO_LARGE',
     },
     { what: 'half of a body', body: good.slice(0, -5), expected: '400 INVALID_JSON' },

@@ -15,8 +15,10 @@ import { createKeyring } from '../services/jobs/src/keyring.ts';
 import { createLeases } from '../services/jobs/src/lease.ts';
 import { createLoad } from '../services/jobs/src/load.ts';
 import { createJobMetrics } from '../services/jobs/src/metrics.ts';
+import { createOutput } from '../services/jobs/src/output/index.ts';
 import { createPolls, type Leased } from '../services/jobs/src/polls.ts';
 import { createRests } from '../services/jobs/src/rests.ts';
+import { createWaits } from '../services/jobs/src/waits.ts';
 import { createSeen } from '../services/jobs/src/seen.ts';
 import { allMiners } from '../services/jobs/src/store/fleet.ts';
 import { findJob } from '../services/jobs/src/store/jobs.ts';
@@ -78,10 +80,12 @@ const startJobs = async (): Promise<void> => {
     polls,
     load,
     keyring,
+    waits: createWaits(),
     rests: createRests({ onOver: () => {} }),
     leases: createLeases(Buffer.alloc(32, 1)),
     seen: createSeen(),
     watch: createWatch(jobsStore),
+    output: createOutput({ watch: createWatch(jobsStore), find: async () => undefined }),
     metrics: createJobMetrics(createMetrics('model'), polls.size),
     queuePosition: async () => null,
   };

@@ -116,7 +116,7 @@ const tellStory = async () => {
   must(await miner.call(jobs.result, { body: report }));
   const conflict = { ...report, result: { text: CONTENT.result, more: true } };
   expect(refusal(await miner.call(jobs.result, { body: conflict }))).toBe('409 RESULT_CONFLICT');
-  expect((await events.all()).at(-1)).toMatchObject({ event: 'completed' });
+  expect((await events.all()).at(-1)).toMatchObject({ event: 'end' });
 
   // An attempt that fails, comes back, and is paid in the end.
   paidJobId = await submit({ payment_amount: 1, max_attempts: 2 });

@@ -5,10 +5,10 @@ import { createOpenAiServer } from './executors/openai-server.ts';
 import { type AgentUnderTest, startAgent } from './testing/agent-under-test.ts';
 import { type CoordinatorServer, startCoordinatorServer } from './testing/coordinator-server.ts';
 import { eventually } from './testing/eventually.ts';
-import { type OpenAiApi, startOpenAiApi } from './testing/openai-api.ts';
+import { type ModelServer, startModelServer } from './testing/model-server.ts';
 
 let coordinator: CoordinatorServer;
-let api: OpenAiApi;
+let api: ModelServer;
 let running: AgentUnderTest | undefined;
 
 const LIST_TIMEOUT_MS = 200;
@@ -32,7 +32,7 @@ const offered = () => coordinator.seen.registrations.at(-1);
 
 beforeEach(async () => {
   coordinator = await startCoordinatorServer();
-  api = await startOpenAiApi(['tiny', 'large'], ['nomic-embed-text']);
+  api = await startModelServer(['tiny', 'large'], ['nomic-embed-text']);
 });
 afterEach(async () => {
   await running?.end();

@@ -16,6 +16,7 @@ import type { Executor, JobFailure } from './executors/executor.ts';
 import { createJobs } from './jobs.ts';
 import type { Log } from './log.ts';
 import { createOffers, isSameOffer, logOffer, NOTHING, type Part } from './offer.ts';
+import type { OutputAnswer } from './output.ts';
 import { type Backoff, createNotice, pause, retryDelayMs, type Timing } from './pacing.ts';
 import { createRegistry } from './registration.ts';
 import { createReports } from './reports.ts';
@@ -37,10 +38,10 @@ const WITHDRAWAL_MAX_MS = 2_000;
 const TROUBLE = /^(BACKEND_(UNAVAILABLE|ERROR|BUSY)|EXECUTOR_ERROR)$/;
 
 /** What a job asks of this machine. */
-const partOf = ({ job_type: type, parameters }: Assignment): Part => ({
-  type,
-  model: typeof parameters.model === 'string' ? parameters.model : undefined,
-});
+const partOf = ({ job_type: type, parameters }: Assignment): Part => {
+  const asked = (parameters.request ?? parameters) as Record<string, unknown>;
+  return { type, model: typeof asked.model === 'string' ? asked.model : undefined };
+};
 const nameOf = ({ type, model }: Part): string => (model === undefined ? type : `${type} with ${model}`);
 
 export interface AgentDeps {
@@ -123,6 +124,21 @@ export const createAgent = (deps: AgentDeps): Agent => {
       : 'ok';
   };
 
+  const sendOutput = async (
+    { id, lease }: Assignment,
+    seq: number,
+    chunks: readonly string[],
+  ): Promise<OutputAnswer> => {
+    const head = JSON.stringify({ job_id: id, lease, seq });
+    const answer = await coordinator.stream(
+      `${head.slice(0, -1)},"chunks":[${chunks.join(',')}]}`,
+      working.signal,
+    );
+    if (answer.kind === 'ok') return answer.body;
+    const isLost = answer.kind === 'refused' && (answer.status === 409 || answer.code === 'NOT_FOUND');
+    return isLost ? 'lost' : 'again';
+  };
+
   /** Looks at what is offered by now, and tells the coordinator when it is not what it was. */
   const publish = async (): Promise<void> => {
     const before = offer;
@@ -165,6 +181,7 @@ export const createAgent = (deps: AgentDeps): Agent => {
       onNotRegistered: registry.registerAgain,
     }),
     sendProgress,
+    sendOutput,
     log,
     onSlotFreed: slotFreed.raise,
     onDone: (job) => troubles.done(nameOf(partOf(job))),

@@ -1,6 +1,7 @@
 import type { Assignment, Report } from './coordinator.ts';
 import { type Executor, JobFailure } from './executors/executor.ts';
 import type { Log } from './log.ts';
+import { createOutputSender, type OutputAnswer } from './output.ts';
 import { createProgressSender } from './progress.ts';
 import { REPORT_MAX_BYTES, type Reports } from './reports.ts';
 
@@ -16,6 +17,8 @@ export interface JobsDeps {
   readonly reports: Reports;
   /** Resolves once the report was answered; `lost` when the lease is no longer ours. */
   readonly sendProgress: (job: Assignment, fraction: number) => Promise<'ok' | 'lost'>;
+  /** One request of what a job makes while it runs; `chunks` are JSON texts. */
+  readonly sendOutput: (job: Assignment, seq: number, chunks: readonly string[]) => Promise<OutputAnswer>;
   readonly log: Log;
   readonly onSlotFreed: () => void;
   readonly onDone: (job: Assignment) => void;
@@ -34,7 +37,7 @@ export interface Jobs {
 }
 
 type Outcome =
-  | { readonly kind: 'result'; readonly result: unknown }
+  | { readonly kind: 'result'; readonly result: unknown; readonly metrics: Record<string, number> }
   | { readonly kind: 'failure'; readonly failure: JobFailure }
   | { readonly kind: 'stopped'; readonly reason: StopReason };
 
@@ -59,7 +62,8 @@ const failureOf = (error: unknown): JobFailure =>
     : new JobFailure('EXECUTOR_ERROR', 'the executor failed unexpectedly', { retryable: true });
 
 export const createJobs = (deps: JobsDeps): Jobs => {
-  const { executors, concurrency, reports, sendProgress, log, onSlotFreed, onDone, onFailed } = deps;
+  const { executors, concurrency, reports, sendProgress, sendOutput, log, onSlotFreed, onDone, onFailed } =
+    deps;
   const running = new Map<string, { lease: string; attempt: number; stop: (reason: StopReason) => void }>();
 
   const execute = async (
@@ -79,10 +83,26 @@ export const createJobs = (deps: JobsDeps): Jobs => {
       });
       if ((await sendProgress(job, fraction)) === 'lost') stop(job.id, 'superseded');
     });
+    const output = createOutputSender({
+      isAwaited: job.stream === true,
+      send: (seq, chunks) => sendOutput(job, seq, chunks),
+      onLost: () => stop(job.id, 'superseded'),
+    });
+    const metrics: Record<string, number> = {};
+    const context = {
+      signal,
+      progress: progress.report,
+      output: output.add,
+      measured: (measured: Readonly<Record<string, number>>) => void Object.assign(metrics, measured),
+    };
     try {
       return await Promise.race<Outcome>([
-        executor.run(job.parameters, { signal, progress: progress.report }).then<Outcome, Outcome>(
-          (result) => ({ kind: 'result', result }),
+        executor.run(job.parameters, context).then<Outcome, Outcome>(
+          async (result) => {
+            // Before the report, with which all that was passed on ends.
+            await output.flush();
+            return { kind: 'result', result, metrics };
+          },
           (error: unknown) => {
             // The name alone: the message of an unforeseen error may quote what the client sent.
             if (!(error instanceof JobFailure) && !signal.aborted) {
@@ -98,6 +118,7 @@ export const createJobs = (deps: JobsDeps): Jobs => {
       ]);
     } finally {
       progress.stop();
+      output.stop();
     }
   };
 
@@ -134,14 +155,19 @@ export const createJobs = (deps: JobsDeps): Jobs => {
       },
     );
 
-  const deliverResult = async (job: Assignment, result: unknown, runMs: number): Promise<void> => {
+  const deliverResult = async (
+    job: Assignment,
+    result: unknown,
+    runMs: number,
+    metrics: Record<string, number>,
+  ): Promise<void> => {
     // `undefined` would vanish from the JSON, and a completed job must have a result.
     const report: Report = {
       job_id: job.id,
       lease: job.lease,
       status: 'completed',
       result: result ?? null,
-      metrics: { run_ms: runMs },
+      metrics: { run_ms: runMs, ...metrics },
     };
     const tooLarge = new JobFailure('RESULT_TOO_LARGE', 'the result is larger than a report may be', {
       retryable: false,
@@ -205,7 +231,7 @@ export const createJobs = (deps: JobsDeps): Jobs => {
       }
       clearTimeout(timer);
       const runMs = Math.round(performance.now() - startedAt);
-      if (outcome.kind === 'result') await deliverResult(job, outcome.result, runMs);
+      if (outcome.kind === 'result') await deliverResult(job, outcome.result, runMs, outcome.metrics);
       else if (outcome.kind === 'failure') await deliverFailure(job, outcome.failure, runMs);
       else {
         const failure = STOPPED_FAILURES[outcome.reason];

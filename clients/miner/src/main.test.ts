@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type CoordinatorServer, KEY, startCoordinatorServer } from './testing/coordinator-server.ts';
 import { eventually } from './testing/eventually.ts';
-import { type OpenAiApi, startOpenAiApi } from './testing/openai-api.ts';
+import { type ModelServer, startModelServer } from './testing/model-server.ts';
 
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
 const FORK_RUNNER = `
@@ -14,7 +14,7 @@ child.on('exit', (code) => process.exit(code));
 `;
 
 let server: CoordinatorServer;
-let api: OpenAiApi;
+let api: ModelServer;
 let child: ChildProcess | undefined;
 let output = '';
 
@@ -38,7 +38,7 @@ const exitCode = (process: ChildProcess): Promise<number | null> =>
 
 beforeEach(async () => {
   server = await startCoordinatorServer();
-  api = await startOpenAiApi(['tiny'], ['nomic-embed-text']);
+  api = await startModelServer(['tiny'], ['nomic-embed-text']);
 });
 afterEach(async () => {
   child?.kill('SIGKILL');
@@ -55,17 +55,32 @@ describe('the program', () => {
       language: server.submit('language_detection', { text: 'Où est la gare, s’il vous plaît ?' }),
       llm: server.submit('llm_inference', { model: 'tiny', prompt: 'Hi' }),
       embedding: server.submit('embedding', { model: 'nomic-embed-text', input: ['a'] }),
+      chat: server.submit('chat_completion', {
+        request: { model: 'tiny', messages: [{ role: 'user', content: 'Hi' }] },
+      }),
+      text: server.submit('text_completion', { request: { model: 'tiny', prompt: 'Hi' } }),
     };
-    await eventually(() => expect(server.seen.reports).toHaveLength(4), 20_000);
+    await eventually(() => expect(server.seen.reports).toHaveLength(6), 20_000);
     expect(server.reportOf(jobs.ocr).result).toMatchObject({
       text: expect.stringContaining('Total due: 42.00 AITBC'),
     });
     expect(server.reportOf(jobs.language).result).toMatchObject({ language: 'fr' });
     expect(server.reportOf(jobs.llm).result).toMatchObject({ text: 'Hello, world' });
+    expect(server.reportOf(jobs.chat).result).toMatchObject({
+      choices: [{ message: { content: 'Hello, world' } }],
+    });
+    expect(server.reportOf(jobs.text).result).toMatchObject({ choices: [{ text: 'Hello, world' }] });
     expect(server.reportOf(jobs.embedding).result).toMatchObject({ embeddings: [[1, 0.123456789, -1]] });
     expect(server.seen.registrations[0]).toMatchObject({
       name: 'box',
-      capabilities: ['llm_inference', 'embedding', 'ocr', 'language_detection'],
+      capabilities: [
+        'chat_completion',
+        'text_completion',
+        'llm_inference',
+        'embedding',
+        'ocr',
+        'language_detection',
+      ],
       models: ['nomic-embed-text', 'tiny'],
       price_per_job: 0.02,
       region: 'eu-west',

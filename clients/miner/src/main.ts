@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { createAgent } from './agent.ts';
 import { createCoordinator } from './coordinator.ts';
+import { createChatCompletion, createTextCompletion } from './executors/completion.ts';
 import { createCustom } from './executors/custom.ts';
 import { createEmbedding } from './executors/embedding.ts';
 import type { Executor } from './executors/executor.ts';
@@ -24,6 +25,8 @@ const SECOND_SIGNAL_MS = 500;
 const createExecutors = (options: MinerOptions): Executor[] => {
   const server = createOpenAiServer(options.llmUrl, options.llmKey, options.embeddingModels);
   const makers: Record<ExecutorType, () => Executor> = {
+    chat_completion: () => createChatCompletion(server),
+    text_completion: () => createTextCompletion(server),
     llm_inference: () => createLlmInference(server),
     embedding: () => createEmbedding(server),
     // Recognition keeps a core busy, so more engines than cores would only take memory.

@@ -5,7 +5,15 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { LOG_LEVELS, type LogLevel } from './log.ts';
 
 /** The job types this agent has executors for. */
-const EXECUTOR_TYPES = ['llm_inference', 'embedding', 'ocr', 'language_detection', 'custom'] as const;
+const EXECUTOR_TYPES = [
+  'chat_completion',
+  'text_completion',
+  'llm_inference',
+  'embedding',
+  'ocr',
+  'language_detection',
+  'custom',
+] as const;
 export type ExecutorType = (typeof EXECUTOR_TYPES)[number];
 
 export interface MinerOptions {
@@ -55,7 +63,8 @@ Examples:
     aitbc-miner --key ak_… --name box-gpu1
 
 Job types:
-  llm_inference, embedding   need a server with the OpenAI API (Ollama, vLLM, llama.cpp)
+  chat_completion, text_completion, llm_inference, embedding
+                             need a server with the OpenAI API (Ollama, vLLM, llama.cpp)
   ocr, language_detection    come with the program, no network needed
   custom                     runs clients' commands here; only with --allow-custom
 

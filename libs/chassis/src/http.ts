@@ -24,7 +24,7 @@ import {
   type ReplyOf,
   validationProblem,
 } from '@aitbc/contracts';
-import express, { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
+import express, { type RequestHandler, type Response } from 'express';
 import type { z } from 'zod';
 import { type Received, readBody } from './body.ts';
 import { DEFAULT_PACE, type Pace, watchBodies } from './body-pace.ts';
@@ -33,6 +33,7 @@ import { guardConnections } from './connections.ts';
 import { type Write, withIdempotency } from './idempotency.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
+import { errorHandler, speakAs } from './problems.ts';
 import type { Store } from './store/index.ts';
 import type { ServerTls } from './tls.ts';
 
@@ -116,39 +117,6 @@ const refuseUnkept = (
   return ofItems;
 };
 
-/** Library errors in front of our code, as ours: never their message. */
-const asProblem = (error: unknown): Problem | null => {
-  if (error instanceof Problem) return error;
-  const { type, status } = error as { type?: string; status?: number };
-  if (type === 'entity.too.large')
-    return new Problem('BODY_TOO_LARGE', 'The body is larger than this route takes.');
-  if (status === 400) return new Problem('BAD_REQUEST', 'The request could not be read.');
-  return null;
-};
-
-export const sendProblem = (response: Response, problem: Problem): void => {
-  if (problem.retryAfterSeconds !== undefined)
-    response.setHeader('retry-after', String(problem.retryAfterSeconds));
-  response.status(problem.status).json(problem.toBody());
-};
-
-/** Turns whatever was thrown into the one error shape; logs what is our fault. */
-export const errorHandler =
-  (log: Log) =>
-  (error: unknown, request: Request, response: Response, _next: NextFunction): void => {
-    const problem = asProblem(error);
-    if (problem === null)
-      log.error({ err: error, request_id: request.headers['x-request-id'] }, 'request failed');
-    if (response.headersSent) {
-      response.destroy();
-      return;
-    }
-    sendProblem(
-      response,
-      problem ?? new Problem('INTERNAL_ERROR', 'Something went wrong on our side; it has been noted.'),
-    );
-  };
-
 const serve = (
   route: AnyRoute,
   handler: Handler<AnyRoute>,
@@ -156,6 +124,7 @@ const serve = (
 ): RequestHandler[] => {
   // Before the body: it may take longer to arrive than the gateway's word is good for.
   const verify: RequestHandler = (request, response, next) => {
+    speakAs(route, response);
     response.locals.signed = verifyCaller(
       options.callerKey,
       request.headers[CALLER_HEADER],

@@ -18,6 +18,7 @@ export * from './operations.ts';
 export * from './outbox/index.ts';
 export * from './page.ts';
 export * from './parameters.ts';
+export * from './problems.ts';
 export * from './queue.ts';
 export * from './redis/index.ts';
 export * from './service.ts';

@@ -1,21 +1,36 @@
 import { z } from 'zod';
 import { Base64 } from './base64.ts';
 import { Json } from './json.ts';
-import { Text } from './text.ts';
+import { ChatRequest, EmbeddingRequest, ModelName as Model, TextRequest } from './openai-requests.ts';
 
 const text = (max: number) => z.string().min(1).max(max);
-const Model = Text(1, 200).meta({ example: 'llama3.2:1b' });
 
 const ChatMessage = z.strictObject({
   role: z.enum(['system', 'user', 'assistant']),
   content: text(200_000),
 });
 
+const EmbeddedTexts = z.strictObject({
+  model: Model,
+  input: z.union([text(200_000), z.array(text(50_000)).min(1).max(512)]),
+});
+const WholeEmbedding = z.strictObject({ request: EmbeddingRequest });
+/** By what is there, and not as a union: that could not say which field is wrong. */
+const Embedding = z.record(z.string(), z.unknown()).transform((value, context) => {
+  const parsed = (value.request === undefined ? EmbeddedTexts : WholeEmbedding).safeParse(value);
+  if (parsed.success) return parsed.data;
+  context.issues.push(...(parsed.error.issues as typeof context.issues));
+  return z.NEVER;
+});
+
 /**
  * The registry of job types: what each takes as `parameters`. A new type is a new entry here, an executor in
- * clients/miner and nothing else. Text bounds stand below the 256 KB body limit.
+ * clients/miner and nothing else. Text bounds of `llm_inference` and below stand below the 256 KB body limit. Those with a
+ * `request` carry a whole request of OpenAI's API, as it was sent, up to the 4 MB that their routes take.
  */
 export const JOB_TYPES = {
+  chat_completion: z.strictObject({ request: ChatRequest }),
+  text_completion: z.strictObject({ request: TextRequest }),
   llm_inference: z
     .strictObject({
       model: Model,
@@ -28,10 +43,7 @@ export const JOB_TYPES = {
     .refine((value) => (value.prompt === undefined) !== (value.messages === undefined), {
       message: 'needs either prompt or messages, not both',
     }),
-  embedding: z.strictObject({
-    model: Model,
-    input: z.union([text(200_000), z.array(text(50_000)).min(1).max(512)]),
-  }),
+  embedding: Embedding,
   image_generation: z.strictObject({
     model: Model.optional(),
     prompt: text(10_000),
@@ -60,3 +72,9 @@ export type JobType = keyof typeof JOB_TYPES;
 export const JOB_TYPE_NAMES = Object.keys(JOB_TYPES) as [JobType, ...JobType[]];
 export const JobTypeName = z.enum(JOB_TYPE_NAMES);
 export const isJobType = (name: string): name is JobType => Object.hasOwn(JOB_TYPES, name);
+
+/** The model that a job asks for, by which it is matched; null when it names none. */
+export const modelOfJob = (parameters: Readonly<Record<string, unknown>>): string | null => {
+  const asked = (parameters.request ?? parameters) as Record<string, unknown>;
+  return typeof asked.model === 'string' ? asked.model : null;
+};

@@ -6,12 +6,12 @@ import { Problem, type ProblemCode } from './problem.ts';
 /** Who may call a route. `public` needs no credential, but takes one when it is there. */
 export type Who = Scope | 'public';
 /** Which rate-limit budget a route draws from; `none` is for health and docs only. */
-export type RateClass = 'client' | 'miner' | 'user' | 'public' | 'none';
+export type RateClass = 'client' | 'miner' | 'stream' | 'user' | 'public' | 'none';
 export type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE';
 
 /** 256 KB: a prompt or a page of text fits, a film does not. */
 export const BODY_LIMIT_BYTES = 256 * 1024;
-/** 4 MB: 1,000 jobs of 4 KB in one batch. */
+/** 4 MB: 1,000 jobs of 4 KB in one batch, or one with a few pictures. */
 export const BATCH_BODY_LIMIT_BYTES = 4 * 1024 * 1024;
 
 /** One unit for every `itemsPerUnit`, of which a body holds `itemsMax` at most. */
@@ -72,6 +72,8 @@ export interface Route<
   readonly stream?: boolean;
   /** A GET that hands out what nobody else gets then, such as a lease: there is no HEAD of it. */
   readonly takes?: boolean;
+  /** Speaks as OpenAI's API does: its errors have that shape, and it may be silent for as long as a model thinks. */
+  readonly speaks?: 'openai';
   /** Reached only from inside the stack, never through the gateway. */
   readonly internal?: boolean;
 }

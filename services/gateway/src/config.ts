@@ -53,10 +53,17 @@ export const configShape = {
   RATE_LIMIT_CLIENT_PER_MINUTE: perMinute(100),
   RATE_LIMIT_MINER_PER_MINUTE: perMinute(1_000),
   RATE_LIMIT_USER_PER_MINUTE: perMinute(60),
+  /** POST /v1/miner/stream: 20 a second for each of 64 jobs that stream at once. */
+  RATE_LIMIT_STREAM_PER_MINUTE: perMinute(80_000),
   /** Proxies in front, each of which appends to X-Forwarded-For. 0: the header is a caller's and not believed. */
   TRUST_PROXY: z.coerce.number().int().min(0).max(10).default(0),
   /** Open at once, of one address (of IPv6 one /56). 0: no bound, and none behind a proxy, which all come from. */
   CONNECTIONS_PER_ADDRESS: z.coerce.number().int().min(0).max(1_000_000).default(4_000),
+  /**
+   * An answer of the OpenAI routes that is not streamed says nothing until it is whole: the longest wait and run that can
+   * be asked for, 600 and 1,800 s, and a minute. Streams say something every 10 s.
+   */
+  DOOR_SILENCE_SECONDS: z.coerce.number().int().min(1).max(86_400).default(2_460),
   TLS_CERT: serviceConfig.TLS_CERT,
   TLS_KEY: serviceConfig.TLS_KEY,
   /** PEM files for services at https:// addresses: the CA of their certificates, and what they ask the gateway for. */

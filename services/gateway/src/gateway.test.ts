@@ -36,7 +36,7 @@ describe('a request that goes through', () => {
     const response = await get('/v1/client/jobs?limit=5', {
       ...asClient,
       cookie: 'a=b',
-      authorization: 'Bearer x',
+      authorization: 'Basic eDp5',
       'x-forwarded-for': '10.0.0.1',
       'x-request-id': 'order-2026-0001',
     });
@@ -182,7 +182,7 @@ describe('a request that does not', () => {
     const response = await fetch(`${gateway.url}/v1/client/jobs`, {
       method: 'POST',
       headers: asClient,
-      body: 'x'.repeat(300_000),
+      body: 'x'.repeat(5_000_000),
     });
     expect(response.status).toBe(413);
     expect(await errorOf(response)).toMatchObject({ code: 'BODY_TOO_LARGE' });

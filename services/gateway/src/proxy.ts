@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type AnyRoute, Problem } from '@aitbc/contracts';
 import type { Request, Response } from 'express';
@@ -29,11 +29,11 @@ const later = { retryAfterSeconds: 1 };
 
 const isStopping = () => new Problem('SERVICE_UNAVAILABLE', 'This gateway is stopping; try again.', later);
 
-const asProblem = (error: NodeJS.ErrnoException, waitedMs: number): Problem => {
+const asProblem = (error: NodeJS.ErrnoException, waitedMs: number, silenceMs: number): Problem => {
   if (isUnsent(error) && error.code !== 'ETIMEDOUT') {
     return new Problem('SERVICE_UNAVAILABLE', 'A part of the coordinator is away; try again shortly.', later);
   }
-  if (waitedMs >= SILENCE_MAX_MS || error.code === 'ETIMEDOUT') {
+  if (waitedMs >= silenceMs || error.code === 'ETIMEDOUT') {
     return new Problem('GATEWAY_TIMEOUT', 'A part of the coordinator took too long to answer.', later);
   }
   return new Problem(
@@ -57,17 +57,22 @@ const mayRepeat = (route: AnyRoute, { method, headers }: IncomingMessage): boole
  * Passes requests on, bodies and answers unbuffered. A caller that goes away takes its upstream request along. What
  * could not be sent to one process of a service goes to the next; what was sent is sent again only if it is a GET or HEAD.
  * @param onCost told what an answered request cost in rate-limit units: one, unless the service says more.
+ * @param doorSilenceMs the most silence on OpenAI's routes, where a model thinks.
  */
-export const createProxy = (targets: Targets, onCost: (response: Response, units: number) => void) => {
+export const createProxy = (
+  targets: Targets,
+  onCost: (response: Response, units: number) => void,
+  doorSilenceMs: number,
+) => {
   /** What is not answered yet, and how to refuse it. */
   const open = new Map<ServerResponse, (problem: Problem) => void>();
   let stopping = false;
 
-  const make = (target: Target) =>
+  const make = (target: Target, silenceMs: number) =>
     createProxyMiddleware<Request, Response>({
       target: target.url,
       agent: target.agent,
-      proxyTimeout: SILENCE_MAX_MS,
+      proxyTimeout: silenceMs,
       ejectPlugins: true,
       plugins: [
         (server) => {
@@ -93,16 +98,21 @@ export const createProxy = (targets: Targets, onCost: (response: Response, units
             if (answer.statusCode === 413) drain(request);
             // The stream is open now, not when its first event comes.
             if (headers['content-type']?.startsWith('text/event-stream') === true) {
+              // A stream says something every 10 or 15 s, whoever waits for it.
+              (answer as IncomingMessage & { req?: ClientRequest }).req?.setTimeout(SILENCE_MAX_MS);
               setImmediate(() => response.flushHeaders());
             }
           });
         },
       ],
     });
-  const middleware = new Map<Target, ReturnType<typeof make>>();
-  const middlewareOf = (target: Target) => {
-    const made = middleware.get(target) ?? make(target);
-    middleware.set(target, made);
+  /** By the silence that they bear, of which there are two. */
+  const middleware = new Map<number, Map<Target, ReturnType<typeof make>>>();
+  const middlewareOf = (target: Target, silenceMs: number) => {
+    const ofSilence = middleware.get(silenceMs) ?? new Map<Target, ReturnType<typeof make>>();
+    middleware.set(silenceMs, ofSilence);
+    const made = ofSilence.get(target) ?? make(target, silenceMs);
+    ofSilence.set(target, made);
     return made;
   };
 
@@ -115,6 +125,7 @@ export const createProxy = (targets: Targets, onCost: (response: Response, units
       // It left while it was counted: whoever is asked now would work, or lease a job, for nobody.
       if (request.socket.destroyed) return;
       const startedAt = performance.now();
+      const silenceMs = route.speaks === 'openai' ? doorSilenceMs : SILENCE_MAX_MS;
       const refuse = (problem: Problem): void => {
         if (!response.headersSent) next(problem);
         // An answer that was cut off must not look like a whole one; one that was refused is whole.
@@ -137,7 +148,7 @@ export const createProxy = (targets: Targets, onCost: (response: Response, units
         hearNoMore();
       });
       const fail = (error: unknown): void => {
-        const problem = asProblem(error as NodeJS.ErrnoException, performance.now() - startedAt);
+        const problem = asProblem(error as NodeJS.ErrnoException, performance.now() - startedAt, silenceMs);
         // It was never reached.
         if (isUnsent(error)) onCost(response, 1);
         refuse(problem);
@@ -157,7 +168,7 @@ export const createProxy = (targets: Targets, onCost: (response: Response, units
             (mayRepeat(route, request) &&
               BROKEN_OFF.has((error as NodeJS.ErrnoException).code ?? '') &&
               // Silence without end looks the same; whoever waited so long need not wait twice.
-              performance.now() - startedAt < SILENCE_MAX_MS);
+              performance.now() - startedAt < silenceMs);
           const isWanted = !stopping && !response.headersSent && !request.socket.destroyed;
           const other =
             mayGoOn && isWanted && tried.size < TRIES_MAX
@@ -167,7 +178,7 @@ export const createProxy = (targets: Targets, onCost: (response: Response, units
           else ask(other);
         };
         response.locals.failed = failed;
-        void middlewareOf(target)(request, response, (error) => {
+        void middlewareOf(target, silenceMs)(request, response, (error) => {
           if (error !== undefined) failed(error);
         });
       };

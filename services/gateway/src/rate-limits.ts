@@ -204,6 +204,13 @@ export const rateLimitHeaders = ({ budget, remaining, resetSeconds }: Taken): [s
   ['RateLimit-Policy', `"${budget.name}";q=${budget.limit};w=${WINDOW_SECONDS};pk=:${partitionOf(budget)}:`],
 ];
 
+/** The same in the words that OpenAI's clients read. */
+export const openAiRateHeaders = ({ budget, remaining, resetSeconds }: Taken): [string, string][] => [
+  ['x-ratelimit-limit-requests', String(budget.limit)],
+  ['x-ratelimit-remaining-requests', String(remaining)],
+  ['x-ratelimit-reset-requests', `${resetSeconds}s`],
+];
+
 export const rateLimited = ({ budget, resetSeconds }: Taken): Problem =>
   new Problem('RATE_LIMITED', `More than ${budget.limit} requests a minute; wait ${resetSeconds} s.`, {
     details: { limit: budget.limit, retry_after_seconds: resetSeconds },

@@ -1,7 +1,6 @@
 import { timingSafeEqual } from 'node:crypto';
 import { clock, createParameters, deriveKey, type Fail, standUp } from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
-import cors from 'cors';
 import type { Request } from 'express';
 import helmet from 'helmet';
 import { migrations } from '../migrations/index.ts';
@@ -19,6 +18,7 @@ import {
   type CountedClass,
   createFront,
   createRouting,
+  crossOrigin,
   type Page,
   prepareServer,
   SERVER_OPTIONS,
@@ -34,7 +34,6 @@ import { boundSessions } from './store.ts';
 import { createTargets } from './targets.ts';
 
 const HSTS_SECONDS = 365 * 86_400;
-const PREFLIGHT_SECONDS = 86_400;
 /** Of one address. Several Prometheus behind one, each every 5 s, need a tenth of it. */
 const METRICS_PER_MINUTE = 600;
 /** Writing the page takes 30 ms on a busy machine. */
@@ -68,7 +67,7 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
         const agents = createAgents(config, log);
         const ask = createAsk(agents);
         const targets = createTargets({ urls, agents, ask });
-        const proxy = createProxy(targets, settleCost);
+        const proxy = createProxy(targets, settleCost, config.DOOR_SILENCE_SECONDS * 1_000);
         const services = createServices(urls, ask, callerKey);
         const board = createBoard(redis, redisPrefix);
 
@@ -77,6 +76,7 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
         const limits: Record<CountedClass, () => number> = {
           client: () => parameters.get('rate_limit_client_per_minute', config.RATE_LIMIT_CLIENT_PER_MINUTE),
           miner: () => parameters.get('rate_limit_miner_per_minute', config.RATE_LIMIT_MINER_PER_MINUTE),
+          stream: () => config.RATE_LIMIT_STREAM_PER_MINUTE,
           user: userLimit,
           public: userLimit,
         };
@@ -124,21 +124,7 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
             permittedCrossDomainPolicies: false,
             xXssProtection: false,
           }),
-          cors: cors({
-            origin: config.CORS_ORIGINS.includes('*') ? '*' : config.CORS_ORIGINS,
-            methods: ['GET', 'HEAD', 'POST', 'PATCH', 'DELETE'],
-            allowedHeaders: [
-              'Content-Type',
-              'Idempotency-Key',
-              'Last-Event-ID',
-              'X-Api-Key',
-              'X-Request-Id',
-              'X-Session-Token',
-            ],
-            exposedHeaders: ['RateLimit', 'RateLimit-Policy', 'Retry-After', 'X-Request-Id'],
-            maxAge: PREFLIGHT_SECONDS,
-            preflightContinue: true,
-          }),
+          cors: crossOrigin(config.CORS_ORIGINS),
         });
 
         return {

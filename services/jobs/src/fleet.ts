@@ -79,6 +79,9 @@ export const createFleet = () => {
   return {
     setMiner,
     miner: (id: string): MinerOffer | undefined => members.get(id)?.offer,
+    all: function* (): Generator<MinerOffer> {
+      for (const { offer } of members.values()) yield offer;
+    },
     minersOf: (accountId: string): readonly string[] => [...(byAccount.get(accountId) ?? [])],
 
     /** What a miner of this revision can do, as a copy here has it; undefined when the copy is of another. */

@@ -534,6 +534,14 @@ describe('events', () => {
     // The stream ends by itself.
     const events = parse(await text);
     expect(events.map((event) => event.event)).toEqual([
+      'status',
+      'status',
+      'progress',
+      'status',
+      'status',
+      'end',
+    ]);
+    expect(events.map((event) => event.data.type)).toEqual([
       'pending',
       'running',
       'progress',
@@ -541,6 +549,7 @@ describe('events', () => {
       'running',
       'completed',
     ]);
+    expect(events[5]?.data).toMatchObject({ result: { ok: true }, status: 'completed' });
     expect(events.map((event) => event.id)).toEqual([1, 2, 3, 4, 5, 6]);
     expect(events[2]?.data).toMatchObject({ progress: 0.5, message: 'half', status: 'running', attempt: 1 });
     expect(events[3]?.data).toMatchObject({ message: 'no memory', status: 'pending', attempt: 1 });

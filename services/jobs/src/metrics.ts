@@ -58,6 +58,17 @@ export const createJobMetrics = (
       labelNames: ['reason'] as const,
       registers,
     }),
+    outputGaps: new Counter({
+      name: 'output_gaps_total',
+      help: 'Times that a watcher missed chunks of a job because it was slow or late',
+      registers,
+    }),
+    readersDropped: new Counter({
+      name: 'output_readers_dropped_total',
+      help: 'Event streams ended because nobody took them, by why',
+      labelNames: ['reason'] as const,
+      registers,
+    }),
     queueWait: new Histogram({
       name: 'job_queue_wait_seconds',
       help: 'From submit (or the loss of an attempt) to a lease',

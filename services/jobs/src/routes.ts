@@ -1,5 +1,6 @@
 import type { Handlers } from '@aitbc/chassis';
-import type { jobsRoutes } from '@aitbc/contracts';
+import type { routes } from '@aitbc/contracts';
+import { createDoor } from './door/index.ts';
 import type { EventStreams } from './event-stream.ts';
 import { clientHandlers } from './routes/client.ts';
 import { minerHandlers } from './routes/miner.ts';
@@ -10,8 +11,9 @@ export const createHandlers = (
   work: Work,
   streams: EventStreams,
   stopping: AbortSignal,
-): Handlers<typeof jobsRoutes> => ({
+): Handlers<typeof routes.jobs> => ({
   ...clientHandlers(work, streams, stopping),
   ...minerHandlers(work),
   ...receiptHandlers(work),
+  ...createDoor(work, stopping),
 });

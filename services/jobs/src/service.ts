@@ -24,6 +24,7 @@ import { createKeyring } from './keyring.ts';
 import { createLeases } from './lease.ts';
 import { createLoad, slotsTopic } from './load.ts';
 import { createJobMetrics } from './metrics.ts';
+import { createOutput } from './output/index.ts';
 import { createPolls } from './polls.ts';
 import { createPresence } from './presence.ts';
 import { createSigner } from './receipts.ts';
@@ -34,6 +35,8 @@ import { createSchedule } from './schedule.ts';
 import { createSeen } from './seen.ts';
 import { boundTimes, countActive, countRunning, type WaitingJob } from './store/backlog.ts';
 import { allMiners } from './store/fleet.ts';
+import { findJob } from './store/jobs.ts';
+import { createWaits } from './waits.ts';
 import { createWatch } from './watch.ts';
 import type { Work } from './work.ts';
 
@@ -115,6 +118,14 @@ export const startJobs = async (config: Config, fail: Fail) => {
           : undefined;
         const stopping = new AbortController();
         const keyring = createKeyring();
+        const watch = createWatch(store);
+        const output = createOutput({ watch, find: (jobId) => findJob(store.read, jobId) });
+        metrics.gauge('output_readers', 'Who reads what running jobs put out', () => output.size().readers);
+        metrics.gauge(
+          'output_kept_bytes',
+          'What is kept of it for those who come late',
+          () => output.size().kept,
+        );
         const work: Work = {
           store,
           parameters: await createParameters(store, 'jobs'),
@@ -124,9 +135,11 @@ export const startJobs = async (config: Config, fail: Fail) => {
           load,
           leases: createLeases(deriveKey(config.SECRET_KEY, 'lease')),
           fleetSync: store.isShared ? createFleetSync({ store, fleet, onChanged: polls.refresh }) : undefined,
-          watch: createWatch(store),
+          watch,
+          output,
           seen: createSeen(),
           rests: createRests({ onOver: (jobId) => offerRested(work, jobId) }),
+          waits: createWaits(),
           metrics: createJobMetrics(
             metrics,
             polls.size,

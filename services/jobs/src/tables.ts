@@ -95,6 +95,15 @@ export interface ReceiptRow {
   result: string;
 }
 
+/** Which job a request at the OpenAI door became. */
+export interface DoorRequest {
+  account_id: string;
+  name: string;
+  request_sha256: string;
+  job_id: string;
+  expires_at_ms: number;
+}
+
 /** A miner as the miners service last described it. */
 export type MinerOffer = Payload<'miners.changed'>;
 
@@ -105,6 +114,7 @@ export interface Tables {
   job_event: EventRow;
   receipt: ReceiptRow;
   lost_attempt: LostAttempt;
+  door_request: DoorRequest;
   sure_of_money: { id: 1; stream: string };
   miner: {
     id: string;

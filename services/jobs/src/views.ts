@@ -2,7 +2,8 @@ import {
   type Constraints,
   fromMinorOrNull,
   type Job,
-  type JobEvent,
+  type JobChange,
+  type JobEnd,
   type PublicReceipt,
   type Receipt,
   toTimestamp,
@@ -65,15 +66,21 @@ export const toStatusView = (
   updated_at: toTimestamp(job.updated_at_ms),
 });
 
-export const toEvent = (job: JobRow, event: EventRow): z.output<typeof JobEvent> => ({
+const eventOf = <T extends string>(job: JobRow, event: EventRow) => ({
   id: event.id,
-  type: event.type,
+  type: event.type as T,
   job_id: job.id,
   status: event.status,
   attempt: event.attempt,
   progress: event.progress,
   message: event.message,
   at: toTimestamp(event.at_ms),
+});
+export const toChange = (job: JobRow, event: EventRow): JobChange => eventOf(job, event);
+/** @param result null when there is none, or it is too large to be sent. */
+export const toEnd = (job: JobRow, event: EventRow, result: unknown): JobEnd => ({
+  ...eventOf<JobEnd['type']>(job, event),
+  result,
 });
 
 export const toReceipt = (

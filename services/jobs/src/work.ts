@@ -6,10 +6,12 @@ import type { Keyring } from './keyring.ts';
 import type { Leases } from './lease.ts';
 import type { Load } from './load.ts';
 import type { JobMetrics } from './metrics.ts';
+import type { OutputRoom } from './output/index.ts';
 import type { Polls } from './polls.ts';
 import type { Rests } from './rests.ts';
 import type { Seen } from './seen.ts';
 import type { WaitingJob } from './store/backlog.ts';
+import type { Waits } from './waits.ts';
 import type { Watch } from './watch.ts';
 
 /** What commands, consumers, routes and schedule share. Built once, in service. */
@@ -24,8 +26,10 @@ export interface Work {
   /** Undefined where one process writes: there the copy is exact. */
   readonly fleetSync?: FleetSync | undefined;
   readonly watch: Watch;
+  readonly output: OutputRoom;
   readonly seen: Seen;
   readonly rests: Rests;
+  readonly waits: Waits;
   readonly metrics: JobMetrics;
   readonly keyring: Keyring;
   /** About so many jobs come before one; null when the index does not know or does not answer. */

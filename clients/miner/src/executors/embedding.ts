@@ -1,3 +1,4 @@
+import { readRequest } from './completion.ts';
 import {
   backendUnavailable,
   type Executor,
@@ -51,9 +52,20 @@ const readVectors = (body: unknown, expected: number): number[][] => {
   return vectors;
 };
 
-const embed = async (server: OpenAiServer, model: string, input: readonly string[], signal: AbortSignal) => {
-  const request = { model, input, encoding_format: 'float' };
-  const reply = await server.post('/embeddings', request, signal);
+/** A text, several, a list of token ids, or several of those. */
+const countInputs = (input: unknown): number => {
+  if (!Array.isArray(input)) return 1;
+  return typeof input[0] === 'number' ? 1 : input.length;
+};
+
+/** @param request posted as it is, except that vectors come as numbers. */
+const embed = async (
+  server: OpenAiServer,
+  request: { readonly model: string; readonly [field: string]: unknown },
+  signal: AbortSignal,
+) => {
+  const { model } = request;
+  const reply = await server.post('/embeddings', { ...request, encoding_format: 'float' }, signal);
   let body: unknown;
   try {
     body = JSON.parse(await readText(reply, ANSWER_MAX_BYTES));
@@ -63,7 +75,7 @@ const embed = async (server: OpenAiServer, model: string, input: readonly string
   }
   return {
     model: isRecord(body) && typeof body.model === 'string' ? body.model : model,
-    embeddings: readVectors(body, input.length),
+    embeddings: readVectors(body, countInputs(request.input)),
     usage: isRecord(body) && isRecord(body.usage) ? body.usage : null,
   };
 };
@@ -75,7 +87,7 @@ export const createEmbedding = (server: OpenAiServer): Executor => {
   const trial = async (model: string, signal: AbortSignal): Promise<string | undefined> => {
     try {
       const within = AbortSignal.any([signal, AbortSignal.timeout(PROBE_TIMEOUT_MS)]);
-      await embed(server, model, ['ready'], within);
+      await embed(server, { model, input: ['ready'] }, within);
       return undefined;
     } catch (error) {
       const said = error instanceof JobFailure ? error.message : 'no answer in time';
@@ -110,11 +122,17 @@ export const createEmbedding = (server: OpenAiServer): Executor => {
         `the server at ${server.url} has no embedding model (for instance: ollama pull nomic-embed-text, or name one with --embedding-model)`;
       return { offered: false, reason };
     },
-    async run(parameters, { signal }) {
-      const model = requiredText(parameters, 'model', 200);
-      const input = readInput(parameters);
+    async run(parameters, { signal, measured }) {
+      const whole = parameters.request !== undefined;
+      const request = whole
+        ? readRequest(parameters)
+        : { model: requiredText(parameters, 'model', 200), input: readInput(parameters) };
       try {
-        return await embed(server, model, input, signal);
+        const { model, embeddings, usage } = await embed(server, request, signal);
+        if (typeof usage?.prompt_tokens === 'number') measured({ tokens: usage.prompt_tokens });
+        if (!whole) return { model, embeddings, usage };
+        const data = embeddings.map((embedding, index) => ({ object: 'embedding', index, embedding }));
+        return { object: 'list', data, model, ...(usage === null ? {} : { usage }) };
       } catch (error) {
         // The trials no longer stand: the next probe tries again.
         if (error instanceof JobFailure && error.code === 'BACKEND_UNAVAILABLE') trials = new Map();

@@ -13,6 +13,13 @@ export interface RunContext {
   readonly signal: AbortSignal;
   /** A fraction 0–1. May be called as often as is handy; the sender thins it out. */
   readonly progress: (fraction: number) => void;
+  /**
+   * A piece of what will be the result, as soon as it is there: of a completion a chunk of its stream, of `llm_inference`
+   * `{text}`. Whether anybody wants it is for the sender to know.
+   */
+  readonly output: (chunk: object) => void;
+  /** Numbers about the work, reported with its result. */
+  readonly measured: (metrics: Readonly<Record<string, number>>) => void;
 }
 
 export type Parameters = Readonly<Record<string, unknown>>;

@@ -1,4 +1,3 @@
-import { networkReason } from '../coordinator.ts';
 import {
   backendUnavailable,
   type Executor,
@@ -9,8 +8,10 @@ import {
   type RunContext,
   requiredText,
 } from './executor.ts';
-import { type Reply, readText } from './http-request.ts';
-import { cleanWords, eventData, isRecord, type OpenAiServer } from './openai-server.ts';
+import type { Reply } from './http-request.ts';
+import { isRecord, type OpenAiServer, offerLanguageModels } from './openai-server.ts';
+import { readPieces } from './openai-stream.ts';
+import { type Speed, speedOf } from './speed.ts';
 
 /** The bound on a prompt in the contract's registry of job types. */
 const PROMPT_MAX = 200_000;
@@ -20,12 +21,6 @@ const MAX_TOKENS_DEFAULT = 2_048;
 const MAX_TOKENS_MAX = 131_072;
 /** Far above 131,072 tokens of text, below the 4 MB of a result: a server that never stops is cut off here. */
 const TEXT_MAX = 2_000_000;
-/** A whole answer in one piece: the text as JSON may write it, and what stands around it. */
-const ANSWER_MAX_BYTES = 16 * 1024 * 1024;
-/** How an event stream begins, whatever its content type says. */
-const STREAM_START_LENGTH = 8;
-const STREAM_START = /^\s*(data|event|id|retry|):/;
-
 export interface LlmResult {
   readonly model: string;
   readonly text: string;
@@ -63,27 +58,12 @@ const readChoice = (body: Record<string, unknown>) => {
   };
 };
 
-const parseChunk = (data: string): Record<string, unknown> => {
-  try {
-    const body: unknown = JSON.parse(data);
-    if (isRecord(body)) return body;
-  } catch {
-    // falls through: the same failure as a chunk that is not an object
-  }
-  throw new JobFailure('BACKEND_ERROR', 'the model server sent something unreadable', { retryable: true });
-};
-
-/** A piece put back in front of the rest that it was read from. */
-async function* joined(first: Buffer, rest: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
-  yield first;
-  for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value;
-}
-
 const readAnswer = async (
   reply: Reply,
   requestedModel: string,
   maxTokens: number,
-  { signal, progress }: RunContext,
+  speed: Speed,
+  { signal, progress, output, measured }: RunContext,
 ): Promise<LlmResult> => {
   let model = requestedModel;
   let text = '';
@@ -94,20 +74,20 @@ const readAnswer = async (
   let ended = false;
 
   const take = (body: Record<string, unknown>): void => {
-    if (body.error !== undefined) {
-      const detail = isRecord(body.error) ? body.error.message : body.error;
-      throw new JobFailure('BACKEND_ERROR', 'the model server failed while writing', {
-        retryable: true,
-        detail: typeof detail === 'string' ? cleanWords(detail) : undefined,
-      });
-    }
     if (typeof body.model === 'string' && body.model !== '') model = body.model;
     if (isRecord(body.usage)) usage = body.usage;
     const choice = readChoice(body);
     text += choice.text;
     reasoning += choice.reasoning;
     // Thinking spends tokens before the first word of the answer: progress counts it.
-    if (choice.text !== '' || choice.reasoning !== '') tokens += 1;
+    if (choice.text !== '' || choice.reasoning !== '') {
+      tokens += 1;
+      speed.began();
+      output({
+        ...(choice.text === '' ? {} : { text: choice.text }),
+        ...(choice.reasoning === '' ? {} : { reasoning: choice.reasoning }),
+      });
+    }
     if (choice.finishReason !== null) {
       finishReason = choice.finishReason;
       ended = true;
@@ -120,54 +100,21 @@ const readAnswer = async (
     progress(Math.min(0.99, tokens / maxTokens));
   };
 
-  try {
-    const pieces = reply.body[Symbol.asyncIterator]();
-    // By what it says and not by its content type: some servers stream as text/plain.
-    let start = Buffer.alloc(0);
-    for (let next = await pieces.next(); next.done !== true; next = await pieces.next()) {
-      start = Buffer.concat([start, next.value]);
-      if (start.toString('utf8').trim().length >= STREAM_START_LENGTH) break;
-    }
-    const body = joined(start, pieces);
-    if (STREAM_START.test(start.toString('utf8', 0, 64))) {
-      for await (const data of eventData(body)) {
-        if (data === '[DONE]') ended = true;
-        else if (data !== '') take(parseChunk(data));
-      }
-    } else {
-      take(parseChunk(await readText({ ...reply, body }, ANSWER_MAX_BYTES)));
-    }
-  } catch (error) {
-    if (error instanceof JobFailure || signal.aborted) throw error;
-    throw backendUnavailable(`the model server broke off (${networkReason(error)})`);
-  } finally {
-    reply.drop();
-  }
+  if (await readPieces(reply, signal, take)) ended = true;
   // Half an answer is not an answer: the stream has to have said that it is over.
   if (!ended) throw backendUnavailable('the model server broke off before the end of the answer');
   if (text.trim() === '' && reasoning.trim() === '') {
     const message = `the model wrote nothing (finish reason ${finishReason ?? 'not said'})`;
     throw new JobFailure('EMPTY_ANSWER', message, { retryable: true });
   }
+  const counted = (usage as Record<string, unknown> | null)?.completion_tokens;
+  measured(speed.of(typeof counted === 'number' ? counted : tokens));
   return { model, text, ...(reasoning === '' ? {} : { reasoning }), finish_reason: finishReason, usage };
 };
 
 export const createLlmInference = (server: OpenAiServer): Executor => ({
   type: 'llm_inference',
-  async probe(signal) {
-    const list = await server.listModels('/chat/completions', signal);
-    if (!list.ok) return { offered: false, reason: `${list.reason} (start Ollama or pass --llm-url)` };
-    const models = list.models.filter((model) => !server.isEmbeddingModel(model));
-    if (models.length === 0) {
-      const reason = `the server at ${server.url} has no language model yet (for instance: ollama pull llama3.2:1b)`;
-      return { offered: false, reason };
-    }
-    return {
-      offered: true,
-      detail: `${server.url}, ${models.length} model${models.length === 1 ? '' : 's'}`,
-      models,
-    };
-  },
+  probe: (signal) => offerLanguageModels(server, '/chat/completions', signal),
   async run(parameters, context) {
     const model = requiredText(parameters, 'model', 200);
     const messages = readMessages(parameters);
@@ -183,7 +130,8 @@ export const createLlmInference = (server: OpenAiServer): Executor => ({
       stream: true,
       stream_options: { include_usage: true },
     };
+    const speed = speedOf();
     const reply = await server.post('/chat/completions', request, context.signal);
-    return readAnswer(reply, model, maxTokens, context);
+    return readAnswer(reply, model, maxTokens, speed, context);
   },
 });

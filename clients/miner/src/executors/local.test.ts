@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from '../testing/eventually.ts';
+import { QUIET } from '../testing/quiet.ts';
 import { type CustomResult, createCustom } from './custom.ts';
 import type { Executor } from './executor.ts';
 import { readImageHeader } from './image-header.ts';
@@ -12,7 +13,7 @@ import { createOcr, type OcrResult } from './ocr.ts';
 import { createOcrPool, type OcrPool } from './tesseract.ts';
 
 const { signal } = new AbortController();
-const context = { signal, progress: () => {} };
+const context = { signal, progress: () => {}, ...QUIET };
 const run = <T>(executor: Executor, parameters: Record<string, unknown>): Promise<T> =>
   executor.run(parameters, context) as Promise<T>;
 
@@ -83,7 +84,7 @@ describe('ocr', () => {
     const seen: number[] = [];
     const result = (await executor.run(
       { image_base64: invoice, language: 'eng' },
-      { signal, progress: (value) => seen.push(value) },
+      { signal, progress: (value) => seen.push(value), ...QUIET },
     )) as OcrResult;
     expect(result.text.split(/\n+/)).toEqual([
       'INVOICE 2041',
@@ -103,12 +104,12 @@ describe('ocr', () => {
     const controller = new AbortController();
     const stopped = executor.run(
       { image_base64: invoice },
-      { signal: controller.signal, progress: () => {} },
+      { signal: controller.signal, progress: () => {}, ...QUIET },
     );
     const waiting = run<OcrResult>(executor, { image_base64: invoice });
     const leaving = executor.run(
       { image_base64: invoice },
-      { signal: controller.signal, progress: () => {} },
+      { signal: controller.signal, progress: () => {}, ...QUIET },
     );
     const last = run<OcrResult>(executor, { image_base64: invoice });
     controller.abort();
@@ -254,7 +255,7 @@ describe('custom', () => {
     const controller = new AbortController();
     const marker = `sleep 300.${process.pid}`;
     const command = ['sh', '-c', `${marker} & ${marker}`];
-    const stopped = executor.run({ command }, { signal: controller.signal, progress: () => {} });
+    const stopped = executor.run({ command }, { signal: controller.signal, progress: () => {}, ...QUIET });
     const alive = async (): Promise<number> => {
       const { stdout } = await promisify(execFile)('ps', ['-eo', 'args']);
       return stdout.split('\n').filter((line) => line === marker).length;

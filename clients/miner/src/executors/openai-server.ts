@@ -1,6 +1,6 @@
 import { networkReason } from '../coordinator.ts';
 import { foldedName } from '../model-name.ts';
-import { backendUnavailable, JobFailure } from './executor.ts';
+import { type Availability, backendUnavailable, JobFailure } from './executor.ts';
 import { type Reply, readText, sendRequest } from './http-request.ts';
 
 /** A server that works on one request at a time answers late; one that is dead is known by the next job too. */
@@ -10,6 +10,8 @@ const MODELS_MAX = 500;
 const MODEL_NAME_MAX = 200;
 /** How much of the server's own words about an error goes to the client. */
 const DETAIL_MAX = 500;
+/** What may stand for the name of an error; some servers repeat the status there. */
+const CODE = /^[A-Za-z][\w.-]{0,63}$/;
 const LIST_MAX_BYTES = 4 * 1024 * 1024;
 const ERROR_MAX_BYTES = 64 * 1024;
 /** The smallest work there is may still make the server load its model. */
@@ -20,7 +22,7 @@ type ModelList =
   | { readonly ok: false; readonly reason: string };
 
 /** Where work is asked for. */
-export type WorkPath = '/chat/completions' | '/embeddings';
+export type WorkPath = '/chat/completions' | '/completions' | '/embeddings';
 
 /** Any server that speaks the OpenAI HTTP API: Ollama, vLLM, llama.cpp, LM Studio and others. */
 export interface OpenAiServer {
@@ -30,7 +32,11 @@ export interface OpenAiServer {
   /** By its name, which is the only sign that every server gives, or because the owner says so. */
   isEmbeddingModel(model: string): boolean;
   /** @returns the 2xx reply, its body still to be read. Throws a JobFailure for any other. */
-  post(path: WorkPath, body: { model: string }, signal: AbortSignal): Promise<Reply>;
+  post(
+    path: WorkPath,
+    body: { model: string; [field: string]: unknown },
+    signal: AbortSignal,
+  ): Promise<Reply>;
 }
 
 export const isRecord = (value: unknown): value is Record<string, unknown> =>
@@ -57,6 +63,8 @@ export const cleanWords = (words: string): string =>
 interface SaidError {
   /** Undefined where nobody would be helped by it: a page, or nothing. */
   readonly words: string | undefined;
+  /** The server's own name of the error. */
+  readonly code?: string | undefined;
   readonly isAboutModel: boolean;
 }
 
@@ -68,7 +76,11 @@ const readError = async (reply: Reply): Promise<SaidError> => {
     const said = isRecord(error) ? error.message : error;
     const code = isRecord(error) ? error.code : undefined;
     const words = typeof said === 'string' && said !== '' ? cleanWords(said) : undefined;
-    return { words, isAboutModel: code === 'model_not_found' || /model/i.test(words ?? '') };
+    return {
+      words,
+      code: typeof code === 'string' && CODE.test(code) ? code : undefined,
+      isAboutModel: code === 'model_not_found' || /model/i.test(words ?? ''),
+    };
   }
   const isPage = reply.contentType.includes('html') || /^\s*</.test(text);
   const words = isPage ? '' : cleanWords(text);
@@ -77,7 +89,7 @@ const readError = async (reply: Reply): Promise<SaidError> => {
 
 const failureOf = async (reply: Reply, url: string): Promise<JobFailure> => {
   const { status } = reply;
-  const { words: detail, isAboutModel } = await readError(reply);
+  const { words: detail, code, isAboutModel } = await readError(reply);
   if (status === 404 && isAboutModel) {
     return new JobFailure('MODEL_NOT_AVAILABLE', 'the model server does not have this model', {
       retryable: true,
@@ -112,7 +124,9 @@ const failureOf = async (reply: Reply, url: string): Promise<JobFailure> => {
       detail,
     });
   }
-  return new JobFailure('BACKEND_REFUSED', `the model server refused the request (${status})`, {
+  // The door reads status and name out of this sentence, and gives them to the client as its own.
+  const what = code === undefined ? String(status) : `${status} ${code}`;
+  return new JobFailure('MODEL_SERVER_REFUSED', `the model server refused the request (${what})`, {
     retryable: false,
     detail,
   });
@@ -121,6 +135,7 @@ const failureOf = async (reply: Reply, url: string): Promise<JobFailure> => {
 /** The smallest work at each path. */
 const TRIALS: Record<WorkPath, object> = {
   '/chat/completions': { messages: [{ role: 'user', content: 'ready' }], max_tokens: 1 },
+  '/completions': { prompt: 'ready', max_tokens: 1 },
   '/embeddings': { input: ['ready'] },
 };
 
@@ -254,18 +269,22 @@ export const createOpenAiServer = (
   };
 };
 
-/** The `data:` payloads of a server-sent event stream, in order. A connection that breaks rejects. */
-export async function* eventData(body: AsyncIterable<Buffer>): AsyncGenerator<string> {
-  const decoder = new TextDecoder();
-  let rest = '';
-  for await (const chunk of body) {
-    rest += decoder.decode(chunk, { stream: true });
-    const lines = rest.split('\n');
-    rest = lines.pop() ?? '';
-    for (const line of lines) {
-      if (line.startsWith('data:')) yield line.slice(5).trim();
-    }
+/** What an executor that writes text with a server's models offers: all but those that only embed. */
+export const offerLanguageModels = async (
+  server: OpenAiServer,
+  path: WorkPath,
+  signal: AbortSignal,
+): Promise<Availability> => {
+  const list = await server.listModels(path, signal);
+  if (!list.ok) return { offered: false, reason: `${list.reason} (start Ollama or pass --llm-url)` };
+  const models = list.models.filter((model) => !server.isEmbeddingModel(model));
+  if (models.length === 0) {
+    const reason = `the server at ${server.url} has no language model yet (for instance: ollama pull llama3.2:1b)`;
+    return { offered: false, reason };
   }
-  // A server that closes without a last line break has still said its last line.
-  if (rest.startsWith('data:')) yield rest.slice(5).trim();
-}
+  return {
+    offered: true,
+    detail: `${server.url}, ${models.length} model${models.length === 1 ? '' : 's'}`,
+    models,
+  };
+};

@@ -1,18 +1,21 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../testing/eventually.ts';
-import { type OpenAiApi, startOpenAiApi } from '../testing/openai-api.ts';
+import { type ModelServer, startModelServer } from '../testing/model-server.ts';
+import { QUIET } from '../testing/quiet.ts';
 import { createEmbedding } from './embedding.ts';
 import { JobFailure } from './executor.ts';
 import { createLlmInference, type LlmResult } from './llm_inference.ts';
 import { createOpenAiServer } from './openai-server.ts';
 
-let api: OpenAiApi;
+let api: ModelServer;
 const { signal } = new AbortController();
 
 const llm = () => createLlmInference(createOpenAiServer(api.url, 'sk-llm'));
 const embedding = () => createEmbedding(createOpenAiServer(api.url, undefined));
-const ask = (parameters: Record<string, unknown>, context = { signal, progress: (_: number) => {} }) =>
-  llm().run({ model: 'tiny', prompt: 'Hi', ...parameters }, context) as Promise<LlmResult>;
+const ask = (
+  parameters: Record<string, unknown>,
+  context = { signal, progress: (_: number) => {}, ...QUIET },
+) => llm().run({ model: 'tiny', prompt: 'Hi', ...parameters }, context) as Promise<LlmResult>;
 const failureOf = async (run: Promise<unknown>): Promise<JobFailure> => {
   const error: unknown = await run.then(
     () => new Error('it did not fail'),
@@ -23,7 +26,7 @@ const failureOf = async (run: Promise<unknown>): Promise<JobFailure> => {
 };
 
 beforeEach(async () => {
-  api = await startOpenAiApi(['tiny', 'large'], ['nomic-embed-text']);
+  api = await startModelServer(['tiny', 'large'], ['nomic-embed-text']);
 });
 afterEach(() => api.close());
 
@@ -65,7 +68,7 @@ describe('llm_inference', () => {
     const seen: number[] = [];
     const result = await ask(
       { max_tokens: 6, temperature: 0, seed: 7 },
-      { signal, progress: (value) => seen.push(value) },
+      { signal, progress: (value) => seen.push(value), ...QUIET },
     );
     expect(result).toEqual({
       model: 'tiny',
@@ -105,7 +108,7 @@ describe('llm_inference', () => {
   it('ends the request when the job is stopped', async () => {
     api.script.end = 'hold';
     const controller = new AbortController();
-    const run = ask({}, { signal: controller.signal, progress: () => {} });
+    const run = ask({}, { signal: controller.signal, progress: () => {}, ...QUIET });
     await eventually(() => expect(api.seen.chats).toHaveLength(1));
     controller.abort();
     await expect(run).rejects.toThrow();
@@ -157,7 +160,7 @@ describe('llm_inference', () => {
       ['llama3.2', 'Llama3.2:latest'],
       ['TINY:latest', 'tiny'],
     ]) {
-      await executor.run({ model: asked, prompt: 'Hi' }, { signal, progress: () => {} });
+      await executor.run({ model: asked, prompt: 'Hi' }, { signal, progress: () => {}, ...QUIET });
       expect(api.seen.chats.at(-1)).toMatchObject({ model: listed });
     }
   });
@@ -173,7 +176,7 @@ describe('llm_inference', () => {
   ])('its words about a bad request reach the client: %s', async (_, body, detail) => {
     api.script.error = { status: 400, ...body };
     const failure = await failureOf(ask({}));
-    expect(failure).toMatchObject({ code: 'BACKEND_REFUSED', retryable: false });
+    expect(failure).toMatchObject({ code: 'MODEL_SERVER_REFUSED', retryable: false });
     expect(failure.detail).toBe(detail);
   });
 
@@ -193,7 +196,7 @@ describe('llm_inference', () => {
     const executor = llm();
     expect(await executor.probe(signal)).toMatchObject({ offered: true });
     api.script.error = { status: 401, message: 'no' };
-    const context = { signal, progress: () => {} };
+    const context = { signal, progress: () => {}, ...QUIET };
     const failure = await failureOf(executor.run({ model: 'tiny', prompt: 'Hi' }, context));
     expect(failure).toMatchObject({ notStarted: true, withdraws: 'type' });
     const refused = { offered: false, reason: expect.stringContaining('--llm-key') };
@@ -210,7 +213,7 @@ describe('llm_inference', () => {
     api.script.oneThread = true;
     expect(await executor.probe(signal)).toMatchObject({ offered: true });
     api.script.firstByteMs = 900;
-    const run = executor.run({ model: 'tiny', prompt: 'Hi' }, { signal, progress: () => {} });
+    const run = executor.run({ model: 'tiny', prompt: 'Hi' }, { signal, progress: () => {}, ...QUIET });
     await eventually(() => expect(api.seen.chats).toHaveLength(1));
     expect(await executor.probe(signal)).toMatchObject({ offered: true });
     await run;
@@ -225,7 +228,7 @@ describe('llm_inference', () => {
   });
 
   it.each([
-    [400, 'BACKEND_REFUSED', false],
+    [400, 'MODEL_SERVER_REFUSED', false],
     [401, 'BACKEND_UNAVAILABLE', true],
     [429, 'BACKEND_BUSY', true],
     [500, 'BACKEND_ERROR', true],
@@ -282,7 +285,7 @@ describe('embedding', () => {
   });
 
   it('asks no model to embed that does not look like one, which would load it for nothing', async () => {
-    const other = await startOpenAiApi(['tiny', 'large', 'huge', 'vast']);
+    const other = await startModelServer(['tiny', 'large', 'huge', 'vast']);
     const found = await createEmbedding(createOpenAiServer(other.url, undefined)).probe(signal);
     expect(found).toMatchObject({ offered: false, reason: expect.stringContaining('no embedding model') });
     expect(other.seen.embedded).toEqual([]);
@@ -301,7 +304,7 @@ describe('embedding', () => {
   it('returns a vector for each text, in their order', async () => {
     const run = embedding().run(
       { model: 'nomic-embed-text', input: ['a', 'bbb'] },
-      { signal, progress: () => {} },
+      { signal, progress: () => {}, ...QUIET },
     );
     expect(await run).toEqual({
       model: 'nomic-embed-text',
@@ -314,7 +317,10 @@ describe('embedding', () => {
   });
 
   it('takes a single text', async () => {
-    const run = embedding().run({ model: 'nomic-embed-text', input: 'ab' }, { signal, progress: () => {} });
+    const run = embedding().run(
+      { model: 'nomic-embed-text', input: 'ab' },
+      { signal, progress: () => {}, ...QUIET },
+    );
     expect(await run).toMatchObject({ embeddings: [[2, 0.123456789, -1]] });
   });
 
@@ -323,7 +329,7 @@ describe('embedding', () => {
     async (parameters) => {
       const run = embedding().run(
         { model: 'nomic-embed-text', ...parameters },
-        { signal, progress: () => {} },
+        { signal, progress: () => {}, ...QUIET },
       );
       expect((await failureOf(run)).retryable).toBe(false);
     },

@@ -9,7 +9,7 @@ export const KEY = 'ak_miner_of_the_tests';
 export type Fault =
   | 'cut'
   | { status: number; code?: string; headers?: Record<string, string>; html?: string };
-export type Place = 'register' | 'heartbeat' | 'poll' | 'progress' | 'result';
+export type Place = 'register' | 'heartbeat' | 'poll' | 'progress' | 'stream' | 'result';
 
 interface JobRow {
   readonly assignment: Assignment;
@@ -29,11 +29,16 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
   const drop = new Set<string>();
   const registrationsAt = new Map<string, number>();
   const beatsTold = new Set<string>();
+  const listened = new Set<string>();
+  /** The number of the chunk that comes next, of each job. */
+  const wanted = new Map<string, number>();
   const seen = {
     registrations: [] as Registration[],
     heartbeats: [] as Heartbeat[],
     polls: [] as { at: number; maxJobs: number; minerId: string | null }[],
     progress: [] as (ProgressReport & { at: number })[],
+    /** What was passed on of each job, in order. */
+    streamed: [] as { job_id: string; seq: number; chunks: Record<string, unknown>[]; at: number }[],
     reports: [] as Report[],
     resultRequests: 0,
     keys: new Set<string>(),
@@ -185,6 +190,20 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
     answer(response, 200, { status: 'running' });
   };
 
+  const stream = (body: unknown, response: ServerResponse) => {
+    const parsed = jobsRoutes.stream.body?.parse(body) as Omit<(typeof seen.streamed)[number], 'at'> & {
+      lease: string;
+    };
+    seen.streamed.push({ ...parsed, at: performance.now() });
+    const job = holderOf(parsed);
+    if (typeof job === 'string') return refuse(response, job === 'NOT_FOUND' ? 404 : 409, job);
+    const had = wanted.get(parsed.job_id) ?? 0;
+    const isListened = listened.has(parsed.job_id);
+    const seq = isListened ? Math.max(had, parsed.seq + parsed.chunks.length) : had;
+    wanted.set(parsed.job_id, seq);
+    answer(response, 200, { listening: isListened, seq });
+  };
+
   const settle = (report: Report): { status: number; code?: string; verdict?: unknown } => {
     const job = holderOf(report);
     if (typeof job === 'string') return { status: job === 'NOT_FOUND' ? 404 : 409, code: job };
@@ -232,7 +251,7 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
   const placeOf = (path: string): Place | undefined =>
     path === '/v1/miner/jobs'
       ? 'poll'
-      : (['register', 'heartbeat', 'progress', 'result'] as const).find(
+      : (['register', 'heartbeat', 'progress', 'stream', 'result'] as const).find(
           (place) => path === `/v1/miner/${place}`,
         );
 
@@ -254,7 +273,7 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
     if (request.headers['x-api-key'] !== KEY) return refuse(response, 401, 'UNAUTHENTICATED');
     if (place === 'poll') return poll(url, response);
     const body: unknown = JSON.parse(text);
-    await { register, heartbeat, progress, result }[place](body, response);
+    await { register, heartbeat, progress, stream, result }[place](body, response);
   };
 
   let server: Server;
@@ -286,7 +305,7 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
     submit(
       jobType: Assignment['job_type'],
       parameters: Record<string, unknown>,
-      { deadlineMs = 60_000 } = {},
+      { deadlineMs = 60_000, isListened = false } = {},
     ): string {
       const id = newId();
       const deadline = new Date(Date.now() + clockAheadMs + deadlineMs).toISOString();
@@ -297,12 +316,16 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
         attempt: 1,
         lease: `lease-${id}`,
         deadline_at: deadline,
+        stream: isListened,
       };
+      if (isListened) listened.add(id);
       jobs.set(id, { assignment, state: 'pending', report: undefined });
       for (const wake of waiting) wake();
       waiting = [];
       return id;
     },
+    /** Somebody listens from now on. */
+    listen: (id: string) => void listened.add(id),
     stateOf: (id: string) => jobs.get(id)?.state,
     reportOf: (id: string): Report => {
       const report = seen.reports.find((one) => one.job_id === id);

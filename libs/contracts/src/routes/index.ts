@@ -1,4 +1,5 @@
 import type { AnyRoute } from '../route.ts';
+import { doorRoutes } from './door.ts';
 import { gatewayRoutes } from './gateway.ts';
 import { governanceRoutes } from './governance.ts';
 import { jobsRoutes } from './jobs.ts';
@@ -8,7 +9,7 @@ import { operationsRoutes } from './operations.ts';
 import { paymentsRoutes } from './payments.ts';
 
 export const routes = {
-  jobs: jobsRoutes,
+  jobs: { ...jobsRoutes, ...doorRoutes },
   miners: minersRoutes,
   market: marketRoutes,
   payments: paymentsRoutes,

@@ -129,28 +129,52 @@ export const JobStatusView = z
   })
   .meta({ id: 'JobStatusView' });
 
-/** The data of one server-sent event; the event's name is `type`, its id rises by one. */
+const JobChange = z.strictObject({
+  id: z.number().int(),
+  type: z.enum(['pending', 'running', 'progress', 'retrying']),
+  job_id: Id,
+  status: JobStatus,
+  attempt: z.number().int(),
+  progress: z.number(),
+  message: z.string().nullable(),
+  at: Timestamp,
+});
+const JobEnd = JobChange.extend({
+  type: z.enum(['completed', 'failed', 'cancelled', 'expired']),
+  result: z.unknown().meta({
+    description:
+      'What counts, whatever came as deltas. Null without one, and when it is larger than 256 KB: ask for the job',
+  }),
+});
+/** A piece of what a job puts out before its result: of a chat or text completion a chunk of its stream, of llm_inference `{text}`. */
+const OutputChunk = z.record(z.string(), z.unknown());
+const ofAttempt = { job_id: Id, attempt: z.number().int().min(1) };
+const Seq = z.number().int().min(0);
+
+/**
+ * The data of one server-sent event, by its name: `status` and `progress` (a change of the job), `delta`, `restarted`,
+ * `gap` (what its miner puts out), `end`.
+ */
 export const JobEvent = z
-  .strictObject({
-    id: z.number().int(),
-    type: z.enum([
-      'pending',
-      'running',
-      'progress',
-      'retrying',
-      'completed',
-      'failed',
-      'cancelled',
-      'expired',
-    ]),
-    job_id: Id,
-    status: JobStatus,
-    attempt: z.number().int(),
-    progress: z.number(),
-    message: z.string().nullable(),
-    at: Timestamp,
-  })
+  .union([
+    JobChange,
+    JobEnd,
+    z.strictObject({
+      type: z.literal('delta'),
+      ...ofAttempt,
+      seq: Seq.meta({ description: 'The number of the first chunk, from 0 for each attempt' }),
+      chunks: z.array(OutputChunk),
+    }),
+    z
+      .strictObject({ type: z.literal('restarted'), ...ofAttempt })
+      .meta({ description: 'This attempt was lost: all its deltas are void' }),
+    z.strictObject({ type: z.literal('gap'), ...ofAttempt, seq: Seq }).meta({
+      description: 'Chunks before `seq` are not kept any more; the result will hold what they said',
+    }),
+  ])
   .meta({ id: 'JobEvent' });
+export type JobChange = z.output<typeof JobChange>;
+export type JobEnd = z.output<typeof JobEnd>;
 
 export const ReceiptClaims = z
   .strictObject({
@@ -245,6 +269,12 @@ export type JobResult = z.output<typeof JobResult>;
 
 const ResultVerdict = z.strictObject({ status: JobStatus, receipt: Receipt.nullable() });
 
+/** Of one `POST /v1/miner/stream`. */
+const STREAM_CHUNKS_MAX = 256;
+const STREAM_BODY_LIMIT_BYTES = 1024 * 1024;
+/** One chunk, as JSON: a picture in pieces, or the log probabilities of many tokens. */
+export const STREAM_CHUNK_MAX = 64 * 1024;
+
 export const SUBMIT_COST = { itemsPerUnit: 10, itemsMax: 1_000 } as const;
 export const RESULT_COST = { itemsPerUnit: 10, itemsMax: 100 } as const;
 
@@ -257,6 +287,7 @@ export const jobsRoutes = {
     summary: 'Submit a job',
     idempotent: true,
     body: JobSubmission,
+    bodyLimitBytes: BATCH_BODY_LIMIT_BYTES,
     responses: { 201: Job },
     errors: ['INVALID_JOB_TYPE', 'IDEMPOTENCY_KEY_REUSED', 'TOO_MANY_REQUIREMENTS', 'OVERLOADED'],
   }),
@@ -331,7 +362,9 @@ export const jobsRoutes = {
     path: '/v1/client/jobs/:job_id/events',
     summary: 'Server-sent events of a job',
     description:
-      '`Last-Event-ID` resumes. The stream ends after the terminal event; whoever has that one gets 204, which tells a browser not to come back.',
+      'Events `status`, `progress`, `delta` (what the miner puts out while it works), `restarted` (its attempt was lost, and with it the deltas), `gap`, ' +
+      '`end` (with the result). `Last-Event-ID` resumes, with deltas as long as they are kept in memory (1 MB a job), else after a `gap`. ' +
+      'The stream ends after `end`; whoever has that one gets 204, which tells a browser not to come back.',
     params: JobParams,
     responses: { 200: JobEvent, 204: z.void() },
     errors: ['TOO_MANY_STREAMS', 'OVERLOADED'],
@@ -438,6 +471,9 @@ export const jobsRoutes = {
             attempt: z.number().int().min(1),
             lease: Lease,
             deadline_at: Timestamp,
+            stream: z.boolean().meta({
+              description: 'Somebody listens: send what you make to POST /v1/miner/stream while you make it',
+            }),
           }),
         ),
       }),
@@ -460,6 +496,39 @@ export const jobsRoutes = {
       message: z.string().max(500).optional(),
     }),
     responses: { 200: z.strictObject({ status: JobStatus }) },
+    errors: ['STALE_LEASE', 'JOB_ALREADY_ENDED'],
+  }),
+  stream: defineRoute({
+    service: 'jobs',
+    tag: 'Miners',
+    who: ['miner'],
+    rate: 'stream',
+    name: 'jobs.stream',
+    method: 'POST',
+    path: '/v1/miner/stream',
+    summary: 'Pass on what a job puts out, while it is made',
+    description:
+      'Chunks are passed on to whoever listens and stored nowhere; the result is what counts. Of a chat or text completion a chunk is the model server’s own, ' +
+      'less `id`, `object`, `created` and `model`; of `llm_inference` it is `{"text": "…"}`. The first at once, then each 50 ms or 4 KB, one request at a time. ' +
+      'While nobody listens nothing is kept: ask again each second, without chunks, and begin at `seq` when somebody does. 409 means: stop at once.',
+    body: z.strictObject({
+      job_id: Id,
+      lease: Lease,
+      seq: Seq.max(100_000_000).meta({
+        description: 'The number of the first chunk, from 0 for each attempt',
+      }),
+      chunks: z
+        .array(OutputChunk)
+        .max(STREAM_CHUNKS_MAX)
+        .meta({ description: 'At most 64 KB each, as JSON. May be empty' }),
+    }),
+    bodyLimitBytes: STREAM_BODY_LIMIT_BYTES,
+    responses: {
+      200: z.strictObject({
+        listening: z.boolean(),
+        seq: Seq.meta({ description: 'The number of the chunk that is wanted next' }),
+      }),
+    },
     errors: ['STALE_LEASE', 'JOB_ALREADY_ENDED'],
   }),
   result: defineRoute({

@@ -12,6 +12,8 @@ describe('an address that is accepted', () => {
     ['/v1/miners?a=..%2F..&b=//', '/v1/miners', '?a=..%2F..&b=//'],
     ['/.well-known/jwks.json', '/.well-known/jwks.json', ''],
     ['/v1/a..b/...', '/v1/a..b/...', ''],
+    ['/v1/models/meta-llama%2FLlama-3.1-8B:q4', '/v1/models/meta-llama%2FLlama-3.1-8B:q4', ''],
+    ['/api/v1/models/a%2fb%3Ac', '/v1/models/a%2fb%3Ac', ''],
   ])('%s', (given, path, query) => expect(readAddress(given)).toEqual({ path, query }));
 });
 
@@ -32,6 +34,14 @@ describe('an address that two readers could read differently is refused', () => 
     '/v1/.%2e/internal',
     '/v1%2fminers',
     '/v1%2Fminers',
+    '/v1/models/..%2fminers',
+    '/v1/models/a%2F..%2fb',
+    '/v1/models/%2fetc',
+    '/v1/models/a%2f%2fb',
+    '/v1/models/a%2f',
+    '/v1/models/a%5cb',
+    '/v1/models/a%2fb/c%2fd',
+    '/v1/models%2fa',
     '/v1%5cminers',
     '/v1\\miners',
     '/v1/..\\miners',

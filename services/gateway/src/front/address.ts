@@ -7,7 +7,15 @@ const QUERY = /^[\x21-\x7e]*$/;
 /** Dot, slash, backslash, percent and control characters must not hide behind an encoding; %25 hides all the others. */
 const HIDDEN = /%(?:2e|2f|5c|25|[01][0-9a-f]|7f)/i;
 const BAD_ESCAPE = /%(?![0-9a-fA-F]{2})/;
+/** Names of models hold slashes, and stand in an address as one segment: looked up as a whole, never walked as a path. */
+const MODEL = /^(?:\/api)?\/v1\/models\/[^/]+$/;
 const DOTS = /\/\.{1,2}(?:\/|$)/;
+
+const hidesSomething = (path: string): boolean => {
+  if (!MODEL.test(path)) return HIDDEN.test(path);
+  const open = path.replace(/%2f/gi, '/');
+  return HIDDEN.test(open) || DOTS.test(open) || /\/\/|\/$/.test(open);
+};
 
 /**
  * Refuses what two parsers could read differently, before anybody routes on it.
@@ -22,7 +30,7 @@ export const readAddress = (target: string): { path: string; query: string } => 
   if (
     !PATH.test(path) ||
     !QUERY.test(query) ||
-    HIDDEN.test(path) ||
+    hidesSomething(path) ||
     BAD_ESCAPE.test(path) ||
     DOTS.test(path) ||
     path.includes('//')

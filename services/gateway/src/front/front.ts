@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { CALLER_HEADER, signCaller } from '@aitbc/chassis';
+import { CALLER_HEADER, signCaller, speakAs } from '@aitbc/chassis';
 import {
   type AnyRoute,
   BODY_LIMIT_BYTES,
@@ -17,6 +17,7 @@ import { onceGone } from '../gone.ts';
 import { drain, type UpstreamProxy } from '../proxy.ts';
 import {
   type Budget,
+  openAiRateHeaders,
   principalOfAddress,
   type RateLimits,
   rateLimited,
@@ -24,6 +25,7 @@ import {
   type Taken,
 } from '../rate-limits.ts';
 import { readAddress } from './address.ts';
+import { credentialFor, credentialsFor, readBasicCredential, readCredential } from './credential.ts';
 import { hasOneHost, hasOneIdempotencyKey, readRequestId, replaceHeaders } from './headers.ts';
 import { type Origin, readOrigin } from './origin.ts';
 import type { createRouting } from './routing.ts';
@@ -66,25 +68,6 @@ export interface FrontDependencies {
 
 /** Paths that tell how this process is; without limit, so that a full budget never looks like a failure. */
 const HEALTH = new Set(['/health', '/health/ready']);
-
-const readCredential = (request: Request): Credential | null => {
-  const key = request.headers['x-api-key'];
-  const token = request.headers['x-session-token'];
-  if (key !== undefined && token !== undefined) {
-    throw new Problem('BAD_REQUEST', 'Send X-Api-Key or X-Session-Token, not both.');
-  }
-  if (typeof key === 'string') return { kind: 'key', secret: key };
-  return typeof token === 'string' ? { kind: 'session', secret: token } : null;
-};
-
-/** For pages that a browser opens, which can send no header of ours: the password is the key, the name anything. */
-const readBasicCredential = (request: Request): Credential | null => {
-  const [scheme, encoded] = (request.headers.authorization ?? '').split(' ', 2);
-  if (scheme?.toLowerCase() !== 'basic' || encoded === undefined) return null;
-  const text = Buffer.from(encoded, 'base64').toString();
-  const colon = text.indexOf(':');
-  return colon === -1 ? null : { kind: 'key', secret: text.slice(colon + 1) };
-};
 
 /** The requests of a rate class that count together: an account's, or those of a key with a limit of its own. */
 const budgetOf = (rate: CountedClass, who: Identity | null, address: string, limit: number): Budget => {
@@ -175,8 +158,9 @@ export const createFront = (options: FrontDependencies): RequestHandler => {
     requestId: string,
   ): Promise<void> => {
     response.locals.route = route.path;
+    speakAs(route, response);
     response.setHeader('cache-control', 'no-store');
-    const who = await identify(readCredential(request), response, origin);
+    const who = await identify(credentialFor(route, request), response, origin);
     const budget =
       route.rate === 'none' ? null : budgetOf(route.rate, who, origin.address, options.limitOf(route.rate));
     // What costs by what it holds waits until it is known to be allowed; a refused one costs one unit.
@@ -283,6 +267,8 @@ const nothing = (): void => {};
 
 const setRateHeaders = (response: Response, taken: Taken): void => {
   for (const [name, value] of rateLimitHeaders(taken)) response.setHeader(name, value);
+  if (response.locals.speaks !== 'openai') return;
+  for (const [name, value] of openAiRateHeaders(taken)) response.setHeader(name, value);
 };
 
 /** For the proxy, which learns what a request cost. */
@@ -292,10 +278,3 @@ export const settleCost = (response: Response, units: number): void => {
 
 const isTooLarge = (request: Request, route: AnyRoute): boolean =>
   Number(request.headers['content-length'] ?? 0) > (route.bodyLimitBytes ?? BODY_LIMIT_BYTES);
-
-const credentialsFor = (route: AnyRoute): string => {
-  const takesSession = route.who.includes('user') || route.who.includes('client');
-  const takesKey = route.who.some((who) => who !== 'user');
-  if (!takesKey) return 'X-Session-Token';
-  return takesSession ? 'X-Api-Key or X-Session-Token' : 'X-Api-Key';
-};

@@ -11,6 +11,11 @@ const PASSED = [
   'last-event-id',
   // Framing, checked by Node's parser: without it the body of a GET would be read as the next request.
   'transfer-encoding',
+  // What a request of OpenAI's API may cost and take, and whether its client sends it again.
+  'x-aitbc-max-wait',
+  'x-aitbc-price',
+  'x-aitbc-timeout',
+  'x-stainless-retry-count',
 ] as const;
 
 const REQUEST_ID = /^[A-Za-z0-9][A-Za-z0-9._:-]{7,127}$/;

@@ -9,11 +9,13 @@ import { createKeyring } from '../keyring.ts';
 import { createLeases } from '../lease.ts';
 import { createLoad } from '../load.ts';
 import { createJobMetrics } from '../metrics.ts';
+import { createOutput } from '../output/index.ts';
 import { createPolls, type Leased } from '../polls.ts';
 import { createRests } from '../rests.ts';
 import { createSeen } from '../seen.ts';
 import { findJob } from '../store/jobs.ts';
 import type { MinerOffer } from '../tables.ts';
+import { createWaits } from '../waits.ts';
 import { createWatch } from '../watch.ts';
 import type { Work } from '../work.ts';
 import { describeAgain, minerChanged } from './miners.ts';
@@ -81,7 +83,9 @@ beforeEach(async () => {
     leases: createLeases(Buffer.alloc(32, 1)),
     seen: createSeen(),
     watch: createWatch(store),
+    output: createOutput({ watch: createWatch(store), find: (jobId) => findJob(store.read, jobId) }),
     rests: createRests({ onOver: () => {} }),
+    waits: createWaits(),
     metrics: createJobMetrics(createMetrics('test'), polls.size),
     queuePosition: async () => null,
   };

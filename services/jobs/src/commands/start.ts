@@ -112,6 +112,7 @@ export const startMatched = async (
       active.pending -= 1;
       active.running += 1;
       queueWait.observe((nowMs - job.queued_at_ms) / 1_000);
+      if (job.model !== null) work.waits.add(job.model, nowMs - job.queued_at_ms);
       dispatchLatency.observe(Math.max(0, nowMs - Math.max(job.queued_at_ms, poll.openedAtMs)) / 1_000);
     }
     // What cannot be put back now is lost with its deadline, or by what the miner says of it.

@@ -7,6 +7,7 @@ import {
   type Job,
   type JobSubmission,
   type JobType,
+  modelOfJob,
   newId,
   newSalt,
   Problem,
@@ -48,9 +49,10 @@ export const prepare = (work: Work, submission: JobSubmission): Prepared => {
   const parsed = JOB_TYPES[jobType].safeParse(submission.parameters);
   if (!parsed.success) throw validationProblem(parsed.error, 'parameters');
   const parameters = parsed.data as Record<string, unknown>;
-  const parametersText = canonicalJson(parameters);
+  // In the order it was sent: models write the fields of a JSON schema in the schema's order.
+  const parametersText = JSON.stringify(parameters);
   const salt = newSalt();
-  const model = typeof parameters.model === 'string' ? parameters.model : null;
+  const model = modelOfJob(parameters);
   const paymentAmountMinor =
     submission.payment_amount === undefined ? null : toMinor(submission.payment_amount);
   return {
@@ -59,7 +61,7 @@ export const prepare = (work: Work, submission: JobSubmission): Prepared => {
     parameters,
     parametersText,
     salt,
-    parametersSha256: saltedSha256(salt, parametersText),
+    parametersSha256: saltedSha256(salt, canonicalJson(parameters)),
     paymentAmountMinor,
     model,
     requirement: requirementName(

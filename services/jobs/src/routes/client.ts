@@ -27,7 +27,7 @@ import type { Work } from '../work.ts';
 /** Jobs of a batch that share a transaction: below 10 ms in which nobody else writes. */
 const GROUP = 100;
 
-/** Jobs whose parameters and results a list reads in one go: few at first, each may have 512 KB of them... */
+/** Jobs whose parameters and results a list reads in one go: few at first, each may have 8 MB of them... */
 const TEXTS_FIRST = 4;
 /** ...then as many as fill a page, if they are as large as those were. */
 const TEXTS_MAX = 64;
@@ -66,7 +66,7 @@ export const clientHandlers = (
   const whole = async ({ job, parameters, result }: JobAndTexts): Promise<Job> =>
     toJob(job, JSON.parse(parameters), result === null ? null : JSON.parse(result));
 
-  /** Parameters and results are read as a page is filled: they may be 256 KB each. */
+  /** Parameters and results are read as a page is filled: they may be 4 MB each. */
   const withTexts = async function* (rows: readonly JobRow[]): AsyncGenerator<JobAndTexts> {
     let atOnce = TEXTS_FIRST;
     for (let at = 0; at < rows.length; ) {

@@ -8,6 +8,7 @@ import {
   Problem,
   type ProblemBody,
   RESULT_COST,
+  STREAM_CHUNK_MAX,
   toTimestamp,
   unitsOf,
   validationProblem,
@@ -40,7 +41,7 @@ const LOOK = 50;
 /** Two for each of the thousand miners that an account can have: one that waits, one that takes its place. */
 const POLLS_PER_ACCOUNT_MAX = 2_000;
 
-type MinerRoutes = Pick<typeof jobsRoutes, 'poll' | 'progress' | 'result'>;
+type MinerRoutes = Pick<typeof jobsRoutes, 'poll' | 'progress' | 'stream' | 'result'>;
 
 interface BatchItem {
   job_id: string | null;
@@ -134,6 +135,7 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
       attempt: job.attempt,
     }),
     deadline_at: toTimestamp(job.deadline_at_ms as number),
+    stream: work.output.isListened(job.id),
   });
 
   return {
@@ -166,6 +168,18 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
       const lease = await openLease(work, context.caller.account_id, body);
       const status = await store.transact('jobs.progress', (trx) => acceptProgress(trx, lease, body));
       return { status: 200, body: { status } };
+    },
+
+    stream: async (context) => {
+      const { body } = context;
+      const lease = await openLease(work, context.caller.account_id, body);
+      const chunks = body.chunks.map((chunk, index) => {
+        const text = JSON.stringify(chunk);
+        if (text.length > STREAM_CHUNK_MAX)
+          throw invalidField(`chunks.${index}`, `must be at most ${STREAM_CHUNK_MAX} characters of JSON`);
+        return text;
+      });
+      return { status: 200, body: await work.output.push(lease, body.seq, chunks) };
     },
 
     result: async (context) => {
