@@ -1,7 +1,7 @@
 // Made from the contracts by `node run.mjs openapi`: not written by hand.
 
 /** Codes of refusals; a newer coordinator may know more. */
-export type ErrorCode = "INVALID_JSON" | "BAD_REQUEST" | "AMOUNT_MISMATCH" | "UNAUTHENTICATED" | "INSUFFICIENT_FUNDS" | "SPEND_CAP_EXCEEDED" | "FORBIDDEN" | "HTTPS_REQUIRED" | "INSUFFICIENT_VOTING_POWER" | "REVIEW_NOT_ALLOWED" | "NOT_FOUND" | "MINER_NOT_REGISTERED" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "BODY_TOO_LARGE" | "URI_TOO_LONG" | "UNSUPPORTED_MEDIA_TYPE" | "EXPECTATION_FAILED" | "VALIDATION_ERROR" | "INVALID_JOB_TYPE" | "IDEMPOTENCY_KEY_REUSED" | "RATE_LIMITED" | "TOO_MANY_REQUIREMENTS" | "TOO_MANY_STREAMS" | "TOO_MANY_POLLS" | "TOO_MANY_ATTRIBUTES" | "HEADERS_TOO_LARGE" | "IDEMPOTENCY_KEY_IN_USE" | "JOB_ALREADY_ENDED" | "JOB_RUNNING" | "JOB_COMPLETED" | "JOB_NOT_COMPLETED" | "MINER_NAME_IN_USE" | "STALE_LEASE" | "RESULT_CONFLICT" | "PAYMENT_ALREADY_EXISTS" | "PAYMENT_ALREADY_RESOLVED" | "PAYMENT_NOT_ESCROWED" | "SUPPLY_CAP_REACHED" | "GPU_NOT_AVAILABLE" | "GPU_BOOKED" | "ORDER_ALREADY_ENDED" | "ALREADY_REVIEWED" | "PROPOSAL_CLOSED" | "PROPOSAL_NOT_EXECUTABLE" | "PROPOSAL_LIMIT_REACHED" | "PROPOSAL_NOT_VETOABLE" | "GUARDIAN_DISABLED" | "TIMELOCK_ACTIVE" | "KEY_ALREADY_REVOKED" | "KEY_LIMIT_REACHED" | "INVOICE_LIMIT_REACHED" | "MINER_LIMIT_REACHED" | "PRICE_ABOVE_LIMIT" | "GPU_LIMIT_REACHED" | "ORDER_NOT_ENDED" | "TRANSACTION_NOT_SEALED" | "INTERNAL_ERROR" | "BAD_GATEWAY" | "OVERLOADED" | "SERVICE_UNAVAILABLE" | "GATEWAY_TIMEOUT";
+export type ErrorCode = "INVALID_JSON" | "BAD_REQUEST" | "MODEL_SERVER_REFUSED" | "AMOUNT_MISMATCH" | "UNAUTHENTICATED" | "INSUFFICIENT_FUNDS" | "SPEND_CAP_EXCEEDED" | "PRICE_TOO_LOW" | "FORBIDDEN" | "HTTPS_REQUIRED" | "INSUFFICIENT_VOTING_POWER" | "REVIEW_NOT_ALLOWED" | "NOT_FOUND" | "MINER_NOT_REGISTERED" | "MODEL_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "BODY_TOO_LARGE" | "URI_TOO_LONG" | "UNSUPPORTED_MEDIA_TYPE" | "EXPECTATION_FAILED" | "VALIDATION_ERROR" | "INVALID_JOB_TYPE" | "IDEMPOTENCY_KEY_REUSED" | "RATE_LIMITED" | "TOO_MANY_REQUIREMENTS" | "TOO_MANY_STREAMS" | "TOO_MANY_POLLS" | "TOO_MANY_ATTRIBUTES" | "HEADERS_TOO_LARGE" | "IDEMPOTENCY_KEY_IN_USE" | "JOB_ALREADY_ENDED" | "JOB_RUNNING" | "JOB_COMPLETED" | "JOB_NOT_COMPLETED" | "MINER_NAME_IN_USE" | "STALE_LEASE" | "RESULT_CONFLICT" | "PAYMENT_ALREADY_EXISTS" | "PAYMENT_ALREADY_RESOLVED" | "PAYMENT_NOT_ESCROWED" | "SUPPLY_CAP_REACHED" | "GPU_NOT_AVAILABLE" | "GPU_BOOKED" | "ORDER_ALREADY_ENDED" | "ALREADY_REVIEWED" | "PROPOSAL_CLOSED" | "PROPOSAL_NOT_EXECUTABLE" | "PROPOSAL_LIMIT_REACHED" | "PROPOSAL_NOT_VETOABLE" | "GUARDIAN_DISABLED" | "TIMELOCK_ACTIVE" | "KEY_ALREADY_REVOKED" | "KEY_LIMIT_REACHED" | "INVOICE_LIMIT_REACHED" | "MINER_LIMIT_REACHED" | "PRICE_ABOVE_LIMIT" | "GPU_LIMIT_REACHED" | "ORDER_NOT_ENDED" | "TRANSACTION_NOT_SEALED" | "INTERNAL_ERROR" | "BAD_GATEWAY" | "UPSTREAM_FAILED" | "NO_CAPACITY" | "OVERLOADED" | "SERVICE_UNAVAILABLE" | "GATEWAY_TIMEOUT" | "JOB_TIMED_OUT";
 
 export type JobSubmission = { job_type: string;
 parameters: Record<string, unknown>;
@@ -26,6 +26,14 @@ message: string; } | undefined;
 retryable?: boolean | undefined;
 /** With retryable: no work was begun, for instance because the model is gone. The attempt then does not count, within bounds */ not_started?: boolean | undefined;
 metrics?: Record<string, number> | undefined; };
+/** Price, patience and place of one request */ export type DoorOptions = { /** What is paid for the answer, exactly: held before, released on success. 0 is nothing */ price?: number | undefined;
+/** Until a miner has it; 60 without */ max_wait_seconds?: number | undefined;
+/** Until it is done; 300 without */ timeout_seconds?: number | undefined;
+max_attempts?: number | undefined;
+region?: string | undefined;
+gpu_model?: string | undefined;
+min_vram_gb?: number | undefined;
+cuda_version_min?: string | undefined; };
 export type MinerRegistration = { /** Where the miner is known on the ledger; shown to anyone */ address: string;
 /** For your own use; the coordinator never calls it */ endpoint?: string | undefined;
 /** Job types. None: present, but nothing is offered at the moment */ capabilities: (string)[];
@@ -109,7 +117,7 @@ required: boolean;
 message: string | null; }>; };
 export type Job = { /** UUIDv7; taken in any case, given in lower case */ id: string;
 /** UUIDv7; taken in any case, given in lower case */ client_id: string;
-job_type: "llm_inference" | "embedding" | "image_generation" | "ocr" | "language_detection" | "custom";
+job_type: "chat_completion" | "text_completion" | "llm_inference" | "embedding" | "image_generation" | "ocr" | "language_detection" | "custom";
 parameters: Record<string, unknown>;
 /** 32 random bytes, base64url. Known to the client and the miner alone: with it, `sha256(salt bytes ‖ canonical JSON (RFC 8785) of parameters or result as shown here)` is the hash in the receipt. Null for jobs older than salts, hashed without */ salt: string | null;
 status: "pending" | "running" | "completed" | "failed" | "cancelled" | "expired";
@@ -145,13 +153,30 @@ error: { code: string;
 message: string; } | null;
 /** ISO 8601, UTC */ updated_at: string; };
 export type JobEvent = { id: number;
-type: "pending" | "running" | "progress" | "retrying" | "completed" | "failed" | "cancelled" | "expired";
+type: "pending" | "running" | "progress" | "retrying";
 /** UUIDv7; taken in any case, given in lower case */ job_id: string;
 status: "pending" | "running" | "completed" | "failed" | "cancelled" | "expired";
 attempt: number;
 progress: number;
 message: string | null;
-/** ISO 8601, UTC */ at: string; };
+/** ISO 8601, UTC */ at: string; } | { id: number;
+type: "completed" | "failed" | "cancelled" | "expired";
+/** UUIDv7; taken in any case, given in lower case */ job_id: string;
+status: "pending" | "running" | "completed" | "failed" | "cancelled" | "expired";
+attempt: number;
+progress: number;
+message: string | null;
+/** ISO 8601, UTC */ at: string;
+/** What counts, whatever came as deltas. Null without one, and when it is larger than 256 KB: ask for the job */ result: unknown; } | { type: "delta";
+/** UUIDv7; taken in any case, given in lower case */ job_id: string;
+attempt: number;
+/** The number of the first chunk, from 0 for each attempt */ seq: number;
+chunks: (Record<string, unknown>)[]; } | { type: "restarted";
+/** UUIDv7; taken in any case, given in lower case */ job_id: string;
+attempt: number; } | { type: "gap";
+/** UUIDv7; taken in any case, given in lower case */ job_id: string;
+attempt: number;
+seq: number; };
 export type Receipt = { /** UUIDv7; taken in any case, given in lower case */ id: string;
 /** UUIDv7; taken in any case, given in lower case */ job_id: string;
 /** UUIDv7; taken in any case, given in lower case */ miner_id: string;
@@ -184,6 +209,16 @@ job_type: string;
 currency: string;
 /** ISO 8601, UTC */ started_at: string;
 /** ISO 8601, UTC */ completed_at: string; };
+export type OfferedModel = { id: string;
+object: "model";
+/** Whole seconds */ created: number;
+owned_by: "aitbc";
+aitbc: { kinds: ("chat" | "completion" | "embedding")[];
+miners: number;
+free_slots: number;
+/** The lowest price that a miner takes, AITBC */ price_min: number;
+price_median: number;
+/** Median of the last waits for a miner; null when nobody asked lately */ usual_wait_seconds: number | null; }; };
 export type Miner = { /** UUIDv7; taken in any case, given in lower case */ id: string;
 address: string;
 endpoint: string | null;
@@ -599,6 +634,8 @@ error: string;
 
 /** What each job type takes as `parameters`. */
 export interface JobParameters {
+chat_completion: { request: unknown; };
+text_completion: { request: unknown; };
 llm_inference: { model: string;
 prompt?: string | undefined;
 messages?: ({ role: "system" | "user" | "assistant";
@@ -606,8 +643,7 @@ content: string; })[] | undefined;
 max_tokens?: number | undefined;
 temperature?: number | undefined;
 seed?: number | undefined; };
-embedding: { model: string;
-input: string | (string)[]; };
+embedding: Record<string, unknown>;
 image_generation: { model?: string | undefined;
 prompt: string;
 negative_prompt?: string | undefined;
@@ -636,7 +672,7 @@ export interface Operations {
     query: { /** Items per page, 1–500 */ limit?: number | undefined;
 /** `next_cursor` of the page before */ cursor?: string | undefined;
 status?: "pending" | "running" | "completed" | "failed" | "cancelled" | "expired" | undefined;
-job_type?: "llm_inference" | "embedding" | "image_generation" | "ocr" | "language_detection" | "custom" | undefined;
+job_type?: "chat_completion" | "text_completion" | "llm_inference" | "embedding" | "image_generation" | "ocr" | "language_detection" | "custom" | undefined;
 /** ISO 8601, UTC */ created_after?: string | undefined;
 label?: string | undefined; };
     body: undefined;
@@ -718,11 +754,12 @@ max_jobs?: number | undefined;
     body: undefined;
     reply: { /** What deadline_at is to be compared with */ server_time: string;
 items: ({ /** UUIDv7; taken in any case, given in lower case */ id: string;
-job_type: "llm_inference" | "embedding" | "image_generation" | "ocr" | "language_detection" | "custom";
+job_type: "chat_completion" | "text_completion" | "llm_inference" | "embedding" | "image_generation" | "ocr" | "language_detection" | "custom";
 parameters: Record<string, unknown>;
 attempt: number;
 /** Opaque, from GET /v1/miner/jobs */ lease: string;
-/** ISO 8601, UTC */ deadline_at: string; })[]; };
+/** ISO 8601, UTC */ deadline_at: string;
+/** Somebody listens: send what you make to POST /v1/miner/stream while you make it */ stream: boolean; })[]; };
   };
 /** Report progress */ "jobs.progress": {
     params: undefined;
@@ -732,6 +769,16 @@ attempt: number;
 progress: number;
 message?: string | undefined; };
     reply: { status: "pending" | "running" | "completed" | "failed" | "cancelled" | "expired"; };
+  };
+/** Pass on what a job puts out, while it is made */ "jobs.stream": {
+    params: undefined;
+    query: undefined;
+    body: { /** UUIDv7; taken in any case, given in lower case */ job_id: string;
+/** Opaque, from GET /v1/miner/jobs */ lease: string;
+/** The number of the first chunk, from 0 for each attempt */ seq: number;
+/** At most 64 KB each, as JSON. May be empty */ chunks: (Record<string, unknown>)[]; };
+    reply: { listening: boolean;
+/** The number of the chunk that is wanted next */ seq: number; };
   };
 /** Return one result, or up to 100 */ "jobs.result": {
     params: undefined;
@@ -745,6 +792,66 @@ receipt: Receipt | null; } | undefined;
 error?: { code: ErrorCode;
 /** One sentence for a person */ message: string;
 details: Record<string, unknown>; } | undefined; })[]; };
+  };
+/** Chat with a model */ "jobs.chat_completions": {
+    params: undefined;
+    query: undefined;
+    body: { /** A name of GET /v1/models; `@0.25` behind it is a price, `@free` is none */ model: string;
+stream?: boolean | null | undefined;
+stream_options?: { include_usage?: boolean | null | undefined; } | null | undefined;
+aitbc?: DoorOptions | undefined;
+/** At most 2,000 */ messages: unknown; };
+    reply: { /** `chatcmpl-` and the id of the job */ id: string;
+object: "chat.completion";
+/** Whole seconds */ created: number;
+model: string;
+choices: ({  })[];
+usage?: {  } | undefined;
+/** Which job it was, its receipt and its price */ aitbc?: {  } | undefined; };
+  };
+/** Go on with a text */ "jobs.completions": {
+    params: undefined;
+    query: undefined;
+    body: { /** A name of GET /v1/models; `@0.25` behind it is a price, `@free` is none */ model: string;
+stream?: boolean | null | undefined;
+stream_options?: { include_usage?: boolean | null | undefined; } | null | undefined;
+aitbc?: DoorOptions | undefined;
+prompt: unknown; };
+    reply: { /** `cmpl-` and the id of the job */ id: string;
+object: "text_completion";
+/** Whole seconds */ created: number;
+model: string;
+choices: ({  })[];
+usage?: {  } | undefined;
+/** Which job it was, its receipt and its price */ aitbc?: {  } | undefined; };
+  };
+/** Texts as vectors */ "jobs.embeddings": {
+    params: undefined;
+    query: undefined;
+    body: { /** A name of GET /v1/models; `@0.25` behind it is a price, `@free` is none */ model: string;
+input: unknown;
+/** `base64`: 32-bit floats, little-endian */ encoding_format?: "float" | "base64" | null | undefined;
+aitbc?: DoorOptions | undefined; };
+    reply: { object: "list";
+data: ({ object: "embedding";
+index: number;
+embedding: (number)[] | string; })[];
+model: string;
+usage?: {  } | undefined;
+/** Which job it was, its receipt and its price */ aitbc?: {  } | undefined; };
+  };
+/** What active miners offer now */ "jobs.models": {
+    params: undefined;
+    query: undefined;
+    body: undefined;
+    reply: { object: "list";
+data: (OfferedModel)[]; };
+  };
+/** One model */ "jobs.model": {
+    params: { model: string; };
+    query: undefined;
+    body: undefined;
+    reply: OfferedModel;
   };
 /** Register a miner, or change a registered one */ "miners.register": {
     params: undefined;
@@ -1304,7 +1411,13 @@ export const operations: Readonly<Record<keyof Operations, { method: string; pat
   "jobs.jwks": { method: "GET", path: "/.well-known/jwks.json", idempotent: false },
   "jobs.poll": { method: "GET", path: "/v1/miner/jobs", idempotent: false },
   "jobs.progress": { method: "POST", path: "/v1/miner/progress", idempotent: false },
+  "jobs.stream": { method: "POST", path: "/v1/miner/stream", idempotent: false },
   "jobs.result": { method: "POST", path: "/v1/miner/result", idempotent: false },
+  "jobs.chat_completions": { method: "POST", path: "/v1/chat/completions", idempotent: false },
+  "jobs.completions": { method: "POST", path: "/v1/completions", idempotent: false },
+  "jobs.embeddings": { method: "POST", path: "/v1/embeddings", idempotent: false },
+  "jobs.models": { method: "GET", path: "/v1/models", idempotent: false },
+  "jobs.model": { method: "GET", path: "/v1/models/:model", idempotent: false },
   "miners.register": { method: "POST", path: "/v1/miner/register", idempotent: false },
   "miners.heartbeat": { method: "POST", path: "/v1/miner/heartbeat", idempotent: false },
   "miners.me": { method: "GET", path: "/v1/miner/me", idempotent: false },

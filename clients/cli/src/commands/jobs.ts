@@ -176,9 +176,10 @@ export const addJobs = (program: Command, act: Act): void => {
       act(async ({ client, output, signal }, id: string) => {
         let last = '';
         for await (const event of client.jobs.watch(id, { signal })) {
-          last = event.status;
+          if ('status' in event) last = event.status;
           if (output.isJson) output.jsonLine(event);
-          else {
+          // What the miner puts out is for `chat` and for programs.
+          else if ('status' in event) {
             const progress = event.type === 'progress' ? ` ${Math.round(event.progress * 100)} %` : '';
             const message = event.message === null ? '' : ` ${event.message}`;
             output.line(`${output.colors.dim(event.at)} ${output.status(event.type)}${progress}${message}`);

@@ -25,7 +25,7 @@ const streams =
   };
 const collect = async (events: AsyncIterable<JobEvent>): Promise<string[]> => {
   const seen: string[] = [];
-  for await (const { id, type } of events) seen.push(`${id} ${type}`);
+  for await (const event of events) seen.push('id' in event ? `${event.id} ${event.type}` : event.type);
   return seen;
 };
 
@@ -54,6 +54,23 @@ test('after a cut, an end without an end, and a refusal that passes, it goes on 
   ]);
 });
 
+test('what the miner puts out comes too, and is not asked for twice', async () => {
+  const delta = (seq: number) =>
+    `id: 2-1-${seq + 1}\nevent: delta\ndata: ${JSON.stringify({ type: 'delta', attempt: 1, seq, chunks: [{ text: 'a' }] })}\n\n`;
+  const { server, client } = await against(
+    streams([event(2, 'running'), delta(0), delta(1)], 'cut'),
+    streams([delta(2), event(3, 'completed')]),
+  );
+  expect(await collect(client.jobs.watch('j'))).toEqual([
+    '2 running',
+    'delta',
+    'delta',
+    'delta',
+    '3 completed',
+  ]);
+  expect(server.asked.map(({ headers }) => headers['last-event-id'])).toEqual([undefined, '2-1-2']);
+});
+
 test('204 is the end; it may begin behind an event', async () => {
   const { server, client } = await against(says(204, undefined));
   expect(await collect(client.jobs.watch('j', { lastEventId: 7 }))).toEqual([]);
@@ -74,8 +91,8 @@ test('who stops listening lets the connection go; so does a signal', async () =>
     return streams([event(1, 'pending')], 'stay')(response, asked);
   };
   const { client } = await against(stays);
-  for await (const { id } of client.jobs.watch('j')) {
-    expect(id).toBe(1);
+  for await (const seen of client.jobs.watch('j')) {
+    expect(seen).toMatchObject({ id: 1 });
     break;
   }
   await expect.poll(() => closed).toBe(1);

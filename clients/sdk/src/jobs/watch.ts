@@ -5,7 +5,7 @@ import { isPassing, RETRY_AFTER_MAX_SECONDS, type RequestOptions, type Transport
 import { backOff, sleep } from '../waiting.ts';
 
 export interface WatchOptions extends Omit<RequestOptions, 'idempotencyKey'> {
-  /** The id of the last event that you have: only those after it come. */
+  /** The id of the last event that you have: only those after it come, and no deltas before it. */
   readonly lastEventId?: number | undefined;
 }
 
@@ -13,7 +13,7 @@ export interface WatchOptions extends Omit<RequestOptions, 'idempotencyKey'> {
 const SILENCE_MS = 45_000;
 /** Failures in a row before it gives up: with the longest wait between them, about two minutes. */
 const RETRIES = 20;
-/** An event is a few hundred bytes. */
+/** An event is a few hundred bytes, deltas some 64 KB, an end with its result 256 KB. */
 const BUFFER_MAX = 1024 * 1024;
 
 const ENDS = new Set<string>(['completed', 'failed', 'cancelled', 'expired']);
@@ -28,7 +28,13 @@ const lost = (error: unknown): AitbcError =>
         cause: error,
       });
 
-async function* read(response: Response, leaving: AbortController): AsyncGenerator<JobEvent> {
+interface Received {
+  /** Where the stream stands after it, for `Last-Event-ID`. */
+  readonly place: string | undefined;
+  readonly event: JobEvent;
+}
+
+async function* read(response: Response, leaving: AbortController): AsyncGenerator<Received> {
   if (response.body === null || !response.headers.get('content-type')?.startsWith('text/event-stream')) {
     throw new UnexpectedAnswerError({
       code: 'UNEXPECTED_ANSWER',
@@ -36,10 +42,10 @@ async function* read(response: Response, leaving: AbortController): AsyncGenerat
       status: response.status,
     });
   }
-  const events: JobEvent[] = [];
+  const events: Received[] = [];
   const parser = createParser({
     maxBufferSize: BUFFER_MAX,
-    onEvent: ({ data }) => events.push(JSON.parse(data) as JobEvent),
+    onEvent: ({ id, data }) => events.push({ place: id, event: JSON.parse(data) as JobEvent }),
   });
   const reader = response.body.getReader();
   const decoder = new TextDecoder();
@@ -63,13 +69,16 @@ async function* read(response: Response, leaving: AbortController): AsyncGenerat
   }
 }
 
-/** The events of a job until its end; comes back by itself after a cut, where it was. */
+/**
+ * The events of a job until its end, and what its miner puts out meanwhile (`delta`); comes back by itself after a cut, where
+ * it was. After `restarted` all deltas before it are void, after `gap` some are missing: the result holds everything.
+ */
 export async function* watch(
   transport: Transport,
   jobId: string,
   { lastEventId, signal, ...call }: WatchOptions,
 ): AsyncGenerator<JobEvent, void, undefined> {
-  let last = lastEventId;
+  let last = lastEventId === undefined ? undefined : String(lastEventId);
   for (let failed = 0; ; failed++) {
     signal?.throwIfAborted();
     const leaving = new AbortController();
@@ -77,13 +86,13 @@ export async function* watch(
     signal?.addEventListener('abort', onAbort, { once: true });
     let error: AitbcError | undefined;
     try {
-      const headers = last === undefined ? call.headers : { ...call.headers, 'last-event-id': String(last) };
+      const headers = last === undefined ? call.headers : { ...call.headers, 'last-event-id': last };
       const options = { ...call, ...(headers === undefined ? {} : { headers }), signal: leaving.signal };
       const response = await transport.open('jobs.events', { params: { job_id: jobId } }, options);
       // It has ended, and we have its last event.
       if (response.status === 204) return;
-      for await (const event of read(response, leaving)) {
-        last = event.id;
+      for await (const { place, event } of read(response, leaving)) {
+        last = place ?? last;
         failed = 0;
         yield event;
         if (ENDS.has(event.type)) return;
