@@ -93,6 +93,24 @@ it('lets the model server go at once when the coordinator does not want the job 
   expect(server.seen.closedEarlyAt - cancelledAt).toBeLessThan(1_000);
 });
 
+it('carries all its streams in one request each 50 ms', async () => {
+  await agent.end();
+  const backend = createOpenAiServer(server.url, undefined);
+  agent = startAgent(coordinator, [createChatCompletion(backend)], { concurrency: 20 });
+  const words = Array.from({ length: 60 }, (_, at) => `word${at} `);
+  Object.assign(server.script, { pieces: words, betweenMs: 10 });
+  const requestsBefore = coordinator.seen.streamRequests;
+  const ids = Array.from({ length: 20 }, () => submit({ isListened: true }));
+  await eventually(() => {
+    for (const id of ids) expect(coordinator.stateOf(id)).toBe('completed');
+  });
+  for (const id of ids) expect(textOf(id)).toBe(words.join(''));
+  const times = coordinator.seen.streamed.map(({ at }) => at);
+  const tookMs = Math.max(...times) - Math.min(...times);
+  // The first and the last words of twenty are in a hurry.
+  expect(coordinator.seen.streamRequests - requestsBefore).toBeLessThan(tookMs / 50 + 45);
+});
+
 it('passes on texts of llm_inference', async () => {
   const id = coordinator.submit('llm_inference', { model: 'tiny', prompt: 'Hi' }, { isListened: true });
   await eventually(() => expect(coordinator.stateOf(id)).toBe('completed'));
