@@ -114,7 +114,7 @@ test('imports point one way: services → chassis → contracts → zod', () => 
   ).toEqual([]);
 });
 
-test('what people run beside the coordinator knows its contracts at most; the SDK not even these', () => {
+test('what people run beside the coordinator knows its contracts at most; the SDK not even these, the command line the SDK alone', () => {
   const shipped = (folder: string) => under(folder).filter(({ isTest }) => !isTest);
   const isInside = /^(?:libs|services|scripts)\//;
   const only = (folder: string, allowed: RegExp) =>
@@ -124,6 +124,7 @@ test('what people run beside the coordinator knows its contracts at most; the SD
     );
   expect(only('clients/miner', /^@aitbc\/contracts$/)).toEqual([]);
   expect(only('clients/sdk', /(?!)/)).toEqual([]);
+  expect(only('clients/cli', /^@aitbc\/sdk$/)).toEqual([]);
   // In a browser there is nothing of Node.
   expect(breaches(shipped('clients/sdk'), isBuiltIn)).toEqual([]);
 });

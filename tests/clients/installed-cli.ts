@@ -102,7 +102,9 @@ export const installedCommandLine = (world: () => World) => {
     }
   });
 
-  test('a key is asked for on a terminal, kept for its owner alone, and sent to its own coordinator only', async () => {
+  test('a key is asked for on a terminal, kept for its owner alone, and sent to its own coordinator only', {
+    timeout: 60_000,
+  }, async () => {
     const { coordinator } = world();
     const { home, aitbc, given, onTerminal } = openTerminal({}, [process.execPath, installedCli(world())]);
     const file = join(home, '.config/aitbc/credentials.json');
@@ -235,9 +237,8 @@ export const installedCommandLine = (world: () => World) => {
   test('explorer and receipts: seen, and checked', async () => {
     const { coordinator } = world();
     const { aitbc, given, home } = terminal('client');
-    await expect
-      .poll(async () => json(await aitbc('explorer', 'blocks', '--json')).length)
-      .toBeGreaterThan(0);
+    const sealed = async () => must(await coordinator.anyone.call(routes.payments.blocks, {})).items.length;
+    await expect.poll(sealed, { timeout: 20_000 }).toBeGreaterThan(0);
     expect(good(await aitbc('explorer', 'blocks', '-n', '1'))).toContain('height');
     expect(good(await aitbc('explorer', 'verify'))).toMatch(/^Valid: \d+ blocks, \d+ transactions\.\n$/);
     const [credit] = json(await aitbc('wallet', 'history', '--json')).slice(-1);

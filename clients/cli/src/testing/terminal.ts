@@ -42,7 +42,14 @@ export const openTerminal = (
 ): Terminal => {
   const home = mkdtempSync(join(tmpdir(), 'aitbc-home-'));
   const [node, ...main] = program as [string, ...string[]];
-  const env = { PATH: process.env.PATH, HOME: home, XDG_CONFIG_HOME: join(home, '.config'), ...environment };
+  const { PATH, NODE_COMPILE_CACHE } = process.env;
+  const env = {
+    PATH,
+    NODE_COMPILE_CACHE,
+    HOME: home,
+    XDG_CONFIG_HOME: join(home, '.config'),
+    ...environment,
+  };
   const start = (...args: string[]): ChildProcess =>
     spawn(node, [...main, ...args], { cwd: home, env, stdio: 'pipe' });
   return {
@@ -60,8 +67,8 @@ export const openTerminal = (
     },
     onTerminal: (answers, ...args) => {
       const words = [node, ...main, ...args].map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ');
-      // util-linux; it gives back what the program ended with.
-      const child = spawn('script', ['-qefc', words, '/dev/null'], {
+      // Of util-linux; it gives back what the program ended with. A terminal that nobody sized has no columns.
+      const child = spawn('script', ['-qefc', `stty cols 100 rows 30; exec ${words}`, '/dev/null'], {
         cwd: home,
         env: { TERM: 'xterm-256color', ...env },
         stdio: 'pipe',

@@ -22,6 +22,9 @@ export type ParametersOf<T extends JobTypeGiven> = T extends keyof JobParameters
 /** While a job is waited for a cut is no reason to give up: with the longest wait between them, some two minutes. */
 const WAIT_RETRIES = 20;
 
+/** Who was told to stop waits no longer for a cancel. */
+const LAST_WORD_MS = 5_000;
+
 export const hasEnded = (job: { readonly status: Job['status'] }): boolean =>
   job.status !== 'pending' && job.status !== 'running';
 
@@ -79,16 +82,25 @@ export const createJobs = (transport: Transport) => {
     parameters: ParametersOf<T>,
     options: RunOptions = {},
   ): Promise<Job> => {
-    const { onStatus, cancelOnAbort, ...submission } = options;
-    const { id } = await submit(type, parameters, submission);
-    const { signal, timeoutMs, maxRetries, headers } = submission;
+    const { onStatus, cancelOnAbort, ...given } = options;
+    const { signal, timeoutMs, maxRetries, headers } = given;
+    const submission = { ...given, idempotencyKey: given.idempotencyKey ?? crypto.randomUUID() };
+    let id: string | undefined;
     try {
+      ({ id } = await submit(type, parameters, submission));
       const job = await wait(id, { signal, timeoutMs, maxRetries, headers, onStatus });
       if (job.status !== 'completed') throw new JobFailedError(job);
       return job;
     } catch (error) {
-      // It may have ended meanwhile: then there is nothing to cancel.
-      if (cancelOnAbort === true && signal?.aborted === true) await cancel(id).catch(() => {});
+      if (cancelOnAbort === true && signal?.aborted === true) {
+        const last = { timeoutMs: LAST_WORD_MS, maxRetries: 1, headers };
+        // Whether it was submitted is not known without an answer; by its key it is submitted once.
+        id ??= (
+          await submit(type, parameters, { ...submission, ...last, signal: undefined }).catch(() => null)
+        )?.id;
+        // It may have ended meanwhile: then there is nothing to cancel.
+        if (id !== undefined) await cancel(id, last).catch(() => {});
+      }
       throw error;
     }
   };

@@ -105,3 +105,12 @@ test('who stops listening lets the connection go; so does a signal', async () =>
   await expect(watching).rejects.toThrow('gone');
   await expect.poll(() => closed).toBe(2);
 });
+
+test('a proxy that cuts what waits is outlasted', async () => {
+  const alive = streams([': still here\n\n']);
+  const outlasted = await against(
+    ...Array.from({ length: 21 }, () => alive),
+    streams([event(1, 'completed')]),
+  );
+  expect(await collect(outlasted.client.jobs.watch('j'))).toEqual(['1 completed']);
+});

@@ -34,7 +34,25 @@ interface Received {
   readonly event: JobEvent;
 }
 
-async function* read(response: Response, leaving: AbortController): AsyncGenerator<Received> {
+/** Ends what waits for a coordinator that says nothing, not even that it is there. */
+const startSilence = (leaving: AbortController) => {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const end = () => clearTimeout(timer);
+  const begin = () => {
+    end();
+    timer = setTimeout(
+      () => leaving.abort(new ConnectionError({ code: 'TIMEOUT', message: 'The event stream fell silent.' })),
+      SILENCE_MS,
+    );
+  };
+  return { begin, end };
+};
+
+async function* read(
+  response: Response,
+  silence: ReturnType<typeof startSilence>,
+  heard: () => void,
+): AsyncGenerator<Received> {
   if (response.body === null || !response.headers.get('content-type')?.startsWith('text/event-stream')) {
     throw new UnexpectedAnswerError({
       code: 'UNEXPECTED_ANSWER',
@@ -49,22 +67,18 @@ async function* read(response: Response, leaving: AbortController): AsyncGenerat
   });
   const reader = response.body.getReader();
   const decoder = new TextDecoder();
-  let silence: ReturnType<typeof setTimeout> | undefined;
   try {
     for (;;) {
-      silence = setTimeout(
-        () =>
-          leaving.abort(new ConnectionError({ code: 'TIMEOUT', message: 'The event stream fell silent.' })),
-        SILENCE_MS,
-      );
+      silence.begin();
       const { done, value } = await reader.read();
-      clearTimeout(silence);
+      // Who reads the events may take as long as it likes.
+      silence.end();
       if (done) return;
+      heard();
       parser.feed(decoder.decode(value, { stream: true }));
       yield* events.splice(0);
     }
   } finally {
-    clearTimeout(silence);
     await reader.cancel().catch(() => {});
   }
 }
@@ -79,34 +93,42 @@ export async function* watch(
   { lastEventId, signal, ...call }: WatchOptions,
 ): AsyncGenerator<JobEvent, void, undefined> {
   let last = lastEventId === undefined ? undefined : String(lastEventId);
-  for (let failed = 0; ; failed++) {
+  /** In a row, without a byte in between: a proxy that cuts what waits long is no failure. */
+  let failed = 0;
+  for (;;) {
     signal?.throwIfAborted();
     const leaving = new AbortController();
+    const silence = startSilence(leaving);
     const onAbort = () => leaving.abort(signal?.reason);
     signal?.addEventListener('abort', onAbort, { once: true });
-    let error: AitbcError | undefined;
+    let error: AitbcError;
     try {
       const headers = last === undefined ? call.headers : { ...call.headers, 'last-event-id': last };
       const options = { ...call, ...(headers === undefined ? {} : { headers }), signal: leaving.signal };
+      silence.begin();
       const response = await transport.open('jobs.events', { params: { job_id: jobId } }, options);
       // It has ended, and we have its last event.
       if (response.status === 204) return;
-      for await (const { place, event } of read(response, leaving)) {
-        last = place ?? last;
+      const heard = () => {
         failed = 0;
+      };
+      for await (const { place, event } of read(response, silence, heard)) {
+        last = place ?? last;
         yield event;
         if (ENDS.has(event.type)) return;
       }
+      error = lost('it ended before the job');
     } catch (caught) {
       signal?.throwIfAborted();
       error = lost(leaving.signal.reason ?? caught);
-      const isOver = failed >= RETRIES || (error.retryAfterSeconds ?? 0) > RETRY_AFTER_MAX_SECONDS;
-      if (!isPassing(error) || isOver) throw error;
     } finally {
+      silence.end();
       signal?.removeEventListener('abort', onAbort);
       // Whoever stops listening lets the connection go.
       leaving.abort();
     }
-    await sleep(backOff(failed, error?.retryAfterSeconds), signal);
+    const isOver = failed >= RETRIES || (error.retryAfterSeconds ?? 0) > RETRY_AFTER_MAX_SECONDS;
+    if (!isPassing(error) || isOver) throw error;
+    await sleep(backOff(failed++, error.retryAfterSeconds), signal);
   }
 }
