@@ -135,7 +135,7 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
               'X-Request-Id',
               'X-Session-Token',
             ],
-            exposedHeaders: ['RateLimit', 'RateLimit-Policy', 'Retry-After', 'X-Request-Id'],
+            exposedHeaders: ['Link', 'RateLimit', 'RateLimit-Policy', 'Retry-After', 'X-Request-Id'],
             maxAge: PREFLIGHT_SECONDS,
             preflightContinue: true,
           }),
