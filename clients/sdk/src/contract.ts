@@ -1,7 +1,7 @@
 // Made from the contracts by `node run.mjs openapi`: not written by hand.
 
 /** Codes of refusals; a newer coordinator may know more. */
-export type ErrorCode = "INVALID_JSON" | "BAD_REQUEST" | "MODEL_SERVER_REFUSED" | "AMOUNT_MISMATCH" | "UNAUTHENTICATED" | "INSUFFICIENT_FUNDS" | "SPEND_CAP_EXCEEDED" | "PRICE_TOO_LOW" | "FORBIDDEN" | "HTTPS_REQUIRED" | "INSUFFICIENT_VOTING_POWER" | "REVIEW_NOT_ALLOWED" | "NOT_FOUND" | "MINER_NOT_REGISTERED" | "MODEL_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "BODY_TOO_LARGE" | "URI_TOO_LONG" | "UNSUPPORTED_MEDIA_TYPE" | "EXPECTATION_FAILED" | "VALIDATION_ERROR" | "INVALID_JOB_TYPE" | "IDEMPOTENCY_KEY_REUSED" | "RATE_LIMITED" | "TOO_MANY_REQUIREMENTS" | "TOO_MANY_STREAMS" | "TOO_MANY_POLLS" | "TOO_MANY_ATTRIBUTES" | "HEADERS_TOO_LARGE" | "IDEMPOTENCY_KEY_IN_USE" | "JOB_ALREADY_ENDED" | "JOB_RUNNING" | "JOB_COMPLETED" | "JOB_NOT_COMPLETED" | "MINER_NAME_IN_USE" | "STALE_LEASE" | "RESULT_CONFLICT" | "PAYMENT_ALREADY_EXISTS" | "PAYMENT_ALREADY_RESOLVED" | "PAYMENT_NOT_ESCROWED" | "SUPPLY_CAP_REACHED" | "GPU_NOT_AVAILABLE" | "GPU_BOOKED" | "ORDER_ALREADY_ENDED" | "ALREADY_REVIEWED" | "PROPOSAL_CLOSED" | "PROPOSAL_NOT_EXECUTABLE" | "PROPOSAL_LIMIT_REACHED" | "PROPOSAL_NOT_VETOABLE" | "GUARDIAN_DISABLED" | "TIMELOCK_ACTIVE" | "KEY_ALREADY_REVOKED" | "KEY_LIMIT_REACHED" | "INVOICE_LIMIT_REACHED" | "MINER_LIMIT_REACHED" | "PRICE_ABOVE_LIMIT" | "GPU_LIMIT_REACHED" | "ORDER_NOT_ENDED" | "TRANSACTION_NOT_SEALED" | "INTERNAL_ERROR" | "BAD_GATEWAY" | "UPSTREAM_FAILED" | "NO_CAPACITY" | "OVERLOADED" | "SERVICE_UNAVAILABLE" | "GATEWAY_TIMEOUT" | "JOB_TIMED_OUT";
+export type ErrorCode = "INVALID_JSON" | "BAD_REQUEST" | "MODEL_SERVER_REFUSED" | "AMOUNT_MISMATCH" | "UNAUTHENTICATED" | "INSUFFICIENT_FUNDS" | "SPEND_CAP_EXCEEDED" | "PRICE_TOO_LOW" | "TRANSFER_CAP_EXCEEDED" | "FORBIDDEN" | "HTTPS_REQUIRED" | "INSUFFICIENT_VOTING_POWER" | "REVIEW_NOT_ALLOWED" | "NOT_FOUND" | "MINER_NOT_REGISTERED" | "MODEL_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "BODY_TOO_LARGE" | "URI_TOO_LONG" | "UNSUPPORTED_MEDIA_TYPE" | "EXPECTATION_FAILED" | "VALIDATION_ERROR" | "INVALID_JOB_TYPE" | "IDEMPOTENCY_KEY_REUSED" | "RATE_LIMITED" | "TOO_MANY_REQUIREMENTS" | "TOO_MANY_STREAMS" | "TOO_MANY_POLLS" | "TOO_MANY_ATTRIBUTES" | "HEADERS_TOO_LARGE" | "IDEMPOTENCY_KEY_IN_USE" | "JOB_ALREADY_ENDED" | "JOB_RUNNING" | "JOB_COMPLETED" | "JOB_NOT_COMPLETED" | "MINER_NAME_IN_USE" | "STALE_LEASE" | "RESULT_CONFLICT" | "PAYMENT_ALREADY_EXISTS" | "PAYMENT_ALREADY_RESOLVED" | "PAYMENT_NOT_ESCROWED" | "SUPPLY_CAP_REACHED" | "GPU_NOT_AVAILABLE" | "GPU_BOOKED" | "ORDER_ALREADY_ENDED" | "ALREADY_REVIEWED" | "PROPOSAL_CLOSED" | "PROPOSAL_NOT_EXECUTABLE" | "PROPOSAL_LIMIT_REACHED" | "PROPOSAL_NOT_VETOABLE" | "GUARDIAN_DISABLED" | "TIMELOCK_ACTIVE" | "KEY_ALREADY_REVOKED" | "KEY_LIMIT_REACHED" | "INVOICE_LIMIT_REACHED" | "MINER_LIMIT_REACHED" | "PRICE_ABOVE_LIMIT" | "GPU_LIMIT_REACHED" | "ORDER_NOT_ENDED" | "TRANSACTION_NOT_SEALED" | "INTERNAL_ERROR" | "BAD_GATEWAY" | "UPSTREAM_FAILED" | "NO_CAPACITY" | "OVERLOADED" | "SERVICE_UNAVAILABLE" | "GATEWAY_TIMEOUT" | "JOB_TIMED_OUT";
 
 export type JobSubmission = { job_type: string;
 parameters: Record<string, unknown>;
@@ -17,6 +17,10 @@ min_vram_gb?: number | undefined;
 cuda_version_min?: string | undefined;
 region?: string | undefined;
 /** AITBC, at most 8 decimals */ max_price?: number | undefined; };
+export type JobOutput = { /** UUIDv7; taken in any case, given in lower case */ job_id: string;
+/** Opaque, from GET /v1/miner/jobs */ lease: string;
+/** The number of the first chunk, from 0 for each attempt */ seq: number;
+/** At most 64 KB each, as JSON. May be empty */ chunks: (Record<string, unknown>)[]; };
 export type JobResult = { /** UUIDv7; taken in any case, given in lower case */ job_id: string;
 /** Opaque, from GET /v1/miner/jobs */ lease: string;
 status: "completed" | "failed";
@@ -69,6 +73,9 @@ export type BitcoinSendRequest = { /** Bitcoin address */ address?: string | und
 /** UUIDv7; taken in any case, given in lower case */ payment_id?: string | undefined;
 /** What is missing, when `payment_id` is given without it */ btc_amount?: number | undefined; };
 export type BitcoinMineRequest = { blocks?: number | undefined; };
+export type TransferRequest = { to: string;
+/** AITBC, at most 8 decimals */ amount: number;
+memo?: string | undefined; };
 export type ProposalDraft = { title: string;
 description: string;
 voting_period_days?: number | undefined;
@@ -110,6 +117,10 @@ export type ParameterReset = { reason: string; };
 /** Every answer that is not 2xx has this shape. */ export type Error = { error: { code: ErrorCode;
 /** One sentence for a person */ message: string;
 details: Record<string, unknown>; }; };
+/** Every answer of an OpenAI route that is not 2xx has this shape. */ export type OpenAiError = { error: { /** One sentence for a person */ message: string;
+type: string;
+/** The field that is wrong */ param: string | null;
+code: string; }; };
 export type Health = { status: "ok" | "unavailable";
 service: string;
 dependencies: Record<string, { ok: boolean;
@@ -381,7 +392,7 @@ payee: { /** UUIDv7; taken in any case, given in lower case */ account_id: strin
 /** AITBC */ refunded: number;
 currency: "AITBC";
 transfers: ({ /** SHA-256, hex; taken in any case, given in lower case */ hash: string;
-/** credit and exchange come from the mint (exchange goes back to it for bitcoin that left the chain); hold goes into escrow; release, fee and refund come out of it; treasury_share is half of the fees of a block; allocation is what token holders decided */ kind: "credit" | "exchange" | "hold" | "release" | "fee" | "refund" | "treasury_share" | "allocation";
+/** credit and exchange come from the mint (exchange goes back to it for bitcoin that left the chain); hold goes into escrow; release, fee and refund come out of it; treasury_share is half of the fees of a block; allocation is what token holders decided; transfer is what one account gave another */ kind: "credit" | "exchange" | "hold" | "release" | "fee" | "refund" | "treasury_share" | "allocation" | "transfer";
 /** A place on the ledger */ from: string;
 /** A place on the ledger */ to: string;
 /** AITBC */ amount: number;
@@ -422,8 +433,8 @@ export type Transaction = { /** SHA-256, hex; taken in any case, given in lower 
 /** A place on the ledger */ to: string;
 /** AITBC */ value: number;
 currency: "AITBC";
-/** credit and exchange come from the mint (exchange goes back to it for bitcoin that left the chain); hold goes into escrow; release, fee and refund come out of it; treasury_share is half of the fees of a block; allocation is what token holders decided */ kind: "credit" | "exchange" | "hold" | "release" | "fee" | "refund" | "treasury_share" | "allocation";
-/** The payment, credit, invoice, block or proposal it belongs to */ reference: string;
+/** credit and exchange come from the mint (exchange goes back to it for bitcoin that left the chain); hold goes into escrow; release, fee and refund come out of it; treasury_share is half of the fees of a block; allocation is what token holders decided; transfer is what one account gave another */ kind: "credit" | "exchange" | "hold" | "release" | "fee" | "refund" | "treasury_share" | "allocation" | "transfer";
+/** The payment, credit, invoice, block, proposal or transfer it belongs to */ reference: string;
 /** ISO 8601, UTC */ timestamp: string;
 /** With `proofs=true`, once sealed */ proof?: { /** Place in the block, from 0 */ index: number;
 /** RFC 6962 audit path, from the leaf up */ path: (string)[]; } | null | undefined; };
@@ -516,6 +527,25 @@ vout: number;
 /** Of the transfer that paid it */ transaction_hash: string | null;
 /** ISO 8601, UTC */ opened_at: string;
 closed_at: string | null; };
+export type Transfer = { /** UUIDv7; taken in any case, given in lower case */ id: string;
+from: { /** UUIDv7; taken in any case, given in lower case */ account_id: string;
+/** A place on the ledger */ address: string; };
+to: { /** UUIDv7; taken in any case, given in lower case */ account_id: string;
+/** A place on the ledger */ address: string; };
+/** AITBC */ amount: number;
+currency: "AITBC";
+/** For the two parties alone: the explorer does not show it */ memo: string | null;
+/** SHA-256, hex; taken in any case, given in lower case */ transaction_hash: string;
+/** ISO 8601, UTC */ created_at: string; };
+export type StatementEntry = { /** SHA-256, hex; taken in any case, given in lower case */ hash: string;
+/** ISO 8601, UTC */ time: string;
+/** credit and exchange come from the mint (exchange goes back to it for bitcoin that left the chain); hold goes into escrow; release, fee and refund come out of it; treasury_share is half of the fees of a block; allocation is what token holders decided; transfer is what one account gave another */ kind: "credit" | "exchange" | "hold" | "release" | "fee" | "refund" | "treasury_share" | "allocation" | "transfer";
+/** AITBC: above zero came in, below zero went out */ amount: number;
+/** At your address after it. What is held in escrow stands elsewhere: hold takes it, refund brings it back */ balance: number;
+currency: "AITBC";
+/** A place on the ledger */ counterparty: string;
+/** The payment, credit, invoice, proposal or transfer it belongs to */ reference: string;
+memo: string | null; };
 export type Proposal = { /** UUIDv7; taken in any case, given in lower case */ id: string;
 /** UUIDv7; taken in any case, given in lower case */ proposer_id: string;
 title: string;
@@ -607,6 +637,7 @@ expires_at: string | null;
 revoked_at: string | null;
 /** Null: the account's limits hold */ rate_limit_per_minute: number | null;
 /** What may be spent with this key in total, and with those that it was rotated from */ spend_cap: number | null;
+/** What may be transferred with this key in one day of UTC, together with those that it was rotated from; null for all that the account has */ daily_transfer_cap: number | null;
 /** The key that this one was made from by rotation */ replaces: string | null; };
 export type ApiKeyCreated = { /** UUIDv7; taken in any case, given in lower case */ id: string;
 /** UUIDv7; taken in any case, given in lower case */ account_id: string;
@@ -620,6 +651,7 @@ expires_at: string | null;
 revoked_at: string | null;
 /** Null: the account's limits hold */ rate_limit_per_minute: number | null;
 /** What may be spent with this key in total, and with those that it was rotated from */ spend_cap: number | null;
+/** What may be transferred with this key in one day of UTC, together with those that it was rotated from; null for all that the account has */ daily_transfer_cap: number | null;
 /** The key that this one was made from by rotation */ replaces: string | null;
 /** Shown this once; only its SHA-256 is kept */ key: string; };
 export type DeadLetter = { id: string;
@@ -770,15 +802,18 @@ progress: number;
 message?: string | undefined; };
     reply: { status: "pending" | "running" | "completed" | "failed" | "cancelled" | "expired"; };
   };
-/** Pass on what a job puts out, while it is made */ "jobs.stream": {
+/** Pass on what a job, or up to 64, puts out, while it is made */ "jobs.stream": {
     params: undefined;
     query: undefined;
-    body: { /** UUIDv7; taken in any case, given in lower case */ job_id: string;
-/** Opaque, from GET /v1/miner/jobs */ lease: string;
-/** The number of the first chunk, from 0 for each attempt */ seq: number;
-/** At most 64 KB each, as JSON. May be empty */ chunks: (Record<string, unknown>)[]; };
+    body: JobOutput | { /** JobOutput each */ streams: (unknown)[]; };
     reply: { listening: boolean;
-/** The number of the chunk that is wanted next */ seq: number; };
+/** The number of the chunk that is wanted next */ seq: number; } | { items: ({ job_id: string | null;
+status: number;
+verdict?: { listening: boolean;
+/** The number of the chunk that is wanted next */ seq: number; } | undefined;
+error?: { code: ErrorCode;
+/** One sentence for a person */ message: string;
+details: Record<string, unknown>; } | undefined; })[]; };
   };
 /** Return one result, or up to 100 */ "jobs.result": {
     params: undefined;
@@ -1173,6 +1208,21 @@ use: "sig"; })[]; };
     reply: { height: number;
 block_hashes: (string)[]; };
   };
+/** Give tokens to another account */ "payments.transfer": {
+    params: undefined;
+    query: undefined;
+    body: TransferRequest;
+    reply: Transfer;
+  };
+/** What went in and out of your account, with the running balance */ "payments.statement": {
+    params: undefined;
+    query: { /** Items per page, 1–500 */ limit?: number | undefined;
+/** `next_cursor` of the page before */ cursor?: string | undefined;
+format?: "json" | "csv" | undefined; };
+    body: undefined;
+    reply: { items: (StatementEntry)[];
+/** Null on the last page alone: a page ends at `limit` items or 256 KB */ next_cursor: string | null; };
+  };
 /** Make a proposal */ "governance.propose": {
     params: undefined;
     query: undefined;
@@ -1310,7 +1360,8 @@ scopes: ("client" | "miner" | "admin" | "user" | "trade" | "vote")[];
     body: { scopes: ("client" | "miner" | "trade" | "vote")[];
 label: string;
 /** From then on the key is refused */ expires_at?: string | undefined;
-/** AITBC, at most 8 decimals */ spend_cap?: number | undefined; };
+/** AITBC, at most 8 decimals */ spend_cap?: number | undefined;
+/** For a key with `trade`: what it may transfer in one day of UTC */ daily_transfer_cap?: number | undefined; };
     reply: ApiKeyCreated;
   };
 /** Replace an API key; the old one works on for a while */ "gateway.rotate_api_key": {
@@ -1343,6 +1394,7 @@ scopes: ("client" | "miner" | "admin" | "trade" | "vote")[];
 label: string;
 /** From then on the key is refused */ expires_at?: string | undefined;
 /** AITBC, at most 8 decimals */ spend_cap?: number | undefined;
+/** For a key with `trade`: what it may transfer in one day of UTC */ daily_transfer_cap?: number | undefined;
 rate_limit_per_minute?: number | undefined; };
     reply: ApiKeyCreated;
   };
@@ -1457,6 +1509,8 @@ export const operations: Readonly<Record<keyof Operations, { method: string; pat
   "payments.exchange_debts": { method: "GET", path: "/v1/admin/debts", idempotent: false },
   "payments.dev_bitcoin_send": { method: "POST", path: "/v1/dev/bitcoin/send", idempotent: true },
   "payments.dev_bitcoin_mine": { method: "POST", path: "/v1/dev/bitcoin/mine", idempotent: true },
+  "payments.transfer": { method: "POST", path: "/v1/transfers", idempotent: true },
+  "payments.statement": { method: "GET", path: "/v1/users/me/transactions", idempotent: false },
   "governance.propose": { method: "POST", path: "/v1/governance/proposals", idempotent: true },
   "governance.list": { method: "GET", path: "/v1/governance/proposals", idempotent: false },
   "governance.get": { method: "GET", path: "/v1/governance/proposals/:proposal_id", idempotent: false },

@@ -22,5 +22,7 @@ export const Caller = z.strictObject({
   wallet_address: z.string().nullable(),
   /** What this key may have spent in total, in minor units; null for no cap. Payments obeys it. */
   spend_cap_minor: Minor.nullable(),
+  /** What this key may transfer in one day of UTC, in minor units; left out for no cap. Payments obeys it. */
+  transfer_cap_minor: Minor.optional(),
 });
 export type Caller = z.infer<typeof Caller>;

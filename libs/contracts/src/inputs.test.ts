@@ -4,11 +4,11 @@ import { Base64 } from './base64.ts';
 import { Id } from './ids.ts';
 import { JOB_TYPES } from './job-types.ts';
 import { ledgerAddress } from './ledger.ts';
+import { Address, Hash } from './ledger-fields.ts';
 import { cardKey, modelKey } from './model-names.ts';
 import { PageQuery } from './page.ts';
 import { DecimalNumber, WholeNumber } from './query.ts';
 import { MinerRegistration } from './routes/miners.ts';
-import { Address, Hash } from './routes/payments.ts';
 import { Text } from './text.ts';
 
 describe('a text that people read', () => {

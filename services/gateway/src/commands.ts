@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { sendAs, type Trx } from '@aitbc/chassis';
-import { newId, notFound, Problem, type Scope } from '@aitbc/contracts';
+import { invalidField, newId, notFound, Problem, type Scope } from '@aitbc/contracts';
 import {
   KEYS_PER_ACCOUNT_MAX,
   keyOf,
@@ -76,6 +76,7 @@ const blankKey = {
   revoked_by: null,
   rate_limit_per_minute: null,
   spend_cap_minor: null,
+  transfer_cap_minor: null,
   replaces: null,
 } satisfies Partial<ApiKeyTable>;
 
@@ -85,6 +86,7 @@ export interface KeyWish {
   label: string | null;
   expires_at_ms: number | null;
   spend_cap_minor: number | null;
+  transfer_cap_minor: number | null;
   rate_limit_per_minute: number | null;
   source: 'user' | 'admin';
   replaces: string | null;
@@ -111,6 +113,8 @@ export const createKey = async (
       `An account has at most ${KEYS_PER_ACCOUNT_MAX} usable keys; revoke one first.`,
     );
   }
+  if (wish.transfer_cap_minor !== null && !wish.scopes.includes('trade'))
+    throw invalidField('daily_transfer_cap', 'is for a key with the scope trade');
   const key = keyOf(environment, randomBytes(32));
   const row: ApiKeyTable = {
     ...blankKey,
@@ -154,6 +158,7 @@ export const rotateKey = async (
       label: old.label,
       expires_at_ms: old.expires_at_ms,
       spend_cap_minor: old.spend_cap_minor,
+      transfer_cap_minor: old.transfer_cap_minor,
       rate_limit_per_minute: old.rate_limit_per_minute,
       source: old.source,
       replaces: old.id,

@@ -78,6 +78,8 @@ export const createCredentials = (options: {
           scopes: JSON.parse(row.scopes) as Scope[],
           wallet_address: row.wallet_address,
           spend_cap_minor: row.spend_cap_minor,
+          // Left out where there is none: services of the release before know no such field.
+          ...(row.transfer_cap_minor === null ? {} : { transfer_cap_minor: row.transfer_cap_minor }),
         },
       },
     };

@@ -50,7 +50,13 @@ const viewKey = (row: ApiKeyTable): ApiKeyView => ({
   revoked_at: toTimestampOrNull(row.revoked_at_ms),
   rate_limit_per_minute: row.rate_limit_per_minute,
   spend_cap: fromMinorOrNull(row.spend_cap_minor),
+  daily_transfer_cap: fromMinorOrNull(row.transfer_cap_minor),
   replaces: row.replaces,
+});
+
+const capsOf = (body: { spend_cap?: number | undefined; daily_transfer_cap?: number | undefined }) => ({
+  spend_cap_minor: body.spend_cap === undefined ? null : toMinor(body.spend_cap),
+  transfer_cap_minor: body.daily_transfer_cap === undefined ? null : toMinor(body.daily_transfer_cap),
 });
 
 const readCursor = (cursor: string | undefined): string | undefined => {
@@ -232,7 +238,7 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
             scopes: body.scopes,
             label: body.label,
             expires_at_ms,
-            spend_cap_minor: body.spend_cap === undefined ? null : toMinor(body.spend_cap),
+            ...capsOf(body),
             rate_limit_per_minute: null,
             source: 'user',
             replaces: null,
@@ -261,7 +267,7 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
             scopes: body.scopes,
             label: body.label,
             expires_at_ms,
-            spend_cap_minor: body.spend_cap === undefined ? null : toMinor(body.spend_cap),
+            ...capsOf(body),
             rate_limit_per_minute: body.rate_limit_per_minute ?? null,
             source: 'admin',
             replaces: null,

@@ -21,6 +21,7 @@ export interface ApiKeyTable {
   revoked_by: 'configuration' | 'account' | 'operator' | null;
   rate_limit_per_minute: number | null;
   spend_cap_minor: number | null;
+  transfer_cap_minor: number | null;
   replaces: string | null;
 }
 

@@ -102,6 +102,32 @@ export const refuseHold = (hold: {
   return null;
 };
 
+export type TransferRefusal = { code: 'INSUFFICIENT_FUNDS' | 'TRANSFER_CAP_EXCEEDED'; message: string };
+
+/** May this be given away? @returns null when it may. */
+export const refuseTransfer = (gift: {
+  amountMinor: number;
+  availableMinor: number;
+  /** What the key gave away today. */
+  movedMinor: number;
+  capMinor: number | null;
+}): TransferRefusal | null => {
+  if (gift.capMinor !== null && gift.movedMinor + gift.amountMinor > gift.capMinor) {
+    const left = Math.max(0, gift.capMinor - gift.movedMinor);
+    return {
+      code: 'TRANSFER_CAP_EXCEEDED',
+      message: `This key may transfer ${fromMinor(left)} AITBC more today, and ${fromMinor(gift.amountMinor)} were asked for.`,
+    };
+  }
+  if (gift.availableMinor < gift.amountMinor) {
+    return {
+      code: 'INSUFFICIENT_FUNDS',
+      message: `${fromMinor(gift.availableMinor)} AITBC are available, and ${fromMinor(gift.amountMinor)} are needed.`,
+    };
+  }
+  return null;
+};
+
 /** What jobs said of the end of a job. */
 export interface JobEnd {
   ended_status: EndedStatus | null;

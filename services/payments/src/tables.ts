@@ -78,6 +78,8 @@ export interface Tables {
     settled_at_ms: number | null;
   };
   credential_spend: { credential_id: string; spent_minor: number };
+  transfer_memo: { reference: string; memo: string };
+  credential_transfer: { credential_id: string; day: number; moved_minor: number };
   credit: {
     id: string;
     account: number;

@@ -56,10 +56,18 @@ export const ApiKeyView = z
     spend_cap: AmountOut.nullable().meta({
       description: 'What may be spent with this key in total, and with those that it was rotated from',
     }),
+    daily_transfer_cap: AmountOut.nullable().meta({
+      description:
+        'What may be transferred with this key in one day of UTC, together with those that it was rotated from; null for all that the account has',
+    }),
     replaces: Id.nullable().meta({ description: 'The key that this one was made from by rotation' }),
   })
   .meta({ id: 'ApiKey' });
 export type ApiKeyView = z.infer<typeof ApiKeyView>;
+
+const DailyTransferCap = Amount.optional().meta({
+  description: 'For a key with `trade`: what it may transfer in one day of UTC',
+});
 
 const ApiKeyCreated = ApiKeyView.extend({
   key: z.string().meta({ description: 'Shown this once; only its SHA-256 is kept' }),
@@ -182,12 +190,13 @@ export const gatewayRoutes = {
     path: '/v1/users/me/api-keys',
     summary: 'Make an API key',
     description:
-      "The key is shown once. It acts for your account, with the scopes that are asked for and no other. `vote` makes proposals and votes with the account's tokens; `trade` transfers, and books beyond `spend_cap`. Without `trade` bookings count against the cap as jobs do.",
+      "The key is shown once. It acts for your account, with the scopes that are asked for and no other. `vote` makes proposals and votes with the account's tokens; `trade` transfers, up to `daily_transfer_cap` where one is given, and books beyond `spend_cap`. Without `trade` bookings count against the cap as jobs do.",
     body: z.strictObject({
       scopes: scopesOf(UserKeyScope),
       label: Label,
       expires_at: ExpiresAt.optional(),
       spend_cap: Amount.optional(),
+      daily_transfer_cap: DailyTransferCap,
     }),
     responses: { 201: ApiKeyCreated },
     errors: ['KEY_LIMIT_REACHED'],
@@ -235,6 +244,7 @@ export const gatewayRoutes = {
       label: Label,
       expires_at: ExpiresAt.optional(),
       spend_cap: Amount.optional(),
+      daily_transfer_cap: DailyTransferCap,
       rate_limit_per_minute: z.number().int().min(1).max(1_000_000).optional(),
     }),
     responses: { 201: ApiKeyCreated },

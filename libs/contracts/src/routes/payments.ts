@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Id, Timestamp } from '../ids.ts';
-import { ADDRESS_PATTERN } from '../ledger.ts';
+import { AccountKind, Address, Hash, TransferKind } from '../ledger-fields.ts';
 import { Amount, AmountOut, CURRENCY } from '../money.ts';
 import { Page, PageQuery } from '../page.ts';
 import { WholeNumber } from '../query.ts';
@@ -8,31 +8,10 @@ import { defineRoute } from '../route.ts';
 import { Text } from '../text.ts';
 import { exchangeRoutes } from './exchange.ts';
 import { PaymentStatus } from './jobs.ts';
+import { transferRoutes } from './transfers.ts';
 
 const Currency = z.literal(CURRENCY);
 const Reason = Text(1, 500);
-export const Hash = z
-  .string()
-  .regex(/^[0-9a-fA-F]{64}$/, 'must be 64 hex digits')
-  .toLowerCase()
-  .meta({ description: 'SHA-256, hex; taken in any case, given in lower case' });
-export const Address = z
-  .string()
-  .regex(ADDRESS_PATTERN, 'must be a ledger address')
-  .toLowerCase()
-  .meta({ description: 'A place on the ledger', example: 'ait1mfrggzdfmztwq2lknnwg23tpobyxe43uo' });
-
-export const AccountKind = z.enum(['user', 'escrow', 'mint', 'platform', 'treasury']);
-export type AccountKind = z.infer<typeof AccountKind>;
-
-export const TransferKind = z
-  .enum(['credit', 'exchange', 'hold', 'release', 'fee', 'refund', 'treasury_share', 'allocation'])
-  .meta({
-    description:
-      'credit and exchange come from the mint (exchange goes back to it for bitcoin that left the chain); hold goes into escrow; release, fee and refund come out of it; treasury_share is half of the fees of a block; allocation is what token holders decided',
-  });
-export type TransferKind = z.infer<typeof TransferKind>;
-
 export const Payment = z
   .strictObject({
     id: Id,
@@ -174,7 +153,7 @@ export const Transaction = z
     kind: TransferKind,
     reference: z
       .string()
-      .meta({ description: 'The payment, credit, invoice, block or proposal it belongs to' }),
+      .meta({ description: 'The payment, credit, invoice, block, proposal or transfer it belongs to' }),
     timestamp: Timestamp,
     proof: ProofPath.nullable().optional().meta({ description: 'With `proofs=true`, once sealed' }),
   })
@@ -446,4 +425,5 @@ export const paymentsRoutes = {
     },
   }),
   ...exchangeRoutes,
+  ...transferRoutes,
 } as const;

@@ -18,6 +18,7 @@ const ALLOWED = [
 /** What OpenAI's clients say about themselves: more of them with each release, and none that is believed here. */
 const SAID_BY_CLIENTS = /^(?:x-stainless|openai)-[a-z0-9-]{1,64}$/;
 const EXPOSED = [
+  'Link',
   'RateLimit',
   'RateLimit-Policy',
   'Retry-After',

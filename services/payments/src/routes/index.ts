@@ -6,6 +6,7 @@ import type { Signer } from '../signing.ts';
 import { createAccountHandlers } from './accounts.ts';
 import { createExplorerHandlers } from './explorer.ts';
 import { createPaymentHandlers } from './payments.ts';
+import { createTransferHandlers } from './transfers.ts';
 
 export const createHandlers = (
   store: Store,
@@ -16,5 +17,6 @@ export const createHandlers = (
   ...createPaymentHandlers(store, deps, signer),
   ...createAccountHandlers(store, deps),
   ...createExplorerHandlers(store),
+  ...createTransferHandlers(store, deps),
   ...exchange.handlers,
 });

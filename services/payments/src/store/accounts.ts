@@ -15,7 +15,15 @@ export const MINT: AccountRef = { id: 1, address: SYSTEM_ADDRESSES.mint };
 export const PLATFORM: AccountRef = { id: 2, address: SYSTEM_ADDRESSES.platform };
 export const TREASURY: AccountRef = { id: 3, address: SYSTEM_ADDRESSES.treasury };
 
-const columns = ['id', 'address', 'balance_minor', 'sealed_minor', 'held_minor', 'last_seen_ms'] as const;
+const columns = [
+  'id',
+  'address',
+  'account_id',
+  'balance_minor',
+  'sealed_minor',
+  'held_minor',
+  'last_seen_ms',
+] as const;
 
 const byAccountId = hot((p: Params<{ account_id: string }>) =>
   db.selectFrom('account').select(columns).where('account_id', '=', p('account_id')),
