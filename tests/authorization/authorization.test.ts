@@ -1,4 +1,4 @@
-import { type AnyRoute, allRoutes, ProblemBody } from '@aitbc/contracts';
+import { type AnyRoute, allRoutes, OpenAiErrorBody, ProblemBody } from '@aitbc/contracts';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Coordinator, startCoordinator } from '../coordinator.ts';
 import { callAs, KINDS, type Kind, type Scene, setScene } from './cast.ts';
@@ -34,7 +34,8 @@ test.each(published.map((route) => [route.name, route] as const))('%s', async (n
         ? await openStream(route, kind, call.params as Record<string, string>)
         : await callAs(await callerFor(route, kind), route, call);
     answers[kind] = status;
-    if (!ok) expect(ProblemBody.safeParse(body).error).toBeUndefined();
+    const shape = route.speaks === 'openai' ? OpenAiErrorBody : ProblemBody;
+    if (!ok) expect(shape.safeParse(body).error).toBeUndefined();
     else if (route.stream !== true) {
       const { error } = route.responses[status].safeParse(body);
       expect([name, kind, error?.issues]).toEqual([name, kind, undefined]);

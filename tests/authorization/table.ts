@@ -54,6 +54,7 @@ const parties = (statuses: Partial<Statuses>): Statuses => ({
   ...statuses,
 });
 
+const hello = [{ role: 'user', content: 'Hello' }];
 const job = ({ job }: Scene): Call => ({ params: { job_id: job } });
 const payment = ({ payment }: Scene): Call => ({ params: { payment_id: payment.id } });
 const gpu = ({ gpu }: Scene): Call => ({ params: { gpu_id: gpu } });
@@ -81,6 +82,20 @@ export const TABLE: Record<string, Row> = {
     call: async (scene) => ({ params: { job_id: await scene.waiting() } }),
   },
   'jobs.receipts': { expected: clients(200, 404), call: job },
+  'jobs.chat_completions': {
+    expected: clients(404, 404),
+    call: () => ({ body: { model: 'nobody’s', messages: hello } }),
+  },
+  'jobs.completions': {
+    expected: clients(404, 404),
+    call: () => ({ body: { model: 'nobody’s', prompt: 'Once' } }),
+  },
+  'jobs.embeddings': {
+    expected: clients(404, 404),
+    call: () => ({ body: { model: 'nobody’s', input: 'x' } }),
+  },
+  'jobs.models': { expected: clients(200, 200) },
+  'jobs.model': { expected: clients(200, 200), call: () => ({ params: { model: 'm' } }) },
   'jobs.public_receipts': { expected: open(200) },
   'jobs.verify_receipt': { expected: open(200), call: () => ({ body: { proof: 'not a proof' } }) },
   'jobs.jwks': { expected: open(200) },

@@ -6,12 +6,14 @@ import {
   type ZodOpenApiPathsObject,
 } from 'zod-openapi';
 import { type Messages, messages } from './messages/index.ts';
-import { PROBLEM_STATUS, ProblemBody, type ProblemCode } from './problem.ts';
+import { OpenAiErrorBody, toOpenAiError } from './openai-errors.ts';
+import { PROBLEM_STATUS, Problem, ProblemBody, type ProblemCode } from './problem.ts';
 import type { AnyRoute } from './route.ts';
 import { allRoutes } from './routes/index.ts';
 import { Health } from './routes/operations.ts';
 
 const TAGS: Record<string, string> = {
+  OpenAI: 'For any client of the OpenAI API: this base URL, and a client key as the API key.',
   Jobs: 'Submit work, follow it, cancel it, and read what came of it.',
   Miners: 'What a machine with GPUs says and asks: register, heartbeat, take work, return results.',
   Market: 'GPUs by the hour: offers, bookings, prices, reviews.',
@@ -28,7 +30,7 @@ const TAGS: Record<string, string> = {
 const DESCRIPTION = `Trade AI compute: clients submit jobs, miners run them, every finished job leaves a signed receipt,
 and money moves when the work is done.
 
-**Credentials.** \`X-Api-Key\` for clients, miners and operators; \`X-Session-Token\` for people who signed in with a
+**Credentials.** \`X-Api-Key\` for clients, miners and operators (on what clients call also \`Authorization: Bearer\`); \`X-Session-Token\` for people who signed in with a
 wallet. A session may do what a client key of its account may do.
 
 **Errors.** Every answer that is not 2xx is \`{"error": {"code", "message", "details"}}\` and carries \`X-Request-Id\`.
@@ -86,24 +88,34 @@ const errorAnswer = (status: number, codes: readonly ProblemCode[]) => ({
   content: { 'application/json': { schema: ProblemBody } },
 });
 
+/** The same for a route that speaks as OpenAI's API does. */
+const openAiAnswer = (status: number, codes: readonly ProblemCode[]) => {
+  const kinds = new Set(codes.map((code) => toOpenAiError(new Problem(code, '')).body.error.code));
+  return {
+    ...errorAnswer(status, codes),
+    description: [...kinds].map((code) => `\`${code}\``).join(', '),
+    content: { 'application/json': { schema: OpenAiErrorBody } },
+  };
+};
+
 /** The answers to `codes` by status, as references; what they refer to is put into `shared`. */
-const errorAnswers = (codes: readonly ProblemCode[], shared: Shared) => {
+const errorAnswers = (codes: readonly ProblemCode[], shared: Shared, speaks?: AnyRoute['speaks']) => {
   const byStatus = new Map<number, ProblemCode[]>();
   for (const code of new Set(codes)) {
-    const status = PROBLEM_STATUS[code];
+    const status = speaks === 'openai' ? toOpenAiError(new Problem(code, '')).status : PROBLEM_STATUS[code];
     byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
   }
   return Object.fromEntries(
     [...byStatus]
       .sort(([a], [b]) => a - b)
       .map(([status, these]) => {
-        const name = responseName(these);
-        shared[name] = errorAnswer(status, these);
+        const name = `${speaks === 'openai' ? 'OpenAi' : ''}${responseName(these)}`;
+        shared[name] = speaks === 'openai' ? openAiAnswer(status, these) : errorAnswer(status, these);
         return [String(status), { $ref: `#/components/responses/${name}` }];
       }),
   );
 };
-type Shared = Record<string, ReturnType<typeof errorAnswer>>;
+type Shared = Record<string, ReturnType<typeof errorAnswer | typeof openAiAnswer>>;
 
 const STATUS_TEXT: Record<number, string> = {
   200: 'Done',
@@ -138,6 +150,7 @@ const security = (route: AnyRoute): Record<string, string[]>[] => {
   return [
     ...(takes('public') ? [{}] : []),
     ...(takes('client', 'miner', 'admin', 'vote', 'trade', 'public') ? [{ apiKey: [] }] : []),
+    ...(takes('client') ? [{ bearer: [] }] : []),
     ...(takes('user', 'client', 'public') ? [{ session: [] }] : []),
   ];
 };
@@ -153,6 +166,16 @@ const operation = (route: AnyRoute, shared: Shared): ZodOpenApiOperationObject =
     headers['Idempotency-Key'] = z.string().min(1).max(255).optional().meta({
       description: 'The same key and body again: the stored answer, one effect. Kept 24 h.',
       example: 'order-2026-11-24-0001',
+    });
+  }
+  if (route.speaks === 'openai' && route.method === 'POST') {
+    const number = (description: string, example: string) =>
+      z.string().max(20).optional().meta({ description, example });
+    headers['X-AITBC-Price'] = number('AITBC for this answer; `free` or nothing is 0', '0.25');
+    headers['X-AITBC-Max-Wait'] = number('Seconds until a miner has it: 1 to 600, 60 without', '20');
+    headers['X-AITBC-Timeout'] = number('Seconds that it may run: 1 to 1,800, 300 without', '120');
+    headers['Idempotency-Key'] = z.string().min(1).max(255).optional().meta({
+      description: 'The same key and body again: the same job and its answer. Kept 24 h.',
     });
   }
   if (route.stream === true) {
@@ -174,7 +197,7 @@ const operation = (route: AnyRoute, shared: Shared): ZodOpenApiOperationObject =
       : { requestBody: { required: true, content: { 'application/json': { schema: route.body } } } }),
     responses: {
       ...answers(route),
-      ...errorAnswers([...commonCodes(route), ...(route.errors ?? [])], shared),
+      ...errorAnswers([...commonCodes(route), ...(route.errors ?? [])], shared, route.speaks),
     } as ZodOpenApiOperationObject['responses'],
   };
 };
@@ -259,6 +282,7 @@ export const buildOpenApi = (routes: readonly AnyRoute[] = allRoutes) => {
           name: 'X-Api-Key',
           description: 'A key with client, miner or admin scope',
         },
+        bearer: { type: 'http', scheme: 'bearer', description: 'A key with client scope' },
         session: {
           type: 'apiKey',
           in: 'header',

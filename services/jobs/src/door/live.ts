@@ -1,5 +1,5 @@
-import { type Problem, toOpenAiError } from '@aitbc/contracts';
-import type { Response } from 'express';
+import type { Context } from '@aitbc/chassis';
+import { type AnyRoute, type Problem, toOpenAiError } from '@aitbc/contracts';
 import type { JobRow } from '../tables.ts';
 import type { Work } from '../work.ts';
 import { answerId, createdSeconds, type Fields, type OfJob } from './answers.ts';
@@ -23,7 +23,7 @@ export const createLive = (
   work: Work,
   asked: Asked & { kind: 'chat' | 'completion' },
   jobId: string,
-  response: Response,
+  response: Context<AnyRoute>['response'],
 ) => {
   const chunks = createChunks(asked.kind);
   let attendance: Attendance | undefined;
