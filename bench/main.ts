@@ -9,6 +9,7 @@ import { batchCycles, dispatchLatency, fill, pollCost, singleCycles } from './cy
 import { dispatchWorkers } from './dispatch.ts';
 import { call, demand, hammer, median, percentile, readMetrics } from './load.ts';
 import { scaling } from './scaling.ts';
+import { streaming } from './stream.ts';
 import { workOfJobs, workTable } from './work-table.ts';
 
 const usage = `npm run bench -- [options]
@@ -23,6 +24,8 @@ same proxy library measured in the same run, in turns. Takes about 15 minutes; e
   --dispatchers 2            dispatch workers
   --part work                instead: what one job costs, counted: SQL, Redis, messages, processor time
   --part dispatch            instead: dispatch alone against 1, 2 and 4 workers, and what a match costs them and Redis
+  --part stream              instead: streamed chats through a miner, and straight from its model server, in turns
+  --streams 20               so many at once
   --part scaling             instead: paid batched cycles on SQLite, and on PostgreSQL with 1 and 2 processes of jobs and payments`;
 
 const { values } = parseArgs({
@@ -32,6 +35,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '3' },
     dispatchers: { type: 'string', default: '2' },
     quick: { type: 'boolean', default: false },
+    streams: { type: 'string', default: '20' },
     part: { type: 'string' },
     help: { type: 'boolean', short: 'h' },
   },
@@ -236,9 +240,33 @@ const work = async (stack: Stack, keys: { client: string; miner: string }) => {
   say(`\n${new Date().toISOString()}  Node ${process.version}\n\n${workTable(found)}`);
 };
 
+const stream = async (stack: Stack, keys: { client: string; miner: string }) => {
+  const size = {
+    width: Number(values.streams),
+    rounds: values.quick ? 2 : 5,
+    turns: values.quick ? 1 : Number(values.rounds),
+  };
+  const { first, whole, streams, tokens } = await streaming(stack, keys, size);
+  const ms = (value: number) => `${value.toFixed(1)} ms`;
+  say(
+    `\n${new Date().toISOString()}  Node ${process.version}  ${streams} streams of ${tokens / streams} tokens\n`,
+  );
+  for (const [at, name, goal] of [
+    [0, 'p50', ', at most 15'],
+    [1, 'p99', ''],
+  ] as const)
+    row(
+      `first token, ${values.streams} streams at once, ${name}`,
+      ms(first.ours[at]),
+      `straight ${ms(first.direct[at])}, ${(first.ours[at] - first.direct[at]).toFixed(1)} ms later${goal}`,
+    );
+  row('whole stream, p50', ms(whole.ours), `straight ${ms(whole.direct)}`);
+};
+
 if (values.help) say(usage);
 else if (values.part === 'dispatch') await dispatchWorkers([1, 2, 4], values.quick ? 0.2 : 1);
 else if (values.part === 'work') await withSystem(work);
+else if (values.part === 'stream') await withSystem(stream);
 else if (values.part === 'scaling') await scaling({ jobs: values.quick ? 2_000 : 20_000 });
 else if (values.part === undefined) await withSystem(main);
 else {

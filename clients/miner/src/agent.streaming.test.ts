@@ -50,8 +50,9 @@ it('passes on what it makes while it makes it, all of it before the result', asy
   await eventually(() => expect(coordinator.stateOf(id)).toBe('completed'));
   expect(textOf(id)).toBe(words.join(''));
   const requests = requestsFor(id);
-  // 600 ms of work: a request each 50 ms and no more, and two for the first and the last word.
-  expect(requests.length).toBeLessThan(20);
+  // One each 50 ms and no more, and two for the first and the last word.
+  const tookMs = (requests.at(-1)?.at ?? 0) - (requests[0]?.at ?? 0);
+  expect(requests.length).toBeLessThan(tookMs / 50 + 4);
   expect(requests.length).toBeGreaterThan(4);
   expect(coordinator.reportOf(id)).toMatchObject({
     result: { choices: [{ message: { content: words.join('') } }] },
@@ -63,8 +64,12 @@ it('passes on nothing while nobody listens, and all of it to one who comes late'
   Object.assign(server.script, { pieces: ['one ', 'two ', 'three'], end: 'hold' });
   const id = submit();
   await eventually(() => expect(server.seen.working).toBe(1));
-  await eventually(() => expect(requestsFor(id)).toHaveLength(1), 3_000);
-  expect(requestsFor(id)[0]).toMatchObject({ seq: 0, chunks: [] });
+  // The first chunk asks; then it asks without.
+  await eventually(() => expect(requestsFor(id)).toHaveLength(2), 3_000);
+  expect(requestsFor(id).map(({ seq, chunks }) => [seq, chunks.length])).toEqual([
+    [0, 1],
+    [0, 0],
+  ]);
   coordinator.listen(id);
   await eventually(() => expect(textOf(id)).toBe('one two three'), 4_000);
 });
@@ -86,6 +91,24 @@ it('lets the model server go at once when the coordinator does not want the job 
   coordinator.cancel(id);
   await eventually(() => expect(server.seen.closedEarly).toBe(1));
   expect(server.seen.closedEarlyAt - cancelledAt).toBeLessThan(1_000);
+});
+
+it('carries all its streams in one request each 50 ms', async () => {
+  await agent.end();
+  const backend = createOpenAiServer(server.url, undefined);
+  agent = startAgent(coordinator, [createChatCompletion(backend)], { concurrency: 20 });
+  const words = Array.from({ length: 60 }, (_, at) => `word${at} `);
+  Object.assign(server.script, { pieces: words, betweenMs: 10 });
+  const requestsBefore = coordinator.seen.streamRequests;
+  const ids = Array.from({ length: 20 }, () => submit({ isListened: true }));
+  await eventually(() => {
+    for (const id of ids) expect(coordinator.stateOf(id)).toBe('completed');
+  });
+  for (const id of ids) expect(textOf(id)).toBe(words.join(''));
+  const times = coordinator.seen.streamed.map(({ at }) => at);
+  const tookMs = Math.max(...times) - Math.min(...times);
+  // The first and the last words of twenty are in a hurry.
+  expect(coordinator.seen.streamRequests - requestsBefore).toBeLessThan(tookMs / 50 + 45);
 });
 
 it('passes on texts of llm_inference', async () => {

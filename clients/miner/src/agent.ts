@@ -16,7 +16,7 @@ import type { Executor, JobFailure } from './executors/executor.ts';
 import { createJobs } from './jobs.ts';
 import type { Log } from './log.ts';
 import { createOffers, isSameOffer, logOffer, NOTHING, type Part } from './offer.ts';
-import type { OutputAnswer } from './output.ts';
+import { createOutputRequests } from './output-requests.ts';
 import { type Backoff, createNotice, pause, retryDelayMs, type Timing } from './pacing.ts';
 import { createRegistry } from './registration.ts';
 import { createReports } from './reports.ts';
@@ -124,21 +124,6 @@ export const createAgent = (deps: AgentDeps): Agent => {
       : 'ok';
   };
 
-  const sendOutput = async (
-    { id, lease }: Assignment,
-    seq: number,
-    chunks: readonly string[],
-  ): Promise<OutputAnswer> => {
-    const head = JSON.stringify({ job_id: id, lease, seq });
-    const answer = await coordinator.stream(
-      `${head.slice(0, -1)},"chunks":[${chunks.join(',')}]}`,
-      working.signal,
-    );
-    if (answer.kind === 'ok') return answer.body;
-    const isLost = answer.kind === 'refused' && (answer.status === 409 || answer.code === 'NOT_FOUND');
-    return isLost ? 'lost' : 'again';
-  };
-
   /** Looks at what is offered by now, and tells the coordinator when it is not what it was. */
   const publish = async (): Promise<void> => {
     const before = offer;
@@ -181,7 +166,7 @@ export const createAgent = (deps: AgentDeps): Agent => {
       onNotRegistered: registry.registerAgain,
     }),
     sendProgress,
-    sendOutput,
+    outputLine: createOutputRequests(coordinator, working.signal),
     log,
     onSlotFreed: slotFreed.raise,
     onDone: (job) => troubles.done(nameOf(partOf(job))),

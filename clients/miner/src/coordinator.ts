@@ -10,7 +10,6 @@ type HeartbeatReply = BodyOfStatus<ReplyOf<typeof minersRoutes.heartbeat>, 200>;
 type PollReply = BodyOfStatus<ReplyOf<typeof jobsRoutes.poll>, 200>;
 export type Assignment = PollReply['items'][number];
 export type ProgressReport = BodyIn<typeof jobsRoutes.progress>;
-type StreamReply = BodyOfStatus<ReplyOf<typeof jobsRoutes.stream>, 200>;
 export type Report = Exclude<BodyIn<typeof jobsRoutes.result>, { results: unknown[] }>;
 
 /**
@@ -57,8 +56,8 @@ export interface Coordinator {
     signal: AbortSignal,
   ): Promise<Answer<PollReply>>;
   progress(body: ProgressReport, signal: AbortSignal): Promise<Answer<unknown>>;
-  /** @param json one `{job_id, lease, seq, chunks}`, already encoded. */
-  stream(json: string, signal: AbortSignal): Promise<Answer<StreamReply>>;
+  /** @param json one `{job_id, lease, seq, chunks}`, or `{"streams":[…]}`, already encoded. */
+  stream(json: string, signal: AbortSignal): Promise<Answer<unknown>>;
   /** @param json one report, or `{"results":[…]}`, already encoded: a retry does not encode megabytes again. */
   result(json: string, signal: AbortSignal): Promise<Answer<unknown>>;
 }
@@ -113,8 +112,6 @@ const isPollReply = (body: unknown): body is PollReply =>
   !Number.isNaN(Date.parse(body.server_time)) &&
   Array.isArray(body.items) &&
   body.items.every(isAssignment);
-const isStreamReply = (body: unknown): body is StreamReply =>
-  isRecord(body) && typeof body.listening === 'boolean' && Number.isSafeInteger(body.seq);
 const isAnything = (_body: unknown): _body is unknown => true;
 
 export const createCoordinator = (options: CoordinatorOptions): Coordinator => {
@@ -220,7 +217,7 @@ export const createCoordinator = (options: CoordinatorOptions): Coordinator => {
     },
     progress: (body, signal) =>
       call('POST', '/v1/miner/progress', JSON.stringify(body), CALL_TIMEOUT_MS, signal, isAnything),
-    stream: (json, signal) => call('POST', '/v1/miner/stream', json, CALL_TIMEOUT_MS, signal, isStreamReply),
+    stream: (json, signal) => call('POST', '/v1/miner/stream', json, CALL_TIMEOUT_MS, signal, isAnything),
     result: (json, signal) => call('POST', '/v1/miner/result', json, CALL_TIMEOUT_MS, signal, isAnything),
   };
 };

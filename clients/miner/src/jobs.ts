@@ -1,7 +1,7 @@
 import type { Assignment, Report } from './coordinator.ts';
 import { type Executor, JobFailure } from './executors/executor.ts';
 import type { Log } from './log.ts';
-import { createOutputSender, type OutputAnswer } from './output.ts';
+import { createOutputSender, type OutputLine } from './output.ts';
 import { createProgressSender } from './progress.ts';
 import { REPORT_MAX_BYTES, type Reports } from './reports.ts';
 
@@ -17,8 +17,8 @@ export interface JobsDeps {
   readonly reports: Reports;
   /** Resolves once the report was answered; `lost` when the lease is no longer ours. */
   readonly sendProgress: (job: Assignment, fraction: number) => Promise<'ok' | 'lost'>;
-  /** One request of what a job makes while it runs; `chunks` are JSON texts. */
-  readonly sendOutput: (job: Assignment, seq: number, chunks: readonly string[]) => Promise<OutputAnswer>;
+  /** The way of what a job makes while it runs. */
+  readonly outputLine: (job: Assignment) => OutputLine;
   readonly log: Log;
   readonly onSlotFreed: () => void;
   readonly onDone: (job: Assignment) => void;
@@ -62,7 +62,7 @@ const failureOf = (error: unknown): JobFailure =>
     : new JobFailure('EXECUTOR_ERROR', 'the executor failed unexpectedly', { retryable: true });
 
 export const createJobs = (deps: JobsDeps): Jobs => {
-  const { executors, concurrency, reports, sendProgress, sendOutput, log, onSlotFreed, onDone, onFailed } =
+  const { executors, concurrency, reports, sendProgress, outputLine, log, onSlotFreed, onDone, onFailed } =
     deps;
   const running = new Map<string, { lease: string; attempt: number; stop: (reason: StopReason) => void }>();
 
@@ -85,7 +85,7 @@ export const createJobs = (deps: JobsDeps): Jobs => {
     });
     const output = createOutputSender({
       isAwaited: job.stream === true,
-      send: (seq, chunks) => sendOutput(job, seq, chunks),
+      line: outputLine(job),
       onLost: () => stop(job.id, 'superseded'),
     });
     const metrics: Record<string, number> = {};

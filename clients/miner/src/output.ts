@@ -1,20 +1,33 @@
-/** Between two requests, unless so much waits: what an eye takes for steady, and twenty requests a second. */
-const INTERVAL_MS = 50;
-const FULL = 4 * 1024;
-/** How often is asked whether anybody listens, and whether the job is still wanted, when nothing else is to be said. */
+/** Asked again so often whether anybody listens, and whether the job is still wanted, when nothing else is to be said. */
 const ASK_MS = 1_000;
+/** So much waits for nothing. */
+const FULL = 4 * 1024;
 /** Kept to be sent again, or from the beginning when somebody comes late: as much as the coordinator keeps. */
 const KEPT_MAX = 1024 * 1024;
 /** The contract's bounds. */
 const CHUNKS_MAX = 256;
 const CHUNK_MAX = 64 * 1024;
-/** Of one request, below the contract's 1 MB of bytes whatever the letters. */
-const REQUEST_MAX = 256 * 1024;
+/** Of one job in one request. */
+const TAKEN_MAX = 256 * 1024;
 /** The result waits so long at most for the last chunks: what they said stands in it. */
 const FLUSH_MS = 1_000;
 
 /** What the coordinator answered: whether anybody listens, and which chunk it wants next. `lost`: the job is no longer ours. */
 export type OutputAnswer = { readonly listening: boolean; readonly seq: number } | 'lost' | 'again';
+
+/** Chunks as JSON texts; `seq` is the number of the first. */
+export interface OutputPart {
+  readonly seq: number;
+  readonly chunks: readonly string[];
+}
+
+/** The way of what one job makes, among those of others. */
+export interface OutputLine {
+  /** @param take called when the request leaves, so that it holds what came meanwhile */
+  readonly send: (take: () => OutputPart) => Promise<OutputAnswer>;
+  /** What waits is not to wait any longer. */
+  readonly hurry: () => void;
+}
 
 export interface OutputSender {
   readonly add: (chunk: object) => void;
@@ -24,16 +37,16 @@ export interface OutputSender {
 }
 
 /**
- * Passes on what a job makes while it is made: the first chunk at once, then in batches, one request at a time. While nobody listens it
- * asks each second, and begins with what is kept when somebody does.
+ * Passes on what a job makes while it is made. While nobody listens it asks each second, and begins with what is kept when
+ * somebody does.
  * @param options.isAwaited somebody listened when the job was handed over
- * @param options.send one request; `chunks` are JSON texts, `seq` is the number of the first
  */
 export const createOutputSender = (options: {
   isAwaited: boolean;
-  send: (seq: number, chunks: readonly string[]) => Promise<OutputAnswer>;
+  line: OutputLine;
   onLost: () => void;
 }): OutputSender => {
+  const { line } = options;
   let isListened = options.isAwaited;
   let kept: string[] = [];
   let keptSize = 0;
@@ -42,37 +55,37 @@ export const createOutputSender = (options: {
   /** The number of the next to be sent. */
   let next = 0;
   let unsentSize = 0;
+  let hasAsked = false;
   let isBusy = false;
   let isStopped = false;
   let isFlushing = false;
-  let sentAt = Number.NEGATIVE_INFINITY;
   let timer: NodeJS.Timeout | undefined;
   let onIdle: (() => void) | undefined;
 
   const hasUnsent = (): boolean => next < first + kept.length;
-  const dueInMs = (): number => {
-    const silentFor = performance.now() - sentAt;
-    const isDue = isListened && hasUnsent();
-    if (!isDue) return ASK_MS - silentFor;
-    return isFlushing || unsentSize >= FULL ? 0 : INTERVAL_MS - silentFor;
-  };
+  const isUrgent = (): boolean => !hasAsked || isFlushing || unsentSize >= FULL;
 
-  const batch = (): string[] => {
+  const take = (): OutputPart => {
     const chunks: string[] = [];
-    let size = 0;
-    for (const chunk of kept.slice(next - first, next - first + CHUNKS_MAX)) {
-      size += chunk.length;
-      if (chunks.length > 0 && size > REQUEST_MAX) break;
-      chunks.push(chunk);
+    // With the first it asks: who submitted the job may have come right behind it.
+    if (isListened || !hasAsked) {
+      let size = 0;
+      for (const chunk of kept.slice(next - first, next - first + CHUNKS_MAX)) {
+        size += chunk.length;
+        if (chunks.length > 0 && size > TAKEN_MAX) break;
+        chunks.push(chunk);
+      }
     }
-    return chunks;
+    hasAsked = true;
+    return { seq: next, chunks };
   };
 
   const request = async (): Promise<void> => {
     isBusy = true;
-    sentAt = performance.now();
-    const chunks = isListened ? batch() : [];
-    const answer = await options.send(next, chunks);
+    clearTimeout(timer);
+    const sent = line.send(take);
+    if (isUrgent()) line.hurry();
+    const answer = await sent;
     isBusy = false;
     if (isStopped) return;
     if (answer === 'lost') {
@@ -80,29 +93,25 @@ export const createOutputSender = (options: {
       options.onLost();
       return;
     }
-    if (answer === 'again') {
-      // Not faster than it is asked anyway while the coordinator is away.
-      isListened = false;
-    } else {
-      isListened = answer.listening;
+    // Not more often than it is asked anyway, while the coordinator is away.
+    isListened = answer !== 'again' && answer.listening;
+    if (answer !== 'again') {
       // From where it is wanted, as far as that is kept: after its restart the coordinator has nothing.
       next = Math.min(Math.max(answer.seq, first), first + kept.length);
       unsentSize = 0;
       for (let at = next - first; at < kept.length; at++) unsentSize += (kept[at] as string).length;
     }
+    if (!(isListened && hasUnsent())) timer = setTimeout(() => void request(), ASK_MS);
     turn();
   };
 
   const turn = (): void => {
-    if (isStopped || isBusy) return;
-    if (isFlushing && !(isListened && hasUnsent())) {
-      onIdle?.();
-      return;
-    }
-    clearTimeout(timer);
-    const waitMs = dueInMs();
-    if (waitMs <= 0) void request();
-    else timer = setTimeout(turn, waitMs);
+    if (isStopped) return;
+    const isWanted = hasUnsent() && (isListened || !hasAsked);
+    if (isBusy) {
+      if (isWanted && isUrgent()) line.hurry();
+    } else if (isWanted) void request();
+    else if (isFlushing) onIdle?.();
   };
 
   const stop = (): void => {
@@ -124,8 +133,6 @@ export const createOutputSender = (options: {
         unsentSize = 0;
         return;
       }
-      // The first thing to ask, when nobody was there at the start, may wait.
-      if (first + kept.length === 0 && !isListened) sentAt = performance.now();
       kept.push(text);
       keptSize += text.length;
       unsentSize += text.length;

@@ -170,6 +170,39 @@ test('chunks are bounded, and taken from the holder alone', async () => {
   await miner.complete(work);
 });
 
+test('one request carries several jobs, and each is answered for itself', async () => {
+  const client = stack.client();
+  const miner = await stack.miner(onlyFor('several'));
+  const [listened, alone] = [
+    await client.submit(workFor('several')),
+    await client.submit(workFor('several')),
+  ];
+  const watcher = await watch(client, listened.id);
+  const taken = [await miner.take(), await miner.take()];
+  const of = (jobId: string) => {
+    const { id, lease } = taken.find((one) => one.id === jobId) as Lease;
+    return { job_id: id, lease, seq: 0, chunks: [{ text: 'a' }] };
+  };
+  const streams = [
+    of(listened.id),
+    of(alone.id),
+    { ...of(alone.id), lease: 'of nobody' },
+    { ...of(alone.id), seq: -1 },
+  ];
+  const { body } = await miner.http.call(jobsRoutes.stream, { body: { streams } });
+  expect(body).toMatchObject({
+    items: [
+      { job_id: listened.id, status: 200, verdict: { listening: true, seq: 1 } },
+      { job_id: alone.id, status: 200, verdict: { listening: false, seq: 0 } },
+      { job_id: alone.id, status: 404, error: { code: 'NOT_FOUND' } },
+      { job_id: alone.id, status: 422, error: { code: 'VALIDATION_ERROR' } },
+    ],
+  });
+  await eventually(() => watcher.text() === 'a');
+  for (const one of taken) await miner.complete(one);
+  await watcher.ended;
+});
+
 test('a job of which much is said costs as much memory as is kept, however slow its watchers are', async () => {
   const client = stack.client();
   const miner = await stack.miner(onlyFor('slow'));

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { jobsRoutes, minersRoutes, newId } from '@aitbc/contracts';
+import { JobOutput, jobsRoutes, minersRoutes, newId } from '@aitbc/contracts';
 import type { Assignment, Heartbeat, ProgressReport, Registration, Report } from '../coordinator.ts';
 
 export const KEY = 'ak_miner_of_the_tests';
@@ -41,6 +41,7 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
     streamed: [] as { job_id: string; seq: number; chunks: Record<string, unknown>[]; at: number }[],
     reports: [] as Report[],
     resultRequests: 0,
+    streamRequests: 0,
     keys: new Set<string>(),
   };
   let waiting: (() => void)[] = [];
@@ -190,18 +191,32 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
     answer(response, 200, { status: 'running' });
   };
 
+  const passOn = (output: Omit<(typeof seen.streamed)[number], 'at'> & { lease: string }) => {
+    seen.streamed.push({ ...output, at: performance.now() });
+    const job = holderOf(output);
+    if (typeof job === 'string') return job;
+    const had = wanted.get(output.job_id) ?? 0;
+    const isListened = listened.has(output.job_id);
+    const seq = isListened ? Math.max(had, output.seq + output.chunks.length) : had;
+    wanted.set(output.job_id, seq);
+    return { listening: isListened, seq };
+  };
   const stream = (body: unknown, response: ServerResponse) => {
-    const parsed = jobsRoutes.stream.body?.parse(body) as Omit<(typeof seen.streamed)[number], 'at'> & {
-      lease: string;
-    };
-    seen.streamed.push({ ...parsed, at: performance.now() });
-    const job = holderOf(parsed);
-    if (typeof job === 'string') return refuse(response, job === 'NOT_FOUND' ? 404 : 409, job);
-    const had = wanted.get(parsed.job_id) ?? 0;
-    const isListened = listened.has(parsed.job_id);
-    const seq = isListened ? Math.max(had, parsed.seq + parsed.chunks.length) : had;
-    wanted.set(parsed.job_id, seq);
-    answer(response, 200, { listening: isListened, seq });
+    seen.streamRequests += 1;
+    const parsed = jobsRoutes.stream.body?.parse(body) as { streams?: unknown[] };
+    if (parsed.streams === undefined) {
+      const verdict = passOn(parsed as never);
+      if (typeof verdict === 'string') return refuse(response, verdict === 'NOT_FOUND' ? 404 : 409, verdict);
+      return answer(response, 200, jobsRoutes.stream.responses[200].parse(verdict));
+    }
+    const items = parsed.streams.map((item) => {
+      const output = JobOutput.parse(item);
+      const verdict = passOn(output);
+      return typeof verdict === 'string'
+        ? { job_id: output.job_id, status: 409, error: { code: verdict, message: verdict, details: {} } }
+        : { job_id: output.job_id, status: 200, verdict };
+    });
+    answer(response, 200, jobsRoutes.stream.responses[200].parse({ items }));
   };
 
   const settle = (report: Report): { status: number; code?: string; verdict?: unknown } => {
@@ -295,6 +310,9 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
     url: `http://127.0.0.1:${port}`,
     seen: {
       ...seen,
+      get streamRequests() {
+        return seen.streamRequests;
+      },
       get resultRequests() {
         return seen.resultRequests;
       },

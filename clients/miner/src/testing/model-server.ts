@@ -37,6 +37,8 @@ export interface Script {
   firstByteMs: number;
   /** Before each further chunk. */
   betweenMs: number;
+  /** Stops before the chunk of this number until that. */
+  pause: { readonly before: number; readonly until: Promise<unknown> } | undefined;
   /** Says `: still here` between chunks, as servers do that keep a connection from being closed. */
   comments: boolean;
   /** What a stream calls itself. */
@@ -63,6 +65,7 @@ const GOOD_DAY: Script = {
   end: 'stop',
   firstByteMs: 0,
   betweenMs: 0,
+  pause: undefined,
   comments: false,
   contentType: 'text/event-stream',
   whole: false,
@@ -165,6 +168,7 @@ export const startModelServer = async (
     const { pieces, endings } = chunksOf(written);
     for (const [at, piece] of pieces.entries()) {
       if (at > 0 && how.betweenMs > 0) await sleep(how.betweenMs);
+      if (at === how.pause?.before) await how.pause.until;
       if (response.destroyed) return;
       say(piece);
     }

@@ -275,6 +275,25 @@ const STREAM_BODY_LIMIT_BYTES = 1024 * 1024;
 /** One chunk, as JSON: a picture in pieces, or the log probabilities of many tokens. */
 export const STREAM_CHUNK_MAX = 64 * 1024;
 
+/** Jobs that a miner runs at once. */
+const STREAMS_MAX = 64;
+export const JobOutput = z
+  .strictObject({
+    job_id: Id,
+    lease: Lease,
+    seq: Seq.max(100_000_000).meta({ description: 'The number of the first chunk, from 0 for each attempt' }),
+    chunks: z
+      .array(OutputChunk)
+      .max(STREAM_CHUNKS_MAX)
+      .meta({ description: 'At most 64 KB each, as JSON. May be empty' }),
+  })
+  .meta({ id: 'JobOutput' });
+export type JobOutput = z.output<typeof JobOutput>;
+const OutputVerdict = z.strictObject({
+  listening: z.boolean(),
+  seq: Seq.meta({ description: 'The number of the chunk that is wanted next' }),
+});
+
 export const SUBMIT_COST = { itemsPerUnit: 10, itemsMax: 1_000 } as const;
 export const RESULT_COST = { itemsPerUnit: 10, itemsMax: 100 } as const;
 
@@ -506,28 +525,34 @@ export const jobsRoutes = {
     name: 'jobs.stream',
     method: 'POST',
     path: '/v1/miner/stream',
-    summary: 'Pass on what a job puts out, while it is made',
+    summary: 'Pass on what a job, or up to 64, puts out, while it is made',
     description:
+      'Send `{job_id, lease, seq, chunks}`, or `{"streams":[...]}` for several jobs at once. ' +
       'Chunks are passed on to whoever listens and stored nowhere; the result is what counts. Of a chat or text completion a chunk is the model server’s own, ' +
       'less `id`, `object`, `created` and `model`; of `llm_inference` it is `{"text": "…"}`. The first at once, then each 50 ms or 4 KB, one request at a time. ' +
       'While nobody listens nothing is kept: ask again each second, without chunks, and begin at `seq` when somebody does. 409 means: stop at once.',
-    body: z.strictObject({
-      job_id: Id,
-      lease: Lease,
-      seq: Seq.max(100_000_000).meta({
-        description: 'The number of the first chunk, from 0 for each attempt',
+    body: z.union([
+      JobOutput,
+      z.strictObject({
+        streams: z.array(z.unknown()).min(1).max(STREAMS_MAX).meta({ description: 'JobOutput each' }),
       }),
-      chunks: z
-        .array(OutputChunk)
-        .max(STREAM_CHUNKS_MAX)
-        .meta({ description: 'At most 64 KB each, as JSON. May be empty' }),
-    }),
+    ]),
+    itemsField: 'streams',
     bodyLimitBytes: STREAM_BODY_LIMIT_BYTES,
     responses: {
-      200: z.strictObject({
-        listening: z.boolean(),
-        seq: Seq.meta({ description: 'The number of the chunk that is wanted next' }),
-      }),
+      200: z.union([
+        OutputVerdict,
+        z.strictObject({
+          items: z.array(
+            z.strictObject({
+              job_id: Id.nullable(),
+              status: z.number().int(),
+              verdict: OutputVerdict.optional(),
+              error: ProblemBody.shape.error.optional(),
+            }),
+          ),
+        }),
+      ]),
     },
     errors: ['STALE_LEASE', 'JOB_ALREADY_ENDED'],
   }),

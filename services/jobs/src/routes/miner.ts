@@ -3,6 +3,7 @@ import {
   invalidField,
   isJobType,
   issuesProblem,
+  JobOutput,
   JobResult,
   type jobsRoutes,
   Problem,
@@ -41,12 +42,15 @@ const POLLS_PER_ACCOUNT_MAX = 2_000;
 
 type MinerRoutes = Pick<typeof jobsRoutes, 'poll' | 'progress' | 'stream' | 'result'>;
 
-interface BatchItem {
+interface Item<V> {
   job_id: string | null;
   status: number;
-  verdict?: Verdict;
+  verdict?: V;
   error?: ProblemBody['error'];
 }
+type BatchItem = Item<Verdict>;
+type OutputVerdict = { listening: boolean; seq: number };
+type StreamItem = Item<OutputVerdict>;
 
 export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
   const { store, fleet } = work;
@@ -136,6 +140,17 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
     stream: work.output.isListened(job.id),
   });
 
+  const passOn = async (accountId: string, output: JobOutput): Promise<OutputVerdict> => {
+    const lease = await openLease(work, accountId, output);
+    const chunks = output.chunks.map((chunk, index) => {
+      const text = JSON.stringify(chunk);
+      if (text.length > STREAM_CHUNK_MAX)
+        throw invalidField(`chunks.${index}`, `must be at most ${STREAM_CHUNK_MAX} characters of JSON`);
+      return text;
+    });
+    return await work.output.push(lease, output.seq, chunks);
+  };
+
   return {
     poll: async (context) => {
       const { query, signal, response } = context;
@@ -170,14 +185,21 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
 
     stream: async (context) => {
       const { body } = context;
-      const lease = await openLease(work, context.caller.account_id, body);
-      const chunks = body.chunks.map((chunk, index) => {
-        const text = JSON.stringify(chunk);
-        if (text.length > STREAM_CHUNK_MAX)
-          throw invalidField(`chunks.${index}`, `must be at most ${STREAM_CHUNK_MAX} characters of JSON`);
-        return text;
-      });
-      return { status: 200, body: await work.output.push(lease, body.seq, chunks) };
+      const accountId = context.caller.account_id;
+      if (!('streams' in body)) return { status: 200, body: await passOn(accountId, body) };
+      const passOnOne = async (item: unknown, index: number): Promise<StreamItem> => {
+        const issues = context.itemIssues.get(index);
+        if (issues !== undefined) return { job_id: idOf(item), ...problemItem(issuesProblem(issues)) };
+        const parsed = JobOutput.safeParse(item);
+        if (!parsed.success) return { job_id: idOf(item), ...problemItem(validationProblem(parsed.error)) };
+        const { job_id } = parsed.data;
+        try {
+          return { job_id, status: 200, verdict: await passOn(accountId, parsed.data) };
+        } catch (error) {
+          return { job_id, ...problemItem(error) };
+        }
+      };
+      return { status: 200, body: { items: await Promise.all(body.streams.map(passOnOne)) } };
     },
 
     result: async (context) => {
