@@ -25,6 +25,7 @@ same proxy library measured in the same run, in turns. Takes about 15 minutes; e
   --part work                instead: what one job costs, counted: SQL, Redis, messages, processor time
   --part dispatch            instead: dispatch alone against 1, 2 and 4 workers, and what a match costs them and Redis
   --part stream              instead: streamed chats through a miner, and straight from its model server, in turns
+  --streams 20               so many at once
   --part scaling             instead: paid batched cycles on SQLite, and on PostgreSQL with 1 and 2 processes of jobs and payments`;
 
 const { values } = parseArgs({
@@ -34,6 +35,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '3' },
     dispatchers: { type: 'string', default: '2' },
     quick: { type: 'boolean', default: false },
+    streams: { type: 'string', default: '20' },
     part: { type: 'string' },
     help: { type: 'boolean', short: 'h' },
   },
@@ -238,12 +240,9 @@ const work = async (stack: Stack, keys: { client: string; miner: string }) => {
   say(`\n${new Date().toISOString()}  Node ${process.version}\n\n${workTable(found)}`);
 };
 
-/** Streams at once, as the promise has it. */
-const STREAMS = 20;
-
 const stream = async (stack: Stack, keys: { client: string; miner: string }) => {
   const size = {
-    width: STREAMS,
+    width: Number(values.streams),
     rounds: values.quick ? 2 : 5,
     turns: values.quick ? 1 : Number(values.rounds),
   };
@@ -257,7 +256,7 @@ const stream = async (stack: Stack, keys: { client: string; miner: string }) => 
     [1, 'p99', ''],
   ] as const)
     row(
-      `first token, ${STREAMS} streams at once, ${name}`,
+      `first token, ${values.streams} streams at once, ${name}`,
       ms(first.ours[at]),
       `straight ${ms(first.direct[at])}, ${(first.ours[at] - first.direct[at]).toFixed(1)} ms later${goal}`,
     );

@@ -11,9 +11,11 @@ import {
   routes,
 } from '../libs/contracts/src/index.ts';
 import { isIncluded } from '../libs/contracts/src/ledger.ts';
+import { findModelServer, HOW_TO_GET_ONE, streamChat } from './demo-chat.ts';
 import { CannotStart, startStack } from './stack.ts';
 
-const help = `npm run demo -- [options]     starts the coordinator and runs a paid OCR job and a paid language detection
+const help = `npm run demo -- [options]     starts the coordinator, runs a paid OCR job and a paid language detection,
+                              and streams a paid chat when a model server is found
 
   --data-dir PATH   default .data/demo
   --keep            leave it running afterwards, until Ctrl-C
@@ -129,13 +131,37 @@ const checkMoney = async (client: Client, jobId: string) => {
   done(`in block ${block.height}, Merkle proof checked offline`, `${block.hash.slice(0, 16)}…`);
 };
 
+const chat = async (client: Client, url: string, key: string, server: string) => {
+  const model = await until('a miner with a language model', async () => {
+    const { data } = body(await client.call(routes.jobs.models, {}));
+    return data.find(({ aitbc }) => aitbc.kinds.includes('chat'))?.id;
+  });
+  const content = 'In two sentences: why is the sky blue?';
+  console.log(`  ${model} at ${server}: “${content}”\n`);
+  process.stdout.write('  ');
+  const said = await streamChat(url, key, { model: `${model}@${PRICE}`, content }, (text) =>
+    process.stdout.write(text.replaceAll('\n', '\n  ')),
+  );
+  console.log('\n');
+  done(
+    'streamed',
+    `first word after ${Math.round(said.firstTokenMs)} ms, ${said.tokens ?? 'uncounted'} tokens, job ${said.jobId}`,
+  );
+  await checkReceipt(client, said.jobId);
+  await checkMoney(client, said.jobId);
+};
+
 const main = async (): Promise<void> => {
+  const modelServer = await findModelServer(process.env.AITBC_LLM_URL);
   title('Starting the coordinator');
   const stack = await startStack({
     dataDir: resolve(import.meta.dirname, '..', values['data-dir']),
     exitOnSignals: true,
     apiPort: 0,
-    extraEnv: { LOG_LEVEL: 'warn' },
+    extraEnv: {
+      LOG_LEVEL: 'warn',
+      ...(modelServer === undefined ? {} : { AITBC_LLM_URL: modelServer.url }),
+    },
     log: (line, name) => {
       if (line.startsWith('ready')) progress(`${name ?? ''} ${line}`);
     },
@@ -181,6 +207,10 @@ const main = async (): Promise<void> => {
       console.log(`  │ ${line}`);
     await checkReceipt(client, read.id);
     await checkMoney(client, read.id);
+
+    title('A streamed chat, as any OpenAI client asks for it');
+    if (modelServer === undefined) console.log(HOW_TO_GET_ONE);
+    else await chat(client, stack.url, clientKey, modelServer.name);
 
     title('Where the money is');
     const after = body(await client.call(paymentsRoutes.balance, { params: { user_id: me.user_id } }));

@@ -55,6 +55,14 @@ afterAll(async () => {
   await coordinator?.stop();
 });
 
+const untilEvent = async (events: Awaited<ReturnType<typeof openEvents>>, name: string) => {
+  for (;;) {
+    const event = await events.next();
+    if (event === undefined) throw new Error(`ended without ${name}`);
+    if (event.event === name) return event;
+  }
+};
+
 const tellStory = async () => {
   const { url, admin, keys, dataDir } = coordinator;
   const made = must(
@@ -109,6 +117,11 @@ const tellStory = async () => {
   jobId = await submit({});
   const events = await openEvents(`${url}/v1/client/jobs/${jobId}/events`, { 'x-api-key': made.key });
   const work = await take();
+  // What is made is passed on, and left nowhere: not even where its result is.
+  secrets.token = marker('token');
+  const chunks = [{ text: secrets.token }];
+  must(await miner.call(jobs.stream, { body: { ...work, seq: 0, chunks } }));
+  expect(JSON.stringify((await untilEvent(events, 'delta')).data)).toContain(secrets.token);
   const progress = { ...work, progress: 0.5, message: CONTENT.progress };
   must(await miner.call(jobs.progress, { body: progress }));
   const report = { ...work, status: 'completed' as const, result: { text: CONTENT.result } };

@@ -67,4 +67,3 @@ export const createChunks = (kind: 'chat' | 'completion') => {
     },
   };
 };
-export type Chunks = ReturnType<typeof createChunks>;

@@ -325,6 +325,22 @@ describe('who goes away', () => {
     expect(second).toMatchObject({ id: `chatcmpl-${work.id}`, choices: [{ message: { content: 'one' } }] });
   });
 
+  test('or is sent away by a service that stops, finds the same job when it asks again', async () => {
+    const client = stack.client();
+    const miner = await modern('stopped');
+    const first = chat(client.caller, chatOf('stopped'));
+    const work = await miner.take();
+    await stack.restartJobs();
+    const sentAway = await first;
+    expect(sentAway.status).toBe(503);
+    expect(sentAway.headers.get('x-should-retry')).toBeNull();
+    expect(await errorOf(sentAway)).toMatchObject({ code: 'overloaded' });
+    const second = chat(client.caller, chatOf('stopped'), { headers: { 'x-stainless-retry-count': '1' } });
+    await miner.complete(work, written('one'));
+    expect((await bodyOf(await second)).id).toBe(`chatcmpl-${work.id}`);
+    expect((await client.get(work.id)).attempt).toBe(1);
+  });
+
   test('somebody else’s equal request, and one not said to come again, are jobs of their own', async () => {
     const client = stack.client();
     const miner = await modern('own');
