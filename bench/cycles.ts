@@ -70,6 +70,21 @@ const report = (url: string, key: string, jobs: { id: string; lease: string }[])
   );
 };
 
+/** One result, and the wish for the next job in the same request. */
+const reportAndAsk = async (url: string, key: string, job: { id: string; lease: string }) => {
+  const body = {
+    job_id: job.id,
+    lease: job.lease,
+    status: 'completed',
+    result: { language: 'de', confidence: 0.9 },
+    next: { wait_seconds: 1, max_jobs: 1 },
+  };
+  return demand(await call(url, 'POST', '/v1/miner/result', key, body), 200).body.items as {
+    id: string;
+    lease: string;
+  }[];
+};
+
 /** Milliseconds from sending a submit to the open poll's answer that holds the job, at a steady rate. */
 export const dispatchLatency = async (
   url: string,
@@ -148,7 +163,15 @@ const cycles = async (
   url: string,
   keys: Keys,
   jobs: number,
-  shape: { submitters: number; perSubmit: number; miners: number; pollers: number; maxJobs: number },
+  shape: {
+    submitters: number;
+    perSubmit: number;
+    miners: number;
+    pollers: number;
+    maxJobs: number;
+    /** A result asks for the next job. */
+    asks?: boolean;
+  },
 ): Promise<Cycles> => {
   const label = `bench-${randomUUID().slice(0, 8)}`;
   const one = submission('custom', { payment_amount: PRICE, labels: [label] });
@@ -173,11 +196,18 @@ const cycles = async (
   });
   const pollers = Array.from({ length: shape.pollers }, async (_, index) => {
     const miner = miners[index % miners.length] as string;
-    while (done < jobs) {
-      const taken = await poll(url, keys.miner, miner, shape.maxJobs, 1);
-      if (taken.length === 0) continue;
-      await report(url, keys.miner, taken);
-      done += taken.length;
+    let taken: { id: string; lease: string }[] = [];
+    while (done < jobs || taken.length > 0) {
+      if (taken.length === 0) taken = await poll(url, keys.miner, miner, shape.maxJobs, 1);
+      const [first] = taken;
+      if (first === undefined) continue;
+      const got = taken.length;
+      if (shape.asks === true) taken = await reportAndAsk(url, keys.miner, first);
+      else {
+        await report(url, keys.miner, taken);
+        taken = [];
+      }
+      done += got;
     }
   });
   await Promise.all([...submitters, ...pollers]);
@@ -195,6 +225,10 @@ const cycles = async (
 /** Submit → poll → result, one job a request, paid from escrow. */
 export const singleCycles = (url: string, keys: Keys, { jobs }: { jobs: number }): Promise<Cycles> =>
   cycles(url, keys, jobs, { submitters: 12, perSubmit: 1, miners: 4, pollers: 24, maxJobs: 1 });
+
+/** The same, and each result asks for the next job: one request less a job. */
+export const askingCycles = (url: string, keys: Keys, { jobs }: { jobs: number }): Promise<Cycles> =>
+  cycles(url, keys, jobs, { submitters: 12, perSubmit: 1, miners: 4, pollers: 24, maxJobs: 1, asks: true });
 
 /** The same with batch submit, many jobs a poll and batch results. */
 export const batchCycles = (url: string, keys: Keys, { jobs }: { jobs: number }): Promise<Cycles> =>

@@ -234,6 +234,7 @@ const work = async (stack: Stack, keys: { client: string; miner: string }) => {
   await singleCycles(stack.url, keys, { jobs: WARM_UP_JOBS * share });
   const found = await workOfJobs(stack, keys, {
     single: 2_000 * share,
+    asking: 2_000 * share,
     batch: 10_000 * share,
     unpaid: 1_000 * share,
   });

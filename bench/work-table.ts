@@ -1,10 +1,10 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Stack } from '../scripts/stack.ts';
-import { batchCycles, dispatchLatency, singleCycles } from './cycles.ts';
+import { askingCycles, batchCycles, dispatchLatency, singleCycles } from './cycles.ts';
 import { perJob, type WorkOfAJob, watchWork } from './work.ts';
 
 /** What the counts are told apart by: how jobs are sent, and whether they are paid. */
-export const SHAPES = ['single', 'batch', 'unpaid'] as const;
+export const SHAPES = ['single', 'asking', 'batch', 'unpaid'] as const;
 export type Shape = (typeof SHAPES)[number];
 
 /** What follows a job's end (its receipt's block, the outbox that is emptied) is work of the job, too. */
@@ -28,6 +28,7 @@ export const workOfJobs = async (
   try {
     return {
       single: await counted(jobs.single, () => singleCycles(stack.url, keys, { jobs: jobs.single })),
+      asking: await counted(jobs.asking, () => askingCycles(stack.url, keys, { jobs: jobs.asking })),
       batch: await counted(jobs.batch, () => batchCycles(stack.url, keys, { jobs: jobs.batch })),
       unpaid: await counted(jobs.unpaid, () =>
         dispatchLatency(stack.url, keys, {

@@ -86,7 +86,7 @@ export const playMiner = async (options: {
       const verdicts = must(
         await persist((signal) => caller.call(routes.jobs.result, { body: { results }, signal })),
       );
-      if (!('items' in verdicts)) throw new Error('a batch must be answered item by item');
+      if ('receipt' in verdicts) throw new Error('a batch must be answered item by item');
       for (const [at, { verdict, error }] of verdicts.items.entries()) {
         const { id, lease } = inflight[at] as Work;
         if (verdict?.status === 'completed') {

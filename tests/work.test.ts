@@ -34,7 +34,7 @@ test('a job costs no more than its budget of statements and Redis commands', {
       body: { amount: 1_000, reason: 'work' },
     }),
   );
-  const found = await workOfJobs(stack, keys, { single: 300, batch: 2_000, unpaid: 100 });
+  const found = await workOfJobs(stack, keys, { single: 300, asking: 300, batch: 2_000, unpaid: 100 });
   for (const shape of SHAPES) {
     const { statements, redisCommands } = found[shape];
     expect

@@ -72,6 +72,32 @@ describe('work', () => {
     }
   });
 
+  it('asks for the next job with the report of the one in hand', async () => {
+    start([gate.executor], { concurrency: 1 });
+    const ids = [1, 2, 3].map((n) => server.submit('language_detection', { text: `job ${n}` }));
+    await eventually(() => expect(gate.inside).toHaveLength(1));
+    for (const id of ids) {
+      await eventually(() => expect(server.stateOf(id)).toBe('running'));
+      expect(server.seen.polls).toHaveLength(1);
+      gate.inside[0]?.finish('done');
+      await eventually(() => expect(server.stateOf(id)).toBe('completed'));
+    }
+    expect(server.seen.resultRequests).toBe(3);
+    // Nothing came with the last one.
+    await eventually(() => expect(server.seen.polls).toHaveLength(2));
+  });
+
+  it('brings its result to a coordinator that knows of no such wish', async () => {
+    start([gate.executor], { concurrency: 1 });
+    const ids = [1, 2].map((n) => server.submit('language_detection', { text: `job ${n}` }));
+    await eventually(() => expect(gate.inside).toHaveLength(1));
+    server.fail('result', { status: 422, code: 'VALIDATION_ERROR' });
+    gate.inside[0]?.finish('done');
+    await eventually(() => expect(server.stateOf(ids[0] as string)).toBe('completed'));
+    await eventually(() => expect(server.stateOf(ids[1] as string)).toBe('running'));
+    expect(server.seen.polls).toHaveLength(2);
+  });
+
   it('tells of jobs in hand with each heartbeat', async () => {
     start([gate.executor]);
     const id = server.submit('language_detection', { text: 'a' });

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setImmediate as turn } from 'node:timers/promises';
 import { runBeats } from './beats.ts';
 import {
   type Answer,
@@ -9,6 +10,7 @@ import {
   isNotRegistered,
   POLL_JOBS_MAX,
   POLL_WAIT_SECONDS,
+  type PollReply,
   type Refusal,
   type Registration,
 } from './coordinator.ts';
@@ -164,6 +166,8 @@ export const createAgent = (deps: AgentDeps): Agent => {
       signal: living.signal,
       onKeyRefused,
       onNotRegistered: registry.registerAgain,
+      wantsNext: () => !accepting.signal.aborted && concurrency === 1 && offer.capabilities.length > 0,
+      onWork: (work) => startAll(work),
     }),
     sendProgress,
     outputLine: createOutputRequests(coordinator, working.signal),
@@ -172,6 +176,11 @@ export const createAgent = (deps: AgentDeps): Agent => {
     onDone: (job) => troubles.done(nameOf(partOf(job))),
     onFailed,
   });
+
+  const startAll = ({ server_time, items }: PollReply): void => {
+    const servedAt = Date.parse(server_time);
+    for (const job of items) jobs.start(job, Date.parse(job.deadline_at) - servedAt);
+  };
 
   const probe = async (): Promise<void> => {
     await offers.probe(accepting.signal);
@@ -221,8 +230,11 @@ export const createAgent = (deps: AgentDeps): Agent => {
       const free = jobs.free();
       if (minerId === undefined) await registry.register();
       else if (offer.capabilities.length === 0) await offerChanged.wait(accepting.signal);
-      else if (free === 0) await slotFreed.wait(accepting.signal);
-      else {
+      else if (free === 0) {
+        await slotFreed.wait(accepting.signal);
+        // What came with the answer of the report takes the slot first.
+        await turn();
+      } else {
         const askedAt = performance.now();
         const ask = { minerId, maxJobs: Math.min(free, POLL_JOBS_MAX), waitSeconds: POLL_WAIT_SECONDS };
         const answer = await coordinator.poll(ask, accepting.signal);
@@ -232,8 +244,7 @@ export const createAgent = (deps: AgentDeps): Agent => {
           continue;
         }
         failures = 0;
-        const servedAt = Date.parse(answer.body.server_time);
-        for (const job of answer.body.items) jobs.start(job, Date.parse(job.deadline_at) - servedAt);
+        startAll(answer.body);
         const heldMs = performance.now() - askedAt;
         if (answer.body.items.length === 0 && heldMs < POLL_HELD_MS) {
           await pause(POLL_HELD_MS - heldMs, accepting.signal);

@@ -7,7 +7,7 @@ export type Registration = BodyIn<typeof minersRoutes.register>;
 type RegisteredMiner = BodyOfStatus<ReplyOf<typeof minersRoutes.register>, 200>;
 export type Heartbeat = BodyIn<typeof minersRoutes.heartbeat>;
 type HeartbeatReply = BodyOfStatus<ReplyOf<typeof minersRoutes.heartbeat>, 200>;
-type PollReply = BodyOfStatus<ReplyOf<typeof jobsRoutes.poll>, 200>;
+export type PollReply = BodyOfStatus<ReplyOf<typeof jobsRoutes.poll>, 200>;
 export type Assignment = PollReply['items'][number];
 export type ProgressReport = BodyIn<typeof jobsRoutes.progress>;
 export type Report = Exclude<BodyIn<typeof jobsRoutes.result>, { results: unknown[] }>;
@@ -106,7 +106,7 @@ const isAssignment = (item: unknown): item is Assignment =>
   typeof item.lease === 'string' &&
   typeof item.deadline_at === 'string' &&
   !Number.isNaN(Date.parse(item.deadline_at));
-const isPollReply = (body: unknown): body is PollReply =>
+export const isPollReply = (body: unknown): body is PollReply =>
   isRecord(body) &&
   typeof body.server_time === 'string' &&
   !Number.isNaN(Date.parse(body.server_time)) &&

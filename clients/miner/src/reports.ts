@@ -3,6 +3,8 @@ import {
   type Coordinator,
   isKeyRefused,
   isNotRegistered,
+  isPollReply,
+  type PollReply,
   type Refusal,
   type Report,
 } from './coordinator.ts';
@@ -28,6 +30,10 @@ export interface ReportsDeps {
   readonly onKeyRefused: (refusal: Refusal) => void;
   /** Registers again; the reports that met the refusal are then sent again. */
   readonly onNotRegistered: (refusal: Refusal) => Promise<void>;
+  /** Whether the slot of the one job in hand is to be filled again with its report. */
+  readonly wantsNext: () => boolean;
+  /** What came with the answer of a report. */
+  readonly onWork: (work: PollReply) => void;
 }
 
 /** The bound of one batch in the contract. */
@@ -72,7 +78,11 @@ export const createReports = ({
   signal,
   onKeyRefused,
   onNotRegistered,
+  wantsNext,
+  onWork,
 }: ReportsDeps): Reports => {
+  // Until a coordinator of a release before this one refuses it.
+  let knowsNext = true;
   let queue: Waiting[] = [];
   let isSending = false;
   // One at a time after a batch as a whole was refused, to find which report it was.
@@ -99,6 +109,7 @@ export const createReports = ({
     batch: readonly Waiting[],
     answer: Answer<unknown>,
     failures: number,
+    asked: boolean,
   ): Promise<number | null> => {
     const [first] = batch;
     if (answer.kind === 'aborted' || first === undefined) return null;
@@ -106,6 +117,9 @@ export const createReports = ({
     if (answer.kind === 'ok') {
       if (batch.length === 1) {
         settle(new Map([[first, readVerdict(answer.body)]]));
+        const { body } = answer;
+        // After what waits for the verdict: it frees the slot.
+        if (isPollReply(body) && body.items.length > 0) setImmediate(() => onWork(body));
         return null;
       }
       const items = isRecord(answer.body) && Array.isArray(answer.body.items) ? answer.body.items : [];
@@ -129,6 +143,10 @@ export const createReports = ({
       batchMax = 1;
       return null;
     }
+    if (asked && (answer.status === 400 || answer.status === 422)) {
+      knowsNext = false;
+      return null;
+    }
     settle(new Map([[first, { kind: 'refused', status: answer.status, code: answer.code }]]));
     return null;
   };
@@ -140,11 +158,15 @@ export const createReports = ({
     while (queue.length > 0 && !signal.aborted) {
       const batch = takeBatch();
       const [first] = batch;
+      // Another report that ends meanwhile would wait behind the work that is asked for.
+      const asks = knowsNext && batch.length === 1 && queue.length === 1 && wantsNext();
       const body =
         batch.length === 1 && first !== undefined
-          ? first.json
+          ? asks
+            ? `${first.json.slice(0, -1)},"next":{"wait_seconds":0,"max_jobs":1}}`
+            : first.json
           : `{"results":[${batch.map((waiting) => waiting.json).join(',')}]}`;
-      const delay = await take(batch, await coordinator.result(body, signal), failures);
+      const delay = await take(batch, await coordinator.result(body, signal), failures, asks);
       failures = delay === null ? 0 : failures + 1;
       if (delay !== null) await pause(delay, signal);
       if (queue.length === 0) batchMax = BATCH_MAX;

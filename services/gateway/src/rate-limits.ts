@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { connectRedis, type Log } from '@aitbc/chassis';
 import { Problem } from '@aitbc/contracts';
 import { ipKeyGenerator } from 'express-rate-limit';
+import { createBlocks } from './rate-blocks.ts';
 
 const WINDOW_SECONDS = 60;
 /** A Redis that hangs holds the requests of one moment up, and then none for the next: this process counts alone. */
@@ -28,6 +29,7 @@ export interface Taken {
   readonly budget: Budget;
   /** As many as were asked for, or what was left of them. */
   readonly units: number;
+  readonly takenAtMs: number;
   /** When they were taken, by Redis's clock; null when this process counted them alone. */
   readonly second: number | null;
   readonly remaining: number;
@@ -50,7 +52,7 @@ export const principalOfAddress = (address: string): string => `ip:${ipKeyGenera
 
 /**
  * Counts requests in Redis, for all gateways together and across restarts: one round trip a request, many in one
- * pipeline under load. Without Redis each process counts for itself, so that requests are still answered.
+ * pipeline under load, and for busy callers that are far from their limit one for many ({@link createBlocks}). Without Redis each process counts for itself, so that requests are still answered.
  */
 export const createRateLimits = (options: { redisUrl: string; redisPrefix: string; log: Log }) => {
   const keyOf = (budget: Budget): string => `${options.redisPrefix}:rate:${budget.name}:${budget.principal}`;
@@ -89,13 +91,21 @@ export const createRateLimits = (options: { redisUrl: string; redisPrefix: strin
     });
   };
 
+  const blocks = createBlocks((key, units, second) => void ask(key, 0, 0, -units, second));
+
   const takeOnce = async (budget: Budget, units: number): Promise<Taken> => {
     const key = keyOf(budget);
-    const answer = await ask(key, budget.limit, units);
+    const { limit } = budget;
+    const takenAtMs = performance.now();
+    const drawn = blocks.draw(key, units);
+    if (drawn !== undefined) return { budget, units, takenAtMs, ...drawn, refused: false };
+    const answer = await ask(key, limit, units + blocks.ahead(key, limit));
     if (answer !== undefined) {
-      const [used, taken, resetSeconds, second] = answer;
-      const remaining = Math.max(0, budget.limit - used);
-      return { budget, units: taken, second, remaining, resetSeconds, refused: taken === 0 };
+      const [used, counted, resetSeconds, second] = answer;
+      const taken = Math.min(units, counted);
+      const left = Math.max(0, limit - used);
+      const remaining = blocks.put(key, { left, resetSeconds, second }, counted - taken);
+      return { budget, units: taken, takenAtMs, second, remaining, resetSeconds, refused: taken === 0 };
     }
     const window = windowOf(key);
     const taken = Math.max(0, Math.min(units, budget.limit - window.used));
@@ -103,6 +113,7 @@ export const createRateLimits = (options: { redisUrl: string; redisPrefix: strin
     return {
       budget,
       units: taken,
+      takenAtMs,
       second: null,
       remaining: Math.max(0, budget.limit - window.used),
       resetSeconds: Math.ceil((window.endsAt - performance.now()) / 1_000),
@@ -111,8 +122,9 @@ export const createRateLimits = (options: { redisUrl: string; redisPrefix: strin
   };
 
   /** Adds units, or gives some back when below zero. */
-  const correct = async ({ budget, second }: Taken, units: number): Promise<void> => {
+  const correct = async ({ budget, second, takenAtMs }: Taken, units: number): Promise<void> => {
     const key = keyOf(budget);
+    if (units < 0 && second !== null && blocks.returned(key, budget.limit, -units, takenAtMs)) return;
     if (second !== null && (await ask(key, budget.limit, 0, units, second)) !== undefined) return;
     // Taken in Redis and corrected here while that is away: the minute ends before it matters.
     const window = windowOf(key);
@@ -180,7 +192,10 @@ export const createRateLimits = (options: { redisUrl: string; redisPrefix: strin
       else void correct(taken, units - taken.units).finally(done);
       return Math.min(taken.budget.limit, Math.max(0, taken.remaining + taken.units - units));
     },
-    stop: (): void => redis.disconnect(),
+    stop: (): void => {
+      blocks.stop();
+      redis.disconnect();
+    },
   };
 };
 export type RateLimits = ReturnType<typeof createRateLimits>;

@@ -262,6 +262,51 @@ describe('a result', () => {
     expect(codeOf(reply)).toEqual([422, 'VALIDATION_ERROR']);
   });
 
+  test('with a wish for more is answered with the verdict and the work that comes', async () => {
+    const { client, miner, held } = await running('next');
+    const asked = miner.http.call(jobsRoutes.result, {
+      body: { ...held, status: 'completed', result: 1, next: { wait_seconds: 20, max_jobs: 1 } },
+    });
+    // Accepted before there is any work.
+    await eventually(async () => (await client.get(held.job_id)).status === 'completed');
+    const job = await client.submit(workFor('next'));
+    const reply = await asked;
+    if (!reply.ok || !('receipt' in reply.body)) throw new Error('refused');
+    expect(reply.body).toMatchObject({
+      status: 'completed',
+      receipt: { job_id: held.job_id },
+      items: [{ id: job.id, attempt: 1 }],
+    });
+    const [item] = reply.body.items as { id: string; lease: string }[];
+    const more = { job_id: job.id, lease: item?.lease as string, result: 2 };
+    const last = await miner.http.call(jobsRoutes.result, {
+      body: { ...more, status: 'completed', next: { wait_seconds: 0, max_jobs: 1 } },
+    });
+    expect(last.body).toMatchObject({ status: 'completed', items: [] });
+    // The same again is the same verdict; what is refused is refused at once.
+    const startedAt = performance.now();
+    const next = { wait_seconds: 25, max_jobs: 1 };
+    const other = await miner.http.call(jobsRoutes.result, {
+      body: { ...more, status: 'completed', result: 3, next },
+    });
+    expect(codeOf(other)).toEqual([409, 'RESULT_CONFLICT']);
+    expect(performance.now() - startedAt).toBeLessThan(20_000);
+  });
+
+  test('that asks for more is put back when its caller has gone', async () => {
+    const { client, miner, held } = await running('next-gone');
+    const leaving = new AbortController();
+    const asked = miner.http.call(jobsRoutes.result, {
+      body: { ...held, status: 'completed', result: 1, next: { wait_seconds: 20, max_jobs: 1 } },
+      signal: leaving.signal,
+    });
+    await eventually(async () => (await client.get(held.job_id)).status === 'completed');
+    leaving.abort();
+    await asked.catch(() => {});
+    const job = await client.submit(workFor('next-gone'));
+    expect((await miner.take()).id).toBe(job.id);
+  });
+
   test('a batch gets a verdict each, and a bad one spoils none', async () => {
     const client = stack.client();
     const miner = await stack.miner({ ...onlyFor('batch'), concurrency: 8 });
@@ -286,7 +331,7 @@ describe('a result', () => {
         ],
       },
     });
-    if (!reply.ok || !('items' in reply.body)) throw new Error('refused');
+    if (!reply.ok || 'receipt' in reply.body) throw new Error('refused');
     const { items } = reply.body;
     expect(items.map((item) => [item.job_id, item.status, item.error?.code ?? item.verdict?.status])).toEqual(
       [

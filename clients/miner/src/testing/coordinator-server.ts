@@ -142,13 +142,15 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
     answer(response, 200, minersRoutes.heartbeat.responses[200].parse(reply));
   };
 
+  const pendingJobs = (max: number) =>
+    [...jobs.values()].filter((job) => job.state === 'pending').slice(0, max);
+
   const poll = async (url: URL, response: ServerResponse) => {
     const query = jobsRoutes.poll.query?.parse(Object.fromEntries(url.searchParams)) as { max_jobs: number };
     const minerId = url.searchParams.get('miner_id');
     seen.polls.push({ at: performance.now(), maxJobs: query.max_jobs, minerId });
     if (!isKnown(minerId)) return refuse(response, 404, 'MINER_NOT_REGISTERED');
-    const pending = () =>
-      [...jobs.values()].filter((job) => job.state === 'pending').slice(0, query.max_jobs);
+    const pending = () => pendingJobs(query.max_jobs);
     const until = performance.now() + holdMs;
     openPolls += 1;
     response.on('close', () => {
@@ -258,9 +260,14 @@ export const startCoordinatorServer = async ({ holdMs = 200 } = {}) => {
       });
       return answer(response, 200, jobsRoutes.result.responses[200].parse({ items }));
     }
-    const { status, code, verdict } = settle(parsed.data);
+    const { next, ...report } = parsed.data;
+    const { status, code, verdict } = settle(report);
     if (code !== undefined) return refuse(response, status, code);
-    answer(response, 200, jobsRoutes.result.responses[200].parse(verdict));
+    const work = next === undefined ? [] : pendingJobs(next.max_jobs);
+    for (const job of work) job.state = 'running';
+    const items = work.map((job) => job.assignment);
+    const more = next === undefined ? {} : { server_time: serverTime(), items };
+    answer(response, 200, jobsRoutes.result.responses[200].parse({ ...(verdict as object), ...more }));
   };
 
   const placeOf = (path: string): Place | undefined =>

@@ -267,6 +267,28 @@ const JobResult = z
   .meta({ id: 'JobResult' });
 export type JobResult = z.output<typeof JobResult>;
 
+/** What a miner is given to do. */
+const WORK = {
+  server_time: Timestamp.meta({ description: 'What deadline_at is to be compared with' }),
+  items: z.array(
+    z.strictObject({
+      id: Id,
+      job_type: JobTypeName,
+      parameters: z.record(z.string(), z.unknown()),
+      attempt: z.number().int().min(1),
+      lease: Lease,
+      deadline_at: Timestamp,
+      stream: z.boolean().meta({
+        description: 'Somebody listens: send what you make to POST /v1/miner/stream while you make it',
+      }),
+    }),
+  ),
+};
+/** The wish for work, beside a result. The lease says which miner asks. */
+const NextWork = z.strictObject({
+  wait_seconds: z.number().int().min(0).max(WAIT_SECONDS_MAX).default(0),
+  max_jobs: z.number().int().min(1).max(32).default(1),
+});
 const ResultVerdict = z.strictObject({ status: JobStatus, receipt: Receipt.nullable() });
 
 /** Of one `POST /v1/miner/stream`. */
@@ -480,22 +502,7 @@ export const jobsRoutes = {
       miner_id: Id.optional().meta({ description: 'Needed when the account has several miners' }),
     }),
     responses: {
-      200: z.strictObject({
-        server_time: Timestamp.meta({ description: 'What deadline_at is to be compared with' }),
-        items: z.array(
-          z.strictObject({
-            id: Id,
-            job_type: JobTypeName,
-            parameters: z.record(z.string(), z.unknown()),
-            attempt: z.number().int().min(1),
-            lease: Lease,
-            deadline_at: Timestamp,
-            stream: z.boolean().meta({
-              description: 'Somebody listens: send what you make to POST /v1/miner/stream while you make it',
-            }),
-          }),
-        ),
-      }),
+      200: z.strictObject(WORK),
     },
     errors: ['MINER_NOT_REGISTERED', 'TOO_MANY_POLLS'],
   }),
@@ -567,15 +574,16 @@ export const jobsRoutes = {
     summary: 'Return one result, or up to 100',
     description:
       'Send `{job_id, lease, status, ...}` or `{"results":[...]}`. The same result again gives the same answer. ' +
-      'Costs one rate-limit unit per 10 results.',
+      'Costs one rate-limit unit per 10 results. With `next` beside one result the answer comes when there is work, or the ' +
+      'wait is over, and holds it as that of a poll does. A result that is refused is answered at once, without work.',
     body: z.union([
-      JobResult,
+      JobResult.safeExtend({ next: NextWork.optional() }).meta({ id: 'JobResultAndNext' }),
       z.strictObject({
         results: z
           .array(z.unknown())
           .min(1)
           .max(RESULT_COST.itemsMax)
-          .meta({ description: 'JobResult each' }),
+          .meta({ description: 'One result each, without `next`' }),
       }),
     ]),
     itemsField: 'results',
@@ -583,7 +591,10 @@ export const jobsRoutes = {
     cost: RESULT_COST,
     responses: {
       200: z.union([
-        ResultVerdict,
+        ResultVerdict.extend({
+          server_time: WORK.server_time.optional(),
+          items: WORK.items.optional(),
+        }),
         z.strictObject({
           items: z.array(
             z.strictObject({

@@ -1,4 +1,4 @@
-import { clock, createShare, type Handlers, type Trx } from '@aitbc/chassis';
+import { type Context, clock, createShare, type Handlers, type Trx } from '@aitbc/chassis';
 import {
   invalidField,
   isJobType,
@@ -153,29 +153,41 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
     return await work.output.push(lease, output.seq, chunks);
   };
 
+  /**
+   * Waits for work, as long as the request is there.
+   * @throws Problem TOO_MANY_POLLS
+   */
+  const nextWork = async (
+    minerId: string,
+    wish: { wait_seconds: number; max_jobs: number },
+    { caller, signal, response }: Pick<Context<MinerRoutes['poll']>, 'caller' | 'signal' | 'response'>,
+  ) => {
+    work.seen.add(minerId);
+    // One that counts as gone is back: its work may start as soon as miners has heard so.
+    if (fleet.miner(minerId)?.status === 'inactive') await reportSeen(work);
+    if (store.isShared) await work.load.countAgain(store, [minerId]);
+    const isWorthWaiting = wish.wait_seconds > 0 || (await hasWork(minerId));
+    const waitMs = isWorthWaiting ? Math.max(wish.wait_seconds * 1_000, WAIT_MIN_MS) : 0;
+    const waitForWork = () => {
+      const giveBack = polls.take(caller.account_id);
+      return work.polls.wait(minerId, wish.max_jobs, waitMs, signal).finally(giveBack);
+    };
+    const jobs = waitMs === 0 ? [] : await waitForWork();
+    work.seen.add(minerId);
+    if (jobs.length > 0) {
+      // The request went away between the lease and the answer.
+      const putBack = () => void returnLeases(work, jobs).catch(() => {});
+      if (signal.aborted) putBack();
+      else response.once('close', () => response.writableFinished || putBack());
+    }
+    return { server_time: toTimestamp(clock.nowMs()), items: jobs.map(toItem) };
+  };
+
   return {
     poll: async (context) => {
-      const { query, signal, response } = context;
+      const { query, signal } = context;
       const minerId = await awaitMiner(context.caller.account_id, query.miner_id, signal);
-      work.seen.add(minerId);
-      // One that counts as gone is back: its work may start as soon as miners has heard so.
-      if (fleet.miner(minerId)?.status === 'inactive') await reportSeen(work);
-      if (store.isShared) await work.load.countAgain(store, [minerId]);
-      const isWorthWaiting = query.wait_seconds > 0 || (await hasWork(minerId));
-      const waitMs = isWorthWaiting ? Math.max(query.wait_seconds * 1_000, WAIT_MIN_MS) : 0;
-      const waitForWork = () => {
-        const giveBack = polls.take(context.caller.account_id);
-        return work.polls.wait(minerId, query.max_jobs, waitMs, signal).finally(giveBack);
-      };
-      const jobs = waitMs === 0 ? [] : await waitForWork();
-      work.seen.add(minerId);
-      if (jobs.length > 0) {
-        // The request went away between the lease and the answer.
-        const putBack = () => void returnLeases(work, jobs).catch(() => {});
-        if (signal.aborted) putBack();
-        else response.once('close', () => response.writableFinished || putBack());
-      }
-      return { status: 200, body: { server_time: toTimestamp(clock.nowMs()), items: jobs.map(toItem) } };
+      return { status: 200, body: await nextWork(minerId, query, context) };
     },
 
     progress: async (context) => {
@@ -208,8 +220,16 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
       const { body } = context;
       const accountId = context.caller.account_id;
       if (!('results' in body)) {
-        const prepared = await prepareReport(work, accountId, body);
-        return context.write(async (trx) => ({ status: 200, body: await acceptReport(trx, work, prepared) }));
+        const { next, ...report } = body;
+        const prepared = await prepareReport(work, accountId, report);
+        const reply = await context.write(async (trx) => ({
+          status: 200,
+          body: await acceptReport(trx, work, prepared),
+        }));
+        if (next === undefined) return reply;
+        // What was accepted is answered, whatever stands against more work.
+        const more = await nextWork(prepared.lease.miner_id, next, context).catch(noWork);
+        return { status: 200, body: { ...(reply.body as Verdict), ...more } };
       }
       context.response.setHeader('x-rate-cost', String(unitsOf(RESULT_COST, body.results.length)));
       const prepareOne = async (result: unknown, index: number): Promise<PreparedReport | BatchItem> => {
@@ -251,6 +271,11 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
       return { status: 200, body: { items } };
     },
   };
+};
+
+const noWork = (error: unknown) => {
+  if (!(error instanceof Problem)) throw error;
+  return { server_time: toTimestamp(clock.nowMs()), items: [] };
 };
 
 const problemItem = (error: unknown): { status: number; error: ProblemBody['error'] } => {
