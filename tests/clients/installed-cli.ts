@@ -1,8 +1,10 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { routes } from '@aitbc/contracts';
+import { rememberSecret } from '@aitbc/testing';
 import { expect, test } from 'vitest';
 import { openTerminal, type Ran, type Terminal } from '../../clients/cli/src/testing/terminal.ts';
+import { newWallet } from '../../services/gateway/src/testing/wallet.ts';
 import { accountOf, must } from '../coordinator.ts';
 import { installedCli, nodes, type World } from './world.ts';
 
@@ -279,6 +281,30 @@ export const installedCommandLine = (world: () => World) => {
       exit: 10,
       stderr: expect.stringContaining('the result at hand is not what was signed'),
     });
+  });
+
+  test('keys: made, rotated and revoked in the session of a person', async () => {
+    const { coordinator } = world();
+    const { gateway } = routes;
+    const wallet = newWallet();
+    const { message } = must(
+      await coordinator.anyone.call(gateway.challenge, { body: { wallet_address: wallet.address } }),
+    );
+    const signature = await wallet.signMessage({ message });
+    const { session_token } = must(
+      await coordinator.anyone.call(gateway.login, {
+        body: { wallet_address: wallet.address, message, signature },
+      }),
+    );
+    const { aitbc } = terminal(rememberSecret(session_token));
+    const made = json(await aitbc('keys', 'create', '--label', 'laptop', '--spend-cap', '10', '--json'));
+    expect(made).toMatchObject({ label: 'laptop', scopes: ['client'], spend_cap: 10 });
+    expect(good(await terminal(made.key).aitbc('whoami'))).toContain('client');
+    expect(good(await aitbc('keys', 'list'))).toContain('laptop');
+    const rotated = await aitbc('keys', 'rotate', made.id, '--overlap', '60');
+    expect(good(rotated)).toMatch(/^ak_\S+\n$/);
+    expect(good(await aitbc('keys', 'revoke', made.id))).toBe(`${made.id} revoked\n`);
+    expect(await aitbc('keys', 'revoke', made.id)).toMatchObject({ exit: 5 });
   });
 
   test('miner, admin, keys, doctor, completion', async () => {
