@@ -1,8 +1,10 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { routes } from '@aitbc/contracts';
+import { rememberSecret } from '@aitbc/testing';
 import { expect, test } from 'vitest';
 import { openTerminal, type Ran, type Terminal } from '../../clients/cli/src/testing/terminal.ts';
+import { newWallet } from '../../services/gateway/src/testing/wallet.ts';
 import { accountOf, must } from '../coordinator.ts';
 import { installedCli, nodes, type World } from './world.ts';
 
@@ -158,7 +160,7 @@ export const installedCommandLine = (world: () => World) => {
     expect((await onTerminal([], '--no-color', ...list)).stdout).not.toContain('\u001b[1m');
   });
 
-  test('gpus: offer, list, book, orders, release', async () => {
+  test('gpus: offer, list, book, orders, release, change, withdraw', async () => {
     const [owner, booker] = [terminal('miner'), terminal('client')];
     const offer = ['--model', 'RTX 4090', '--memory', '24', '--region', 'eu-central', '--price', '0.5'];
     const id = good(await owner.aitbc('gpus', 'offer', ...offer)).trim();
@@ -178,6 +180,8 @@ export const installedCommandLine = (world: () => World) => {
     });
     expect(good(await booker.aitbc('gpus', 'orders'))).toContain(booked.id);
     expect(good(await booker.aitbc('gpus', 'release', id))).toContain('ended');
+    expect(good(await owner.aitbc('gpus', 'change', id, '--price', '0.4'))).toContain('0.4 AITBC an hour');
+    expect(good(await owner.aitbc('gpus', 'withdraw', id))).toBe(`${id} withdrawn\n`);
   });
 
   test('wallet: balance, history, buy', async () => {
@@ -207,7 +211,7 @@ export const installedCommandLine = (world: () => World) => {
     expect(said).toContain('Credited: 20 AITBC');
   });
 
-  test('gov: parameters, propose, list, show, vote', async () => {
+  test('gov: parameters, propose, list, show, vote, cancel, execute; and what operators may', async () => {
     const { coordinator } = world();
     const voter = await coordinator.newAccount(['vote', 'client']);
     await world().coordinator.admin.call(routes.payments.credit, {
@@ -232,6 +236,18 @@ export const installedCommandLine = (world: () => World) => {
     );
     expect(good(await aitbc('gov', 'list', '--status', 'active'))).toContain('Lower the platform fee');
     expect(good(await aitbc('gov', 'show', proposal.id))).toContain('500 for');
+    expect(await aitbc('gov', 'execute', proposal.id)).toMatchObject({ exit: 5 });
+    expect(good(await aitbc('gov', 'cancel', proposal.id))).toBe(`${proposal.id} cancelled\n`);
+    const admin = terminal('admin');
+    const why = ['--reason', 'a test of the command line'];
+    const [veto, reset, debts] = await Promise.all([
+      admin.aitbc('admin', 'veto', proposal.id, ...why),
+      admin.aitbc('admin', 'reset-parameter', 'platform_fee_basis_points', ...why),
+      admin.aitbc('admin', 'debts'),
+    ]);
+    expect(veto).toMatchObject({ exit: 5, stderr: expect.stringContaining('PROPOSAL_NOT_VETOABLE') });
+    expect(good(reset)).toBe('platform_fee_basis_points is 250\n');
+    expect(debts).toMatchObject({ exit: 0, stderr: 'No debts.\n' });
   });
 
   test('explorer and receipts: seen, and checked', async () => {
@@ -265,6 +281,30 @@ export const installedCommandLine = (world: () => World) => {
       exit: 10,
       stderr: expect.stringContaining('the result at hand is not what was signed'),
     });
+  });
+
+  test('keys: made, rotated and revoked in the session of a person', async () => {
+    const { coordinator } = world();
+    const { gateway } = routes;
+    const wallet = newWallet();
+    const { message } = must(
+      await coordinator.anyone.call(gateway.challenge, { body: { wallet_address: wallet.address } }),
+    );
+    const signature = await wallet.signMessage({ message });
+    const { session_token } = must(
+      await coordinator.anyone.call(gateway.login, {
+        body: { wallet_address: wallet.address, message, signature },
+      }),
+    );
+    const { aitbc } = terminal(rememberSecret(session_token));
+    const made = json(await aitbc('keys', 'create', '--label', 'laptop', '--spend-cap', '10', '--json'));
+    expect(made).toMatchObject({ label: 'laptop', scopes: ['client'], spend_cap: 10 });
+    expect(good(await terminal(made.key).aitbc('whoami'))).toContain('client');
+    expect(good(await aitbc('keys', 'list'))).toContain('laptop');
+    const rotated = await aitbc('keys', 'rotate', made.id, '--overlap', '60');
+    expect(good(rotated)).toMatch(/^ak_\S+\n$/);
+    expect(good(await aitbc('keys', 'revoke', made.id))).toBe(`${made.id} revoked\n`);
+    expect(await aitbc('keys', 'revoke', made.id)).toMatchObject({ exit: 5 });
   });
 
   test('miner, admin, keys, doctor, completion', async () => {

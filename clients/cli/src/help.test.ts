@@ -1,7 +1,8 @@
+import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { expect, test } from 'vitest';
 import { candidates } from './commands/completion.ts';
-import { createProgram } from './program.ts';
+import { createProgram, VERSION } from './program.ts';
 
 const program = createProgram(async () => {});
 const all = (command: Command, path: string): [string, Command][] => [
@@ -20,6 +21,11 @@ test.each(commands)('%s --help', (_, command) => {
 test('every command says what it does, and none hides an option without a word', () => {
   for (const [path, command] of commands)
     expect([path, command.description().length]).toEqual([path, expect.toSatisfy((length) => length > 5)]);
+});
+
+test('it says the version of its package', () => {
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+  expect(VERSION).toBe(version);
 });
 
 test('the shell is told what may follow', () => {

@@ -68,6 +68,34 @@ export const addAdmin = (program: Command, act: Act): void => {
         else output.line(`${id} ${proposal.status}`);
       }),
     );
+  admin
+    .command('reset-parameter')
+    .description('Set a parameter to its default, whatever was voted; everybody can read why')
+    .argument('<name>')
+    .requiredOption('--reason <text>')
+    .action(
+      act(async ({ client, output, signal }, name: string, options: { reason: string }) => {
+        const call = { params: { name }, body: options } as Input<'governance.reset_parameter'>;
+        const parameter = await client.call('governance.reset_parameter', call, { signal });
+        if (output.isJson) output.json(parameter);
+        else output.line(`${name} is ${JSON.stringify(parameter.value)}`);
+      }),
+    );
+  admin
+    .command('debts')
+    .description('Credits that the Bitcoin chain took back')
+    .option('-n, --limit <n>', 'at most so many', wholeNumber, 50)
+    .action(
+      act(async ({ client, output, signal }, options: { limit: number }) => {
+        const found = await client.admin.debts({}, { signal }).take(options.limit);
+        if (output.isJson) return output.json(found);
+        output.table(
+          ['id', 'account', 'AITBC', 'status', 'opened'],
+          found.map((debt) => [debt.id, debt.account_id, debt.amount, debt.status, debt.opened_at]),
+          'No debts.',
+        );
+      }),
+    );
 };
 
 const addKeys = (admin: Command, act: Act): void => {

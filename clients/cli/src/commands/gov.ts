@@ -135,6 +135,22 @@ Example:
         show(context, await context.client.governance.propose(draft, { signal: context.signal }));
       }),
     );
+  for (const action of ['cancel', 'execute'] as const)
+    gov
+      .command(action)
+      .description(
+        action === 'cancel'
+          ? 'Cancel a proposal of yours before it is executed'
+          : 'Execute a proposal whose timelock has ended; it happens by itself too',
+      )
+      .argument('<proposal>')
+      .action(
+        act(async ({ client, output, signal }, id: string) => {
+          const done = await client.governance[action](id, { signal });
+          if (output.isJson) output.json(done);
+          else output.line(`${id} ${done.status}`);
+        }),
+      );
   gov
     .command('parameters')
     .description('Everything that a vote can change')

@@ -190,4 +190,44 @@ export const addGpus = (program: Command, act: Act): void => {
         },
       ),
     );
+  gpus
+    .command('change')
+    .description('Change the price of a GPU of yours, or whether it can be booked')
+    .argument('<gpu>')
+    .option('--price <aitbc>', 'an hour', number)
+    .option('--pricing <kind>', 'fixed or dynamic')
+    .option('--available <yes|no>')
+    .addHelpText('after', '\nExample:\n  aitbc gpus change 0190f2a5-… --price 0.4')
+    .action(
+      act(
+        async (
+          { client, output, signal },
+          gpu: string,
+          options: { price?: number; pricing?: 'fixed'; available?: string },
+        ) => {
+          const body = {
+            price_per_hour: options.price,
+            pricing: options.pricing,
+            available: options.available === undefined ? undefined : options.available === 'yes',
+          };
+          const offer = await client.gpus.change(gpu, body, { signal });
+          if (output.isJson) output.json(offer);
+          else
+            output.line(
+              `${offer.price_per_hour} AITBC an hour, ${offer.available ? 'can' : 'cannot'} be booked now`,
+            );
+        },
+      ),
+    );
+  gpus
+    .command('withdraw')
+    .description('Take a GPU of yours off the market')
+    .argument('<gpu>')
+    .action(
+      act(async ({ client, output, signal }, gpu: string) => {
+        await client.gpus.withdraw(gpu, { signal });
+        if (output.isJson) output.json({ id: gpu, withdrawn: true });
+        else output.line(`${gpu} withdrawn`);
+      }),
+    );
 };
