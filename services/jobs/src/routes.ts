@@ -4,6 +4,7 @@ import type { EventStreams } from './event-stream.ts';
 import { clientHandlers } from './routes/client.ts';
 import { minerHandlers } from './routes/miner.ts';
 import { receiptHandlers } from './routes/receipts.ts';
+import { usageHandlers } from './routes/usage.ts';
 import type { Work } from './work.ts';
 
 export const createHandlers = (
@@ -14,4 +15,5 @@ export const createHandlers = (
   ...clientHandlers(work, streams, stopping),
   ...minerHandlers(work),
   ...receiptHandlers(work),
+  ...usageHandlers(work),
 });
