@@ -1,5 +1,4 @@
 import { type Kysely, sql } from 'kysely';
-import { countedBefore } from '../usage-before.ts';
 
 /** In the order of its bytes, as SQLite has it. */
 const TEXT = 'TEXT COLLATE "C"';
@@ -23,7 +22,13 @@ const statements = [
      spend_minor BIGINT NOT NULL CHECK (spend_minor >= 0),
      PRIMARY KEY (account_id, day, job_type, model, key_id, place)
    )`,
-  countedBefore,
+  // The jobs that ended before they were counted: read once, from end to end.
+  `INSERT INTO usage_day
+     SELECT client_id, ended_at_ms / 86400000, job_type, coalesce(model, ''), '', 0,
+       count(CASE status WHEN 'completed' THEN 1 END), count(CASE status WHEN 'failed' THEN 1 END),
+       count(CASE status WHEN 'cancelled' THEN 1 END), count(CASE status WHEN 'expired' THEN 1 END),
+       coalesce(sum(CASE status WHEN 'completed' THEN lease_price_minor END), 0)
+     FROM job WHERE ended_at_ms IS NOT NULL GROUP BY 1, 2, 3, 4`,
 ];
 
 export const create = async (db: Kysely<unknown>): Promise<void> => {

@@ -1,6 +1,5 @@
 import { type Kysely, sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
-import { countedBefore } from '../usage-before.ts';
 
 const statements = [
   // The key that submitted it; null for a session, and for jobs older than this.
@@ -21,7 +20,13 @@ const statements = [
      spend_minor INTEGER NOT NULL CHECK (spend_minor >= 0),
      PRIMARY KEY (account_id, day, job_type, model, key_id, place)
    ) STRICT, WITHOUT ROWID`,
-  countedBefore,
+  // The jobs that ended before they were counted: read once, from end to end.
+  `INSERT INTO usage_day
+     SELECT client_id, ended_at_ms / 86400000, job_type, coalesce(model, ''), '', 0,
+       count(CASE status WHEN 'completed' THEN 1 END), count(CASE status WHEN 'failed' THEN 1 END),
+       count(CASE status WHEN 'cancelled' THEN 1 END), count(CASE status WHEN 'expired' THEN 1 END),
+       coalesce(sum(CASE status WHEN 'completed' THEN lease_price_minor END), 0)
+     FROM job WHERE ended_at_ms IS NOT NULL GROUP BY 1, 2, 3, 4`,
 ];
 
 export const usage: Migration = {
