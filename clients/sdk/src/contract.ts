@@ -222,6 +222,16 @@ job_type: string;
 currency: string;
 /** ISO 8601, UTC */ started_at: string;
 /** ISO 8601, UTC */ completed_at: string; };
+/** Has the fields that it is grouped by */ export type Usage = { /** A day of UTC */ day?: string | undefined;
+job_type?: string | undefined;
+/** As the jobs wrote it; null for jobs that name none */ model?: string | null | undefined;
+/** The key that submitted, of a rotated one the first; null for a session, and for jobs older than this count */ key_id?: string | null | undefined;
+/** That ended */ jobs: number;
+completed: number;
+failed: number;
+cancelled: number;
+expired: number;
+/** The prices in the receipts of those that completed */ spend: number; };
 export type OfferedModel = { id: string;
 object: "model";
 /** Whole seconds */ created: number;
@@ -837,6 +847,23 @@ receipt: Receipt | null; } | undefined;
 error?: { code: ErrorCode;
 /** One sentence for a person */ message: string;
 details: Record<string, unknown>; } | undefined; })[]; };
+  };
+/** Your jobs and what they cost, by day, type, model and key */ "jobs.usage": {
+    params: undefined;
+    query: { /** Items per page, 1–500 */ limit?: number | undefined;
+/** `next_cursor` of the page before */ cursor?: string | undefined;
+/** A day of UTC */ from?: string | undefined;
+/** The last day, which counts too */ to?: string | undefined;
+/** Comma list of day, job_type, model and key */ group_by?: string | undefined; };
+    body: undefined;
+    reply: { items: (Usage)[];
+/** Null on the last page alone: a page ends at `limit` items or 256 KB */ next_cursor: string | null;
+/** Of the whole range, not of the page */ total: { /** That ended */ jobs: number;
+completed: number;
+failed: number;
+cancelled: number;
+expired: number;
+/** The prices in the receipts of those that completed */ spend: number; }; };
   };
 /** Chat with a model */ "jobs.chat_completions": {
     params: undefined;
@@ -1475,6 +1502,7 @@ export const operations: Readonly<Record<keyof Operations, { method: string; pat
   "jobs.progress": { method: "POST", path: "/v1/miner/progress", idempotent: false },
   "jobs.stream": { method: "POST", path: "/v1/miner/stream", idempotent: false },
   "jobs.result": { method: "POST", path: "/v1/miner/result", idempotent: false },
+  "jobs.usage": { method: "GET", path: "/v1/users/me/usage", idempotent: false },
   "jobs.chat_completions": { method: "POST", path: "/v1/chat/completions", idempotent: false },
   "jobs.completions": { method: "POST", path: "/v1/completions", idempotent: false },
   "jobs.embeddings": { method: "POST", path: "/v1/embeddings", idempotent: false },

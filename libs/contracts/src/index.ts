@@ -30,4 +30,5 @@ export * from './routes/miners.ts';
 export * from './routes/operations.ts';
 export * from './routes/payments.ts';
 export * from './routes/transfers.ts';
+export * from './routes/usage.ts';
 export * from './text.ts';

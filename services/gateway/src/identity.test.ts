@@ -241,6 +241,7 @@ describe('API keys', () => {
     label?: string;
     expires_at?: string;
     spend_cap?: number;
+    daily_transfer_cap?: number;
   }) => ({ scopes: ['client' as const], label: 'a test', ...changes });
 
   test('a user makes one: shown once, kept as a hash, acting for the account', async () => {
@@ -395,6 +396,27 @@ describe('API keys', () => {
         spend_cap_minor: 300_000_000,
       });
     }
+  });
+
+  test('one that trades may have a cap a day, which services hear of and a rotation keeps', async () => {
+    const { session_token } = await signIn();
+    const user = gateway.user(session_token);
+    const old = await make(session_token, { scopes: ['client', 'trade'], daily_transfer_cap: 2.5 });
+    const rotated = await user.call(rotateKey, {
+      params: { key_id: old.id },
+      body: { overlap_seconds: 600 },
+    });
+    if (!rotated.ok) throw new Error(rotated.body.error.message);
+    for (const key of [old, rotated.body]) {
+      expect(key.daily_transfer_cap).toBe(2.5);
+      await gateway.client(key.key).call(routes.jobs.list, {});
+      expect(gateway.upstream.heard.at(-1)?.signed?.caller).toMatchObject({
+        credential_id: old.id,
+        transfer_cap_minor: 250_000_000,
+      });
+    }
+    const useless = await user.call(createKey, { body: bodyOf({ daily_transfer_cap: 1 }) });
+    expect(useless.status).toBe(422);
   });
 
   test("a stranger's key is not there", async () => {

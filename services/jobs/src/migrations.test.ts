@@ -323,4 +323,15 @@ describe('a job that had completed', () => {
       price_minor: PRICE,
     });
   });
+
+  test('counts in the usage of its account', async () => {
+    const usage = async ({ client }: OldJob) => {
+      const query = { from: new Date(NOW).toISOString().slice(0, 10), group_by: 'model' };
+      const reply = await stack.call(client).call(jobsRoutes.usage, { query });
+      return reply.ok && reply.body.items.map(({ model, completed: done, spend }) => [model, done, spend]);
+    };
+    // Those that had ended keep their model in their parameters alone.
+    expect(await usage(completed.released)).toEqual([[null, 1, fromMinor(PRICE)]]);
+    expect(await usage(completed.refunded)).toEqual([[null, 1, 0]]);
+  });
 });

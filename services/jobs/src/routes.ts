@@ -5,6 +5,7 @@ import type { EventStreams } from './event-stream.ts';
 import { clientHandlers } from './routes/client.ts';
 import { minerHandlers } from './routes/miner.ts';
 import { receiptHandlers } from './routes/receipts.ts';
+import { usageHandlers } from './routes/usage.ts';
 import type { Work } from './work.ts';
 
 export const createHandlers = (
@@ -16,4 +17,5 @@ export const createHandlers = (
   ...minerHandlers(work),
   ...receiptHandlers(work),
   ...createDoor(work, stopping),
+  ...usageHandlers(work),
 });

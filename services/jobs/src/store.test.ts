@@ -34,6 +34,7 @@ const addJob = (changes: Partial<Parameters<typeof jobs.insertJob>[1]> = {}): Pr
         status: 'pending',
         requirement: 'requirement',
         model: null,
+        key_id: null,
         priority: 5,
         is_funded: 1,
         constraints: '{}',

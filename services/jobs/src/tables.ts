@@ -22,6 +22,8 @@ export interface JobRow {
   requirement: string;
   /** The model that the parameters name, as they write it. */
   model: string | null;
+  /** The key that submitted it, of a rotated one the first; null for a session. */
+  key_id: string | null;
   priority: number;
   /** 0 while the escrow of its payment is not held yet. */
   is_funded: 0 | 1;
@@ -104,6 +106,22 @@ export interface DoorRequest {
   expires_at_ms: number;
 }
 
+/** What came to its end on a day, of one type, model and key of an account; '' for none. */
+export interface UsageDay {
+  account_id: string;
+  day: number;
+  job_type: string;
+  model: string;
+  key_id: string;
+  /** Of the process that counted. */
+  place: number;
+  completed: number;
+  failed: number;
+  cancelled: number;
+  expired: number;
+  spend_minor: number;
+}
+
 /** A miner as the miners service last described it. */
 export type MinerOffer = Payload<'miners.changed'>;
 
@@ -116,6 +134,7 @@ export interface Tables {
   lost_attempt: LostAttempt;
   door_request: DoorRequest;
   sure_of_money: { id: 1; stream: string };
+  usage_day: UsageDay;
   miner: {
     id: string;
     account_id: string;

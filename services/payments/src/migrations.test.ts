@@ -14,6 +14,8 @@ import { collectDebt, openDebt } from './exchange/commands/debts.ts';
 import { listDebts, owedBy } from './exchange/store/debts.ts';
 import { outputsOf } from './exchange/store/outputs.ts';
 import { createDeps } from './exchange/testing/stand.ts';
+import { sealBlock } from './seal.ts';
+import { openSigner } from './signing.ts';
 import { findUser, MINT, openEscrow, openUser } from './store/accounts.ts';
 import { findJob } from './store/jobs.ts';
 import { findPayment } from './store/payments.ts';
@@ -264,6 +266,44 @@ test('money from before there were debts is owed by nobody, until its bitcoin le
   await store.transact('collect', (trx) => collectDebt(trx, () => NOW_MS, debt?.id as string));
   expect(await owedBy(store.read, (await user(buyer)).id)).toBe(0);
   expect(await user(buyer)).toMatchObject({ balance_minor: 0, held_minor: 0 });
+  expect((await auditAccounts(store.read, 0, 1_000)).wrong).toEqual([]);
+  await store.close();
+});
+
+test('a ledger from before accounts could give goes on: the same transfers, blocks and rules', async () => {
+  const { old, openNow } = await openBefore('0050-transfers');
+  const [giver, taker] = [newId(), newId()];
+  await old.transact('old', async (trx) => {
+    await credit(trx, giver, 500);
+    await credit(trx, taker, 1);
+  });
+  const signer = await openSigner(old, { NODE_ENV: 'test' });
+  await signer.keep();
+  await sealBlock(old, signer, 0, NOW_MS);
+  const everything = async (store: Store) => ({
+    transfers: await store.read.all(db.selectFrom('transfer').selectAll().orderBy('seq')),
+    blocks: await store.read.all(db.selectFrom('block').selectAll().orderBy('height')),
+  });
+  const kept = await everything(old);
+  expect([kept.transfers.length, kept.blocks.length]).toEqual([2, 1]);
+  await old.close();
+
+  const store = await openNow();
+  expect(await everything(store)).toEqual(kept);
+  const give = (amount: number, kind: 'transfer' | 'allocation') =>
+    store.transact('give', async (trx) => {
+      const [from, to] = [await openUser(trx, giver, NOW_MS), await openUser(trx, taker, NOW_MS)];
+      const transfer = { id: newId(), kind, reference: newId(), from, to };
+      await move(trx, { ...transfer, amount_minor: amount, now_ms: NOW_MS });
+    });
+  await give(100, 'transfer');
+  await expect(give(100, 'allocation')).rejects.toThrow('does not go this way');
+  await expect(give(401, 'transfer')).rejects.toThrow();
+  const change = sql`UPDATE transfer SET amount_minor = 1`;
+  await expect(store.transact('forge', (trx) => run(trx, change))).rejects.toThrow('never changed');
+  const forget = sql`DELETE FROM transfer`;
+  await expect(store.transact('forget', (trx) => run(trx, forget))).rejects.toThrow('never deleted');
+  expect(await findUser(store.read, taker)).toMatchObject({ balance_minor: 101 });
   expect((await auditAccounts(store.read, 0, 1_000)).wrong).toEqual([]);
   await store.close();
 });

@@ -26,6 +26,7 @@ import {
   listTransfers,
   listTransfersOf,
 } from './store/explorer.ts';
+import { findByAddress, movedBy } from './store/gifts.ts';
 import { findJob } from './store/jobs.ts';
 import {
   findPastDeadline,
@@ -35,6 +36,7 @@ import {
   findUnsettled,
   spentBy,
 } from './store/payments.ts';
+import { listEntries } from './store/statement.ts';
 import { findTransfer } from './store/transfers.ts';
 
 const { it } = sqliteOnly('plans in the words of EXPLAIN QUERY PLAN');
@@ -64,6 +66,9 @@ const reads: Record<string, (reader: Reader) => unknown | Promise<unknown>> = {
   'payments past their deadline': (reader) => findPastDeadline(reader, 1, 10),
   'decisions to carry out': (reader) => findUnsettled(reader, 1, 10),
   'the spend of a key': (reader) => spentBy(reader, 'x'),
+  'what a key gave away': (reader) => movedBy(reader, 'x'),
+  'an account by its address': (reader) => findByAddress(reader, 'x'),
+  'a statement': (reader) => listEntries(reader, { account: 1, before: 9, limit: 50 }),
   'the newest block': findTip,
   'transfers to seal': (reader) => transfersAfter(reader, 1, 10),
   'leaves of a block': (reader) => leavesOf(reader, { first_seq: 1, last_seq: 2 }),

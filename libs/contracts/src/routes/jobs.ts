@@ -8,6 +8,7 @@ import { ProblemBody } from '../problem.ts';
 import { WholeNumber } from '../query.ts';
 import { BATCH_BODY_LIMIT_BYTES, defineRoute } from '../route.ts';
 import { Text } from '../text.ts';
+import { usageRoutes } from './usage.ts';
 
 export const JobStatus = z.enum(['pending', 'running', 'completed', 'failed', 'cancelled', 'expired']);
 export type JobStatus = z.infer<typeof JobStatus>;
@@ -609,5 +610,6 @@ export const jobsRoutes = {
     },
     errors: ['STALE_LEASE', 'JOB_ALREADY_ENDED', 'RESULT_CONFLICT'],
   }),
+  ...usageRoutes,
 } as const;
 export { JobResult };

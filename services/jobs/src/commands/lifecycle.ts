@@ -7,7 +7,9 @@ import { paysOf, requirementOfRow } from '../requirement.ts';
 import type { WaitingJob } from '../store/backlog.ts';
 import { addEvent, endJob, findJob, type Report, requeueJob } from '../store/jobs.ts';
 import { accountsThatLost, addLostAttempt } from '../store/lost-attempts.ts';
+import { countUsage } from '../store/usage.ts';
 import type { JobRow } from '../tables.ts';
+import { usageOf } from '../usage.ts';
 import type { Work } from '../work.ts';
 
 const send = sendAs<'jobs'>();
@@ -146,6 +148,7 @@ export const finish = async (
   const { status, nowMs } = end;
   const ended = await endJob(trx, job, { status, error: end.error, report: end.report, now_ms: nowMs });
   if (ended === undefined) return undefined;
+  trx.gather(countUsage, usageOf(ended, work.store.place));
   addEvent(trx, ended, status, end.error?.message ?? null, nowMs);
   if (job.status === 'running') await leaseEnded(trx, work, job, end.outcome);
   await sayEnded(trx, ended);

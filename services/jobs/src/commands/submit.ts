@@ -124,6 +124,7 @@ export const submit = async (trx: Trx, work: Work, caller: Caller, prepared: Pre
       status: 'pending',
       requirement: prepared.requirement,
       model: prepared.model,
+      key_id: caller.scopes.includes('user') ? null : caller.credential_id,
       priority: submission.priority,
       is_funded: paymentAmountMinor === null ? 1 : 0,
       constraints: JSON.stringify(submission.constraints ?? {}),

@@ -37,6 +37,7 @@ const insert = hot((p: Params<NewJob>) =>
       status: p('status'),
       requirement: p('requirement'),
       model: p('model'),
+      key_id: p('key_id'),
       priority: p('priority'),
       is_funded: p('is_funded'),
       constraints: p('constraints'),

@@ -12,9 +12,12 @@ export const findByAddress = (reader: Reader, address: string) => reader.get(byA
 export const keepMemo = (trx: Trx, reference: string, memo: string) =>
   trx.run(db.insertInto('transfer_memo').values({ reference, memo }));
 
+const moved = hot((p: Params<{ credential_id: string }>) =>
+  db.selectFrom('credential_transfer').selectAll().where('credential_id', '=', p('credential_id')),
+);
 /** What a credential gave away, on which day. */
 export const movedBy = (reader: Reader, credentialId: string) =>
-  reader.get(db.selectFrom('credential_transfer').selectAll().where('credential_id', '=', credentialId));
+  reader.get(moved, { credential_id: credentialId });
 export const noteMoved = (trx: Trx, row: Tables['credential_transfer']) =>
   trx.run(
     db

@@ -25,24 +25,16 @@ const sideOf = (p: Params<Page>, own: 'debit' | 'credit', other: 'credit' | 'deb
       'mine.balance_minor as balance_now_minor',
     ])
     .where(`t.${own}`, '=', opaque(p('account')))
-    .where('t.seq', '<', opaque(p('before')))
-    .orderBy('t.seq', 'desc')
-    .limit(p('limit'));
+    .where('t.seq', '<', opaque(p('before')));
 
+// Each side comes in the order of its own index, and the two are merged as they are read: no more than a page.
 const entries = hot((p: Params<Page>) =>
-  db
-    .selectFrom(
-      db
-        .selectFrom(sideOf(p, 'debit', 'credit').as('out'))
-        .selectAll()
-        .unionAll(db.selectFrom(sideOf(p, 'credit', 'debit').as('in')).selectAll())
-        .as('entry'),
-    )
-    .selectAll()
+  sideOf(p, 'debit', 'credit')
+    .unionAll(sideOf(p, 'credit', 'debit'))
     .orderBy('seq', 'desc')
     .limit(p('limit')),
 );
 
-/** What went in and out of an account, the newest first: each side has its own index, and gives at most a page. */
+/** What went in and out of an account, the newest first. */
 export const listEntries = (reader: Reader, page: Page) => reader.all(entries, page);
 export type EntryRow = Awaited<ReturnType<typeof listEntries>>[number];

@@ -1,0 +1,76 @@
+import { z } from 'zod';
+import { Id } from '../ids.ts';
+import { AmountOut } from '../money.ts';
+import { Page, PageQuery } from '../page.ts';
+import { defineRoute } from '../route.ts';
+
+/** A quarter of a year: what one answer may look at. */
+export const USAGE_DAYS_MAX = 90;
+
+const Day = z.iso.date().meta({ description: 'A day of UTC', example: '2026-11-24' });
+
+export const UsageDimension = z.enum(['day', 'job_type', 'model', 'key']);
+export type UsageDimension = z.infer<typeof UsageDimension>;
+
+const Counts = {
+  jobs: z.number().int().meta({ description: 'That ended' }),
+  completed: z.number().int(),
+  failed: z.number().int(),
+  cancelled: z.number().int(),
+  expired: z.number().int(),
+  spend: AmountOut.meta({ description: 'The prices in the receipts of those that completed' }),
+};
+
+export const Usage = z
+  .strictObject({
+    day: Day.optional(),
+    job_type: z.string().optional(),
+    model: z
+      .string()
+      .nullable()
+      .optional()
+      .meta({ description: 'As the jobs wrote it; null for jobs that name none' }),
+    key_id: Id.nullable().optional().meta({
+      description:
+        'The key that submitted, of a rotated one the first; null for a session, and for jobs older than this count',
+    }),
+    ...Counts,
+  })
+  .meta({ id: 'Usage', description: 'Has the fields that it is grouped by' });
+export type Usage = z.infer<typeof Usage>;
+
+const GROUPS_MAX = UsageDimension.options.length;
+
+export const usageRoutes = {
+  usage: defineRoute({
+    service: 'jobs',
+    tag: 'Users',
+    who: ['user', 'client'],
+    rate: 'user',
+    name: 'jobs.usage',
+    method: 'GET',
+    path: '/v1/users/me/usage',
+    summary: 'Your jobs and what they cost, by day, type, model and key',
+    description: `Jobs count on the day they ended. At most ${USAGE_DAYS_MAX} days at once; without \`from\` and \`to\` the last 30.`,
+    query: PageQuery.extend({
+      from: Day.optional(),
+      to: Day.optional().meta({ description: 'The last day, which counts too' }),
+      group_by: z
+        .string()
+        .transform((text) => text.split(','))
+        .pipe(
+          z
+            .array(UsageDimension)
+            .max(GROUPS_MAX)
+            .refine((list) => new Set(list).size === list.length, 'must not name anything twice'),
+        )
+        .default(['day'])
+        .meta({ description: 'Comma list of day, job_type, model and key', example: 'day,model' }),
+    }),
+    responses: {
+      200: Page(Usage).extend({
+        total: z.strictObject(Counts).meta({ description: 'Of the whole range, not of the page' }),
+      }),
+    },
+  }),
+} as const;
