@@ -47,7 +47,7 @@ export const nextHeartbeatSeconds = (
 export type AttemptState = 'running' | 'overtaken' | 'ended';
 export type AttemptEvent = 'started' | 'overtaken' | 'ended';
 
-/** Total, and the same in whatever order the events come: `ended` is final, `overtaken` stands above `running`. */
+/** As the statements of `store/attempts.ts` have it. Total, and the same in whatever order the events come: `ended` is final, `overtaken` stands above `running`. */
 export const ATTEMPT: Record<AttemptState | 'unknown', Record<AttemptEvent, AttemptState | 'ignore'>> = {
   unknown: { started: 'running', overtaken: 'ignore', ended: 'ended' },
   running: { started: 'ignore', overtaken: 'overtaken', ended: 'ended' },

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { migrations } from '../migrations/index.ts';
 import { register, tellReputation } from './commands/index.ts';
 import { createConsumers } from './consumers.ts';
+import { ATTEMPT, type AttemptEvent, type AttemptState } from './domain.ts';
 import { createRoster, type Roster } from './roster.ts';
 import { createFlush, createJudge } from './schedule.ts';
 import { allPresences, attemptsOf, findMiner, findReputation, forgetOld, inflightOf } from './store/index.ts';
@@ -315,6 +316,36 @@ test('what is over is forgotten: reports soon, jobs taken away after a day, the 
   expect(await forget()).toBe(2);
   expect(await known()).toEqual([]);
   expect(await inflightOf(store.read, id)).toBe(0);
+});
+
+test('what is written of an attempt follows the table of its states, whatever was known', async () => {
+  const { id } = (await enrol('a')).miner;
+  const play: Record<AttemptEvent, (job: string) => Promise<void>> = {
+    started: (job) => started(job, id),
+    ended: (job) => ended(job, id, 'completed'),
+    // A later attempt is heard of.
+    overtaken: (job) => started(job, id, 2),
+  };
+  const before: Record<AttemptState | 'unknown', AttemptEvent[]> = {
+    unknown: [],
+    running: ['started'],
+    overtaken: ['started', 'overtaken'],
+    ended: ['started', 'ended'],
+  };
+  for (const [state, events] of Object.entries(before) as [AttemptState | 'unknown', AttemptEvent[]][])
+    for (const event of ['started', 'overtaken', 'ended'] as const) {
+      const job = newId();
+      for (const earlier of events) await play[earlier](job);
+      await play[event](job);
+      const found = (await attemptsOf(store.read, job)).find(({ attempt }) => attempt === 1)?.state;
+      const next = ATTEMPT[state][event];
+      expect([state, event, found ?? 'unknown']).toEqual([state, event, next === 'ignore' ? state : next]);
+    }
+  // Heard of after a later one it is over already.
+  const job = newId();
+  await started(job, id, 2);
+  await started(job, id, 1);
+  expect((await attemptsOf(store.read, job)).find(({ attempt }) => attempt === 1)?.state).toBe('overtaken');
 });
 
 test('a batch of what is forgotten is bounded', async () => {
