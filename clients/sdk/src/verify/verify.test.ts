@@ -160,4 +160,10 @@ test('each transaction is found in its block, and nowhere else', async () => {
     const richer = { ...transaction, value: transaction.value + 0.00000001 };
     expect((await verifyInclusion(richer, { index, path }, block)).reason).toContain('content');
   }
+  // A root that is reached too early: the path is that of a smaller tree.
+  const path = merklePath(levels, 0).map((hash) => hash.toString('hex'));
+  const larger = { ...block, tx_count: 64 };
+  expect((await verifyInclusion(transactions[0] as Transaction, { index: 0, path }, larger)).valid).toBe(
+    false,
+  );
 });
