@@ -195,6 +195,42 @@ describe('killed at', () => {
   });
 });
 
+describe('a transfer, killed at', () => {
+  it.each(['transfer:before-commit', 'transfer:after-commit'])(
+    '%s and sent again, is made once',
+    { timeout: TIMEOUT_MS },
+    async (failpoint) => {
+      const { peers, start, as } = await stand();
+      const dying = await start(failpoint);
+      const [giver, taker] = [someone(['client', 'trade']), someone(['client'])];
+      for (const { account_id } of [giver, taker])
+        await peers.send('gateway.account_created', { account_id, wallet_address: null });
+      await as(someone(['admin'])).call(routes.payments.credit, {
+        params: { account_id: giver.account_id },
+        body: { amount: 3, reason: 'test' },
+      });
+      const give = () =>
+        as(giver).call(routes.payments.transfer, {
+          body: { to: taker.account_id, amount: 1, memo: 'once' },
+          idempotencyKey: 'once',
+        });
+      await expect(give()).rejects.toThrow();
+      expect(await dying.exited).toMatchObject({ signal: 'SIGKILL' });
+      await start();
+      expect(await give()).toMatchObject({ status: 201 });
+      const entries = async (caller: Caller) => {
+        const reply = await as(caller).call(routes.payments.statement, {});
+        return reply.ok && reply.body.items.map(({ kind, amount, balance }) => [kind, amount, balance]);
+      };
+      expect(await entries(giver)).toEqual([
+        ['transfer', -1, 2],
+        ['credit', 3, 3],
+      ]);
+      expect(await entries(taker)).toEqual([['transfer', 1, 1]]);
+    },
+  );
+});
+
 describe('in production', () => {
   it('does not start without its signing key, nor with a bad one', async () => {
     const redisUrl = await scratchRedis();

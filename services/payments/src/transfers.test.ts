@@ -162,7 +162,11 @@ describe('the statement', () => {
     const first = await fetch(stand.url + path, { headers: stand.headersOf(to)('GET', path) });
     expect(first.headers.get('content-type')).toBe('text/csv; charset=utf-8');
     const [, next] = /^<(.*)>; rel="next"$/.exec(first.headers.get('link') ?? '') ?? [];
-    const second = await fetch(stand.url + next, { headers: stand.headersOf(to)('GET', next as string) });
+    const { pathname, search } = new URL(next as string, stand.url + path);
+    expect(pathname).toBe('/v1/users/me/transactions');
+    const second = await fetch(stand.url + pathname + search, {
+      headers: stand.headersOf(to)('GET', pathname + search),
+    });
     expect(second.headers.get('link')).toBeNull();
     const [head, line] = (await first.text()).split('\r\n');
     expect(head).toBe('"time","kind","amount","balance","currency","counterparty","reference","memo","hash"');

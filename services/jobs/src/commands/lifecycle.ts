@@ -148,10 +148,10 @@ export const finish = async (
   const { status, nowMs } = end;
   const ended = await endJob(trx, job, { status, error: end.error, report: end.report, now_ms: nowMs });
   if (ended === undefined) return undefined;
-  trx.gather(countUsage, usageOf(ended, work.store.place));
   addEvent(trx, ended, status, end.error?.message ?? null, nowMs);
   if (job.status === 'running') await leaseEnded(trx, work, job, end.outcome);
   await sayEnded(trx, ended);
+  trx.gather(countUsage, usageOf(ended, work.store.place));
   trx.afterCommit(() => {
     work.metrics.active[job.status as 'pending' | 'running'] -= 1;
     work.metrics.ended.inc({ status });

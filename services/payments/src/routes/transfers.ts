@@ -107,7 +107,8 @@ export const createTransferHandlers = (store: Store, deps: Deps): Handlers<Route
     if (page.next_cursor !== null)
       response.setHeader(
         'link',
-        `</v1/users/me/transactions?format=csv&limit=${query.limit}&cursor=${page.next_cursor}>; rel="next"`,
+        // From the address that was asked, which may have /api or more before it.
+        `<?format=csv&limit=${query.limit}&cursor=${page.next_cursor}>; rel="next"`,
       );
     response
       .status(200)
