@@ -179,10 +179,11 @@ describe('POST /v1/payments', () => {
   it('takes no money for what was leased or ended without it', async () => {
     const payer = await stand.funded(5);
     const [done, failed, running] = [aJob(payer), aJob(payer), aJob(payer)];
+    // The start first: money that came between a submission and its start would be taken.
+    await stand.peers.send('jobs.started', running.started());
+    await stand.peers.send('jobs.submitted', running.submitted(null));
     await stand.peers.send('jobs.ended', done.ended('completed'));
     await stand.peers.send('jobs.ended', failed.ended('failed'));
-    await stand.peers.send('jobs.submitted', running.submitted(null));
-    await stand.peers.send('jobs.started', running.started());
     const codeOf = async (job: ReturnType<typeof aJob>) => {
       const reply = await create(payer, job.job_id, 1);
       return reply.ok ? reply.status : reply.body.error.code;
