@@ -97,6 +97,7 @@ export const TABLE: Record<string, Row> = {
   'jobs.models': { expected: clients(200, 200) },
   'jobs.model': { expected: clients(200, 200), call: () => ({ params: { model: 'm' } }) },
   'jobs.public_receipts': { expected: open(200) },
+  'jobs.usage': { expected: clients(200, 200) },
   'jobs.verify_receipt': { expected: open(200), call: () => ({ body: { proof: 'not a proof' } }) },
   'jobs.jwks': { expected: open(200) },
   'jobs.poll': { expected: miners(200, 404), call: ({ miners }) => ({ query: { miner_id: miners.a } }) },
@@ -187,6 +188,12 @@ export const TABLE: Record<string, Row> = {
     expected: parties({ clientA: 200, minerA: 404, admin: 200 }),
     call: ({ accounts }) => ({ params: { user_id: accounts.clientA } }),
   },
+  // No key trades unasked; the signed-in user has nothing to give.
+  'payments.transfer': {
+    expected: users(402),
+    call: ({ accounts }) => ({ body: { to: accounts.clientA, amount: 1 } }),
+  },
+  'payments.statement': { expected: clients(200, 200) },
   'payments.exchange_create': { expected: clients(201, 201), call: () => ({ body: { aitbc_amount: 1 } }) },
   'payments.exchange_status': {
     expected: { ...clients(200, 404), admin: 200 },
