@@ -104,6 +104,10 @@ export const TABLE: Record<string, Row> = {
     expected: miners(200, 404),
     call: async (scene) => ({ body: { ...(await scene.running()), progress: 0.5 } }),
   },
+  'jobs.stream': {
+    expected: miners(200, 404),
+    call: async (scene) => ({ body: { ...(await scene.running()), seq: 0, chunks: [] } }),
+  },
   'jobs.result': {
     expected: miners(200, 404),
     call: async (scene) => ({ body: { ...(await scene.running()), status: 'completed', result: 1 } }),

@@ -42,6 +42,7 @@ describe('polling', () => {
       attempt: 1,
       lease: expect.any(String),
       deadline_at: expect.any(String),
+      stream: false,
     });
     const now = await client.get(job.id);
     expect(now).toMatchObject({ status: 'running', miner_id: miner.id, attempt: 1 });
