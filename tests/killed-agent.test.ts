@@ -13,6 +13,7 @@ import {
   startCoordinator,
   takeWork,
 } from './coordinator.ts';
+import { openEvents } from './events.ts';
 
 const MAIN = fileURLToPath(new URL('../clients/miner/src/main.ts', import.meta.url));
 /** From the kill to the second attempt: the name is free after 2 s, then three beats of 5 s, then the job rests 1 s. */
@@ -34,7 +35,7 @@ afterAll(() => coordinator?.stop());
 
 const statusOf = async (job_id: string) =>
   must(await client.call(routes.jobs.status, { params: { job_id }, query: {} }));
-const submit = async (job_type: 'llm_inference' | 'custom', parameters: object, more: object = {}) =>
+const submit = async (job_type: 'chat_completion' | 'custom', parameters: object, more: object = {}) =>
   must(
     await client.call(routes.jobs.submit, {
       body: { job_type, parameters: parameters as Record<string, unknown>, timeout_seconds: 3_600, ...more },
@@ -45,7 +46,8 @@ test('an agent that is killed and started again runs its job again within 20 sec
   const account = await coordinator.newAccount(['miner']);
   const api = await startModelServer(['slow-thinker']);
   try {
-    api.script.end = 'silent';
+    // It dies in the middle of an answer.
+    Object.assign(api.script, { pieces: ['I', ' am'], end: 'hold' });
     const start = (): ChildProcess => {
       const args = ['--coordinator', coordinator.url, '--llm-url', api.url, '--name', 'box'];
       const child = spawn(process.execPath, [MAIN, ...args], {
@@ -57,7 +59,13 @@ test('an agent that is killed and started again runs its job again within 20 sec
       return child;
     };
     const first = start();
-    const job = await submit('llm_inference', { model: 'slow-thinker', prompt: 'How are you?' });
+    const request = { model: 'slow-thinker', messages: [{ role: 'user', content: 'How are you?' }] };
+    const job = await submit('chat_completion', { request });
+    const events = await openEvents(`${coordinator.url}/v1/client/jobs/${job.id}/events`, {
+      'x-api-key': coordinator.keys.client,
+    });
+    const told = events.all();
+    const names = () => events.seen.map(({ event }) => event);
     await passes(
       async () => expect(await statusOf(job.id)).toMatchObject({ status: 'running', attempt: 1 }),
       {
@@ -65,16 +73,26 @@ test('an agent that is killed and started again runs its job again within 20 sec
       },
     );
     await eventually(() => api.seen.chats.length === 1);
+    await eventually(() => names().includes('delta'));
 
     const at = performance.now();
     first.kill('SIGKILL');
-    api.script.end = 'stop';
+    Object.assign(api.script, { pieces: ['Well.'], end: 'stop' });
     start();
     await passes(async () => expect((await statusOf(job.id)).attempt).toBe(2), { withinMs: 60_000 });
     const againMs = performance.now() - at;
     await passes(async () =>
       expect(await statusOf(job.id)).toMatchObject({ status: 'completed', attempt: 2 }),
     );
+    // Who listened heard that it begins anew, and nothing of two attempts as one.
+    await told;
+    const kinds = names().filter((name) => ['delta', 'restarted', 'end'].includes(name));
+    expect(kinds.slice(0, kinds.indexOf('restarted')).every((name) => name === 'delta')).toBe(true);
+    expect(kinds.slice(kinds.indexOf('restarted') + 1)).not.toContain('restarted');
+    expect(events.seen.at(-1)).toMatchObject({
+      event: 'end',
+      data: { attempt: 2, result: { choices: [{ message: { content: 'Well.' } }] } },
+    });
     console.log(`killed agent: its job ran again after ${(againMs / 1_000).toFixed(1)} s`);
     expect(againMs).toBeLessThan(AGAIN_WITHIN_MS);
     const receipts = must(await client.call(routes.jobs.receipts, { params: { job_id: job.id } }));

@@ -13,8 +13,12 @@ let running: AgentUnderTest | undefined;
 
 const LIST_TIMEOUT_MS = 200;
 
+/** One that probes once a minute must not miss its first list on a busy machine. */
+const PATIENT_MS = 10_000;
+
 const start = (options: Parameters<typeof startAgent>[2] = {}): AgentUnderTest => {
-  const server = createOpenAiServer(api.url, undefined, [], LIST_TIMEOUT_MS);
+  const listMs = (options?.timing?.probeMs ?? 0) > LIST_TIMEOUT_MS ? PATIENT_MS : LIST_TIMEOUT_MS;
+  const server = createOpenAiServer(api.url, undefined, [], listMs);
   running = startAgent(coordinator, [createLlmInference(server), createEmbedding(server)], options);
   return running;
 };
