@@ -7,6 +7,9 @@ import { startWorld, type World } from './world.ts';
 
 // The SDK and the command line as people get them, against one running system.
 
+/** A story starts ten programs; on a busy machine each takes two seconds to start. */
+const SLOW_MS = 120_000;
+
 let world: World;
 beforeAll(async () => {
   world = await startWorld();
@@ -15,6 +18,6 @@ afterAll(async () => {
   await world?.coordinator.stop();
 });
 
-describe('the packed SDK', () => packedSdk(() => world));
-describe('the command line', () => installedCommandLine(() => world));
+describe('the packed SDK', { timeout: SLOW_MS }, () => packedSdk(() => world));
+describe('the command line', { timeout: SLOW_MS }, () => installedCommandLine(() => world));
 describe('a long batch', () => longBatch(() => world));

@@ -105,7 +105,7 @@ export const installedCommandLine = (world: () => World) => {
   });
 
   test('a key is asked for on a terminal, kept for its owner alone, and sent to its own coordinator only', {
-    timeout: 60_000,
+    timeout: 120_000,
   }, async () => {
     const { coordinator } = world();
     const { home, aitbc, given, onTerminal } = openTerminal({}, [process.execPath, installedCli(world())]);

@@ -40,7 +40,7 @@ export const packedSdk = (world: () => World) => {
     });
   });
 
-  test.skipIf(CHROMIUM === undefined)('in a browser', { timeout: 60_000 }, async () => {
+  test.skipIf(CHROMIUM === undefined)('in a browser', async () => {
     const { folder, coordinator } = world();
     const page = (examples.get('page.html') ?? '')
       .replace("'AITBC_URL'", JSON.stringify(coordinator.url))
@@ -68,9 +68,9 @@ export const packedSdk = (world: () => World) => {
     try {
       const tab = await browser.newPage();
       await tab.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
-      await expect.poll(() => tab.textContent('body'), { timeout: 30_000 }).toContain('de');
+      await expect.poll(() => tab.textContent('body'), { timeout: 60_000 }).toContain('de');
       await expect
-        .poll(() => tab.title(), { timeout: 30_000 })
+        .poll(() => tab.title(), { timeout: 60_000 })
         .toBe('pending running completed true VALIDATION_ERROR,true');
     } finally {
       await browser.close();
