@@ -225,7 +225,13 @@ for (const [engine, isHere, openByHand] of ENGINES)
           // From the mint only new money, and only to people and the treasury.
           { credit: 2 },
           { kind: 'hold' },
-          // People pay by escrow alone.
+          // Between two accounts alone, and not around a decision.
+          { kind: 'transfer' },
+          { debit: 3, credit: await user(), kind: 'transfer' },
+          { debit: await user(), credit: 2, kind: 'transfer' },
+          { debit: await user(), credit: await escrowOf(heldId), kind: 'transfer', amount_minor: 100 },
+          { debit: await escrowOf(heldId), credit: await user(), kind: 'transfer', amount_minor: 100 },
+          // People pay the platform by escrow alone.
           { debit: await user(), credit: 2, kind: 'fee' },
           { debit: await user(), credit: 3, kind: 'treasury_share' },
           { debit: 2, credit: await user(), kind: 'allocation' },
