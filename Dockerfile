@@ -14,6 +14,7 @@ COPY services/market/package.json services/market/
 COPY services/payments/package.json services/payments/
 COPY services/governance/package.json services/governance/
 COPY clients/miner/package.json clients/miner/
+COPY clients/sdk/package.json clients/sdk/
 # No install scripts: the native parts come as binaries inside their packages.
 # Source maps and type declarations, a quarter of it all, are for people at a desk.
 RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund && npm cache clean --force \

@@ -2,17 +2,20 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildMessages, buildOpenApi } from '../libs/contracts/src/openapi.ts';
+import { sdkContract } from './sdk-contract.ts';
 
-const help = `node run.mjs openapi [--check]   writes docs/openapi.json and docs/messages.json from the contracts
+const help = `node run.mjs openapi [--check]   writes docs/openapi.json, docs/messages.json and what the SDK knows of them from the contracts
 
   --check   writes nothing; says whether they are as the contracts are, exit 1 if not`;
 
 const docs = resolve(import.meta.dirname, '..', 'docs');
+const sdk = resolve(import.meta.dirname, '..', 'clients/sdk/src');
 
 /** The generated files with what belongs in them. */
 export const generated = (): { file: string; content: string }[] => [
   { file: resolve(docs, 'openapi.json'), content: `${JSON.stringify(buildOpenApi(), null, 2)}\n` },
   { file: resolve(docs, 'messages.json'), content: `${JSON.stringify(buildMessages(), null, 2)}\n` },
+  { file: resolve(sdk, 'contract.ts'), content: sdkContract() },
 ];
 
 /** The generated files that are not as the contracts are. */

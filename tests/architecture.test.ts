@@ -8,6 +8,7 @@ import { expect, test } from 'vitest';
 const LONG_FILES: Record<string, string> = {
   'libs/contracts/src/routes/jobs.ts': 'declarations only: one contract after another',
   'libs/contracts/src/routes/payments.ts': 'declarations only: one contract after another',
+  'clients/sdk/src/contract.ts': 'made from the contracts, read by the compiler',
 };
 const MAY_IMPORT_BULLMQ: Record<string, string> = {
   'libs/chassis/src/queue.ts': 'the one place that knows BullMQ',
@@ -113,13 +114,18 @@ test('imports point one way: services → chassis → contracts → zod', () => 
   ).toEqual([]);
 });
 
-test('what people run beside the coordinator knows its contracts at most', () => {
-  expect(
+test('what people run beside the coordinator knows its contracts at most; the SDK not even these', () => {
+  const shipped = (folder: string) => under(folder).filter(({ isTest }) => !isTest);
+  const isInside = /^(?:libs|services|scripts)\//;
+  const only = (folder: string, allowed: RegExp) =>
     breaches(
-      under('clients').filter(({ isTest }) => !isTest),
-      (specifier) => /^(?:libs|services|scripts)\/|^@aitbc\/(?!contracts$)/.test(specifier),
-    ),
-  ).toEqual([]);
+      shipped(folder),
+      (specifier) => isInside.test(specifier) || (/^@aitbc\//.test(specifier) && !allowed.test(specifier)),
+    );
+  expect(only('clients/miner', /^@aitbc\/contracts$/)).toEqual([]);
+  expect(only('clients/sdk', /(?!)/)).toEqual([]);
+  // In a browser there is nothing of Node.
+  expect(breaches(shipped('clients/sdk'), isBuiltIn)).toEqual([]);
 });
 
 test('only chassis opens SQLite, only its queue opens BullMQ', () => {

@@ -20,7 +20,9 @@ const ALONE = [
   /^services\/gateway\/src\/(connections|raw|rate-limits|uploads)\./,
   /^libs\/chassis\/src\/(http|ticker)\./,
 ];
-const isAlone = (file: string): boolean => ALONE.some((form) => form.test(file));
+/** Stories that mostly wait: for a container, a process that starts, a period that ends, a page. None of them measures. */
+const PATIENT = /^tests\/(backup|browser\/docs|compose|move|parameter-bounds|redis-fail-over)\./;
+const isAlone = (file: string): boolean => !PATIENT.test(file) && ALONE.some((form) => form.test(file));
 
 /**
  * Where an engine can break what the other keeps: store, commands, money, a story. Those that are about PostgreSQL itself

@@ -1,17 +1,11 @@
-import { existsSync } from 'node:fs';
 import { routes } from '@aitbc/contracts';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Coordinator, must, startCoordinator } from '../coordinator.ts';
+import { CHROMIUM, CHROMIUM_ARGUMENTS } from './chromium.ts';
 
 // The pages in a real browser that may reach nothing but the coordinator.
 
-const CHROMIUM = [
-  process.env.CHROMIUM_PATH,
-  '/usr/bin/chromium',
-  '/usr/bin/chromium-browser',
-  '/usr/bin/google-chrome',
-].find((path) => path !== undefined && existsSync(path));
 const inBrowser = test.skipIf(CHROMIUM === undefined);
 const because =
   CHROMIUM === undefined ? ' (skipped: no Chromium here; apt-get install chromium, or CHROMIUM_PATH)' : '';
@@ -26,8 +20,7 @@ beforeAll(async () => {
   coordinator = await startCoordinator();
   browser = await chromium.launch({
     executablePath: CHROMIUM,
-    // In a container there is no user namespace to build the sandbox of.
-    args: ['--no-sandbox', '--disable-dev-shm-usage'],
+    args: CHROMIUM_ARGUMENTS,
   });
 }, 120_000);
 afterAll(async () => {

@@ -57,7 +57,8 @@ const matched = (seq: number) => ({
 });
 const streamOf = (service: StandIn, stream: string) =>
   service.store.read.get(db.selectFrom('inbox_stream').selectAll().where('stream', '=', stream));
-const aheadOf = (service: StandIn) => service.store.read.all(db.selectFrom('inbox_ahead').selectAll());
+const aheadOf = (service: StandIn) =>
+  service.store.read.all(db.selectFrom('inbox_ahead').selectAll().orderBy('seq'));
 const deadLetters = (service: StandIn) =>
   service.store.read.all(db.selectFrom('dead_letter').selectAll().orderBy('id'));
 const unacknowledged = async (service: StandIn) => {
@@ -82,7 +83,7 @@ test('there and back: every message has one effect, then nothing is kept of it',
   const rows = await jobs.store.read.all(db.selectFrom('outbox').select(['destination', 'seq']));
   expect(rows).toEqual([{ destination: 'payments', seq: 450 }]);
   expect(await streamOf(payments, jobs.store.stream)).toMatchObject({ watermark: 450, highest: 450 });
-  expect(await aheadOf(payments)).toEqual([]);
+  await eventually(async () => (await aheadOf(payments)).length === 0);
 });
 
 test('duplicates, disorder and gaps: one effect each, and the watermark waits for the gap', async () => {
@@ -93,9 +94,9 @@ test('duplicates, disorder and gaps: one effect each, and the watermark waits fo
   await send(3, 2);
   await send(1, 2, 3);
   await send(6, 8, 8);
-  await eventually(async () => (await streamOf(jobs, 'peer-1'))?.highest === 8);
-  expect(await streamOf(jobs, 'peer-1')).toMatchObject({ watermark: 3 });
-  expect((await aheadOf(jobs)).map(({ seq }) => seq)).toEqual([6, 8]);
+  // On PostgreSQL the watermark is moved from time to time.
+  await eventually(async () => (await streamOf(jobs, 'peer-1'))?.watermark === 3);
+  await eventually(async () => (await aheadOf(jobs)).map(({ seq }) => seq).join() === '6,8');
   // Everything again and again, backwards, from an order that a fixed seed shuffles.
   let random = 7;
   const shuffled = Array.from({ length: 200 }, () => {
@@ -105,7 +106,7 @@ test('duplicates, disorder and gaps: one effect each, and the watermark waits fo
   for (let from = 0; from < 200; from += 10) await send(...shuffled.slice(from, from + 10));
   await send(...Array.from({ length: 40 }, (_, index) => 40 - index));
   await eventually(async () => (await streamOf(jobs, 'peer-1'))?.watermark === 40);
-  expect(await aheadOf(jobs)).toEqual([]);
+  await eventually(async () => (await aheadOf(jobs)).length === 0);
   expect(await effectsOf(jobs.store, 'payments.escrowed')).toEqual(onceEach(all));
 });
 
@@ -142,7 +143,7 @@ test('what cannot be read is set aside at once and holds nobody up', async () =>
   });
   await eventually(async () => (await effectsOf(jobs.store, 'payments.escrowed')).has(after));
   expect(await effectsOf(jobs.store, 'payments.escrowed')).toEqual(onceEach([before, after]));
-  expect(await streamOf(jobs, 'peer-1')).toMatchObject({ watermark: 7 });
+  await eventually(async () => (await streamOf(jobs, 'peer-1'))?.watermark === 7);
   await eventually(async () => (await deadLetters(jobs)).length === 8);
   expect(
     (await deadLetters(jobs)).every(({ retry_at_ms, attempts }) => retry_at_ms === null && attempts === 1),
@@ -291,9 +292,9 @@ test('large messages are read from the file once, however few of them an entry h
     }) + pad;
   await jobs.store.transact('test.say', async (trx) => {
     for (const [index, job_id] of said.entries()) {
-      const row = { destination: 'payments', seq: index + 1, created_at_ms: 1 };
+      const row = rowSaying('jobs.submitted', payloadOf(job_id), jobs.store);
       await trx.run(
-        db.insertInto('outbox').values({ ...row, ...rowSaying('jobs.submitted', payloadOf(job_id)) }),
+        db.insertInto('outbox').values({ destination: 'payments', seq: index + 1, created_at_ms: 1, ...row }),
       );
     }
     trx.notify('outbox:payments');

@@ -2,7 +2,7 @@ import { newId } from '@aitbc/contracts';
 import { eventually, rowSaying, scratchDirectory, scratchRedis, serviceEnv } from '@aitbc/testing';
 import { Redis } from 'ioredis';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { builder, type ChassisTables, hot, type Params } from './index.ts';
+import { builder, type ChassisTables } from './index.ts';
 import { createSendWindow, WINDOW_BYTES, WINDOW_MESSAGES } from './send-window.ts';
 import { effectsOf, startStandIn } from './testing-processes/stand-in.ts';
 
@@ -34,20 +34,13 @@ afterEach(async () => {
   for (const service of services) await service.stop();
 });
 
-const insert = hot((p: Params<{ seq: number; messages: string }>) =>
-  db.insertInto('outbox').values({
-    ...{ destination: 'payments', count: 1, created_at_ms: 1 },
-    seq: p('seq'),
-    messages: p('messages'),
-  }),
-);
 /** Says `count` messages of `bytes` each. */
 const say = async (jobs: StandIn, count: number, bytes: number) => {
   // Large ones a few at a time: a transaction has a second.
   const step = bytes > 0 ? 20 : 500;
   for (let from = 1; from <= count; from += step)
     await jobs.store.transact('test.say', async (trx) => {
-      for (let seq = from; seq <= Math.min(count, from + step - 1); seq += 1) {
+      const rows = Array.from({ length: Math.min(step, count - from + 1) }, (_, index) => {
         const payload = JSON.stringify({
           job_id: newId(),
           account_id: newId(),
@@ -56,8 +49,10 @@ const say = async (jobs: StandIn, count: number, bytes: number) => {
           payment_amount_minor: null,
           submitted_at_ms: 1,
         }).padEnd(bytes);
-        await trx.run(insert, { seq, messages: rowSaying('jobs.submitted', payload).messages });
-      }
+        const row = rowSaying('jobs.submitted', payload, jobs.store);
+        return { destination: 'payments', seq: from + index, created_at_ms: 1, ...row };
+      });
+      await trx.run(db.insertInto('outbox').values(rows));
       trx.notify('outbox:payments');
     });
 };

@@ -111,6 +111,8 @@ const buy = async (caller: Caller): Promise<void> => {
       client.call(devBitcoinSend, { body: { payment_id, btc_amount }, idempotencyKey: `send-${index}` }),
     );
     await until((status) => status.transactions.length === index + 1);
+    // What comes late is credited with its first confirmation, and what comes after that is another invoice's.
+    if (isShort && index === 0) continue;
     // Six in the end: then this credit is final, and the next buyer's needs no more than one.
     await insist(() =>
       client.call(devBitcoinMine, { body: { blocks: index === 0 ? 1 : 6 }, idempotencyKey: `mine-${index}` }),
