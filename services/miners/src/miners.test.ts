@@ -393,7 +393,9 @@ test('the public list pages without gaps while miners register', async () => {
   });
 });
 
-test('the largest miners that there can be come in answers of 256 KB, all of them in the end', async () => {
+test('the largest miners that there can be come in answers of 256 KB, all of them in the end', {
+  timeout: 90_000,
+}, async () => {
   const unit = { vram_gb: 9_999.5, count: 64 };
   const largest = {
     capabilities: Array.from({ length: 64 }, (_, index) => `${index}`.padEnd(64, '語')),
