@@ -200,10 +200,8 @@ test('a cancelled stream lets the model server go within two seconds', async () 
   server.plan(() => undefined);
 });
 
-test('jobs is killed in mid-stream: the watcher comes back and misses nothing, and it is paid once', async () => {
-  const pieces = Array.from({ length: 120 }, (_, at) => `${at} `);
-  const back = Promise.withResolvers<void>();
-  server.plan(() => ({ pieces, betweenMs: 10, pause: { before: 60, until: back.promise } }));
+/** Something to pay with, once. */
+const fund = async (): Promise<void> => {
   await passes(async () => {
     must(
       await coordinator.admin.call(routes.payments.credit, {
@@ -213,30 +211,89 @@ test('jobs is killed in mid-stream: the watcher comes back and misses nothing, a
       }),
     );
   });
-  const { id } = await submit(`paid ${newId()}`, { payment_amount: 1, timeout_seconds: 120 });
-  let killedAt = 0;
-  const { state, ended } = watchText(id, (text) => {
-    // The last word before the pause, again and after the kill.
-    if (killedAt > 0 && text.includes(' 57 ') && state.connections > 1) back.resolve();
-    if (killedAt > 0 || text.length < 20) return;
-    killedAt = performance.now();
-    coordinator.stack.kill('jobs', 'SIGKILL');
-  });
-  const end = await ended;
-  console.log(
-    `jobs was killed: the stream ended ${((performance.now() - killedAt) / 1_000).toFixed(1)} s later`,
-  );
-  expect(performance.now() - killedAt).toBeLessThan(35_000);
-  expect(state).toMatchObject({ restarts: 0, gaps: 0, text: pieces.join('') });
-  expect(state.connections).toBeGreaterThan(1);
-  expect(end.result.choices[0].message.content).toBe(pieces.join(''));
-  const receipts = must(await client.call(jobs.receipts, { params: { job_id: id } })).items;
-  expect(receipts).toHaveLength(1);
-  await passes(async () =>
-    expect(must(await client.call(routes.payments.getByJob, { params: { job_id: id } }))).toMatchObject({
-      status: 'released',
-      amount: 1,
+};
+
+test.each(['jobs', 'gateway'])(
+  '%s is killed in mid-stream: the watcher comes back and misses nothing, and it is paid once',
+  async (victim) => {
+    const pieces = Array.from({ length: 120 }, (_, at) => `${at} `);
+    const back = Promise.withResolvers<void>();
+    server.plan(() => ({ pieces, betweenMs: 10, pause: { before: 60, until: back.promise } }));
+    await fund();
+    const { id } = await submit(`paid ${newId()}`, { payment_amount: 1, timeout_seconds: 120 });
+    let killedAt = 0;
+    const { state, ended } = watchText(id, (text) => {
+      // The last word before the pause, again and after the kill.
+      if (killedAt > 0 && text.includes(' 57 ') && state.connections > 1) back.resolve();
+      if (killedAt > 0 || text.length < 20) return;
+      killedAt = performance.now();
+      coordinator.stack.kill(victim, 'SIGKILL');
+    });
+    const end = await ended;
+    console.log(
+      `${victim} was killed: the stream ended ${((performance.now() - killedAt) / 1_000).toFixed(1)} s later`,
+    );
+    expect(performance.now() - killedAt).toBeLessThan(35_000);
+    expect(state).toMatchObject({ restarts: 0, gaps: 0, text: pieces.join('') });
+    expect(state.connections).toBeGreaterThan(1);
+    expect(end.result.choices[0].message.content).toBe(pieces.join(''));
+    const receipts = must(await client.call(jobs.receipts, { params: { job_id: id } })).items;
+    expect(receipts).toHaveLength(1);
+    await passes(async () =>
+      expect(must(await client.call(routes.payments.getByJob, { params: { job_id: id } }))).toMatchObject({
+        status: 'released',
+        amount: 1,
+      }),
+    );
+    server.plan(() => undefined);
+  },
+  90_000,
+);
+
+test('the gateway is killed under a chat: it breaks off without an end, the card is let go, the money comes back', async () => {
+  server.plan(() => ({ pieces: Array(20_000).fill('word '), betweenMs: 5 }));
+  const closedBefore = server.seen.closedEarly;
+  await fund();
+  const response = await fetch(`${coordinator.url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${coordinator.keys.client}`,
+      'content-type': 'application/json',
+      'x-aitbc-price': '1',
+    },
+    body: JSON.stringify({
+      model: 'storyteller',
+      stream: true,
+      messages: [{ role: 'user', content: newId() }],
     }),
+  });
+  expect(response.status).toBe(200);
+  const job_id = String(response.headers.get('x-aitbc-job-id'));
+  let text = '';
+  let killedAt = 0;
+  const readAll = async () => {
+    for await (const piece of response.body as AsyncIterable<Uint8Array>) {
+      text += new TextDecoder().decode(piece);
+      if (killedAt > 0 || !text.includes('word')) continue;
+      killedAt = performance.now();
+      coordinator.stack.kill('gateway', 'SIGKILL');
+    }
+  };
+  await readAll().catch(() => {});
+  expect(performance.now() - killedAt).toBeLessThan(35_000);
+  expect(text).not.toContain('[DONE]');
+  await eventually(() => server.seen.closedEarly > closedBefore, { withinMs: 30_000 });
+  await passes(
+    async () => {
+      expect(must(await client.call(jobs.status, { params: { job_id } }))).toMatchObject({
+        status: 'cancelled',
+      });
+      expect(must(await client.call(routes.payments.getByJob, { params: { job_id } }))).toMatchObject({
+        status: 'refunded',
+      });
+    },
+    { withinMs: 30_000 },
   );
+  expect(must(await client.call(jobs.receipts, { params: { job_id } })).items).toEqual([]);
   server.plan(() => undefined);
 }, 90_000);
