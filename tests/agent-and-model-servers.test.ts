@@ -120,7 +120,7 @@ test('one server through a bad day: each trouble costs its own job alone', async
   startAgent('day', api);
   await offers('day', {
     models: ['llama3.2:latest', 'mistral', 'nomic-embed-text'],
-    capabilities: { length: 4 },
+    capabilities: ['llm_inference', 'embedding'],
   });
   // No chat model was loaded to see whether it embeds.
   expect(new Set(api.seen.embedded)).toEqual(new Set(['nomic-embed-text']));

@@ -293,6 +293,8 @@ const fire = async ({ route, kind, path, body, headers }: Shot): Promise<string 
   if (LEAK.test(text) && !LEAK.test(textOf(body) + decodeURIComponent(path)))
     return `shows what is inside: ${text.slice(0, 300)}`;
   if (performance.now() - startedAt > ANSWER_WITHIN_MS) return 'was too slow';
+  if (response.headers.get('content-type')?.startsWith('text/csv') === true)
+    return route.name === 'payments.statement' ? null : 'a table where none is declared';
   const json = text === '' ? undefined : JSON.parse(text);
   // Refused before it was known whose route it is, it has the one shape of all.
   if (status >= 400 && route.speaks === 'openai' && OpenAiErrorBody.safeParse(json).success) return null;
