@@ -188,10 +188,10 @@ export const TABLE: Record<string, Row> = {
     expected: parties({ clientA: 200, minerA: 404, admin: 200 }),
     call: ({ accounts }) => ({ params: { user_id: accounts.clientA } }),
   },
-  // No key trades unasked; the signed-in user has nothing to give.
+  // No key trades unasked; the signed-in user does not have so much.
   'payments.transfer': {
     expected: users(402),
-    call: ({ accounts }) => ({ body: { to: accounts.clientA, amount: 1 } }),
+    call: ({ accounts }) => ({ body: { to: accounts.clientA, amount: 1_000_000 } }),
   },
   'payments.statement': { expected: clients(200, 200) },
   'payments.exchange_create': { expected: clients(201, 201), call: () => ({ body: { aitbc_amount: 1 } }) },
