@@ -5,7 +5,8 @@ import { SHAPES, workOfJobs } from '../bench/work-table.ts';
 import { type Coordinator, must, STARTING_MS, startCoordinator } from './coordinator.ts';
 
 // What a job may cost, counted: the same on a busy machine. `npm run bench -- --part work` prints what the counts are made of.
-// The figures of the budget are those seen, and a fifth: few jobs share what timers do. Whoever makes a job cheaper lowers them.
+// The figures of the budget are those of a quiet machine and room for a busy one, where commits and queue entries are less full:
+// a third for statements, a half for Redis. Whoever makes a job cheaper lowers them.
 
 interface Budget {
   readonly statements: number;
