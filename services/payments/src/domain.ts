@@ -79,6 +79,12 @@ export const splitFee = (amountMinor: number, feeBasisPoints: number): { earned:
 
 export type Refusal = { code: 'INSUFFICIENT_FUNDS' | 'SPEND_CAP_EXCEEDED'; message: string };
 
+const notEnough = (availableMinor: number, neededMinor: number) =>
+  ({
+    code: 'INSUFFICIENT_FUNDS',
+    message: `${fromMinor(availableMinor)} AITBC are available, and ${fromMinor(neededMinor)} are needed.`,
+  }) as const;
+
 /** May this be held? @returns null when it may. */
 export const refuseHold = (hold: {
   amountMinor: number;
@@ -93,13 +99,7 @@ export const refuseHold = (hold: {
       message: `This key may spend ${fromMinor(left)} AITBC more, and ${fromMinor(hold.amountMinor)} are needed.`,
     };
   }
-  if (hold.availableMinor < hold.amountMinor) {
-    return {
-      code: 'INSUFFICIENT_FUNDS',
-      message: `${fromMinor(hold.availableMinor)} AITBC are available, and ${fromMinor(hold.amountMinor)} are needed.`,
-    };
-  }
-  return null;
+  return hold.availableMinor < hold.amountMinor ? notEnough(hold.availableMinor, hold.amountMinor) : null;
 };
 
 export type TransferRefusal = { code: 'INSUFFICIENT_FUNDS' | 'TRANSFER_CAP_EXCEEDED'; message: string };
@@ -119,13 +119,7 @@ export const refuseTransfer = (gift: {
       message: `This key may transfer ${fromMinor(left)} AITBC more today, and ${fromMinor(gift.amountMinor)} were asked for.`,
     };
   }
-  if (gift.availableMinor < gift.amountMinor) {
-    return {
-      code: 'INSUFFICIENT_FUNDS',
-      message: `${fromMinor(gift.availableMinor)} AITBC are available, and ${fromMinor(gift.amountMinor)} are needed.`,
-    };
-  }
-  return null;
+  return gift.availableMinor < gift.amountMinor ? notEnough(gift.availableMinor, gift.amountMinor) : null;
 };
 
 /** What jobs said of the end of a job. */

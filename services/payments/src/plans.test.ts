@@ -6,6 +6,7 @@ import { scratchDirectory, sqliteOnly } from '@aitbc/testing';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { migrations } from '../migrations/index.ts';
 import { auditAccounts } from './audit.ts';
+import { findByAddress, movedBy } from './store/account-transfers.ts';
 import { findAccount, findUser } from './store/accounts.ts';
 import {
   accountBefore,
@@ -26,7 +27,6 @@ import {
   listTransfers,
   listTransfersOf,
 } from './store/explorer.ts';
-import { findByAddress, movedBy } from './store/gifts.ts';
 import { findJob } from './store/jobs.ts';
 import {
   findPastDeadline,

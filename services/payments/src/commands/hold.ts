@@ -1,10 +1,10 @@
 import { failpoint, sendAs, type Trx } from '@aitbc/chassis';
 import { type Caller, invalidField, newId, notFound, Problem, toMinor } from '@aitbc/contracts';
 import { type Refusal, refuseHold } from '../domain.ts';
-import { openEscrow, openUser } from '../store/accounts.ts';
+import { openEscrow } from '../store/accounts.ts';
 import { findJob } from '../store/jobs.ts';
-import { findMeans } from '../store/means.ts';
-import { addPayment, findPayment, findPaymentOfJob, noteSpent, spentBy } from '../store/payments.ts';
+import { meansOf } from '../store/means.ts';
+import { addPayment, findPayment, findPaymentOfJob, noteSpent } from '../store/payments.ts';
 import { move, transferId } from '../store/transfers.ts';
 import { type Deps, resolveByJob } from './resolve.ts';
 
@@ -22,14 +22,6 @@ interface Hold {
   /** The payment never ends before this, whatever the time-out says. */
   not_before_ms?: number;
 }
-
-/** Who has no account yet gets one, empty. */
-const meansOf = async (trx: Trx, accountId: string, credentialId: string | null, nowMs: number) => {
-  const found = await findMeans(trx, accountId, credentialId);
-  if (found !== undefined) return found;
-  const payer = await openUser(trx, accountId, nowMs);
-  return { payer, availableMinor: 0, spentMinor: await spentBy(trx, credentialId) };
-};
 
 /**
  * Makes the payment and moves its funds into an escrow account of its own.

@@ -10,9 +10,9 @@ import {
   toTimestamp,
 } from '@aitbc/contracts';
 import { refuseTransfer } from '../domain.ts';
-import { owedBy } from '../exchange/store/debts.ts';
-import { findUser, openUser } from '../store/accounts.ts';
-import { findByAddress, keepMemo, movedBy, noteMoved } from '../store/gifts.ts';
+import { findByAddress, keepMemo, movedBy, noteMoved } from '../store/account-transfers.ts';
+import { findUser } from '../store/accounts.ts';
+import { meansOf } from '../store/means.ts';
 import { move, transferId } from '../store/transfers.ts';
 import type { Deps } from './resolve.ts';
 
@@ -32,18 +32,18 @@ export const transfer = async (
   const { amount_minor, memo } = request;
   const to = isAddress(request.to) ? await findByAddress(trx, request.to) : await findUser(trx, request.to);
   if (to === undefined) throw notFound('account');
-  const from = await openUser(trx, caller.account_id, nowMs);
+  const { credential_id, transfer_cap_minor: capMinor } = caller;
+  const { payer: from, availableMinor } = await meansOf(trx, caller.account_id, credential_id, nowMs);
   if (to.id === from.id) throw invalidField('to', 'is your own account');
   if (to.account_id === null) throw invalidField('to', 'is not the address of an account');
 
-  const { credential_id, transfer_cap_minor: capMinor } = caller;
   const last = credential_id === null ? undefined : await movedBy(trx, credential_id);
   // A clock that was put back begins no new day.
   const day = Math.max(Math.floor(nowMs / DAY_MS), last?.day ?? 0);
   const movedMinor = last?.day === day ? last.moved_minor : 0;
   const refusal = refuseTransfer({
     amountMinor: amount_minor,
-    availableMinor: Math.max(0, from.balance_minor - (await owedBy(trx, from.id))),
+    availableMinor,
     movedMinor,
     capMinor: capMinor ?? null,
   });

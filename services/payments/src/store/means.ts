@@ -1,7 +1,9 @@
-import { builder, hot, type Params, type Reader } from '@aitbc/chassis';
+import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
 import { sql } from 'kysely';
 import type { Tables as ExchangeTables } from '../exchange/tables.ts';
 import type { Tables } from '../tables.ts';
+import { openUser } from './accounts.ts';
+import { spentBy } from './payments.ts';
 
 const db = builder<Tables & ExchangeTables>();
 
@@ -29,7 +31,7 @@ const means = hot((p: Params<{ account_id: string; credential_id: string | null 
 );
 
 /** All that says whether somebody may spend: the account, what of it is owed, and what the key has spent. */
-export const findMeans = async (reader: Reader, accountId: string, credentialId: string | null) => {
+const findMeans = async (reader: Reader, accountId: string, credentialId: string | null) => {
   const row = await reader.get(means, { account_id: accountId, credential_id: credentialId });
   if (row === undefined) return undefined;
   const { id, address, balance_minor } = row;
@@ -38,4 +40,12 @@ export const findMeans = async (reader: Reader, accountId: string, credentialId:
     availableMinor: Math.max(0, balance_minor - Number(row.owed_minor ?? 0)),
     spentMinor: row.spent_minor ?? 0,
   };
+};
+
+/** The same of whoever spends now: who has no account yet gets one, empty. */
+export const meansOf = async (trx: Trx, accountId: string, credentialId: string | null, nowMs: number) => {
+  const found = await findMeans(trx, accountId, credentialId);
+  if (found !== undefined) return found;
+  const payer = await openUser(trx, accountId, nowMs);
+  return { payer, availableMinor: 0, spentMinor: await spentBy(trx, credentialId) };
 };
