@@ -2,6 +2,7 @@ import { type Context, createShare, PAGE_BYTES_MAX } from '@aitbc/chassis';
 import { type jobsRoutes, notFound, Problem } from '@aitbc/contracts';
 import { isTerminal } from './domain.ts';
 import type { Output, OutputPlace, OutputReader } from './output/index.ts';
+import { beginEvents, createBackpressure } from './server-sent-events.ts';
 import { eventsAfter, findOwnJob, textsOf } from './store/jobs.ts';
 import type { EventRow, JobRow } from './tables.ts';
 import { toChange, toEnd } from './views.ts';
@@ -14,10 +15,6 @@ const EVENTS_PER_READ = 200;
 const STREAMS_MAX = 5_000;
 /** ...and of one account: what a hundred people who watch a job each need. */
 const STREAMS_PER_ACCOUNT_MAX = 100;
-/** Not yet taken by a reader's socket: more is written when that has left. */
-const UNSENT_MAX = 64 * 1024;
-/** A reader that takes nothing for so long holds memory for nobody. */
-const STUCK_MS = 30_000;
 
 /** Where a stream stands: the last event of the file, and the chunks after it. */
 interface Cursor {
@@ -106,18 +103,11 @@ export const createEventStreams = (work: Work) => {
     // One that is not here yet is none of ours.
     let at = given.event <= job.events ? given : START;
 
-    response.status(200).set({
-      'content-type': 'text/event-stream; charset=utf-8',
-      'cache-control': 'no-store',
-      // Proxies that buffer would hold events back.
-      'x-accel-buffering': 'no',
-    });
-    response.flushHeaders();
+    beginEvents(response);
 
     const send = (name: string, data: string): void => {
       response.write(`id: ${writeCursor(at)}\nevent: ${name}\ndata: ${data}\n\n`);
     };
-    let stuck: NodeJS.Timeout | undefined;
     let reader: OutputReader | undefined;
     /** What was missed comes before what is new. */
     let isCaughtUp = false;
@@ -125,23 +115,15 @@ export const createEventStreams = (work: Work) => {
       ends.delete(end);
       giveBack();
       clearInterval(keepAlive);
-      clearTimeout(stuck);
       watched.end();
       reader?.end();
       response.end();
-    };
-    const giveUp = () => {
-      work.metrics.readersDropped.inc({ reason: 'stuck' });
-      end();
-      response.destroy();
+      backpressure.end();
     };
     /** @returns false when there is more, and no room for it. */
     const pushOutput = (): boolean => {
       while (!response.writableEnded) {
-        if (response.writableLength > UNSENT_MAX) {
-          stuck ??= setTimeout(giveUp, STUCK_MS);
-          return false;
-        }
+        if (!backpressure.hasRoom()) return false;
         const output = reader?.read();
         if (output === undefined) return true;
         if (output.kind === 'gap') work.metrics.outputGaps.inc();
@@ -184,17 +166,12 @@ export const createEventStreams = (work: Work) => {
       pushing = pushing.then(pushAll).catch(end);
       return pushing;
     };
-    const onDrain = () => {
-      clearTimeout(stuck);
-      stuck = undefined;
-      void push();
-    };
+    const backpressure = createBackpressure(work, response, () => void push());
     const keepAlive = setInterval(() => response.write(': still here\n\n'), KEEP_ALIVE_MS);
     const watched = work.watch.open(job.id, () => void push());
     watched.knows(job.events);
     ends.add(end);
     context.signal.addEventListener('abort', end, { once: true });
-    response.on('drain', onDrain);
     if (context.signal.aborted) end();
     else {
       const wake = () => void (isCaughtUp && pushOutput());

@@ -1,5 +1,6 @@
 import type { Context } from '@aitbc/chassis';
 import { type AnyRoute, type Problem, toOpenAiError } from '@aitbc/contracts';
+import { beginEvents, createBackpressure } from '../server-sent-events.ts';
 import type { JobRow } from '../tables.ts';
 import type { Work } from '../work.ts';
 import { answerId, createdSeconds, type Fields, type OfJob } from './answers.ts';
@@ -11,10 +12,6 @@ import { createChunks } from './chunks.ts';
 const STATUS_WAITS_MS = 10_000;
 /** ...and so often something is said from then on: clouds and proxies cut what is silent for a minute. */
 const COMMENT_EVERY_MS = 10_000;
-/** Not yet taken by the caller's socket: more is written when that has left. */
-const UNSENT_MAX = 64 * 1024;
-/** A caller that takes nothing for so long holds memory for nobody. */
-const STUCK_MS = 30_000;
 
 const OBJECT = { chat: 'chat.completion.chunk', completion: 'text_completion' } as const;
 
@@ -29,20 +26,12 @@ export const createLive = (
   let attendance: Attendance | undefined;
   let head: Fields | undefined;
   let spokeAt = performance.now();
-  let stuck: NodeJS.Timeout | undefined;
   /** Some of it was not to be had any more: the rest comes from the result. */
   let isBehind = false;
   let isLost = false;
 
   const begin = (): void => {
-    if (response.headersSent) return;
-    response.status(200).set({
-      'content-type': 'text/event-stream; charset=utf-8',
-      'cache-control': 'no-store',
-      // Proxies that buffer would hold it back.
-      'x-accel-buffering': 'no',
-    });
-    response.flushHeaders();
+    if (!response.headersSent) beginEvents(response);
   };
   const write = (text: string): void => {
     begin();
@@ -67,13 +56,7 @@ export const createLive = (
   /** Writes what there is as long as there is room. */
   const push = (): void => {
     while (attendance !== undefined && !isBehind && !isLost && !response.destroyed) {
-      if (response.writableLength > UNSENT_MAX) {
-        stuck ??= setTimeout(() => {
-          work.metrics.readersDropped.inc({ reason: 'stuck' });
-          response.destroy();
-        }, STUCK_MS);
-        return;
-      }
+      if (!backpressure.hasRoom()) return;
       const output = attendance.reader.read();
       if (output === undefined) return;
       if (output.kind === 'chunks') for (const text of output.chunks) say(text);
@@ -85,11 +68,7 @@ export const createLive = (
       }
     }
   };
-  const onDrain = (): void => {
-    clearTimeout(stuck);
-    stuck = undefined;
-    push();
-  };
+  const backpressure = createBackpressure(work, response, push);
 
   const comment = async (): Promise<void> => {
     const job = attendance?.job();
@@ -102,7 +81,6 @@ export const createLive = (
     if (response.headersSent && performance.now() - spokeAt >= COMMENT_EVERY_MS)
       void comment().catch(() => {});
   }, 1_000);
-  response.on('drain', onDrain);
 
   return {
     push,
@@ -140,12 +118,7 @@ export const createLive = (
     end: (): void => {
       clearTimeout(early);
       clearInterval(ticker);
-      response.off('drain', onDrain);
-      // What was written last leaves in its own time, or not at all.
-      if (!response.writableFinished && !response.destroyed) {
-        stuck ??= setTimeout(() => response.destroy(), STUCK_MS);
-        response.once('close', () => clearTimeout(stuck));
-      } else clearTimeout(stuck);
+      backpressure.end();
     },
   };
 };
