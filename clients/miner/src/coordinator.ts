@@ -1,5 +1,6 @@
 import type { BodyIn, jobsRoutes, minersRoutes, ReplyOf } from '@aitbc/contracts';
 import { parseRetryAfter } from './pacing.ts';
+import { isRecord } from './record.ts';
 
 // Types alone come from the contracts: the agent starts without loading a schema library.
 type BodyOfStatus<T, S> = Extract<T, { status: S }> extends { body: infer B } ? B : never;
@@ -69,9 +70,6 @@ export interface CoordinatorOptions {
   /** Called when requests start to fail and when they succeed again, once each. */
   readonly onReachable: (reachable: boolean, reason: string) => void;
 }
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const parseJson = (text: string): unknown => {
   try {

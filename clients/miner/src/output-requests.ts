@@ -1,5 +1,6 @@
 import type { Answer, Coordinator } from './coordinator.ts';
 import type { OutputAnswer, OutputLine, OutputPart } from './output.ts';
+import { isRecord } from './record.ts';
 
 /** Between two requests, unless one is in a hurry: what an eye takes for steady. */
 const INTERVAL_MS = 50;
@@ -16,9 +17,6 @@ interface Waiting {
   readonly take: () => OutputPart;
   readonly settle: (answer: OutputAnswer) => void;
 }
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const isLost = (status: unknown, code: unknown): boolean => status === 409 || code === 'NOT_FOUND';
 

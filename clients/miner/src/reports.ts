@@ -9,6 +9,7 @@ import {
   type Report,
 } from './coordinator.ts';
 import { type Backoff, pause, retryDelayMs } from './pacing.ts';
+import { isRecord } from './record.ts';
 
 /** How a report ended. `abandoned`: the agent ended before anybody answered; the lease will run out. */
 type Verdict =
@@ -46,9 +47,6 @@ interface Waiting {
   readonly json: string;
   readonly settle: (verdict: Verdict) => void;
 }
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const readVerdict = (body: unknown): Verdict => {
   const receipt = isRecord(body) ? body.receipt : undefined;

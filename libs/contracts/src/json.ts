@@ -9,6 +9,10 @@ const isPlain = (value: unknown, depth = 0): boolean => {
   return Object.values(value).every((inner) => isPlain(inner, depth + 1));
 };
 
+/** An object of JSON, of which nothing else is known. */
+export const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
 /** Any JSON value, at most JSON_DEPTH_MAX deep, no field `__proto__`. Size is bounded by the route's body limit. */
 export const Json = z
   .unknown()

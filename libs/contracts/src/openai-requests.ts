@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Json } from './json.ts';
+import { isRecord, Json } from './json.ts';
 import { Text } from './text.ts';
 
 // The bodies of OpenAI's API as jobs carry them: what is named here is checked, and all else passes to the miner's model
@@ -21,9 +21,6 @@ const number = (min: number, max: number) => z.number().min(min).max(max).nullis
 const whole = (min: number, max: number) => z.number().int().min(min).max(max).nullish();
 
 export const ModelName = Text(1, 200).meta({ example: 'llama3.2:1b' });
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** `image_url`, `file_url`, `video_url`, `url`: what a model server would fetch. */
 const NAMES_AN_ADDRESS = /(?:^|_)ur[il]$/i;

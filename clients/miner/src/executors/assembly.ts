@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import { isRecord } from '../record.ts';
 import { JobFailure } from './executor.ts';
-import { isRecord } from './openai-server.ts';
 
 type Fields = Record<string, unknown>;
 

@@ -1,3 +1,4 @@
+import { isRecord } from '../record.ts';
 import { createAssembly } from './assembly.ts';
 import {
   backendUnavailable,
@@ -7,7 +8,7 @@ import {
   type RunContext,
   requiredText,
 } from './executor.ts';
-import { isRecord, type OpenAiServer, offerLanguageModels } from './openai-server.ts';
+import { type OpenAiServer, offerLanguageModels } from './openai-server.ts';
 import { readPieces } from './openai-stream.ts';
 import { speedOf } from './speed.ts';
 

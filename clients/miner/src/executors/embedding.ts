@@ -1,3 +1,4 @@
+import { isRecord } from '../record.ts';
 import { readRequest } from './completion.ts';
 import {
   backendUnavailable,
@@ -8,7 +9,7 @@ import {
   requiredText,
 } from './executor.ts';
 import { readText } from './http-request.ts';
-import { isRecord, type OpenAiServer } from './openai-server.ts';
+import type { OpenAiServer } from './openai-server.ts';
 
 /** The bounds on `input` in the contract's registry of job types. */
 const TEXT_MAX = 200_000;

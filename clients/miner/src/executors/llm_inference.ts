@@ -1,3 +1,4 @@
+import { isRecord } from '../record.ts';
 import {
   backendUnavailable,
   type Executor,
@@ -9,7 +10,7 @@ import {
   requiredText,
 } from './executor.ts';
 import type { Reply } from './http-request.ts';
-import { isRecord, type OpenAiServer, offerLanguageModels } from './openai-server.ts';
+import { type OpenAiServer, offerLanguageModels } from './openai-server.ts';
 import { readPieces } from './openai-stream.ts';
 import { type Speed, speedOf } from './speed.ts';
 

@@ -1,5 +1,6 @@
 import { networkReason } from '../coordinator.ts';
 import { foldedName } from '../model-name.ts';
+import { isRecord } from '../record.ts';
 import { type Availability, backendUnavailable, JobFailure } from './executor.ts';
 import { type Reply, readText, sendRequest } from './http-request.ts';
 
@@ -38,9 +39,6 @@ export interface OpenAiServer {
     signal: AbortSignal,
   ): Promise<Reply>;
 }
-
-export const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const looksLikeEmbeddingModel = (model: string): boolean =>
   /embed|\bbge\b|\bgte\b|\be5\b|minilm|sentence-transformers/i.test(model);

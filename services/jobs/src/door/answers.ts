@@ -1,4 +1,4 @@
-import { fromMinor } from '@aitbc/contracts';
+import { fromMinor, isRecord } from '@aitbc/contracts';
 import { receiptOf } from '../store/receipts.ts';
 import type { JobRow } from '../tables.ts';
 import type { Work } from '../work.ts';
@@ -6,11 +6,8 @@ import type { Asked, Kind } from './asked.ts';
 
 export type Fields = Record<string, unknown>;
 
-const isFields = (value: unknown): value is Fields =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
 const listOf = (value: unknown): Fields[] | null =>
-  Array.isArray(value) && value.length > 0 && value.every(isFields) ? value : null;
+  Array.isArray(value) && value.length > 0 && value.every(isRecord) ? value : null;
 
 /** What a job's answer says of it. */
 export interface OfJob {
@@ -31,11 +28,11 @@ export const createdSeconds = (job: Pick<JobRow, 'created_at_ms'>): number =>
 
 /** As the model server counted. When it did not there is none: zeros would be a lie. */
 const usageOf = (result: Fields): { usage?: Fields } =>
-  isFields(result.usage) ? { usage: result.usage } : {};
+  isRecord(result.usage) ? { usage: result.usage } : {};
 
 const chatChoice = (choice: Fields, at: number): Fields | null => {
   const { message } = choice;
-  if (!isFields(message)) return null;
+  if (!isRecord(message)) return null;
   const calls = Array.isArray(message.tool_calls) && message.tool_calls.length > 0;
   const reason = typeof choice.finish_reason === 'string' ? choice.finish_reason : 'stop';
   return {
@@ -72,7 +69,7 @@ const plainChoice = ({ text, reasoning, finish_reason: reason }: Fields): Fields
 
 /** @returns what a model wrote, in OpenAI's form; null when a stranger's result holds nothing of the kind. */
 export const readWritten = (kind: 'chat' | 'completion', result: unknown): Fields | null => {
-  if (!isFields(result)) return null;
+  if (!isRecord(result)) return null;
   if (kind === 'chat' && typeof result.text === 'string')
     return { choices: [plainChoice(result)], ...usageOf(result) };
   const given = listOf(result.choices);
@@ -97,18 +94,15 @@ const toBase64 = (vector: readonly number[]): string => {
 
 /** @returns vectors in the order of the input, exactly as they were asked for: some clients read lists as bytes. */
 export const readVectors = (result: unknown, encoding: Asked['encoding']): Fields | null => {
-  if (!isFields(result)) return null;
+  if (!isRecord(result)) return null;
+  const given: Fields[] = Array.isArray(result.embeddings)
+    ? result.embeddings.map((embedding: unknown) => ({ embedding }))
+    : (listOf(result.data) ?? []);
   const vectors: number[][] = [];
-  if (Array.isArray(result.embeddings)) {
-    for (const vector of result.embeddings) if (isVector(vector)) vectors.push(vector);
-  } else {
-    for (const [at, entry] of (listOf(result.data) ?? []).entries()) {
-      const { index = at, embedding } = entry;
-      if (typeof index === 'number' && isVector(embedding)) vectors[index] = embedding;
-    }
-  }
-  const count = (result.embeddings as unknown[] | undefined)?.length ?? listOf(result.data)?.length ?? 0;
-  if (count === 0 || vectors.length !== count || vectors.includes(undefined as never)) return null;
+  for (const [at, { index = at, embedding }] of given.entries())
+    if (typeof index === 'number' && isVector(embedding)) vectors[index] = embedding;
+  if (given.length === 0 || vectors.length !== given.length || vectors.includes(undefined as never))
+    return null;
   return {
     data: vectors.map((vector, index) => ({
       object: 'embedding',

@@ -1,8 +1,6 @@
+import { isRecord } from '@aitbc/contracts';
 import { createTranscript } from '../output/transcript.ts';
 import { type Fields, readWritten } from './answers.ts';
-
-const isFields = (value: unknown): value is Fields =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const saysSomething = (part: Fields): boolean =>
   Object.entries(part).some(([name, value]) => name !== 'role' && value !== '' && value !== null);
@@ -17,7 +15,7 @@ export const createChunks = (kind: 'chat' | 'completion') => {
   let hasText = false;
 
   const chatPart = (choice: Fields, index: number): Fields | null => {
-    if (!isFields(choice.delta)) return null;
+    if (!isRecord(choice.delta)) return null;
     const { role: _role, ...delta } = choice.delta;
     const isFirst = !begun.has(index);
     begun.add(index);
@@ -25,7 +23,7 @@ export const createChunks = (kind: 'chat' | 'completion') => {
     if (Array.isArray(delta.tool_calls)) {
       // AI SDK and others sort calls by a number that some servers leave out.
       delta.tool_calls = delta.tool_calls
-        .filter(isFields)
+        .filter(isRecord)
         .map((call, at) => ({ ...call, index: typeof call.index === 'number' ? call.index : at }));
     }
     // Some clients skip a first chunk without content.
@@ -39,12 +37,12 @@ export const createChunks = (kind: 'chat' | 'completion') => {
     /** @returns the chunk that is passed on of one of the miner's; null for one that says nothing. */
     of: (given: unknown): Fields | null => {
       const choices: Fields[] = [];
-      const list = isFields(given) && Array.isArray(given.choices) ? given.choices.filter(isFields) : [];
+      const list = isRecord(given) && Array.isArray(given.choices) ? given.choices.filter(isRecord) : [];
       for (const [at, choice] of list.entries()) {
         const index = typeof choice.index === 'number' ? choice.index : at;
         const part = kind === 'chat' ? chatPart(choice, index) : textPart(choice);
         if (part === null) continue;
-        if (saysSomething(isFields(part.delta) ? part.delta : part)) hasText = true;
+        if (saysSomething(isRecord(part.delta) ? part.delta : part)) hasText = true;
         const logprobs = choice.logprobs == null ? {} : { logprobs: choice.logprobs };
         choices.push({ index, ...part, ...logprobs, finish_reason: null });
       }

@@ -1,11 +1,8 @@
-import { JOB_TYPES } from '@aitbc/contracts';
+import { isRecord, JOB_TYPES } from '@aitbc/contracts';
 
 // What miners that know nothing of whole requests can do all the same: a chat of texts as `llm_inference`, and texts as vectors.
 
 type Fields = Readonly<Record<string, unknown>>;
-
-const isFields = (value: unknown): value is Fields =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const CARRIED = new Set(['model', 'messages', 'max_tokens', 'max_completion_tokens', 'temperature', 'seed']);
 /** What clients send unasked, and that asks for nothing. */
@@ -18,7 +15,7 @@ const MEANS_NOTHING: Readonly<Record<string, (value: unknown) => boolean>> = {
   parallel_tool_calls: () => true,
   tools: (value) => Array.isArray(value) && value.length === 0,
   tool_choice: (value) => value === 'none',
-  response_format: (value) => isFields(value) && value.type === 'text',
+  response_format: (value) => isRecord(value) && value.type === 'text',
   stop: (value) => Array.isArray(value) && value.length === 0,
 };
 
@@ -26,7 +23,7 @@ const textOf = (content: unknown): string | null => {
   if (typeof content === 'string') return content;
   if (!Array.isArray(content)) return null;
   const texts = content.map((part: unknown) =>
-    isFields(part) && part.type === 'text' && typeof part.text === 'string' ? part.text : null,
+    isRecord(part) && part.type === 'text' && typeof part.text === 'string' ? part.text : null,
   );
   return texts.includes(null) ? null : texts.join('\n');
 };
@@ -40,7 +37,7 @@ export const asPlainChat = (request: Fields): Record<string, unknown> | null => 
   if (!Array.isArray(request.messages)) return null;
   const messages: { role: unknown; content: string }[] = [];
   for (const message of request.messages as unknown[]) {
-    if (!isFields(message)) return null;
+    if (!isRecord(message)) return null;
     const content = textOf(message.content);
     if (content === null || message.tool_calls !== undefined) return null;
     messages.push({ role: message.role === 'developer' ? 'system' : message.role, content });

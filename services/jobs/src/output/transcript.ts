@@ -1,10 +1,9 @@
 import { createHash, type Hash } from 'node:crypto';
+import { isRecord } from '@aitbc/contracts';
 
 type Fields = Record<string, unknown>;
 
-const isFields = (value: unknown): value is Fields =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-const listOf = (value: unknown): Fields[] => (Array.isArray(value) ? value.filter(isFields) : []);
+const listOf = (value: unknown): Fields[] => (Array.isArray(value) ? value.filter(isRecord) : []);
 const numberOr = (value: unknown, otherwise: number): number =>
   typeof value === 'number' ? value : otherwise;
 
@@ -18,7 +17,7 @@ function* textsOf(part: Fields): Generator<[key: string, text: string]> {
     if (typeof text === 'string') yield [name, text];
   }
   for (const [at, call] of listOf(part.tool_calls).entries()) {
-    const fn = isFields(call.function) ? call.function : {};
+    const fn = isRecord(call.function) ? call.function : {};
     const index = numberOr(call.index, at);
     if (typeof fn.name === 'string') yield [`tool/${index}/name`, fn.name];
     if (typeof fn.arguments === 'string') yield [`tool/${index}/arguments`, fn.arguments];
@@ -60,7 +59,7 @@ export const createTranscript = () => {
     const rest: Fields[] = [];
     const say = (fields: Fields): void => void rest.push({ index, ...fields, finish_reason: null });
     const isNew = !begunChoices.has(index);
-    const message = isFields(choice.message) ? choice.message : undefined;
+    const message = isRecord(choice.message) ? choice.message : undefined;
     const logprobs = isNew && choice.logprobs != null ? { logprobs: choice.logprobs } : {};
 
     /** @returns what of a text is left, or undefined when it does not begin as it was passed on. */
@@ -86,7 +85,7 @@ export const createTranscript = () => {
         if (text !== '') say({ delta: { [name]: text } });
       }
       for (const [at, call] of listOf(message.tool_calls).entries()) {
-        const fn = isFields(call.function) ? call.function : {};
+        const fn = isRecord(call.function) ? call.function : {};
         const toolIndex = numberOr(call.index, at);
         const isKnown = texts.has(`${index}/tool/${toolIndex}/name`);
         const name = left(`tool/${toolIndex}/name`, String(fn.name ?? ''));
@@ -110,10 +109,10 @@ export const createTranscript = () => {
   return {
     /** @param chunk a chunk that was passed on */
     add: (chunk: unknown): void => {
-      for (const [at, choice] of listOf(isFields(chunk) ? chunk.choices : undefined).entries()) {
+      for (const [at, choice] of listOf(isRecord(chunk) ? chunk.choices : undefined).entries()) {
         const index = numberOr(choice.index, at);
         begunChoices.add(index);
-        const pieces: Iterable<[string, string]> = isFields(choice.delta)
+        const pieces: Iterable<[string, string]> = isRecord(choice.delta)
           ? textsOf(choice.delta)
           : typeof choice.text === 'string'
             ? [['text', choice.text]]
@@ -132,7 +131,7 @@ export const createTranscript = () => {
     restOf: (result: unknown): Rest => {
       const used = new Set<string>();
       const chunks: Fields[] = [];
-      for (const [at, choice] of listOf(isFields(result) ? result.choices : undefined).entries()) {
+      for (const [at, choice] of listOf(isRecord(result) ? result.choices : undefined).entries()) {
         const rest = restOfChoice(choice, numberOr(choice.index, at), used);
         if (rest === undefined) return { agrees: false };
         for (const one of rest) chunks.push({ choices: [one] });
