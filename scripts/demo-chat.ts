@@ -1,4 +1,4 @@
-import { Agent, request } from 'node:http';
+import OpenAI from 'openai';
 
 /** Where model servers listen when nobody says otherwise. */
 const USUAL = [
@@ -42,68 +42,38 @@ export interface Chat {
 }
 
 /**
- * Asks through the OpenAI door and passes on each piece of the answer as it comes.
+ * Asks through the OpenAI door, with OpenAI's own client, and passes on each piece of the answer as it comes.
  * @throws when it did not come whole
  */
-export const streamChat = (
+export const streamChat = async (
   url: string,
   key: string,
   ask: { model: string; content: string },
   onText: (text: string) => void,
-): Promise<Chat> =>
-  new Promise((resolve, reject) => {
-    const body = JSON.stringify({
+): Promise<Chat> => {
+  const at = performance.now();
+  const { data: chunks, response } = await new OpenAI({ baseURL: `${url}/v1`, apiKey: key }).chat.completions
+    .create({
       model: ask.model,
       messages: [{ role: 'user', content: ask.content }],
       max_tokens: 120,
       stream: true,
       stream_options: { include_usage: true },
-    });
-    const at = performance.now();
-    const sent = request(
-      `${url}/v1/chat/completions`,
-      {
-        method: 'POST',
-        agent: new Agent(),
-        headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
-      },
-      (response) => {
-        let rest = '';
-        let firstTokenMs: number | undefined;
-        let tokens: number | undefined;
-        let isDone = false;
-        const take = (data: string): void => {
-          if (data === '[DONE]') {
-            isDone = true;
-            return;
-          }
-          const chunk = JSON.parse(data);
-          if (chunk.error !== undefined) throw new Error(chunk.error.message);
-          tokens = chunk.usage?.completion_tokens ?? tokens;
-          const delta = chunk.choices?.[0]?.delta ?? {};
-          const text = delta.content ?? '';
-          if (text === '') return;
-          firstTokenMs ??= performance.now() - at;
-          onText(text);
-        };
-        response.setEncoding('utf8').on('data', (piece: string) => {
-          const lines = (rest + piece).split('\n');
-          rest = lines.pop() ?? '';
-          try {
-            for (const line of lines) if (line.startsWith('data: ')) take(line.slice(6));
-          } catch (error) {
-            reject(error);
-            sent.destroy();
-          }
-        });
-        response.on('end', () => {
-          const jobId = String(response.headers['x-aitbc-job-id']);
-          if (isDone) resolve({ jobId, firstTokenMs: firstTokenMs ?? performance.now() - at, tokens });
-          else reject(new Error(`the chat answered ${response.statusCode}: ${rest.slice(0, 300)}`));
-        });
-        response.on('error', reject);
-      },
-    );
-    sent.on('error', reject);
-    sent.end(body);
-  });
+    })
+    .withResponse();
+  let firstTokenMs: number | undefined;
+  let tokens: number | undefined;
+  let isFinished = false;
+  for await (const { choices, usage } of chunks) {
+    tokens = usage?.completion_tokens ?? tokens;
+    const [choice] = choices;
+    isFinished ||= typeof choice?.finish_reason === 'string';
+    const text = choice?.delta.content ?? '';
+    if (text === '') continue;
+    firstTokenMs ??= performance.now() - at;
+    onText(text);
+  }
+  if (!isFinished) throw new Error('the chat broke off');
+  const jobId = String(response.headers.get('x-aitbc-job-id'));
+  return { jobId, firstTokenMs: firstTokenMs ?? performance.now() - at, tokens };
+};
