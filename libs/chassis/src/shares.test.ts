@@ -14,3 +14,13 @@ test('an account fills its own share, is told so, and gets back what it gave bac
   share.take('a');
   expect(() => share.take('a')).toThrow('2 polls');
 });
+
+test('what takes more of a share leaves less of it', () => {
+  const share = createShare({ max: 10, code: 'TOO_MANY_POLLS', what: 'KB', retryAfterSeconds: 5 });
+  const most = share.take('a', 8);
+  expect(() => share.take('a', 3)).toThrow('10 KB');
+  share.take('a', 2);
+  most();
+  share.take('a', 8);
+  expect(() => share.take('a')).toThrow('10 KB');
+});

@@ -12,22 +12,26 @@ export const createShare = (options: {
 }) => {
   const held = new Map<string, number>();
   return {
-    /** @returns what gives it back; again is harmless. @throws Problem when the account's share is full. */
-    take: (accountId: string): (() => void) => {
+    /**
+     * @param units of the share that this one takes
+     * @returns what gives it back; again is harmless
+     * @throws Problem when the account's share is full
+     */
+    take: (accountId: string, units = 1): (() => void) => {
       const count = held.get(accountId) ?? 0;
-      if (count >= options.max) {
+      if (count + units > options.max) {
         throw new Problem(
           options.code,
           `An account can hold ${options.max.toLocaleString('en')} ${options.what} at once; end some, or try again later.`,
           { details: { limit: options.max }, retryAfterSeconds: options.retryAfterSeconds },
         );
       }
-      held.set(accountId, count + 1);
+      held.set(accountId, count + units);
       let isHeld = true;
       return () => {
         if (!isHeld) return;
         isHeld = false;
-        const left = (held.get(accountId) ?? 1) - 1;
+        const left = (held.get(accountId) ?? units) - units;
         if (left > 0) held.set(accountId, left);
         else held.delete(accountId);
       };

@@ -17,6 +17,8 @@ const KEYED_MS = 24 * 3_600_000;
 export interface Ask {
   readonly name: string;
   readonly sha256: string;
+  /** Of its JSON. */
+  readonly sizeKb: number;
   readonly isKeyed: boolean;
   /** It was sent before, as far as its client knows. */
   readonly isAgain: boolean;
@@ -25,9 +27,10 @@ export interface Ask {
 /** @param retries as OpenAI's clients count them: they send no Idempotency-Key. */
 export const askOf = (asked: Asked, body: unknown, key: string | undefined, retries: unknown): Ask => {
   const { kind, price, maxWaitSeconds, timeoutSeconds } = asked;
-  const hash = sha256(canonicalJson([kind, price, maxWaitSeconds, timeoutSeconds, body]));
-  if (key !== undefined) return { name: `key:${sha256(key)}`, sha256: hash, isKeyed: true, isAgain: true };
-  return { name: `body:${hash}`, sha256: hash, isKeyed: false, isAgain: Number(retries) >= 1 };
+  const text = canonicalJson([kind, price, maxWaitSeconds, timeoutSeconds, body]);
+  const known = { sha256: sha256(text), sizeKb: Math.ceil(text.length / 1_024) };
+  if (key !== undefined) return { ...known, name: `key:${sha256(key)}`, isKeyed: true, isAgain: true };
+  return { ...known, name: `body:${known.sha256}`, isKeyed: false, isAgain: Number(retries) >= 1 };
 };
 
 const isOfUse = (job: JobRow, { isKeyed }: Ask, nowMs: number): boolean => {

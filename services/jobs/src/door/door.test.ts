@@ -84,6 +84,40 @@ const readStream = async (response: Response) => {
 const textOf = (chunks: { choices?: { delta?: { content?: string } }[] }[]): string =>
   chunks.flatMap(({ choices = [] }) => choices.map(({ delta }) => delta?.content ?? '')).join('');
 
+test('an account holds a share of large requests open and is told so; others are served', async () => {
+  const [greedy, other] = [stack.client(), stack.client()];
+  const miner = await modern('large');
+  const leaving = new AbortController();
+  const text = 'x'.repeat(3_900_000);
+  const large = (caller: Caller) =>
+    chat(
+      caller,
+      { model: 'large', messages: [{ role: 'user', content: text }] },
+      { headers: { 'x-aitbc-max-wait': '600' }, signal: leaving.signal },
+    );
+  const answers: Response[] = [];
+  const asked = Array.from({ length: 18 }, () =>
+    large(greedy.caller).then((answer) => void answers.push(answer)),
+  );
+  // 64 MB are seventeen of them.
+  await eventually(() => answers.length === 1, { withinMs: 30_000 });
+  for (const answer of answers) {
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([429, '5']);
+    expect(await errorOf(answer)).toMatchObject({ code: 'rate_limit_exceeded' });
+  }
+  const served = chat(other.caller, chatOf('large'));
+  leaving.abort();
+  await Promise.allSettled(asked);
+  const work = await eventually(async () => {
+    const job = await miner.take();
+    return (
+      (job.parameters.request as { messages: { content: string }[] }).messages[0]?.content === 'Hello' && job
+    );
+  });
+  await miner.complete(work, written('Hi'));
+  expect((await served).status).toBe(200);
+}, 60_000);
+
 describe('a whole answer', () => {
   test('is that of a job: its id, its receipt, the name asked for, and the usage as it was counted', async () => {
     const client = stack.client();

@@ -14,6 +14,12 @@ import { prepareAsked, WHOLE_MAX_SECONDS } from './submission.ts';
 
 /** Open at once of one account: each holds a socket here and at the gateway. */
 const OPEN_PER_ACCOUNT_MAX = 1_000;
+/**
+ * ...and its request in memory for as long, at about three times its size: of one account 64 MB of requests, of all together
+ * 256 MB, which is some 800 MB of this process.
+ */
+const OPEN_KB_PER_ACCOUNT_MAX = 64 * 1_024;
+const OPEN_KB_MAX = 256 * 1_024;
 const KEY_LENGTH_MAX = 255;
 
 type Asking = Pick<Context<AnyRoute>, 'body' | 'caller' | 'response' | 'signal'>;
@@ -43,6 +49,33 @@ export const createDoor = (work: Work, stopping: AbortSignal): Handlers<typeof d
     what: 'requests to models open',
     retryAfterSeconds: 5,
   });
+  const sizes = createShare({
+    max: OPEN_KB_PER_ACCOUNT_MAX,
+    code: 'TOO_MANY_STREAMS',
+    what: 'KB of requests to models open',
+    retryAfterSeconds: 5,
+  });
+  let openKb = 0;
+  /** @throws Problem TOO_MANY_STREAMS, OVERLOADED */
+  const hold = (accountId: string, kb: number): (() => void) => {
+    if (openKb + kb > OPEN_KB_MAX)
+      throw new Problem('OVERLOADED', 'Too many large requests are open; try again shortly.', {
+        retryAfterSeconds: 5,
+      });
+    const giveBackSize = sizes.take(accountId, kb);
+    try {
+      const giveBack = share.take(accountId);
+      openKb += kb;
+      return () => {
+        giveBack();
+        giveBackSize();
+        openKb -= kb;
+      };
+    } catch (error) {
+      giveBackSize();
+      throw error;
+    }
+  };
   /** How many requests wait for each job: more than one when one was sent again. */
   const attending = new Map<string, number>();
 
@@ -128,7 +161,7 @@ export const createDoor = (work: Work, stopping: AbortSignal): Handlers<typeof d
     const asked = readAsked(kind, body, headers);
     const key = readKey(headers['idempotency-key'] as string | undefined);
     const ask = askOf(asked, body, key, headers['x-stainless-retry-count']);
-    const giveBack = share.take(caller.account_id);
+    const giveBack = hold(caller.account_id, ask.sizeKb);
     try {
       const known = await findBegun(work.store.read, caller.account_id, ask);
       const prepared = known === undefined ? prepareAsked(work, models, asked) : undefined;
