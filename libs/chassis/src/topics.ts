@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { ServiceName } from '@aitbc/contracts';
 import { z } from 'zod';
+import { listenTo } from './channel.ts';
 import type { Log } from './log.ts';
 import type { Postal } from './mailbox.ts';
 import type { Metrics } from './metrics.ts';
 import { occasionally } from './occasionally.ts';
-import { connectRedis, type RedisClient } from './redis/index.ts';
+import type { RedisClient } from './redis/index.ts';
 import type { Store } from './store/index.ts';
 
 /** Topics of one commit that are told to others: what is beyond, they see when they look again. */
@@ -15,9 +16,6 @@ const TOPIC_LENGTH_MAX = 120;
 const TEXT_LENGTH_MAX = 128 * 1024;
 /** Heard in a second at most: whoever writes to Redis must not keep this process busy. Ten of them commit 1,000 a second. */
 const HEARD_MAX = 2_000;
-
-/** After a refusal. */
-const SUBSCRIBE_AGAIN_MS = 2_000;
 
 const News = z.strictObject({
   from: z.string().max(40),
@@ -62,41 +60,22 @@ export const linkTopics = (options: {
     return heard > HEARD_MAX;
   };
 
-  const subscriber = connectRedis(options.redisUrl, log, {
-    enableOfflineQueue: true,
-    maxRetriesPerRequest: null,
-    // By itself it would leave a refusal to nobody, which ends a process: a user may have lost the right to the channel.
-    autoResubscribe: false,
-  });
-  subscriber.on('message', (_channel: string, sealed: string) => {
-    if (sealed.length > TEXT_LENGTH_MAX || isTooMany()) return;
-    const text = postal.envelopes.openTopics(service, sealed);
-    if (text === null) {
-      options.metrics.forgeries.inc({ what: 'topics' });
-      if (tell('forged') !== undefined)
-        log.error({ channel }, 'a wake-up was not sealed by this deployment: dropped');
-      return;
-    }
-    const news = News.safeParse(JSON.parse(text));
-    if (news.success && news.data.from !== own) wake(news.data.topics);
-  });
-  let again: NodeJS.Timeout | undefined;
-  const subscribe = (): void => {
-    clearTimeout(again);
-    subscriber.subscribe(channel).catch((error) => {
-      if (tell('refused') !== undefined)
-        log.warn({ channel, err: (error as Error).message }, 'no news of other processes');
-      again = setTimeout(subscribe, SUBSCRIBE_AGAIN_MS).unref();
-    });
-  };
-  // With each connection: one that was lost is made anew.
-  subscriber.on('ready', subscribe);
-  if (subscriber.status === 'ready') subscribe();
-
-  return {
-    stop: (): void => {
-      clearTimeout(again);
-      subscriber.disconnect();
+  return listenTo({
+    channel,
+    redisUrl: options.redisUrl,
+    log,
+    lengthMax: TEXT_LENGTH_MAX,
+    hear: (sealed) => {
+      if (isTooMany()) return;
+      const text = postal.envelopes.openTopics(service, sealed);
+      if (text === null) {
+        options.metrics.forgeries.inc({ what: 'topics' });
+        if (tell('forged') !== undefined)
+          log.error({ channel }, 'a wake-up was not sealed by this deployment: dropped');
+        return;
+      }
+      const news = News.safeParse(JSON.parse(text));
+      if (news.success && news.data.from !== own) wake(news.data.topics);
     },
-  };
+  });
 };

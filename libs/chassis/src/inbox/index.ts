@@ -161,8 +161,11 @@ export const startInbox = <D extends Destination>(options: {
       failpoint('inbox:after-commit');
     },
   };
-  const worker = openReceiver(receiving);
-  const ownWorker = store.isShared && hearsHints(service) ? followPlace(store, receiving) : null;
+  // What is for one process alone goes to its own place, where there are several.
+  const direct = hearsHints(service) ? options.redis : undefined;
+  const isPlaced = store.isShared && direct !== undefined;
+  const worker = openReceiver({ ...receiving, direct: isPlaced ? undefined : direct });
+  const ownWorker = isPlaced ? followPlace(store, { ...receiving, direct }) : null;
 
   const retry = async (): Promise<void> => {
     const due = await store.read.all(

@@ -59,7 +59,10 @@ export const startDispatcher = async (config: DispatcherConfig, fail: Fail): Pro
     log,
   });
   const pool = createPool(redis, dispatchKeys(postal.prefix, redis.isCluster));
-  /** A match goes to the process that holds its poll: to its place's mailbox, where there are several. */
+  /**
+   * A match goes to the process that holds its poll, where there are several; and directly: one that is lost is proposed
+   * again, when poll and job are offered again.
+   */
   const senders = new Map<number | undefined, Sender>();
   const senderTo = (place: number | undefined): Sender => {
     const sender =
@@ -68,6 +71,7 @@ export const startDispatcher = async (config: DispatcherConfig, fail: Fail): Pro
         from: 'dispatcher',
         to: 'jobs',
         place,
+        isDirect: true,
         redis,
         postal,
       });
