@@ -24,5 +24,7 @@ export const Caller = z.strictObject({
   spend_cap_minor: Minor.nullable(),
   /** What this key may transfer in one day of UTC, in minor units; left out for no cap. Payments obeys it. */
   transfer_cap_minor: Minor.optional(),
+  /** What a request to a model pays that names no price; left out for nothing. Jobs obeys it. */
+  default_price_minor: Minor.optional(),
 });
 export type Caller = z.infer<typeof Caller>;

@@ -77,6 +77,7 @@ const blankKey = {
   rate_limit_per_minute: null,
   spend_cap_minor: null,
   transfer_cap_minor: null,
+  default_price_minor: null,
   replaces: null,
 } satisfies Partial<ApiKeyTable>;
 
@@ -87,6 +88,7 @@ export interface KeyWish {
   expires_at_ms: number | null;
   spend_cap_minor: number | null;
   transfer_cap_minor: number | null;
+  default_price_minor: number | null;
   rate_limit_per_minute: number | null;
   source: 'user' | 'admin';
   replaces: string | null;
@@ -159,6 +161,7 @@ export const rotateKey = async (
       expires_at_ms: old.expires_at_ms,
       spend_cap_minor: old.spend_cap_minor,
       transfer_cap_minor: old.transfer_cap_minor,
+      default_price_minor: old.default_price_minor,
       rate_limit_per_minute: old.rate_limit_per_minute,
       source: old.source,
       replaces: old.id,

@@ -80,6 +80,7 @@ export const createCredentials = (options: {
           spend_cap_minor: row.spend_cap_minor,
           // Left out where there is none: services of the release before know no such field.
           ...(row.transfer_cap_minor === null ? {} : { transfer_cap_minor: row.transfer_cap_minor }),
+          ...(row.default_price_minor === null ? {} : { default_price_minor: row.default_price_minor }),
         },
       },
     };

@@ -242,6 +242,7 @@ describe('API keys', () => {
     expires_at?: string;
     spend_cap?: number;
     daily_transfer_cap?: number;
+    default_price?: number;
   }) => ({ scopes: ['client' as const], label: 'a test', ...changes });
 
   test('a user makes one: shown once, kept as a hash, acting for the account', async () => {
@@ -417,6 +418,26 @@ describe('API keys', () => {
     }
     const useless = await user.call(createKey, { body: bodyOf({ daily_transfer_cap: 1 }) });
     expect(useless.status).toBe(422);
+  });
+
+  test('one may name what its requests to models pay, which services hear of and a rotation keeps', async () => {
+    const { session_token } = await signIn();
+    const user = gateway.user(session_token);
+    const old = await make(session_token, { scopes: ['client'], default_price: 0.125 });
+    const rotated = await user.call(rotateKey, {
+      params: { key_id: old.id },
+      body: { overlap_seconds: 600 },
+    });
+    if (!rotated.ok) throw new Error(rotated.body.error.message);
+    for (const key of [old, rotated.body]) {
+      expect(key.default_price).toBe(0.125);
+      await gateway.client(key.key).call(routes.jobs.list, {});
+      expect(gateway.upstream.heard.at(-1)?.signed?.caller).toMatchObject({
+        default_price_minor: 12_500_000,
+      });
+    }
+    const plain = await make(session_token, { scopes: ['client'] });
+    expect(plain.default_price).toBeNull();
   });
 
   test("a stranger's key is not there", async () => {

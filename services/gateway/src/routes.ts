@@ -51,12 +51,20 @@ const viewKey = (row: ApiKeyTable): ApiKeyView => ({
   rate_limit_per_minute: row.rate_limit_per_minute,
   spend_cap: fromMinorOrNull(row.spend_cap_minor),
   daily_transfer_cap: fromMinorOrNull(row.transfer_cap_minor),
+  default_price: fromMinorOrNull(row.default_price_minor),
   replaces: row.replaces,
 });
 
-const capsOf = (body: { spend_cap?: number | undefined; daily_transfer_cap?: number | undefined }) => ({
-  spend_cap_minor: body.spend_cap === undefined ? null : toMinor(body.spend_cap),
-  transfer_cap_minor: body.daily_transfer_cap === undefined ? null : toMinor(body.daily_transfer_cap),
+const minorOrNull = (amount: number | undefined): number | null =>
+  amount === undefined ? null : toMinor(amount);
+const amountsOf = (body: {
+  spend_cap?: number | undefined;
+  daily_transfer_cap?: number | undefined;
+  default_price?: number | undefined;
+}) => ({
+  spend_cap_minor: minorOrNull(body.spend_cap),
+  transfer_cap_minor: minorOrNull(body.daily_transfer_cap),
+  default_price_minor: minorOrNull(body.default_price),
 });
 
 const readCursor = (cursor: string | undefined): string | undefined => {
@@ -238,7 +246,7 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
             scopes: body.scopes,
             label: body.label,
             expires_at_ms,
-            ...capsOf(body),
+            ...amountsOf(body),
             rate_limit_per_minute: null,
             source: 'user',
             replaces: null,
@@ -267,7 +275,7 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
             scopes: body.scopes,
             label: body.label,
             expires_at_ms,
-            ...capsOf(body),
+            ...amountsOf(body),
             rate_limit_per_minute: body.rate_limit_per_minute ?? null,
             source: 'admin',
             replaces: null,

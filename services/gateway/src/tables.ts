@@ -22,6 +22,7 @@ export interface ApiKeyTable {
   rate_limit_per_minute: number | null;
   spend_cap_minor: number | null;
   transfer_cap_minor: number | null;
+  default_price_minor: number | null;
   replaces: string | null;
 }
 

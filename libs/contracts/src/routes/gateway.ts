@@ -60,6 +60,10 @@ export const ApiKeyView = z
       description:
         'What may be transferred with this key in one day of UTC, together with those that it was rotated from; null for all that the account has',
     }),
+    default_price: AmountOut.nullable().meta({
+      description:
+        "What a request to OpenAI's routes with this key pays when it names no price; null for nothing",
+    }),
     replaces: Id.nullable().meta({ description: 'The key that this one was made from by rotation' }),
   })
   .meta({ id: 'ApiKey' });
@@ -67,6 +71,11 @@ export type ApiKeyView = z.infer<typeof ApiKeyView>;
 
 const DailyTransferCap = Amount.optional().meta({
   description: 'For a key with `trade`: what it may transfer in one day of UTC',
+});
+
+const DefaultPrice = Amount.optional().meta({
+  description:
+    "What a request to OpenAI's routes pays when it names no price itself: for programs that can set no more than address, key and model",
 });
 
 const ApiKeyCreated = ApiKeyView.extend({
@@ -197,6 +206,7 @@ export const gatewayRoutes = {
       expires_at: ExpiresAt.optional(),
       spend_cap: Amount.optional(),
       daily_transfer_cap: DailyTransferCap,
+      default_price: DefaultPrice,
     }),
     responses: { 201: ApiKeyCreated },
     errors: ['KEY_LIMIT_REACHED'],
@@ -245,6 +255,7 @@ export const gatewayRoutes = {
       expires_at: ExpiresAt.optional(),
       spend_cap: Amount.optional(),
       daily_transfer_cap: DailyTransferCap,
+      default_price: DefaultPrice,
       rate_limit_per_minute: z.number().int().min(1).max(1_000_000).optional(),
     }),
     responses: { 201: ApiKeyCreated },

@@ -72,10 +72,16 @@ const splitModel = (given: string): { model: string; price: number | undefined }
 };
 
 /**
- * Price, patience and place: a header goes before the body, the body before the model's name.
+ * Price, patience and place: a header goes before the body, the body before the model's name, that before the key's own.
+ * @param defaultPrice what the key pays where nothing is named
  * @throws Problem VALIDATION_ERROR
  */
-export const readAsked = (kind: Kind, body: Body, headers: IncomingHttpHeaders): Asked => {
+export const readAsked = (
+  kind: Kind,
+  body: Body,
+  headers: IncomingHttpHeaders,
+  defaultPrice: number,
+): Asked => {
   const { aitbc = {} } = body;
   const named = splitModel(body.model);
   const timeout = readNumber(headers, 'X-AITBC-Timeout', RunSeconds) ?? aitbc.timeout_seconds;
@@ -89,7 +95,7 @@ export const readAsked = (kind: Kind, body: Body, headers: IncomingHttpHeaders):
     model: named.model,
     request,
     constraints: Object.fromEntries(Object.entries(place).filter(([, value]) => value !== undefined)),
-    price: readPrice(headers) ?? aitbc.price ?? named.price ?? 0,
+    price: readPrice(headers) ?? aitbc.price ?? named.price ?? defaultPrice,
     maxWaitSeconds:
       readNumber(headers, 'X-AITBC-Max-Wait', MaxWaitSeconds) ?? aitbc.max_wait_seconds ?? MAX_WAIT_SECONDS,
     timeoutSeconds: timeout ?? TIMEOUT_SECONDS,

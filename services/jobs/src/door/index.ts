@@ -1,5 +1,5 @@
 import { type Context, createShare, type Handlers } from '@aitbc/chassis';
-import { type AnyRoute, type doorRoutes, invalidField, Problem } from '@aitbc/contracts';
+import { type AnyRoute, type doorRoutes, fromMinor, invalidField, Problem } from '@aitbc/contracts';
 import { cancel } from '../commands/end.ts';
 import type { JobRow } from '../tables.ts';
 import type { Work } from '../work.ts';
@@ -158,7 +158,7 @@ export const createDoor = (work: Work, stopping: AbortSignal): Handlers<typeof d
   const answer = async (kind: Kind, context: Asking): Promise<Reply> => {
     const { caller, body, response } = context;
     const { headers } = response.req;
-    const asked = readAsked(kind, body, headers);
+    const asked = readAsked(kind, body, headers, fromMinor(caller.default_price_minor ?? 0));
     const key = readKey(headers['idempotency-key'] as string | undefined);
     const ask = askOf(asked, body, key, headers['x-stainless-retry-count']);
     const giveBack = hold(caller.account_id, ask.sizeKb);
