@@ -42,8 +42,15 @@ const submit = async (job_type: 'chat_completion' | 'custom', parameters: object
     }),
   );
 
-test('an agent that is killed and started again runs its job again within 20 seconds', async () => {
+test('an agent that is killed and started again runs its job again within 20 seconds, and is paid once', async () => {
   const account = await coordinator.newAccount(['miner']);
+  const { user_id } = must(await client.call(routes.gateway.me, {}));
+  must(
+    await coordinator.admin.call(routes.payments.credit, {
+      params: { account_id: user_id },
+      body: { amount: 2, reason: 'to pay with' },
+    }),
+  );
   const api = await startModelServer(['slow-thinker']);
   try {
     // It dies in the middle of an answer.
@@ -60,7 +67,7 @@ test('an agent that is killed and started again runs its job again within 20 sec
     };
     const first = start();
     const request = { model: 'slow-thinker', messages: [{ role: 'user', content: 'How are you?' }] };
-    const job = await submit('chat_completion', { request });
+    const job = await submit('chat_completion', { request }, { payment_amount: 2 });
     const events = await openEvents(`${coordinator.url}/v1/client/jobs/${job.id}/events`, {
       'x-api-key': coordinator.keys.client,
     });
@@ -97,6 +104,16 @@ test('an agent that is killed and started again runs its job again within 20 sec
     expect(againMs).toBeLessThan(AGAIN_WITHIN_MS);
     const receipts = must(await client.call(routes.jobs.receipts, { params: { job_id: job.id } }));
     expect(receipts.items).toHaveLength(1);
+    await passes(async () =>
+      expect(must(await client.call(routes.payments.getByJob, { params: { job_id: job.id } }))).toMatchObject(
+        { status: 'released', amount: 2 },
+      ),
+    );
+    const { user_id: payee } = must(await account.caller.call(routes.gateway.me, {}));
+    const { fee } = must(await client.call(routes.payments.getByJob, { params: { job_id: job.id } }));
+    expect(
+      must(await account.caller.call(routes.payments.balance, { params: { user_id: payee } })),
+    ).toMatchObject({ balance: 2 - fee, held: 0 });
     // Nothing of the lost attempt holds its slot.
     await passes(async () =>
       expect(must(await account.caller.call(routes.miners.me, { query: {} })).items).toMatchObject([

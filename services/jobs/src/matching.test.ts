@@ -28,6 +28,20 @@ const escrow = (jobId: string, amountMinor: number) =>
     'jobs',
   );
 
+test('an answer to a poll holds some large jobs, and the rest go to the next', async () => {
+  const miner = await stack.miner({ capabilities: ['custom'], concurrency: 64 });
+  const client = stack.client();
+  const input = 'x'.repeat(3_000_000);
+  const ids: string[] = [];
+  for (let at = 0; at < 4; at++)
+    ids.push((await client.submit({ job_type: 'custom', parameters: { input } })).id);
+  const taken: string[][] = [];
+  while (taken.flat().length < 4)
+    taken.push((await miner.poll({ max_jobs: 32, wait_seconds: 20 })).map(({ id }) => id));
+  expect(taken.flat().sort()).toEqual([...ids].sort());
+  for (const answer of taken) expect(answer.length).toBeLessThanOrEqual(3);
+});
+
 describe('the price', () => {
   test.each([0.125, 1.25, 0.0199, 12_345.678_901_23])(
     'a job that pays exactly what a miner asks runs: %s',

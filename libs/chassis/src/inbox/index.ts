@@ -23,7 +23,11 @@ import { receiveInOrder } from './in-order.ts';
 import { compact, receiveSideBySide } from './side-by-side.ts';
 
 const ACK_EVERY_MS = 500;
+/** What did not change is said again so often: a Redis that was wiped has it back before a sender takes it for lost. */
+const ACK_AGAIN_MS = 2_000;
 const RETRY_EVERY_MS = 250;
+/** While none waits here: an operator, or another process, may have one tried again. */
+const RETRY_LOOK_MS = 1_000;
 const RETRY_BATCH = 50;
 const RETRY_FIRST_MS = 250;
 const RETRY_MAX_MS = 60_000;
@@ -58,6 +62,7 @@ export const startInbox = <D extends Destination>(options: {
   const receiveEach = store.isShared ? receiveSideBySide : receiveInOrder;
   const consumers = options.consumers as Record<string, (trx: Trx, payload: unknown) => void | Promise<void>>;
 
+  let retryLookAt = 0;
   /** @throws what the consumer throws; `Unreadable` when no retry could help. */
   const handle = async (trx: Trx, name: string, payload: unknown): Promise<void> => {
     const consumer = Object.hasOwn(consumers, name) ? consumers[name] : undefined;
@@ -73,6 +78,9 @@ export const startInbox = <D extends Destination>(options: {
     const isFinal = error instanceof Unreadable;
     metrics.messages.inc({ name: known(message.name), outcome: isFinal ? 'dead' : 'failed' });
     log.error({ err: error, message: message.name, stream, seq: message.seq }, 'message failed');
+    trx.afterCommit(() => {
+      retryLookAt = 0;
+    });
     await trx.run(
       db.insertInto('dead_letter').values({
         id: newId(),
@@ -168,15 +176,19 @@ export const startInbox = <D extends Destination>(options: {
   const ownWorker = isPlaced ? followPlace(store, { ...receiving, direct }) : null;
 
   const retry = async (): Promise<void> => {
-    const due = await store.read.all(
+    if (performance.now() < retryLookAt) return;
+    retryLookAt = performance.now() + RETRY_LOOK_MS;
+    const waiting = await store.read.all(
       db
         .selectFrom('dead_letter')
         .selectAll()
-        .where('retry_at_ms', '<=', clock.nowMs())
+        .where('retry_at_ms', 'is not', null)
         .orderBy('retry_at_ms')
         .limit(RETRY_BATCH),
     );
-    for (const letter of due) {
+    if (waiting.length > 0) retryLookAt = 0;
+    const nowMs = clock.nowMs();
+    for (const letter of waiting.filter(({ retry_at_ms }) => (retry_at_ms as number) <= nowMs)) {
       const { id, attempts: before } = letter;
       await store.transact('inbox.retry', async (trx) => {
         try {
@@ -212,12 +224,16 @@ export const startInbox = <D extends Destination>(options: {
     }
   };
 
+  let lastSaid = '';
+  let sayAgainAt = 0;
   const acknowledge = async (): Promise<void> => {
     if (store.isShared) await compact(store);
     if (options.redis.status !== 'ready') return;
     const streams = await store.read.all(db.selectFrom('inbox_stream').selectAll());
     if (streams.length === 0) return;
-    // Written again each time, changed or not: a wiped Redis is filled within half a second.
+    const said = streams.map(({ stream, watermark, highest }) => `${stream} ${watermark}:${highest}`).join();
+    const now = performance.now();
+    if (said === lastSaid && now < sayAgainAt) return;
     await options.redis.hset(
       postal.ackKey(service),
       Object.fromEntries(
@@ -227,6 +243,8 @@ export const startInbox = <D extends Destination>(options: {
         ]),
       ),
     );
+    lastSaid = said;
+    sayAgainAt = now + ACK_AGAIN_MS;
   };
 
   const schedule: Scheduled[] = [

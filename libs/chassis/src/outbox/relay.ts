@@ -213,6 +213,7 @@ export const startRelay = async (options: {
   };
 
   const settle = async (mailbox: Mailbox): Promise<void> => {
+    if (mailbox.sentSeq <= mailbox.ackedSeq) return;
     const { watermark, highest } = await acknowledged(mailbox);
     if (watermark > mailbox.ackedSeq) {
       failpoint('relay:before-purge');

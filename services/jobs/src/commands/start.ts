@@ -71,6 +71,11 @@ export const startMatched = async (
       gone();
       continue;
     }
+    const { parameters } = waiting;
+    if (parameters === null) {
+      left.push(id);
+      continue;
+    }
     // The index proposes; what was sent by both sides decides.
     const requirement = requirementOfRow(waiting);
     if (!satisfies(await ability(miner.revision), requirement)) {
@@ -96,7 +101,7 @@ export const startMatched = async (
       attempt: job.attempt,
       deadline_at_ms: job.deadline_at_ms as number,
     });
-    started.push({ job, parameters: waiting.parameters });
+    started.push({ job, parameters });
   }
   if (miner?.status === 'active')
     trx.afterCommit(() => work.load.set(poll.minerId, running + started.length));

@@ -176,19 +176,33 @@ export const textsOf = async (reader: Reader, jobs: readonly JobRow[]): Promise<
   }));
 };
 
+/**
+ * Parameters that one answer to a poll begins to hold: 32 jobs of 4 MB would be 128 MB for this process, the gateway and the
+ * miner at once.
+ */
+const STARTED_CHARACTERS_MAX = 8 * 1_024 * 1_024;
 const toStart = hot((p: Params<{ ids: string }>) =>
   db
     .selectFrom('job')
     .innerJoin('job_parameters', 'job_parameters.job_seq', 'job.seq')
     .selectAll('job')
-    .select('job_parameters.parameters')
+    .select(
+      sql<
+        string | null
+      >`CASE WHEN sum(length(parameters)) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) - length(parameters) < ${sql.lit(STARTED_CHARACTERS_MAX)} THEN parameters END`.as(
+        'parameters',
+      ),
+    )
     .where('job.id', 'in', listOf(p('ids'))),
 );
-/** Waiting jobs of these ids, with their parameters, by id: what is needed to lease them. */
+/**
+ * Waiting jobs of these ids, with their parameters, by id: what is needed to lease them. Parameters are null where those of
+ * older ones are 8 MB already: that job is for another answer.
+ */
 export const findToStart = async (
   reader: Reader,
   ids: readonly string[],
-): Promise<ReadonlyMap<string, JobRow & { parameters: string }>> => {
+): Promise<ReadonlyMap<string, JobRow & { parameters: string | null }>> => {
   if (ids.length === 0) return new Map();
   const rows = await reader.all(toStart, { ids: JSON.stringify(ids) });
   return new Map(rows.map((row) => [row.id, row]));

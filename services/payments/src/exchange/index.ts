@@ -25,7 +25,8 @@ import { createCoreWatcher } from './watchers/core.ts';
 import { createEsploraWatcher } from './watchers/esplora.ts';
 import type { Watcher } from './watchers/watcher.ts';
 
-const LOCAL_EVERY_MS = 500;
+/** It says itself when it changed. */
+const LOCAL_EVERY_MS = 5_000;
 const REAL_EVERY_MS = 10_000;
 const EXPIRE_EVERY_MS = 1_000;
 const EXPIRE_BATCH = 200;
