@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { canonicalJson, jobsRoutes, newId, saltedSha256 } from '@aitbc/contracts';
 import { eventually, someone } from '@aitbc/testing';
 import { compactVerify, createLocalJWKSet } from 'jose';
@@ -129,6 +130,20 @@ describe('polling', () => {
     const polling = stack.call(caller).call(jobsRoutes.poll, { query: { wait_seconds: 0 } });
     await stack.miner(onlyFor('late'), caller);
     expect(await polling).toMatchObject({ status: 200, body: { items: [] } });
+  });
+
+  test('waits for it as long as it would for work: on a busy machine it takes seconds', async () => {
+    const caller = someone(['miner']);
+    const startedAt = performance.now();
+    const polling = stack.call(caller).call(jobsRoutes.poll, { query: { wait_seconds: 8 } });
+    // Nothing is there to wait on: the time itself is what is tested.
+    await pause(3_000);
+    await stack.client().submit(workFor('much-later'));
+    await stack.miner(onlyFor('much-later'), caller);
+    const reply = await polling;
+    expect(reply).toMatchObject({ status: 200 });
+    expect(reply.ok && reply.body.items).toHaveLength(1);
+    expect(performance.now() - startedAt).toBeLessThan(15_000);
   });
 
   test('a request that went away leaves its job to the next, at no cost to anybody', async () => {

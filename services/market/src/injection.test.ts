@@ -1,6 +1,6 @@
 import { builder, type ChassisTables, openStore, type Store } from '@aitbc/chassis';
 import { type Caller, routes } from '@aitbc/contracts';
-import { eventually, someone } from '@aitbc/testing';
+import { eventually, someone, testEngine } from '@aitbc/testing';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { migrations } from '../migrations/index.ts';
@@ -33,13 +33,16 @@ const run = (statement: string) =>
 
 /** While `during` runs, the statement fails whenever it is reached, as on a full disk. */
 const withError = async (event: string, when: string, during: () => Promise<void>): Promise<void> => {
-  await run(
-    `CREATE TRIGGER injected BEFORE ${event} WHEN ${when} BEGIN SELECT RAISE(ABORT, 'injected'); END`,
-  );
+  const fail =
+    testEngine === 'sqlite'
+      ? `BEGIN SELECT RAISE(ABORT, 'injected'); END`
+      : `EXECUTE FUNCTION refuse('injected')`;
+  await run(`CREATE TRIGGER injected BEFORE ${event} FOR EACH ROW WHEN (${when}) ${fail}`);
+  const onTable = event.slice(event.indexOf('ON '));
   try {
     await during();
   } finally {
-    await run('DROP TRIGGER injected');
+    await run(testEngine === 'sqlite' ? 'DROP TRIGGER injected' : `DROP TRIGGER injected ${onTable}`);
   }
 };
 

@@ -16,7 +16,7 @@ import {
   validationProblem,
 } from '@aitbc/contracts';
 import { requirementName, requirementOf } from '../dispatcher/match.ts';
-import { countRequirements, waitsFor } from '../store/backlog.ts';
+import { countRequirements, waitingWith } from '../store/backlog.ts';
 import { insertJob } from '../store/jobs.ts';
 import { toJob } from '../views.ts';
 import type { Work } from '../work.ts';
@@ -80,23 +80,34 @@ export const prepare = (work: Work, submission: JobSubmission): Prepared => {
 const REQUIREMENTS_PER_ACCOUNT_MAX = 1_000;
 const REQUIREMENTS_RETRY_SECONDS = 30;
 
+const waitsKey = (accountId: string, requirement: string): string =>
+  `requirement:${accountId}:${requirement}`;
+const countKey = (accountId: string): string => `requirements:${accountId}`;
+
+/**
+ * Looks at what {@link takeShare} decides by: for all jobs of a batch with one question. What is found is remembered for the
+ * rest of the transaction.
+ */
+const lookAtShare = async (trx: Trx, accountId: string, requirements: readonly string[]): Promise<void> => {
+  const asked = requirements.filter((each) => !trx.memo.has(waitsKey(accountId, each)));
+  if (asked.length === 0) return;
+  const waiting = await waitingWith(trx, accountId, asked);
+  for (const each of asked) trx.memo.set(waitsKey(accountId, each), waiting.has(each) ? 1 : 0);
+  if (trx.memo.has(countKey(accountId)) || asked.every((each) => waiting.has(each))) return;
+  trx.memo.set(countKey(accountId), await countRequirements(trx, accountId, REQUIREMENTS_PER_ACCOUNT_MAX));
+};
+
 /**
  * One account's jobs ask for so many different things at once, at most: one account fills its own share of the index.
- * Asked before the job is written: what it is, and how many, is remembered for the rest of the transaction.
+ * Asked before the job is written.
  * @throws Problem TOO_MANY_REQUIREMENTS
  */
-const assertShare = async (trx: Trx, accountId: string, requirement: string): Promise<void> => {
-  const known = `requirement:${accountId}:${requirement}`;
-  if (trx.memo.has(known)) return;
-  const counted = `requirements:${accountId}`;
-  if (!(await waitsFor(trx, accountId, requirement))) {
-    const count =
-      trx.memo.get(counted) ?? (await countRequirements(trx, accountId, REQUIREMENTS_PER_ACCOUNT_MAX));
-    const isFull = count >= REQUIREMENTS_PER_ACCOUNT_MAX;
-    // Also when it is refused: a batch may bring a thousand that are.
-    trx.memo.set(counted, isFull ? count : count + 1);
-    if (isFull) throw tooManyRequirements();
-  }
+const takeShare = (trx: Trx, accountId: string, requirement: string): void => {
+  const known = waitsKey(accountId, requirement);
+  if (trx.memo.get(known) === 1) return;
+  const count = trx.memo.get(countKey(accountId)) as number;
+  if (count >= REQUIREMENTS_PER_ACCOUNT_MAX) throw tooManyRequirements();
+  trx.memo.set(countKey(accountId), count + 1);
   trx.memo.set(known, 1);
 };
 
@@ -110,11 +121,34 @@ const tooManyRequirements = (): Problem => {
 
 /** Takes a job in: the row, its event, and what payments must know. Runs once funds are held, or at once without. */
 export const submit = async (trx: Trx, work: Work, caller: Caller, prepared: Prepared): Promise<Job> => {
+  await lookAtShare(trx, caller.account_id, [prepared.requirement]);
+  return submitOne(trx, work, caller, prepared);
+};
+
+/**
+ * Takes in several of one account, in their order; each is taken or refused by itself. They do not wait for each other's
+ * way to the database: of a hundred that was most of the time.
+ */
+export const submitAll = async (
+  trx: Trx,
+  work: Work,
+  caller: Caller,
+  all: readonly Prepared[],
+): Promise<PromiseSettledResult<Job>[]> => {
+  await lookAtShare(
+    trx,
+    caller.account_id,
+    all.map(({ requirement }) => requirement),
+  );
+  return await Promise.allSettled(all.map((each) => submitOne(trx, work, caller, each)));
+};
+
+const submitOne = async (trx: Trx, work: Work, caller: Caller, prepared: Prepared): Promise<Job> => {
   const { submission, paymentAmountMinor } = prepared;
   const id = newId();
   // Not the time in the id: ids only rise, so after a clock that ran ahead was put right theirs is in the future.
   const nowMs = clock.nowMs();
-  await assertShare(trx, caller.account_id, prepared.requirement);
+  takeShare(trx, caller.account_id, prepared.requirement);
   const row = await insertJob(
     trx,
     {

@@ -12,7 +12,7 @@ import {
   validationProblem,
 } from '@aitbc/contracts';
 import { cancel } from '../commands/end.ts';
-import { type Prepared, prepare, submit } from '../commands/submit.ts';
+import { type Prepared, prepare, submit, submitAll } from '../commands/submit.ts';
 import { readCursor, writeCursor } from '../cursor.ts';
 import { isTerminal } from '../domain.ts';
 import type { EventStreams } from '../event-stream.ts';
@@ -165,30 +165,28 @@ export const clientHandlers = (
           return refused(error);
         }
       });
-      const submitOne = async (trx: Trx, item: Prepared | BatchItem): Promise<BatchItem> => {
-        if ('status' in item) return item;
-        try {
-          // Without a savepoint: what is refused is refused before it wrote anything.
-          return { status: 201, job: await submit(trx, work, caller, item) };
-        } catch (error) {
-          return refused(error);
-        }
-      };
-      const submitAll = async (trx: Trx, some: readonly (Prepared | BatchItem)[]): Promise<BatchItem[]> => {
-        const items: BatchItem[] = [];
-        for (const item of some) items.push(await submitOne(trx, item));
-        return items;
+      const submitSome = async (trx: Trx, some: readonly (Prepared | BatchItem)[]): Promise<BatchItem[]> => {
+        const isPrepared = (item: Prepared | BatchItem): item is Prepared => !('status' in item);
+        // Without savepoints: what is refused is refused before it wrote anything.
+        const taken = (await submitAll(trx, work, caller, some.filter(isPrepared))).values();
+        return some.map((item) => {
+          if (!isPrepared(item)) return item;
+          const outcome = taken.next().value as PromiseSettledResult<Job>;
+          return outcome.status === 'fulfilled'
+            ? { status: 201, job: outcome.value }
+            : refused(outcome.reason);
+        });
       };
       // With a key, the answer is kept in the transaction of its effect, so that must be one.
       if (context.response.req.get('idempotency-key') !== undefined)
         return context.write(async (trx) => ({
           status: 207,
-          body: { items: await submitAll(trx, prepared) },
+          body: { items: await submitSome(trx, prepared) },
         }));
       const groups: Promise<BatchItem[]>[] = [];
       for (let at = 0; at < prepared.length; at += GROUP) {
         const group = prepared.slice(at, at + GROUP);
-        groups.push(store.transact('jobs.submit_batch', (trx) => submitAll(trx, group)));
+        groups.push(store.transact('jobs.submit_batch', (trx) => submitSome(trx, group)));
       }
       return { status: 207, body: { items: (await Promise.all(groups)).flat() } };
     },

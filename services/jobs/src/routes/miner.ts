@@ -32,8 +32,13 @@ import { findJobs } from '../store/jobs.ts';
 import type { JobRow } from '../tables.ts';
 import type { Work } from '../work.ts';
 
-/** A registration may still be on its way here when the first poll arrives. */
-const REGISTRATION_WAIT_MS = 2_000;
+/**
+ * A registration may still be on its way here when the first poll arrives: behind what others send at once, for seconds.
+ * So a poll waits for it as long as it would for work...
+ */
+const REGISTRATION_WAIT_MIN_MS = 2_000;
+/** ...but who never registered shall hear so. */
+const REGISTRATION_WAIT_MAX_MS = 15_000;
 /** A poll without waiting still gives the dispatchers time to answer, when there is work at all. */
 const WAIT_MIN_MS = 1_000;
 
@@ -92,6 +97,7 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
   const awaitMiner = async (
     accountId: string,
     minerId: string | undefined,
+    waitMs: number,
     gone: AbortSignal,
   ): Promise<string> => {
     const known = findOwnMiner(accountId, minerId);
@@ -111,7 +117,10 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
         resolve(id);
       };
       const giveUp = () => done(undefined);
-      const timer = setTimeout(giveUp, REGISTRATION_WAIT_MS);
+      const timer = setTimeout(
+        giveUp,
+        Math.min(Math.max(waitMs, REGISTRATION_WAIT_MIN_MS), REGISTRATION_WAIT_MAX_MS),
+      );
       const stopListening = fleet.onRegistered(() => {
         const own = fleet.minersOf(accountId);
         const found = minerId === undefined ? own[0] : own.find((id) => id === minerId);
@@ -186,8 +195,12 @@ export const minerHandlers = (work: Work): Handlers<MinerRoutes> => {
   return {
     poll: async (context) => {
       const { query, signal } = context;
-      const minerId = await awaitMiner(context.caller.account_id, query.miner_id, signal);
-      return { status: 200, body: await nextWork(minerId, query, context) };
+      const startedAt = performance.now();
+      const waitMs = query.wait_seconds * 1_000;
+      const minerId = await awaitMiner(context.caller.account_id, query.miner_id, waitMs, signal);
+      const leftMs = Math.max(0, waitMs - (performance.now() - startedAt));
+      const wish = { wait_seconds: leftMs / 1_000, max_jobs: query.max_jobs };
+      return { status: 200, body: await nextWork(minerId, wish, context) };
     },
 
     progress: async (context) => {

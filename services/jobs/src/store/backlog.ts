@@ -1,6 +1,6 @@
-import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import { builder, hot, type Params, type Reader, rowsOf, type Trx } from '@aitbc/chassis';
 import type { JobStatus, JobType } from '@aitbc/contracts';
-import { sql } from 'kysely';
+import { type Expression, sql } from 'kysely';
 import type { JobRow, Tables } from '../tables.ts';
 
 const db = builder<Tables>();
@@ -179,39 +179,68 @@ export const oldestWaiting = async (reader: Reader, jobType: JobType, limit: num
     (job) => job.job_type === jobType,
   );
 
-const oneOfRequirement = hot((p: Params<{ client_id: string; requirement: string }>) =>
+const waitingRequirements = hot((p: Params<{ client_id: string; requirements: string }>) =>
   db
-    .selectFrom('job')
-    .select('id')
-    .where('status', '=', 'pending')
-    .where('client_id', '=', p('client_id'))
-    .where('requirement', '=', p('requirement'))
-    .limit(1),
+    .selectFrom(rowsOf(p('requirements'), { requirement: 'text' }).as('asked'))
+    .select('asked.requirement')
+    // As a value: of a join a planner may read all that waits, and here one row of each tells.
+    .where(
+      (eb) =>
+        eb
+          .selectFrom('job')
+          .select('job.id')
+          .where('job.status', '=', 'pending')
+          .where('job.client_id', '=', p('client_id'))
+          .whereRef('job.requirement', '=', 'asked.requirement')
+          .limit(1),
+      'is not',
+      null,
+    ),
 );
-/** Whether a job of this account with this requirement waits already. */
-export const waitsFor = async (reader: Reader, clientId: string, requirement: string): Promise<boolean> =>
-  (await reader.get(oneOfRequirement, { client_id: clientId, requirement })) !== undefined;
+/** With which of these requirements a job of this account waits already. */
+export const waitingWith = async (
+  reader: Reader,
+  clientId: string,
+  requirements: readonly string[],
+): Promise<Set<string>> => {
+  const values = { client_id: clientId, requirements: JSON.stringify(requirements.map((each) => [each])) };
+  return new Set((await reader.all(waitingRequirements, values)).map(({ requirement }) => requirement));
+};
 
-const nextRequirement = hot((p: Params<{ client_id: string; after: string }>) =>
+const nextRequirement = (clientId: string, after: Expression<string>) =>
   db
     .selectFrom('job')
     .select('requirement')
     .where('status', '=', 'pending')
-    .where('client_id', '=', p('client_id'))
-    .where('requirement', '>', p('after'))
+    .where('client_id', '=', clientId)
+    .where('requirement', '>', after)
     .orderBy('requirement')
-    .limit(1),
+    .limit(1);
+const requirementsOf = hot((p: Params<{ client_id: string; max: number }>) =>
+  db
+    .withRecursive('step', (query) =>
+      query
+        .selectNoFrom((eb) => [
+          nextRequirement(p('client_id'), eb.val('')).as('requirement'),
+          sql<number>`1`.as('n'),
+        ])
+        .unionAll(
+          query
+            .selectFrom('step')
+            .select((eb) => [
+              nextRequirement(p('client_id'), eb.ref('step.requirement')).as('requirement'),
+              sql<number>`step.n + 1`.as('n'),
+            ])
+            .where('step.requirement', 'is not', null)
+            .where('step.n', '<', p('max')),
+        ),
+    )
+    .selectFrom('step')
+    .select((eb) => eb.fn.count<number>('requirement').as('count')),
 );
 /** Different requirements of this account that wait, up to `max`: one step of the index each, whatever waits. */
-export const countRequirements = async (reader: Reader, clientId: string, max: number): Promise<number> => {
-  let after = '';
-  for (let count = 0; count < max; count++) {
-    const next = await reader.get(nextRequirement, { client_id: clientId, after });
-    if (next === undefined) return count;
-    after = next.requirement;
-  }
-  return max;
-};
+export const countRequirements = async (reader: Reader, clientId: string, max: number): Promise<number> =>
+  Number((await reader.get(requirementsOf, { client_id: clientId, max }))?.count ?? 0);
 
 /** Counts by the partial indexes alone; once, at the start. */
 export const countActive = async (reader: Reader): Promise<{ pending: number; running: number }> => {
