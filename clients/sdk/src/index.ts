@@ -1,3 +1,4 @@
+export type { ChatAnswer, ChatEvent, ChatMessage, ChatRequest } from './chat.ts';
 export { Aitbc } from './client.ts';
 export type * from './contract.ts';
 export * from './errors.ts';
