@@ -11,6 +11,8 @@ export interface Streams {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are the point
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/g;
 const plain = (text: string): string => text.replace(CONTROL, ' ');
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the same without the two that only lay out a text
+const CONTROL_IN_TEXT = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
 const escaped = (json: string): string =>
   json.replace(/[\u007f-\u009f]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
@@ -35,6 +37,10 @@ const NO_LINES = {
 export type Cell = string | number | boolean | null | undefined;
 const textOf = (cell: Cell): string => (cell === null || cell === undefined ? '–' : plain(String(cell)));
 
+/** For a column: seconds do. `2026-11-29 09:30:00`, of UTC as all times here. */
+export const shortTime = (time: string | null): string | null =>
+  time === null ? null : time.slice(0, 19).replace('T', ' ');
+
 /** Results go to stdout, all that is said about them to stderr. */
 export const createOutput = (
   streams: Streams,
@@ -57,6 +63,9 @@ export const createOutput = (
     isInteractive: streams.stderr.isTTY === true && streams.stdin.isTTY === true && !options.json,
     colors,
     line,
+    /** A piece of what somebody else wrote; in a file it stays as it is. */
+    text: (piece: string): void =>
+      void streams.stdout.write(streams.stdout.isTTY ? piece.replace(CONTROL_IN_TEXT, ' ') : piece),
     /** One JSON document, or with `--json` of what goes on, one line of it. */
     json: (value: unknown): void => line(escaped(JSON.stringify(value, null, 2))),
     jsonLine: (value: unknown): void => line(escaped(JSON.stringify(value))),
