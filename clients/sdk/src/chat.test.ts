@@ -91,8 +91,7 @@ test('what is lost after it is an error: two answers would not fit together', as
   const { server, client } = await against(streams(WHOLE.slice(0, 3), 'cut'));
   const texts: string[] = [];
   const reading = async () => {
-    for await (const event of client.chat.stream(ASKED))
-      if (event.type === 'delta') texts.push(event.text);
+    for await (const event of client.chat.stream(ASKED)) if (event.type === 'delta') texts.push(event.text);
   };
   await expect(reading()).rejects.toThrow(ConnectionError);
   expect(texts).toEqual(['', 'Guten ']);

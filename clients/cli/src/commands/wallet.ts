@@ -3,7 +3,6 @@ import { confirm } from '@clack/prompts';
 import type { Command } from 'commander';
 import { number, wholeNumber } from '../arguments.ts';
 import { EXIT, UsageError } from '../failures.ts';
-import { shortTime } from '../output.ts';
 import type { Act } from '../program.ts';
 import { qrText } from '../qr.ts';
 import { startStatusLine } from '../waiting.ts';
@@ -28,7 +27,10 @@ const addHistory = (wallet: Command, act: Act): void => {
     .description('What went in and out, with the balance after it, newest first')
     .option('-n, --limit <n>', 'at most so many', wholeNumber, 20)
     .option('--csv', 'all of it for a spreadsheet')
-    .addHelpText('after', '\nExamples:\n  aitbc wallet history -n 100\n  aitbc wallet history --csv > 2026.csv')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  aitbc wallet history -n 100\n  aitbc wallet history --csv > 2026.csv',
+    )
     .action(
       act(async ({ client, output, streams, signal }, options: { limit: number; csv?: true }) => {
         if (options.csv === true) {
@@ -42,7 +44,7 @@ const addHistory = (wallet: Command, act: Act): void => {
         output.table(
           ['time', 'kind', 'AITBC', 'balance', 'memo', 'for', 'other side'],
           found.map(({ time, kind, amount, balance, memo, reference, counterparty }) => [
-            shortTime(time),
+            time,
             kind,
             amount > 0 ? `+${amount}` : amount,
             balance,

@@ -15,7 +15,8 @@ async function* statementCsv(
     const { text, headers } = await transport.text('payments.statement', asked, call);
     yield isFirst ? text : text.slice(text.indexOf('\n') + 1);
     const next = /<([^>]*)>; *rel="next"/.exec(headers.get('link') ?? '')?.[1];
-    cursor = next === undefined ? undefined : (new URL(next, 'http://x').searchParams.get('cursor') ?? undefined);
+    cursor =
+      next === undefined ? undefined : (new URL(next, 'http://x').searchParams.get('cursor') ?? undefined);
     if (cursor === undefined) return;
   }
 }
@@ -29,9 +30,7 @@ export const createAccount = (transport: Transport) => {
       transport.call('payments.balance', { params: { user_id: (await me(call)).user_id } }, call),
     /** What went in and out, with the balance after it. */
     statement: (query: StatementQuery = {}, call: RequestOptions = {}) =>
-      listOf(query, call, (page, options) =>
-        transport.call('payments.statement', { query: page }, options),
-      ),
+      listOf(query, call, (page, options) => transport.call('payments.statement', { query: page }, options)),
     /** The same as a file for a spreadsheet, a piece for each page. */
     statementCsv: (query: StatementQuery = {}, call: RequestOptions = {}) =>
       statementCsv(transport, query, call),

@@ -14,14 +14,14 @@ const now = new Date(1_614_265_330_000);
 const verify = (
   change: { payload?: string; secret?: string | string[]; headers?: object; now?: Date } = {},
 ) =>
-  verifyWebhook(
-    change.payload ?? PAYLOAD,
-    { ...HEADERS, ...change.headers },
-    change.secret ?? SECRET,
-    { now: change.now ?? now },
-  );
+  verifyWebhook(change.payload ?? PAYLOAD, { ...HEADERS, ...change.headers }, change.secret ?? SECRET, {
+    now: change.now ?? now,
+  });
 const codeOf = async (verdict: Promise<unknown>): Promise<unknown> => {
-  const error: { code?: unknown } = await verdict.then(() => ({}), (caught) => caught);
+  const error: { code?: unknown } = await verdict.then(
+    () => ({}),
+    (caught) => caught,
+  );
   expect(error).toBeInstanceOf(WebhookVerificationError);
   return error.code;
 };
@@ -30,8 +30,12 @@ test('the vector of the specification, in every form that it may come', async ()
   const is = { test: 2432232314 };
   expect(await verify()).toEqual(is);
   expect(await verify({ secret: `whsec_${SECRET}` })).toEqual(is);
-  expect(await verifyWebhook(new TextEncoder().encode(PAYLOAD), new Headers(HEADERS), SECRET, { now })).toEqual(is);
-  const upper = Object.fromEntries(Object.entries(HEADERS).map(([name, value]) => [name.toUpperCase(), value]));
+  expect(
+    await verifyWebhook(new TextEncoder().encode(PAYLOAD), new Headers(HEADERS), SECRET, { now }),
+  ).toEqual(is);
+  const upper = Object.fromEntries(
+    Object.entries(HEADERS).map(([name, value]) => [name.toUpperCase(), value]),
+  );
   expect(await verifyWebhook(PAYLOAD, upper, SECRET, { now })).toEqual(is);
 });
 
@@ -47,7 +51,9 @@ test('what was changed, is too old or from the future, or is not signed is refus
   expect(await codeOf(verify({ headers: { 'webhook-id': 'msg_x' } }))).toBe('WEBHOOK_SIGNATURE');
   expect(await codeOf(verify({ headers: { 'webhook-timestamp': '1614265331' } }))).toBe('WEBHOOK_SIGNATURE');
   expect(
-    await codeOf(verify({ headers: { 'webhook-signature': HEADERS['webhook-signature'].replace('v1', 'v2') } })),
+    await codeOf(
+      verify({ headers: { 'webhook-signature': HEADERS['webhook-signature'].replace('v1', 'v2') } }),
+    ),
   ).toBe('WEBHOOK_SIGNATURE');
   const seconds = (off: number) => new Date(now.getTime() + off * 1_000);
   expect(await verify({ now: seconds(300) })).toBeDefined();
