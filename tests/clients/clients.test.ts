@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, describe } from 'vitest';
 import { STARTING_MS } from '../coordinator.ts';
+import { chatting } from './chatting.ts';
 import { installedCommandLine } from './installed-cli.ts';
 import { longBatch } from './long-batch.ts';
 import { packedSdk } from './packed-sdk.ts';
+import { spending } from './spending.ts';
 import { startWorld, type World } from './world.ts';
 
 // The SDK and the command line as people get them, against one running system.
@@ -15,9 +17,11 @@ beforeAll(async () => {
   world = await startWorld();
 }, STARTING_MS);
 afterAll(async () => {
-  await world?.coordinator.stop();
+  await world?.end();
 });
 
 describe('the packed SDK', { timeout: SLOW_MS }, () => packedSdk(() => world));
 describe('the command line', { timeout: SLOW_MS }, () => installedCommandLine(() => world));
+describe('a chat', { timeout: SLOW_MS }, () => chatting(() => world));
+describe('spending', { timeout: SLOW_MS }, () => spending(() => world));
 describe('a long batch', () => longBatch(() => world));

@@ -4,6 +4,10 @@ import { delimiter, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { routes } from '@aitbc/contracts';
 import { scratchDirectory } from '@aitbc/testing';
+import { createChatCompletion } from '../../clients/miner/src/executors/completion.ts';
+import { createOpenAiServer } from '../../clients/miner/src/executors/openai-server.ts';
+import { type AgentUnderTest, startAgent } from '../../clients/miner/src/testing/agent-under-test.ts';
+import { type ModelServer, startModelServer } from '../../clients/miner/src/testing/model-server.ts';
 import { packCli, packSdk } from '../../scripts/pack.ts';
 import { accountOf, type Coordinator, must, startCoordinator } from '../coordinator.ts';
 
@@ -35,6 +39,9 @@ export interface World {
   readonly coordinator: Coordinator;
   /** A fresh folder with nothing but what was packed and installed. */
   readonly folder: string;
+  /** What a miner asks for answers; its model is `talker`. */
+  readonly models: ModelServer;
+  end(): Promise<void>;
 }
 
 /** One system for all tests of the clients, with a miner that detects languages, and the packages installed. */
@@ -47,7 +54,11 @@ export const startWorld = async (): Promise<World> => {
     writeFileSync(join(folder, 'package.json'), '{"private": true}');
     await run('npm', ['install', '--offline', '--no-audit', '--no-fund', ...tarballs], { cwd: folder });
   };
-  const [coordinator] = await Promise.all([startCoordinator({ demoMiner: true }), install()]);
+  const [coordinator, models] = await Promise.all([
+    startCoordinator({ demoMiner: true }),
+    startModelServer(['talker']),
+    install(),
+  ]);
   // A first transaction, for whoever looks at the ledger.
   must(
     await coordinator.admin.call(routes.payments.credit, {
@@ -55,7 +66,18 @@ export const startWorld = async (): Promise<World> => {
       body: { amount: 1_000, reason: 'for the tests of the clients' },
     }),
   );
-  return { coordinator, folder };
+  const { key } = await coordinator.newAccount(['miner']);
+  const agent: AgentUnderTest = startAgent(
+    coordinator,
+    [createChatCompletion(createOpenAiServer(models.url, undefined))],
+    { concurrency: 4, key, timing: { probeMs: 60_000, drainMs: 100 } },
+  );
+  const end = async () => {
+    await agent.end();
+    await models.close();
+    await coordinator.stop();
+  };
+  return { coordinator, folder, models, end };
 };
 
 /** The command line that was installed. */

@@ -12,6 +12,8 @@ import {
   ServerError,
   UnexpectedAnswerError,
 } from '@aitbc/sdk';
+import type { Colors } from 'picocolors/types.js';
+import type { Streams } from './output.ts';
 
 /** What scripts may rely on; they stand in `aitbc --help`. */
 export const EXIT = {
@@ -98,4 +100,11 @@ export const toFailure = (error: unknown): Failure => {
   const { code } = error as NodeJS.ErrnoException;
   const message = error instanceof Error ? error.message : String(error);
   return { ...basic, exit: EXIT.failed, code: typeof code === 'string' ? code : 'FAILED', message };
+};
+
+/** Says it to a person: what went wrong, and what to do next. */
+export const tellFailure = (streams: Pick<Streams, 'stderr'>, colors: Colors, failure: Failure): void => {
+  streams.stderr.write(`${colors.red('error:')} ${failure.message} (${failure.code})\n`);
+  if (failure.hint !== undefined) streams.stderr.write(`${colors.dim(failure.hint)}\n`);
+  if (failure.requestId !== undefined) streams.stderr.write(colors.dim(`request ${failure.requestId}\n`));
 };

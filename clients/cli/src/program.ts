@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import { addAccount } from './commands/account.ts';
 import { addAdmin } from './commands/admin.ts';
+import { addChat } from './commands/chat.ts';
 import { addCompletion } from './commands/completion.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addExplorer } from './commands/explorer.ts';
@@ -8,6 +9,7 @@ import { addGovernance } from './commands/gov.ts';
 import { addGpus } from './commands/gpus.ts';
 import { addJobs } from './commands/jobs.ts';
 import { addMiner } from './commands/miner.ts';
+import { addUsage } from './commands/usage.ts';
 import { addWallet } from './commands/wallet.ts';
 import type { Context } from './context.ts';
 import { EXIT_HELP, type ExitCode } from './failures.ts';
@@ -28,6 +30,7 @@ const EXAMPLES = `
 Examples:
   aitbc login                                          store a key, asked for and not shown
   aitbc jobs run language_detection -p text='Bonjour'  a job, and its result
+  aitbc chat                                           talk with a model
   aitbc jobs batch lines.jsonl                         thousands; started again, it goes on
   aitbc doctor                                         why does it not work?
   aitbc jobs list --json | jq -r '.[].id'              for scripts
@@ -45,7 +48,7 @@ export const createProgram = (runner: Runner): Command => {
       return runner(args.at(-1) as Command, (context) => work(context, ...given));
     };
   const program = new Command('aitbc')
-    .description('The AITBC coordinator in a terminal: jobs, GPUs, wallet, votes, explorer.')
+    .description('The AITBC coordinator in a terminal: jobs, chat, GPUs, wallet, votes, explorer.')
     .version(VERSION)
     .option('--json', 'print JSON instead of tables')
     .option('--profile <name>', 'of aitbc login (AITBC_PROFILE)')
@@ -56,9 +59,11 @@ export const createProgram = (runner: Runner): Command => {
     .showHelpAfterError('(--help shows how it is used)')
     .configureHelp({ showGlobalOptions: false });
   addJobs(program, act);
+  addChat(program, act);
   addGpus(program, act);
   addMiner(program, act);
   addWallet(program, act);
+  addUsage(program, act);
   addGovernance(program, act);
   addExplorer(program, act);
   addAccount(program, act);

@@ -1,7 +1,7 @@
 import { type Command, CommanderError } from 'commander';
 import picocolors from 'picocolors';
 import { createContext, type GlobalOptions, wantsColors } from './context.ts';
-import { EXIT, type ExitCode, toFailure } from './failures.ts';
+import { EXIT, type ExitCode, tellFailure, toFailure } from './failures.ts';
 import type { Streams } from './output.ts';
 import { createProgram } from './program.ts';
 
@@ -36,9 +36,7 @@ export const runProgram = async (
       streams.stderr.write(`${JSON.stringify({ error: { ...rest, request_id: requestId } })}\n`);
     } else {
       const colors = picocolors.createColors(wantsColors(options, environment, streams.stderr));
-      streams.stderr.write(`${colors.red('error:')} ${failure.message} (${failure.code})\n`);
-      if (failure.hint !== undefined) streams.stderr.write(`${colors.dim(failure.hint)}\n`);
-      if (failure.requestId !== undefined) streams.stderr.write(colors.dim(`request ${failure.requestId}\n`));
+      tellFailure(streams, colors, failure);
     }
     return failure.exit;
   }

@@ -1,3 +1,4 @@
+import { type Chat, createChat } from './chat.ts';
 import {
   type AitbcOptions,
   createTransport,
@@ -20,6 +21,7 @@ import { createExchange, createPayments, type Exchange, type Payments } from './
 export class Aitbc {
   readonly baseUrl: string;
   readonly jobs: Jobs;
+  readonly chat: Chat;
   readonly gpus: Gpus;
   readonly payments: Payments;
   readonly exchange: Exchange;
@@ -35,6 +37,7 @@ export class Aitbc {
     this.#transport = transport;
     this.baseUrl = transport.baseUrl;
     this.jobs = createJobs(transport);
+    this.chat = createChat(transport);
     this.gpus = createGpus(transport);
     this.payments = createPayments(transport);
     this.exchange = createExchange(transport);

@@ -13,6 +13,7 @@ export interface ErrorFacts {
   readonly requestId?: string | undefined;
   readonly details?: Record<string, unknown> | undefined;
   readonly retryAfterSeconds?: number | undefined;
+  readonly isFinal?: boolean | undefined;
   readonly cause?: unknown;
 }
 
@@ -26,6 +27,8 @@ export class AitbcError extends Error {
   readonly requestId: string | undefined;
   readonly details: Record<string, unknown>;
   readonly retryAfterSeconds: number | undefined;
+  /** The coordinator says that the same again would only cost again: it is not sent again. */
+  readonly isFinal: boolean;
 
   constructor(facts: ErrorFacts) {
     super(facts.message, facts.cause === undefined ? {} : { cause: facts.cause });
@@ -36,6 +39,7 @@ export class AitbcError extends Error {
     this.requestId = facts.requestId;
     this.details = facts.details ?? {};
     this.retryAfterSeconds = facts.retryAfterSeconds;
+    this.isFinal = facts.isFinal ?? false;
   }
 
   /** The refused fields of a `VALIDATION_ERROR`; else none. */

@@ -1,5 +1,11 @@
 import { type Operations, operations } from './contract.ts';
-import { type AitbcError, ConnectionError, toError, UnexpectedAnswerError } from './errors.ts';
+import {
+  type AitbcError,
+  ConnectionError,
+  type ErrorFacts,
+  toError,
+  UnexpectedAnswerError,
+} from './errors.ts';
 import { backOff, sleep, withDeadline } from './waiting.ts';
 
 export interface AitbcOptions {
@@ -48,6 +54,12 @@ interface AnyInput {
   readonly body?: unknown;
 }
 
+interface TextAnswer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+}
+
 const TIMEOUT_MS = 30_000;
 const RETRIES = 4;
 /** Nobody waits longer for one retry; a coordinator that asks for more is told to the caller. */
@@ -55,18 +67,19 @@ export const RETRY_AFTER_MAX_SECONDS = 90;
 
 /** Trouble that passes by itself. */
 const isPassing = (error: AitbcError): boolean =>
-  error instanceof ConnectionError ||
-  error.status === 429 ||
-  error.status === 502 ||
-  error.status === 503 ||
-  error.status === 504 ||
-  error.code === 'IDEMPOTENCY_KEY_IN_USE';
+  !error.isFinal &&
+  (error instanceof ConnectionError ||
+    error.status === 429 ||
+    error.status === 502 ||
+    error.status === 503 ||
+    error.status === 504 ||
+    error.code === 'IDEMPOTENCY_KEY_IN_USE');
 
 /** A 429 that the coordinator itself gave was never begun, so any request may follow it. */
 const hadNoEffect = (error: AitbcError): boolean =>
   error.status === 429 && error.code !== 'UNEXPECTED_ANSWER';
 
-const isRecord = (value: unknown): value is Record<string, unknown> =>
+export const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** `Retry-After` in seconds, from either of its forms. */
@@ -75,6 +88,22 @@ const retryAfterOf = (headers: Headers): number | undefined => {
   if (text === null) return undefined;
   const seconds = /^\d+$/.test(text) ? Number(text) : (Date.parse(text) - Date.now()) / 1_000;
   return Number.isNaN(seconds) ? undefined : Math.max(0, seconds);
+};
+
+/** The error that a coordinator says, in its own form or, on the routes of OpenAI's API, in that one. */
+export const refusalIn = (
+  body: unknown,
+  facts: Omit<ErrorFacts, 'code' | 'message' | 'details'> & { readonly status: number },
+): AitbcError | undefined => {
+  const error = isRecord(body) ? body.error : undefined;
+  if (!isRecord(error) || typeof error.code !== 'string') return undefined;
+  const { code, message, details, param } = error;
+  return toError({
+    ...facts,
+    code,
+    message: typeof message === 'string' ? message : code,
+    details: isRecord(details) ? details : typeof param === 'string' ? { param } : {},
+  });
 };
 
 const reasonOf = (error: unknown): string => {
@@ -144,6 +173,7 @@ export const createTransport = (options: AitbcOptions) => {
       status,
       requestId: headers.get('x-request-id') ?? undefined,
       retryAfterSeconds: retryAfterOf(headers),
+      isFinal: headers.get('x-should-retry') === 'false',
     };
     if (response.type === 'opaqueredirect' || (status >= 300 && status < 400)) {
       const to = headers.get('location');
@@ -154,14 +184,8 @@ export const createTransport = (options: AitbcOptions) => {
       });
     }
     const text = await textOf(response, signal);
-    const error = parse(text)?.error;
-    if (isRecord(error) && typeof error.code === 'string')
-      return toError({
-        ...facts,
-        code: error.code,
-        message: typeof error.message === 'string' ? error.message : error.code,
-        details: isRecord(error.details) ? error.details : {},
-      });
+    const said = refusalIn(parse(text), facts);
+    if (said !== undefined) return said;
     return new UnexpectedAnswerError({
       ...facts,
       code: 'UNEXPECTED_ANSWER',
@@ -219,35 +243,41 @@ export const createTransport = (options: AitbcOptions) => {
     }
   };
 
+  /** Calls one operation, and gives its answer as it came. */
+  const text = (name: OperationName, input: AnyInput, call: RequestOptions = {}): Promise<TextAnswer> =>
+    persist(
+      name,
+      call,
+      async (headers, signal) => {
+        const response = await attempt(name, input, { ...call, signal }, headers);
+        return { status: response.status, headers: response.headers, text: await textOf(response, signal) };
+      },
+      Number(input.query?.wait_seconds ?? 0),
+    );
+
   return {
     baseUrl: base,
+    /** How often a call is sent again that does not say it itself. */
+    maxRetries: options.maxRetries ?? RETRIES,
+    text,
     /** Calls one operation of the contract, and reads its answer. */
-    call: <N extends OperationName>(
+    call: async <N extends OperationName>(
       name: N,
       input: Input<N>,
       call: RequestOptions = {},
     ): Promise<Reply<N>> => {
-      const given = input as AnyInput;
-      return persist(
-        name,
-        call,
-        async (headers, signal) => {
-          const response = await attempt(name, given, { ...call, signal }, headers);
-          const text = await textOf(response, signal);
-          if (text === '') return undefined as Reply<N>;
-          const body = parse(text);
-          if (body === undefined)
-            throw new UnexpectedAnswerError({
-              code: 'UNEXPECTED_ANSWER',
-              message: `${base} answered ${response.status} with what is no JSON: a proxy in between, or the wrong address?`,
-              status: response.status,
-              requestId: response.headers.get('x-request-id') ?? undefined,
-              details: { begins: text.slice(0, 200) },
-            });
-          return body as Reply<N>;
-        },
-        Number(given.query?.wait_seconds ?? 0),
-      );
+      const answer = await text(name, input, call);
+      if (answer.text === '') return undefined as Reply<N>;
+      const body = parse(answer.text);
+      if (body === undefined)
+        throw new UnexpectedAnswerError({
+          code: 'UNEXPECTED_ANSWER',
+          message: `${base} answered ${answer.status} with what is no JSON: a proxy in between, or the wrong address?`,
+          status: answer.status,
+          requestId: answer.headers.get('x-request-id') ?? undefined,
+          details: { begins: answer.text.slice(0, 200) },
+        });
+      return body as Reply<N>;
     },
     /** Opens an answer that goes on; one attempt, no time limit: who reads it comes back by itself. */
     open: <N extends OperationName>(name: N, input: Input<N>, call: RequestOptions = {}): Promise<Response> =>

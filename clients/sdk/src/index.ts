@@ -1,3 +1,4 @@
+export type { ChatAnswer, ChatEvent, ChatMessage, ChatRequest } from './chat.ts';
 export { Aitbc } from './client.ts';
 export type * from './contract.ts';
 export * from './errors.ts';
@@ -10,3 +11,9 @@ export { List, type Page } from './list.ts';
 export type { PublicKey } from './verify/bytes.ts';
 export { type LedgerVerdict, verifyBlock, verifyInclusion } from './verify/ledger.ts';
 export { type ReceiptVerdict, verifyReceipt } from './verify/receipt.ts';
+export {
+  verifyWebhook,
+  type WebhookHeaders,
+  type WebhookOptions,
+  WebhookVerificationError,
+} from './verify/webhook.ts';

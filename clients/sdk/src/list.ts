@@ -9,11 +9,11 @@ export interface Page<T> {
  * A list of the coordinator, newest first unless it says otherwise. `for await` walks all of it, page by page; nothing is
  * asked before. What is added meanwhile does not shift it.
  */
-export class List<T> implements AsyncIterable<T> {
-  readonly #ask: (cursor: string | undefined) => Promise<Page<T>>;
+export class List<T, P extends Page<T> = Page<T>> implements AsyncIterable<T> {
+  readonly #ask: (cursor: string | undefined) => Promise<P>;
   readonly #from: string | undefined;
 
-  constructor(ask: (cursor: string | undefined) => Promise<Page<T>>, from?: string) {
+  constructor(ask: (cursor: string | undefined) => Promise<P>, from?: string) {
     this.#ask = ask;
     this.#from = from;
   }
@@ -23,7 +23,7 @@ export class List<T> implements AsyncIterable<T> {
   }
 
   /** The pages themselves, with the cursor from which another program may go on. */
-  async *pages(): AsyncGenerator<Page<T>, void, undefined> {
+  async *pages(): AsyncGenerator<P, void, undefined> {
     let cursor = this.#from;
     do {
       const page = await this.#ask(cursor);
@@ -33,7 +33,7 @@ export class List<T> implements AsyncIterable<T> {
   }
 
   /** The first page. */
-  page(): Promise<Page<T>> {
+  page(): Promise<P> {
     return this.#ask(this.#from);
   }
 
@@ -50,9 +50,12 @@ export class List<T> implements AsyncIterable<T> {
 }
 
 /** A list by a query that may hold a cursor to begin at. */
-export const listOf = <Q extends { cursor?: string | undefined }, T>(
+export const listOf = <Q extends { cursor?: string | undefined }, P extends Page<unknown>>(
   query: Q,
   call: RequestOptions,
-  ask: (query: Q, call: RequestOptions) => Promise<Page<T>>,
-): List<T> =>
-  new List<T>((cursor) => ask(cursor === undefined ? query : { ...query, cursor }, call), query.cursor);
+  ask: (query: Q, call: RequestOptions) => Promise<P>,
+): List<P['items'][number], P> =>
+  new List<P['items'][number], P>(
+    (cursor) => ask(cursor === undefined ? query : { ...query, cursor }, call),
+    query.cursor,
+  );

@@ -159,11 +159,11 @@ const addKeys = (program: Command, act: Act): void => {
           return;
         }
         output.table(
-          ['id', 'begins', 'label', 'scopes', 'last used', 'ends'],
+          ['id', 'label', 'begins', 'scopes', 'last used', 'ends'],
           found.map((key) => [
             key.id,
-            key.prefix,
             key.label,
+            key.prefix,
             key.scopes.join(' '),
             key.last_used_at,
             key.revoked_at === null ? key.expires_at : 'revoked',

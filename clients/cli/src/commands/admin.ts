@@ -112,14 +112,14 @@ const addKeys = (admin: Command, act: Act): void => {
           .take(options.limit);
         if (output.isJson) return output.json(found);
         output.table(
-          ['id', 'account', 'begins', 'label', 'scopes', 'last used'],
+          ['id', 'label', 'begins', 'scopes', 'last used', 'account'],
           found.map((key) => [
             key.id,
-            key.account_id,
-            key.prefix,
             key.label,
+            key.prefix,
             key.scopes.join(' '),
             key.last_used_at,
+            key.account_id,
           ]),
           'No keys.',
         );

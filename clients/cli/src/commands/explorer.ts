@@ -96,7 +96,7 @@ export const addExplorer = (program: Command, act: Act): void => {
         const found = await client.explorer.blocks({}, { signal }).take(options.limit);
         if (output.isJson) return output.json(found);
         output.table(
-          ['height', 'hash', 'transactions', 'time'],
+          ['height', 'hash', 'txs', 'time'],
           found.map(({ height, hash, tx_count, timestamp }) => [height, hash, tx_count, timestamp]),
           'No block yet.',
         );

@@ -73,14 +73,14 @@ export const addGovernance = (program: Command, act: Act): void => {
           .take(options.limit);
         if (output.isJson) return output.json(found);
         output.table(
-          ['id', 'title', 'status', 'for', 'against', 'voting ends'],
+          ['id', 'status', 'for', 'against', 'voting ends', 'title'],
           found.map(({ id, title, status, tally, voting_ends_at }) => [
             id,
-            title,
             status,
             tally.for,
             tally.against,
             voting_ends_at,
+            title,
           ]),
           'No proposals.',
         );

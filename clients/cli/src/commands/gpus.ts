@@ -130,15 +130,15 @@ export const addGpus = (program: Command, act: Act): void => {
         const found = await client.gpus.orders({}, { signal }).take(options.limit);
         if (output.isJson) return output.json(found);
         output.table(
-          ['order', 'gpu', 'model', 'status', 'from', 'until', 'held'],
+          ['order', 'status', 'model', 'until', 'held', 'from', 'gpu'],
           found.map((order) => [
             order.id,
-            order.gpu_id,
-            order.gpu_model,
             order.status,
-            order.start_time,
+            order.gpu_model,
             order.end_time,
             order.amount,
+            order.start_time,
+            order.gpu_id,
           ]),
           'No bookings.',
         );

@@ -242,13 +242,13 @@ export const addJobs = (program: Command, act: Act): void => {
           const found = await client.jobs.list(query, { signal }).take(options.limit);
           if (output.isJson) return output.json(found);
           output.table(
-            ['id', 'type', 'status', 'pays', 'created', 'ended'],
+            ['id', 'status', 'type', 'created', 'pays', 'ended'],
             found.map((job) => [
               job.id,
-              job.job_type,
               job.status,
-              job.payment_amount,
+              job.job_type,
               job.created_at,
+              job.payment_amount,
               job.ended_at,
             ]),
             'No jobs.',

@@ -18,15 +18,15 @@ export const addMiner = (program: Command, act: Act): void => {
         const mine = await client.miners.mine({}, { signal }).take(MINERS_MAX);
         if (output.isJson) return output.json(mine);
         output.table(
-          ['name', 'id', 'status', 'work', 'offers', 'reputation', 'idle because'],
+          ['name', 'status', 'work', 'reputation', 'idle because', 'offers', 'id'],
           mine.map((one) => [
             one.name,
-            one.id,
             one.status,
             `${one.inflight}/${one.concurrency}`,
-            one.capabilities.join(' '),
             one.reputation.toFixed(2),
             one.idle_reason?.replaceAll('_', ' '),
+            one.capabilities.join(' '),
+            one.id,
           ]),
           'No miners: run aitbc-miner beside a GPU.',
         );

@@ -1,10 +1,14 @@
 import type { ExchangePaymentStatus } from '@aitbc/sdk';
+import { confirm } from '@clack/prompts';
 import type { Command } from 'commander';
 import { number, wholeNumber } from '../arguments.ts';
 import { EXIT, UsageError } from '../failures.ts';
 import type { Act } from '../program.ts';
 import { qrText } from '../qr.ts';
 import { startStatusLine } from '../waiting.ts';
+
+/** What the coordinator gives at most at once. */
+const PAGE = 500;
 
 const said = ({
   status,
@@ -16,6 +20,100 @@ const said = ({
   status === 'pending'
     ? 'waiting for the bitcoin'
     : `${status}: ${received} of ${btc_amount} BTC, ${confirmations} of ${confirmations_required} confirmations`;
+
+const addHistory = (wallet: Command, act: Act): void => {
+  wallet
+    .command('history')
+    .description('What went in and out, with the balance after it, newest first')
+    .option('-n, --limit <n>', 'at most so many', wholeNumber, 20)
+    .option('--csv', 'all of it for a spreadsheet')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  aitbc wallet history -n 100\n  aitbc wallet history --csv > 2026.csv',
+    )
+    .action(
+      act(async ({ client, output, streams, signal }, options: { limit: number; csv?: true }) => {
+        if (options.csv === true) {
+          const pages = client.account.statementCsv({ limit: PAGE }, { signal });
+          for await (const page of pages) streams.stdout.write(page);
+          return;
+        }
+        const query = { limit: Math.min(Math.max(options.limit, 1), PAGE) };
+        const found = await client.account.statement(query, { signal }).take(options.limit);
+        if (output.isJson) return output.json(found);
+        output.table(
+          ['time', 'kind', 'AITBC', 'balance', 'memo', 'for', 'other side'],
+          found.map(({ time, kind, amount, balance, memo, reference, counterparty }) => [
+            time,
+            kind,
+            amount > 0 ? `+${amount}` : amount,
+            balance,
+            memo,
+            reference,
+            counterparty,
+          ]),
+          'No transactions.',
+        );
+      }),
+    );
+};
+
+const addSend = (wallet: Command, act: Act): void => {
+  wallet
+    .command('send')
+    .description('Give tokens to another account, for good; takes a session, or a key with the scope trade')
+    .argument('<to>', 'an account id, or an address')
+    .argument('<aitbc>', 'how much', number)
+    .option('--memo <text>', 'for you and who gets it, 140 characters at most')
+    .option('-y, --yes', 'do not ask')
+    .option('--idempotency-key <key>', 'given again, it is sent once')
+    .addHelpText(
+      'after',
+      "\nExamples:\n  aitbc wallet send 0190f2a5-… 2.5 --memo 'for the weights'\n  aitbc wallet send 0190f2a5-… 2.5 --yes --idempotency-key invoice-17 --json",
+    )
+    .action(
+      act(
+        async (
+          { client, output, streams, signal },
+          to: string,
+          amount: number,
+          options: { memo?: string; yes?: true; idempotencyKey?: string },
+        ) => {
+          const what = `${amount} AITBC to ${to}`;
+          if (options.yes !== true) {
+            if (!output.isInteractive)
+              throw new UsageError(
+                `Nobody can be asked whether to send ${what}.`,
+                'With --yes it is sent without a question.',
+              );
+            const isSure = await confirm({
+              message: `Send ${what}? It cannot be taken back.`,
+              initialValue: false,
+              input: streams.stdin,
+              output: streams.stderr,
+            });
+            if (isSure !== true) {
+              output.note('Nothing was sent.');
+              return EXIT.failed;
+            }
+          }
+          const sent = await client.account.transfer(
+            { to, amount, memo: options.memo },
+            { signal, idempotencyKey: options.idempotencyKey },
+          );
+          if (output.isJson) output.json(sent);
+          else
+            output.record({
+              sent: `${sent.amount} ${sent.currency}`,
+              to: sent.to.account_id,
+              memo: sent.memo,
+              transaction: sent.transaction_hash,
+            });
+          return EXIT.done;
+        },
+      ),
+    );
+};
 
 export const addWallet = (program: Command, act: Act): void => {
   const wallet = program.command('wallet').description('What the account has, and how to get more');
@@ -35,27 +133,8 @@ export const addWallet = (program: Command, act: Act): void => {
         });
       }),
     );
-  wallet
-    .command('history')
-    .description('Transactions of the account on the ledger, newest first')
-    .option('-n, --limit <n>', 'at most so many', wholeNumber, 20)
-    .addHelpText('after', '\nExample:\n  aitbc wallet history -n 100')
-    .action(
-      act(async ({ client, output, signal }, options: { limit: number }) => {
-        const { address } = await client.account.balance({ signal });
-        const found = await client.explorer.transactions({ address }, { signal }).take(options.limit);
-        if (output.isJson) return output.json(found);
-        output.table(
-          ['time', 'kind', 'AITBC', 'other side', 'for', 'block'],
-          found.map(({ timestamp, kind, value, from, to, reference, block_height }) =>
-            from === address
-              ? [timestamp, kind, `-${value}`, to, reference, block_height]
-              : [timestamp, kind, `+${value}`, from, reference, block_height],
-          ),
-          'No transactions.',
-        );
-      }),
-    );
+  addHistory(wallet, act);
+  addSend(wallet, act);
   wallet
     .command('buy')
     .description('Buy AITBC with bitcoin: shows where to send it, and waits until it is credited')

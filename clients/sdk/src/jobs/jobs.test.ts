@@ -1,8 +1,7 @@
 import { afterEach, expect, test } from 'vitest';
 import { Aitbc, JobFailedError } from '../index.ts';
-import { type Asked, refuses, says, scriptedServer } from '../testing/scripted-server.ts';
+import { type Asked, refuses, type Step, says, scriptedServer } from '../testing/scripted-server.ts';
 
-type Step = Parameters<typeof scriptedServer>[number];
 const open: { close(): Promise<void> }[] = [];
 afterEach(async () => {
   for (const server of open.splice(0)) await server.close();

@@ -1,8 +1,7 @@
 import { afterEach, expect, test } from 'vitest';
 import { Aitbc, type JobEvent, NotFoundError, UnexpectedAnswerError } from '../index.ts';
-import { cuts, refuses, says, scriptedServer } from '../testing/scripted-server.ts';
+import { cuts, refuses, type Step, says, scriptedServer, streams } from '../testing/scripted-server.ts';
 
-type Step = Parameters<typeof scriptedServer>[number];
 const open: { close(): Promise<void> }[] = [];
 afterEach(async () => {
   for (const server of open.splice(0)) await server.close();
@@ -14,15 +13,6 @@ const against = async (...steps: Step[]) => {
 };
 const event = (id: number, type: string): string =>
   `id: ${id}\nevent: ${type}\ndata: ${JSON.stringify({ id, type, status: 'running' })}\n\n`;
-/** Sends these bytes, one write each, then ends or cuts. */
-const streams =
-  (parts: readonly string[], then: 'end' | 'cut' | 'stay' = 'end'): Step =>
-  async (response) => {
-    response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' });
-    for (const part of parts) await new Promise((done) => response.write(part, done));
-    if (then === 'end') response.end();
-    if (then === 'cut') response.socket?.destroy();
-  };
 const collect = async (events: AsyncIterable<JobEvent>): Promise<string[]> => {
   const seen: string[] = [];
   for await (const event of events) seen.push('id' in event ? `${event.id} ${event.type}` : event.type);

@@ -1,6 +1,26 @@
 import type { Input, RequestOptions, Transport } from '../http.ts';
 import { listOf } from '../list.ts';
 
+type StatementQuery = Omit<NonNullable<Input<'payments.statement'>['query']>, 'format'>;
+
+/** The pages of a statement as one file: only the first begins with the names of the columns. */
+async function* statementCsv(
+  transport: Transport,
+  query: StatementQuery,
+  call: RequestOptions,
+): AsyncGenerator<string, void, undefined> {
+  let cursor = query.cursor;
+  for (let isFirst = true; ; isFirst = false) {
+    const asked = { query: { ...query, cursor, format: 'csv' } };
+    const { text, headers } = await transport.text('payments.statement', asked, call);
+    yield isFirst ? text : text.slice(text.indexOf('\n') + 1);
+    const next = /<([^>]*)>; *rel="next"/.exec(headers.get('link') ?? '')?.[1];
+    cursor =
+      next === undefined ? undefined : (new URL(next, 'http://x').searchParams.get('cursor') ?? undefined);
+    if (cursor === undefined) return;
+  }
+}
+
 /** The account that the key or session belongs to. */
 export const createAccount = (transport: Transport) => {
   const me = (call?: RequestOptions) => transport.call('gateway.me', {}, call);
@@ -8,6 +28,18 @@ export const createAccount = (transport: Transport) => {
     me,
     balance: async (call?: RequestOptions) =>
       transport.call('payments.balance', { params: { user_id: (await me(call)).user_id } }, call),
+    /** What went in and out, with the balance after it. */
+    statement: (query: StatementQuery = {}, call: RequestOptions = {}) =>
+      listOf(query, call, (page, options) => transport.call('payments.statement', { query: page }, options)),
+    /** The same as a file for a spreadsheet, a piece for each page. */
+    statementCsv: (query: StatementQuery = {}, call: RequestOptions = {}) =>
+      statementCsv(transport, query, call),
+    /** Jobs and what they cost, by day, type, model and key; `page()` has the `total` of the whole range. */
+    usage: (query: NonNullable<Input<'jobs.usage'>['query']> = {}, call: RequestOptions = {}) =>
+      listOf(query, call, (page, options) => transport.call('jobs.usage', { query: page }, options)),
+    /** Gives tokens to another account, for good; a key needs the scope `trade`. */
+    transfer: (body: Input<'payments.transfer'>['body'], call?: RequestOptions) =>
+      transport.call('payments.transfer', { body }, call),
     /** A message to sign with a wallet. */
     challenge: (body: Input<'gateway.challenge'>['body'], call?: RequestOptions) =>
       transport.call('gateway.challenge', { body }, call),

@@ -10,7 +10,7 @@ export interface Asked {
   // biome-ignore lint/suspicious/noExplicitAny: what it holds is for the test to say
   readonly body: any;
 }
-type Step = (response: ServerResponse, asked: Asked) => void | Promise<void>;
+export type Step = (response: ServerResponse, asked: Asked) => void | Promise<void>;
 
 /** Answers with JSON. */
 export const says =
@@ -25,6 +25,16 @@ export const refuses = (status: number, code: string, headers: Record<string, st
 export const cuts: Step = (response) => {
   response.socket?.destroy();
 };
+
+/** Sends these bytes of an event stream, one write each, then ends, cuts or stays. */
+export const streams =
+  (parts: readonly (string | Uint8Array)[], then: 'end' | 'cut' | 'stay' = 'end'): Step =>
+  async (response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' });
+    for (const part of parts) await new Promise((done) => response.write(part, done));
+    if (then === 'end') response.end();
+    if (then === 'cut') response.socket?.destroy();
+  };
 
 /** A server that does to each request in turn what the test says; the last step stays. */
 export const scriptedServer = async (...steps: Step[]) => {
