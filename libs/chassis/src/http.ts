@@ -92,6 +92,9 @@ const parsePart = <S extends z.ZodType>(
   return parsed.data;
 };
 
+/** What a missing body means where that is no mistake. */
+const NO_BODY: NonNullable<Received['json']> = { value: {}, issues: [] };
+
 const NO_ISSUES: ReadonlyMap<number, readonly Issue[]> = new Map();
 
 /**
@@ -147,11 +150,12 @@ const serve = (
     // An id that cannot exist is an object that does not exist.
     if (params !== undefined && !params.success) throw notFound('object');
     const query = parsePart(route.query, request.query, 'query');
-    const { json } = request;
+    const isLenient = route.alias !== undefined;
+    const json = request.json ?? (isLenient ? NO_BODY : undefined);
     if (route.body !== undefined && json === undefined)
       throw new Problem('INVALID_JSON', 'A JSON body is required.');
     const itemIssues = refuseUnkept(json?.issues ?? [], route.itemsField);
-    if (route.body === undefined && Object.keys(json?.value ?? {}).length > 0) {
+    if (route.body === undefined && !isLenient && Object.keys(json?.value ?? {}).length > 0) {
       throw issuesProblem(
         Object.keys(json?.value ?? {})
           .slice(0, 20)
@@ -221,6 +225,8 @@ export const createHttp = <R extends Record<string, AnyRoute>>(options: {
   metrics: Metrics;
   /** Parse our own answers too. */
   checkAnswers: boolean;
+  /** Also for programs that were written for the original coordinator. */
+  legacy: boolean;
 }): express.Express => {
   const app = express();
   app.disable('x-powered-by');
@@ -255,8 +261,9 @@ export const createHttp = <R extends Record<string, AnyRoute>>(options: {
   });
   options.operations(app);
   for (const [key, route] of Object.entries<AnyRoute>(options.routes)) {
+    if (route.alias !== undefined && !options.legacy) continue;
     const handler = options.handlers[key as keyof R] as unknown as Handler<AnyRoute>;
-    const method = route.method.toLowerCase() as 'get' | 'post' | 'patch' | 'delete';
+    const method = route.method.toLowerCase() as 'get' | 'post' | 'put' | 'patch' | 'delete';
     app[method](route.path, ...serve(route, handler, options));
   }
   app.use((_request, _response, next) => next(new Problem('NOT_FOUND', 'No such route.')));

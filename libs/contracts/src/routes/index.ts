@@ -3,14 +3,16 @@ import { doorRoutes } from './door.ts';
 import { gatewayRoutes } from './gateway.ts';
 import { governanceRoutes } from './governance.ts';
 import { jobsRoutes } from './jobs.ts';
+import { legacyJobsRoutes } from './legacy/jobs.ts';
+import { legacyMinersRoutes } from './legacy/miners.ts';
 import { marketRoutes } from './market.ts';
 import { minersRoutes } from './miners.ts';
 import { operationsRoutes } from './operations.ts';
 import { paymentsRoutes } from './payments.ts';
 
 export const routes = {
-  jobs: { ...jobsRoutes, ...doorRoutes },
-  miners: minersRoutes,
+  jobs: { ...jobsRoutes, ...doorRoutes, ...legacyJobsRoutes },
+  miners: { ...minersRoutes, ...legacyMinersRoutes },
   market: marketRoutes,
   payments: paymentsRoutes,
   governance: governanceRoutes,
@@ -22,4 +24,6 @@ export const routes = {
 export const allRoutes: readonly AnyRoute[] = Object.values(
   routes as unknown as Record<string, Record<string, AnyRoute>>,
 ).flatMap((group) => Object.values(group));
+/** Without what is there for programs of the original coordinator. */
+export const nativeRoutes: readonly AnyRoute[] = allRoutes.filter(({ alias }) => alias === undefined);
 export { operationsRoutes };
