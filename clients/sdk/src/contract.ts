@@ -766,7 +766,8 @@ details: Record<string, unknown>; } | undefined; })[]; };
 /** Public list of receipts */ "jobs.public_receipts": {
     params: undefined;
     query: { /** Items per page, 1–500 */ limit?: number | undefined;
-/** `next_cursor` of the page before */ cursor?: string | undefined; };
+/** `next_cursor` of the page before */ cursor?: string | undefined;
+/** Only that of this job */ job_id?: string | undefined; };
     body: undefined;
     reply: { items: (PublicReceipt)[];
 /** Null on the last page alone: a page ends at `limit` items or 256 KB */ next_cursor: string | null; };
@@ -1061,7 +1062,7 @@ comment?: string | undefined;
     params: undefined;
     query: { /** Items per page, 1–500 */ limit?: number | undefined;
 /** `next_cursor` of the page before */ cursor?: string | undefined;
-status?: "pending_payment" | "active" | "ended" | "settled" | "cancelled" | undefined; };
+/** `completed` is ended or settled */ status?: "pending_payment" | "active" | "ended" | "settled" | "cancelled" | "completed" | undefined; };
     body: undefined;
     reply: { items: (Order)[];
 /** Null on the last page alone: a page ends at `limit` items or 256 KB */ next_cursor: string | null; };
@@ -1137,7 +1138,7 @@ status?: "pending_payment" | "active" | "ended" | "settled" | "cancelled" | unde
 /** Null on the last page alone: a page ends at `limit` items or 256 KB */ next_cursor: string | null; };
   };
 /** One block */ "payments.block": {
-    params: { height: number; };
+    params: { /** Its height, or its hash */ height?: number | string | undefined; };
     query: undefined;
     body: undefined;
     reply: Block;

@@ -12,6 +12,8 @@ import {
   BODY_LIMIT_BYTES,
   type BodyOf,
   type Caller,
+  type Dialect,
+  dialects,
   forbidden,
   type Issue,
   issuesProblem,
@@ -123,8 +125,9 @@ const refuseUnkept = (
 const serve = (
   route: AnyRoute,
   handler: Handler<AnyRoute>,
-  options: { callerKey: Buffer; store: Store; checkAnswers: boolean },
+  options: { callerKey: Buffer; store: Store; checkAnswers: boolean; legacy: boolean },
 ): RequestHandler[] => {
+  const dialect: Dialect = (options.legacy ? dialects[route.name] : undefined) ?? {};
   // Before the body: it may take longer to arrive than the gateway's word is good for.
   const verify: RequestHandler = (request, response, next) => {
     speakAs(route, response);
@@ -149,7 +152,8 @@ const serve = (
     const params = route.params?.safeParse(request.params);
     // An id that cannot exist is an object that does not exist.
     if (params !== undefined && !params.success) throw notFound('object');
-    const query = parsePart(route.query, request.query, 'query');
+    const asked = { params: params?.data ?? {}, query: request.query as Record<string, unknown> };
+    const query = parsePart(route.query, dialect.query?.(asked.query) ?? request.query, 'query');
     const isLenient = route.alias !== undefined;
     const json = request.json ?? (isLenient ? NO_BODY : undefined);
     if (route.body !== undefined && json === undefined)
@@ -163,7 +167,8 @@ const serve = (
         'This route takes no body.',
       );
     }
-    const body = parsePart(route.body, json?.value, '');
+    const said = dialect.body === undefined ? json?.value : dialect.body(json?.value, asked);
+    const body = parsePart(route.body, said, '');
 
     const gone = new AbortController();
     // Not after a whole answer: an abort makes an error with a stack, 50 µs a request.
@@ -196,6 +201,10 @@ const serve = (
       const schema = route.responses[reply.status] as z.ZodType | undefined;
       if (schema === undefined) throw new Error(`${route.name} declares no answer ${reply.status}`);
       schema.parse(reply.body);
+    }
+    if (dialect.answer !== undefined && reply.body !== undefined) {
+      response.status(reply.status).json(dialect.answer(reply.body as Record<string, unknown>, asked));
+      return;
     }
     if (reply.body === undefined) response.status(reply.status).end();
     else response.status(reply.status).json(reply.body);

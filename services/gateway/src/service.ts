@@ -24,6 +24,7 @@ import {
   SERVER_OPTIONS,
   settleCost,
 } from './front/index.ts';
+import { legacyHandlers } from './legacy.ts';
 import { mergeMetrics } from './metrics.ts';
 import { createProxy } from './proxy.ts';
 import { createRateLimits } from './rate-limits.ts';
@@ -129,7 +130,14 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
         });
 
         return {
-          handlers: createHandlers({
+          handlers: {
+            ...legacyHandlers({
+              services,
+              store,
+              isRedisThere: () => redis.status === 'ready',
+              nodeEnv: config.NODE_ENV,
+            }),
+            ...createHandlers({
             store,
             credentials,
             services,
@@ -137,6 +145,7 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
             nodeEnv: config.NODE_ENV,
             publicUrl: config.PUBLIC_URL,
           }),
+          },
           consumers: createConsumers(parameters),
           schedule: [...createSchedule(store, credentials, now), targets.schedule, ...agents.schedule()],
           dependencies: services.dependencies(),

@@ -29,7 +29,6 @@ export const createKeyring = () => {
     sign: (claims: ReceiptClaims): string => current().sign(claims),
     /** Under the current key, which is named by its public half. */
     signBytes: (bytes: Buffer): { key_id: string; sig: string } => current().signBytes(bytes),
-    kid: (): string => current().jwk.kid,
     /** Where several processes sign, one that started later may do so with another key: so they are read each time. */
     jwks: async (): Promise<PublicJwk[]> => (shared === undefined ? jwks : readAll(shared)),
   };

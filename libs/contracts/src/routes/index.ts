@@ -5,18 +5,24 @@ import { governanceRoutes } from './governance.ts';
 import { jobsRoutes } from './jobs.ts';
 import { legacyJobsRoutes } from './legacy/jobs.ts';
 import { legacyMinersRoutes } from './legacy/miners.ts';
+import {
+  legacyGatewayRoutes,
+  legacyMarketRoutes,
+  legacyPaymentsRoutes,
+  legacyReceiptsRoutes,
+} from './legacy/public.ts';
 import { marketRoutes } from './market.ts';
 import { minersRoutes } from './miners.ts';
 import { operationsRoutes } from './operations.ts';
 import { paymentsRoutes } from './payments.ts';
 
 export const routes = {
-  jobs: { ...jobsRoutes, ...doorRoutes, ...legacyJobsRoutes },
+  jobs: { ...jobsRoutes, ...doorRoutes, ...legacyJobsRoutes, ...legacyReceiptsRoutes },
   miners: { ...minersRoutes, ...legacyMinersRoutes },
-  market: marketRoutes,
-  payments: paymentsRoutes,
+  market: { ...marketRoutes, ...legacyMarketRoutes },
+  payments: { ...paymentsRoutes, ...legacyPaymentsRoutes },
   governance: governanceRoutes,
-  gateway: gatewayRoutes,
+  gateway: { ...gatewayRoutes, ...legacyGatewayRoutes },
 } as const;
 
 /** Every public contract. A path that is not here is 404 at the door. */

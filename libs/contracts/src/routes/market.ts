@@ -367,7 +367,12 @@ export const marketRoutes = {
     method: 'GET',
     path: '/v1/marketplace/orders',
     summary: 'Own orders, as booker or owner; all of them for an operator',
-    query: PageQuery.extend({ status: OrderStatus.optional() }),
+    query: PageQuery.extend({
+      status: z
+        .enum([...OrderStatus.options, 'completed'])
+        .optional()
+        .meta({ description: '`completed` is ended or settled' }),
+    }),
     responses: { 200: Page(Order) },
   }),
   order: defineRoute({

@@ -340,7 +340,9 @@ export const paymentsRoutes = {
     method: 'GET',
     path: '/v1/explorer/blocks/:height',
     summary: 'One block',
-    params: z.strictObject({ height: Height }),
+    params: z.strictObject({
+      height: z.union([Height, Hash]).meta({ description: 'Its height, or its hash' }),
+    }),
     responses: { 200: Block },
   }),
   transactions: defineRoute({

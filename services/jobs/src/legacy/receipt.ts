@@ -1,8 +1,10 @@
 import { createPublicKey, verify } from 'node:crypto';
-import { isRecord, type LegacyReceipt, type ReceiptClaims } from '@aitbc/contracts';
+import { COORDINATOR, isRecord, type LegacyReceipt, type ReceiptClaims } from '@aitbc/contracts';
 import type { z } from 'zod';
 import type { Keyring } from '../keyring.ts';
-import type { PublicJwk } from '../receipts.ts';
+import { claimsOf, type PublicJwk } from '../receipts.ts';
+import { proofOf } from '../store/receipts.ts';
+import type { Work } from '../work.ts';
 
 type Receipt = z.output<typeof LegacyReceipt>;
 type Fields = Record<string, unknown>;
@@ -88,7 +90,7 @@ export const legacyReceipt = (keyring: Keyring, claims: ReceiptClaims): Receipt 
     receiptId: claims.receipt_id,
     jobId: claims.job_id,
     miner: claims.miner_id,
-    coordinator: keyring.kid(),
+    coordinator: COORDINATOR,
     issuedAt: claims.completed_at,
     payload: signed(fields),
   });
@@ -108,7 +110,7 @@ const isSignedBy = (keys: readonly PublicJwk[], receipt: Fields): boolean => {
  * @param claims of the receipt that it names
  * @returns what is wrong with it; null when nothing is
  */
-export const faultOf = (claims: ReceiptClaims, keys: readonly PublicJwk[], asked: Fields): string | null => {
+const faultOf = (claims: ReceiptClaims, keys: readonly PublicJwk[], asked: Fields): string | null => {
   const payload = isRecord(asked.payload) ? asked.payload : asked;
   const { signature, attestations: _attestations, ...said } = payload;
   const fields: Fields = fieldsOf(claims);
@@ -126,4 +128,25 @@ export const faultOf = (claims: ReceiptClaims, keys: readonly PublicJwk[], asked
   for (const name of Object.keys(fields)) if (!(name in payload)) return `${name} is missing`;
   if (signature !== undefined && !isSignedBy(keys, payload)) return 'the signature does not match';
   return null;
+};
+
+/** The check of a receipt in the original's form, against what was signed here under its id. */
+export const verifyLegacy = async (
+  work: Pick<Work, 'keyring' | 'store'>,
+  text: string,
+): Promise<{ valid: boolean; claims: ReceiptClaims | null; reason: string | null }> => {
+  const invalid = (reason: string) => ({ valid: false, claims: null, reason });
+  let asked: unknown;
+  try {
+    asked = JSON.parse(text);
+  } catch {
+    return invalid('not a receipt');
+  }
+  if (!isRecord(asked)) return invalid('not a receipt');
+  const { receipt_id: id = isRecord(asked.payload) ? asked.payload.receipt_id : undefined } = asked;
+  const proof = typeof id === 'string' ? await proofOf(work.store.read, id.toLowerCase()) : undefined;
+  if (proof === undefined) return invalid('no receipt of this id was signed here');
+  const claims = claimsOf(proof);
+  const fault = faultOf(claims, await work.keyring.jwks(), asked);
+  return fault === null ? { valid: true, claims, reason: null } : invalid(fault);
 };
