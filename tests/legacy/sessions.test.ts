@@ -1,9 +1,9 @@
-import { createPublicKey, verify } from 'node:crypto';
-import { newId, routes } from '@aitbc/contracts';
+import { allRoutes, newId, routes } from '@aitbc/contracts';
 import { eventually } from '@aitbc/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Coordinator, must, passes, STARTING_MS, startCoordinator } from '../coordinator.ts';
 import { type Program, programOf } from './program.ts';
+import { isSigned } from './receipts.ts';
 
 // Whole sessions of programs that were written for the original coordinator, as they run: calls in their order, with the
 // headers and bodies that they send, read as they read the answers.
@@ -45,7 +45,7 @@ test('a miner host with a model server: health, registration by its key, work, s
   const { key: minerKey, program } = await newMiner();
   const headers = { 'x-miner-id': minerKey };
   const health = await programOf(coordinator).get('/v1/health');
-  expect(health.body).toMatchObject({ status: 'ok', env: 'development', db: 'ok', redis: 'ok' });
+  expect(health.body).toMatchObject({ status: 'ok', env: 'test', db: 'ok', redis: 'ok' });
   expect((await programOf(coordinator).get('/api/health')).body.status).toBe('ok');
   expect((await program.post('/v1/miners/heartbeat', undefined, headers)).status).toBe(404);
 
@@ -177,12 +177,23 @@ test('the command line of a miner: register, poll by GET, results, earnings, cap
   const { id: owner, program } = await newMiner({ 'x-miner-id': 'rig-1' });
   const register = () =>
     program.post('/v1/miners/register', {
-      capabilities: { models: ['cli-model'], gpus: [{ name: 'A100', memory_mb: 81_920 }, { name: 'A100', memory_mb: 81_920 }, { name: 'unknown', memory_mb: 0 }] },
+      capabilities: {
+        models: ['cli-model'],
+        gpus: [
+          { name: 'A100', memory_mb: 81_920 },
+          { name: 'A100', memory_mb: 81_920 },
+          { name: 'unknown', memory_mb: 0 },
+        ],
+      },
       concurrency: 2,
     });
   await register();
   expect(await program.get('/v1/miners/poll')).toMatchObject({ status: 200, body: {} });
-  expect(await program.put('/v1/miners/rig-1/capabilities', { capabilities: { models: ['cli-model-2'], cuda_version: '12.4' } })).toMatchObject({ status: 200 });
+  expect(
+    await program.put('/v1/miners/rig-1/capabilities', {
+      capabilities: { models: ['cli-model-2'], cuda_version: '12.4' },
+    }),
+  ).toMatchObject({ status: 200 });
   const listed = async () =>
     must(await coordinator.admin.call(routes.miners.list, { query: {} })).items.length;
   expect(await listed()).toBeGreaterThan(0);
@@ -205,11 +216,24 @@ test('the command line of a miner: register, poll by GET, results, earnings, cap
   expect(work).toEqual({
     job_id: chat.id,
     payload: { type: 'chat', model: 'cli-model-2', messages: [{ role: 'user', content: 'Hi' }] },
-    constraints: { gpu: null, cuda: '12.1', min_vram_gb: null, models: ['cli-model-2'], region: null, max_price: null },
+    constraints: {
+      gpu: null,
+      cuda: '12.1',
+      min_vram_gb: null,
+      models: ['cli-model-2'],
+      region: null,
+      max_price: null,
+    },
   });
-  expect((await program.get('/v1/miners/rig-1/jobs')).body.items).toMatchObject([{ job_id: chat.id }]);
+  await passes(async () =>
+    expect((await program.get('/v1/miners/rig-1/jobs')).body.items).toMatchObject([{ job_id: chat.id }]),
+  );
   // Another of the account's miners is not the one that has it.
-  const other = await program.post(`/v1/miners/${chat.id}/result`, { result: 'x' }, { 'x-miner-id': 'rig-2' });
+  const other = await program.post(
+    `/v1/miners/${chat.id}/result`,
+    { result: 'x' },
+    { 'x-miner-id': 'rig-2' },
+  );
   expect(other.status).toBe(404);
   expect((await program.post(`/v1/miners/${chat.id}/result`, { result: 'Hello' })).status).toBe(200);
   expect(must(await client.caller.call(routes.jobs.get, { params: { job_id: chat.id } })).result).toEqual({
@@ -228,7 +252,9 @@ test('the command line of a miner: register, poll by GET, results, earnings, cap
   expect((await program.remove('/v1/miners/rig-1')).body).toEqual({ status: 'ok' });
   expect((await program.post('/v1/miners/heartbeat')).status).toBe(404);
   await passes(async () =>
-    expect(must(await client.caller.call(routes.jobs.get, { params: { job_id: held.id } })).status).toBe('pending'),
+    expect(must(await client.caller.call(routes.jobs.get, { params: { job_id: held.id } })).status).toBe(
+      'pending',
+    ),
   );
   expect((await program.get('/v1/miners/poll')).status).toBe(404);
   const late = await program.post(`/v1/miners/${held.id}/result`, { result: 'late' }, { 'x-miner-id': '' });
@@ -236,6 +262,38 @@ test('the command line of a miner: register, poll by GET, results, earnings, cap
   await register();
   expect((await program.post('/v1/miners/heartbeat')).status).toBe(200);
   expect(owner).toBeDefined();
+});
+
+test('the Python client of receipts: reads one, and checks it with nothing of ours', async () => {
+  const { program } = await newMiner({ 'x-miner-id': 'py' });
+  await program.post('/v1/miners/register', { capabilities: { models: ['py-model'] } });
+  for (const payment_amount of [null, 0.00001, 1.5]) {
+    const submitted = await cli.post('/v1/jobs', {
+      payload: { type: 'inference', model: 'py-model', prompt: 'a secret prompt' },
+      payment_amount,
+    });
+    await taken(program);
+    await program.post(`/v1/miners/${submitted.body.id}/result`, { result: 'a secret answer: Ö' });
+    const receipt = (await cli.get(`/v1/jobs/${submitted.body.id}/receipt`)).body;
+    expect(receipt).toMatchObject({
+      version: '1.0',
+      job_id: submitted.body.id,
+      client: accountId,
+      status: 'COMPLETED',
+      unit_type: 'gpu_seconds',
+      price: payment_amount === 0.00001 ? '0.00001' : (payment_amount ?? 0),
+    });
+    expect(Number.isInteger(receipt.started_at) && Number.isInteger(receipt.completed_at)).toBe(true);
+    expect([isSigned(receipt), isSigned(receipt.payload)]).toEqual([true, true]);
+    expect(isSigned({ ...receipt, price: 1_000 })).toBe(false);
+    expect(JSON.stringify(receipt)).not.toContain('secret');
+    const { keys } = must(await coordinator.anyone.call(routes.jobs.jwks, {}));
+    expect(keys.map(({ x }) => x)).toContain(receipt.signature.key_id);
+    // The same bytes each time.
+    expect((await cli.get(`/v1/jobs/${submitted.body.id}/receipts`)).body.items).toEqual([receipt]);
+    const stranger = await newMiner();
+    expect((await stranger.program.get(`/v1/jobs/${submitted.body.id}/receipts`)).status).toBe(403);
+  }
 });
 
 describe('the JavaScript client', () => {
@@ -248,7 +306,11 @@ describe('the JavaScript client', () => {
       parameters: { prompt: 'Hi', max_tokens: 5 },
       requirements: null,
     });
-    expect(submitted.body).toMatchObject({ status: 'queued', serviceType: 'llm_inference', model: 'js-model' });
+    expect(submitted.body).toMatchObject({
+      status: 'queued',
+      serviceType: 'llm_inference',
+      model: 'js-model',
+    });
     const work = await taken(program);
     expect(work.payload).toEqual({ type: 'inference', model: 'js-model', prompt: 'Hi', max_tokens: 5 });
     await program.post(`/v1/miners/${work.job_id}/result`, { result: { text: 'Hey' } });
@@ -287,15 +349,18 @@ describe('the JavaScript client', () => {
       valid: false,
       reason: 'the signature does not match',
     });
-    expect(createPublicKey && verify).toBeDefined();
 
-    const explored = (await programOf(coordinator).get(`/v1/explorer/receipts?job_id=${work.job_id}&status=Attested`)).body;
+    const explored = (
+      await programOf(coordinator).get(`/v1/explorer/receipts?job_id=${work.job_id}&status=Attested`)
+    ).body;
     expect(explored).toMatchObject({
       jobId: work.job_id,
       items: [{ receiptId: receipt.receiptId, jobId: work.job_id, miner: receipt.miner, status: 'Attested' }],
     });
     expect((await programOf(coordinator).get('/api/explorer/receipts')).body).toMatchObject({ jobId: 'all' });
-    expect((await programOf(coordinator).get('/v1/explorer/receipts?job_id=does-not-exist')).status).toBe(404);
+    expect((await programOf(coordinator).get('/v1/explorer/receipts?job_id=does-not-exist')).status).toBe(
+      404,
+    );
   });
 });
 
@@ -309,7 +374,9 @@ test('an explorer page reads blocks, transactions and addresses', async () => {
       from: expect.any(String),
       block: expect.any(Number),
     });
-    expect((await page.get(`/api/explorer/transactions/${transaction.hash}`)).body.value).toBe(transaction.value);
+    expect((await page.get(`/api/explorer/transactions/${transaction.hash}`)).body.value).toBe(
+      transaction.value,
+    );
   });
   const [block] = (await page.get('/api/v1/blocks?chain_id=aitbc&limit=5')).body.items;
   expect(block.txCount).toBe(block.tx_count);
@@ -317,7 +384,11 @@ test('an explorer page reads blocks, transactions and addresses', async () => {
   expect((await page.get(`/api/explorer/blocks/${block.height}`)).body).toEqual(block);
   expect((await page.get('/v1/explorer/blocks')).body.items[0].txCount).toBeGreaterThan(0);
   const [address] = (await page.get('/api/explorer/addresses')).body.items;
-  expect(address).toMatchObject({ txCount: address.tx_count, lastActive: address.last_seen, recentTransactions: [] });
+  expect(address).toMatchObject({
+    txCount: address.tx_count,
+    lastActive: address.last_seen,
+    recentTransactions: [],
+  });
   const one = (await page.get(`/v1/explorer/addresses/${address.address}`)).body;
   expect(one.recentTransactions).toEqual(one.recent_transactions.map(({ hash }: { hash: string }) => hash));
 });
@@ -339,9 +410,9 @@ test('the market: offer a card, find it, book it, review it', async () => {
     body: { gpu_id: offered.body.id, model: 'RTX 5090', region: 'unknown' },
   });
   const { gpu_id } = offered.body;
-  expect((await programOf(coordinator).get('/v1/marketplace/gpu/list?model=RTX+5090')).body.items).toMatchObject([
-    { gpu_id, status: 'available', average_rating: null, total_reviews: 0 },
-  ]);
+  expect(
+    (await programOf(coordinator).get('/v1/marketplace/gpu/list?model=RTX+5090')).body.items,
+  ).toMatchObject([{ gpu_id, status: 'available', average_rating: null, total_reviews: 0 }]);
   expect((await programOf(coordinator).get('/v1/marketplace/stats')).body).toEqual({
     totalOffers: 1,
     openCapacity: 1,
@@ -351,13 +422,75 @@ test('the market: offer a card, find it, book it, review it', async () => {
   expect((await programOf(coordinator).get('/v1/marketplace/offers')).body).toMatchObject([
     { id: gpu_id, price: 0.5, status: 'open', gpu_model: 'RTX 5090' },
   ]);
-  const booked = await cli.post(`/v1/marketplace/gpu/${gpu_id}/book`, { gpu_id, duration_hours: 1, job_id: null });
+  const booked = await cli.post(`/v1/marketplace/gpu/${gpu_id}/book`, {
+    gpu_id,
+    duration_hours: 1,
+    job_id: null,
+  });
   expect(booked).toMatchObject({ status: 201, body: { booking_id: booked.body.id, total_cost: 0.5 } });
   expect((await programOf(coordinator).get(`/v1/marketplace/gpu/${gpu_id}`)).body.status).toBe('booked');
-  expect((await cli.post(`/v1/marketplace/gpu/${gpu_id}/book`, { gpu_id: newId(), duration_hours: 1 })).status).toBe(422);
+  expect(
+    (await cli.post(`/v1/marketplace/gpu/${gpu_id}/book`, { gpu_id: newId(), duration_hours: 1 })).status,
+  ).toBe(422);
   await cli.post(`/v1/marketplace/gpu/${gpu_id}/release`);
-  expect((await cli.post(`/v1/marketplace/gpu/${gpu_id}/reviews`, { rating: 5, comment: null })).status).toBe(201);
+  expect((await cli.post(`/v1/marketplace/gpu/${gpu_id}/reviews`, { rating: 5, comment: null })).status).toBe(
+    201,
+  );
   expect((await cli.get('/v1/marketplace/orders?status=completed')).body.items).toMatchObject([
     { order_id: booked.body.id, total_cost: 0.5 },
   ]);
+});
+
+test('no key of theirs is left in what anybody can read, nor in what the coordinator writes', async () => {
+  const { key: minerKey, program } = await newMiner();
+  const { key: otherKey } = await newMiner();
+  const answers = [];
+  for (const name of [minerKey, otherKey]) {
+    answers.push(await program.post(`/v1/miners/register?miner_id=${name}`, { capabilities: {} }));
+    answers.push(await program.post('/v1/miners/heartbeat', { miner_id: name }, { 'x-miner-id': name }));
+    answers.push(await program.post(`/v1/miners/${name}/earnings`));
+    answers.push(await program.get(`/v1/miners/${encodeURIComponent(name)}/jobs?miner_id=${name}`));
+    answers.push(await program.put(`/v1/miners/${name}/capabilities`, {}));
+  }
+  expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
+  const metrics = await (await fetch(`${coordinator.url}/metrics`)).text();
+  const miners = (await programOf(coordinator).get('/v1/miners?limit=500')).text;
+  const said = coordinator.said.map(({ line }) => line).join('\n');
+  for (const text of [...answers.map((answer) => answer.text), metrics, miners, said])
+    for (const secret of [minerKey, otherKey]) expect(text).not.toContain(secret);
+  expect(metrics).toContain('/v1/miners/:miner_id/earnings');
+});
+
+test('who may call what: nobody without a key, and none with a key for something else', async () => {
+  const clientKey = (await coordinator.newAccount(['client'])).key;
+  const minerKey = (await coordinator.newAccount(['miner'])).key;
+  const closed = allRoutes.filter(({ alias, who }) => alias !== undefined && !who.includes('public'));
+  expect(closed.length).toBeGreaterThan(20);
+  for (const { method, path, who, name } of closed) {
+    const address = coordinator.url + path.replace(/:[a-z_]+/g, newId());
+    const wrong = who.includes('client') ? minerKey : clientKey;
+    const status = async (headers: Record<string, string>) =>
+      (await fetch(address, { method, headers })).status;
+    expect([name, await status({}), await status({ 'x-api-key': wrong })]).toEqual([name, 401, 403]);
+  }
+  const preflight = await fetch(`${coordinator.url}/v1/miners/x/capabilities`, {
+    method: 'OPTIONS',
+    headers: { origin: 'https://a.example', 'access-control-request-method': 'PUT' },
+  });
+  expect(preflight.headers.get('access-control-allow-methods')).toContain('PUT');
+  expect(preflight.headers.get('access-control-allow-headers')).toContain('X-Miner-ID');
+  expect((await fetch(`${coordinator.url}/v1/miners/poll`, { method: 'HEAD' })).status).toBe(405);
+});
+
+test('what is not offered says so, and does nothing', async () => {
+  const answers = [
+    await programOf(coordinator).post('/v1/users/login', { username: 'a', password: 'b' }),
+    await programOf(coordinator).post('/v1/exchange/create-payment', { user_id: 'a', aitbc_amount: 1 }),
+    await cli.post('/v1/marketplace/bids', { provider: 'a', capacity: 1, price: 1 }),
+  ];
+  for (const { status, body } of answers) {
+    expect(status).toBeGreaterThanOrEqual(400);
+    expect(status).toBeLessThan(500);
+    expect(body.error.message).toEqual(expect.any(String));
+  }
 });

@@ -1100,13 +1100,15 @@ comment?: string | undefined;
 /** Pay the miner of a completed job */ "payments.release": {
     params: { /** UUIDv7; taken in any case, given in lower case */ payment_id: string; };
     query: undefined;
-    body: { reason?: string | undefined; };
+    body: { reason?: string | undefined;
+/** When given, the payment must be for this job */ job_id?: string | undefined; };
     reply: Payment;
   };
 /** Give the funds back to the payer */ "payments.refund": {
     params: { /** UUIDv7; taken in any case, given in lower case */ payment_id: string; };
     query: undefined;
-    body: { reason: string; };
+    body: { reason: string;
+/** When given, the payment must be for this job */ job_id?: string | undefined; };
     reply: Payment;
   };
 /** A signed statement of a payment */ "payments.receipt": {

@@ -25,8 +25,13 @@ export const createLegacyHandlers = (explorer: Explorer): Handlers<typeof legacy
     view: (item: Fields) => Fields,
   ) => {
     const { limit = LIMIT, cursor } = context.query as { limit?: number; cursor?: string };
-    const query = { limit: Math.max(1, Math.min(limit, LIMIT_MAX)), cursor, order: 'newest', proofs: 'false' };
-    const reply = await explorer[name]({ ...context, query } as never);
+    const query = {
+      limit: Math.max(1, Math.min(limit, LIMIT_MAX)),
+      cursor,
+      order: 'newest',
+      proofs: 'false',
+    };
+    const reply = await explorer[name]({ query } as never);
     const { items, next_cursor } = reply?.body as { items: Fields[]; next_cursor: string | null };
     return { status: 200 as const, body: { items: items.map(view), next_cursor } };
   };
@@ -37,7 +42,7 @@ export const createLegacyHandlers = (explorer: Explorer): Handlers<typeof legacy
   ) => {
     const params = paymentsRoutes[name].params?.safeParse(context.params);
     if (params?.success !== true) throw notFound(name);
-    const reply = await explorer[name]({ ...context, params: params.data } as never);
+    const reply = await explorer[name]({ params: params.data } as never);
     return { status: 200 as const, body: view(reply?.body as Fields) };
   };
   return {
