@@ -262,7 +262,11 @@ export const jobRows = (given: () => Coordinator): void => {
 
     test('gets a payload back as it was sent, and nothing as the client understands it', async () => {
       expect((await miner.post('/v1/miners/poll', { max_wait_seconds: 0 })).status).toBe(204);
+      // Their HTTP client gives up after 5 s.
+      const askedAt = performance.now();
       expect(await miner.get('/v1/miners/poll')).toMatchObject({ status: 200, body: {} });
+      expect(performance.now() - askedAt).toBeGreaterThan(3_000);
+      expect(performance.now() - askedAt).toBeLessThan(5_000);
       const payload = { ...INFERENCE, model: 'only-mine', more: [{ a: null }, 'ä'] };
       const id = await submit(payload, { constraints: { models: ['only-mine'], max_price: 3 } });
       const work = await take(miner);

@@ -82,6 +82,9 @@ export const publicReads = (given: () => Coordinator): void => {
     expect(
       (await cli.post(`/v1/marketplace/gpu/${gpu_id}/book`, { gpu_id: newId(), duration_hours: 1 })).status,
     ).toBe(422);
+    expect((await programOf(coordinator).get('/v1/marketplace/gpu/list?model=RTX+5090')).body.items).toMatchObject([
+      { gpu_id, status: 'booked' },
+    ]);
     await cli.post(`/v1/marketplace/gpu/${gpu_id}/release`);
     expect(
       (await cli.post(`/v1/marketplace/gpu/${gpu_id}/reviews`, { rating: 5, comment: null })).status,

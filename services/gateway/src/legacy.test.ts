@@ -17,6 +17,10 @@ test.each([
   ['/v1/miners/a-key-of-the-operator/earnings', '/v1/miners/default/earnings'],
   [`/v1/miners/${MADE}/jobs?miner_id=${MADE}`, '/v1/miners/default/jobs?miner_id=default'],
   ['/v1/miners/rig-1?miner_id=rig%201&empty=&bare', '/v1/miners/rig-1?miner_id=rig%201&empty=&bare'],
+  ['/v1/miners/rig-a-key-of-the-operator', '/v1/miners/default'],
+  ['/v1/miners?a=b?miner_id=a-key-of-the-operator', '/v1/miners?a=default'],
+  ['/v1/miners?a-key-of-the-operator', '/v1/miners?default'],
+  ['/v1/miners?a=1?2', '/v1/miners?a=1?2'],
   ['/v1/miners/%zz', '/v1/miners/%zz'],
 ])('%s goes on as %s', (given, passed) => expect(hidden(given)[0]).toBe(passed));
 

@@ -58,6 +58,7 @@ export const GpuOffer = z
     available: z
       .boolean()
       .meta({ description: 'Offered by its owner, its miner alive, and not booked at this moment' }),
+    booked: z.boolean().meta({ description: 'A booking runs at this moment' }),
     pricing: PricingStrategy,
     price_per_hour: AmountOut.meta({ description: 'The price now, AITBC' }),
     base_price_per_hour: AmountOut.meta({ description: 'What the owner asked for, AITBC' }),

@@ -4,7 +4,7 @@ import type { Credential } from '../credentials.ts';
 /** What a miner is called that calls itself by its key. */
 const NAME = 'default';
 /** As our keys look: also one that is not the caller's must not become a name. */
-const LOOKS_LIKE_A_KEY = /^ak_[a-z]+_[\w-]{43,}$/;
+const LOOKS_LIKE_A_KEY = /ak_[a-z]+_[\w-]{43,}/;
 
 const decoded = (text: string): string => {
   try {
@@ -20,14 +20,18 @@ const decoded = (text: string): string => {
  */
 export const hideKey = (request: IncomingMessage, credential: Credential | null): void => {
   const isKey = (text: string): boolean =>
-    LOOKS_LIKE_A_KEY.test(text) || (credential !== null && text.trim() === credential.secret);
+    LOOKS_LIKE_A_KEY.test(text) || (credential !== null && text.includes(credential.secret));
   const named = request.headers['x-miner-id'];
   if (typeof named === 'string' && isKey(named)) request.headers['x-miner-id'] = NAME;
-  const [path = '', query] = (request.url ?? '').split('?', 2);
+  const { url = '' } = request;
+  const mark = url.indexOf('?');
+  const path = mark === -1 ? url : url.slice(0, mark);
+  const query = mark === -1 ? undefined : url.slice(mark + 1);
   const segments = path.split('/').map((segment) => (isKey(decoded(segment)) ? NAME : segment));
   const pairs = query?.split('&').map((pair) => {
-    const [name = '', value = ''] = pair.split('=', 2);
-    return isKey(decoded(value)) ? `${name}=${NAME}` : pair;
+    if (!isKey(decoded(pair))) return pair;
+    const [name = ''] = pair.split('=', 1);
+    return isKey(decoded(name)) ? NAME : `${name}=${NAME}`;
   });
   request.url = segments.join('/') + (pairs === undefined ? '' : `?${pairs.join('&')}`);
 };

@@ -50,10 +50,10 @@ export const receiptNames = (receipt: Fields): Fields => ({
   status: 'Attested',
 });
 
-export const gpuNames = (gpu: Fields & { current_booking?: unknown }): Fields => ({
+export const gpuNames = (gpu: Fields): Fields => ({
   ...gpu,
   gpu_id: gpu.id,
-  status: gpu.available === true ? 'available' : gpu.current_booking ? 'booked' : 'offline',
+  status: gpu.available === true ? 'available' : gpu.booked === true ? 'booked' : 'offline',
   average_rating: gpu.rating,
   total_reviews: gpu.rating_count,
 });
