@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import {
-  allRoutes,
   BATCH_BODY_LIMIT_BYTES,
   JOB_TYPES,
+  nativeRoutes,
   PROBLEM_STATUS,
   SUBMIT_COST,
   WAIT_SECONDS_MAX,
@@ -100,20 +100,20 @@ const schemaOf = (content: Record<string, { schema: Schema }>): Schema =>
 
 /** The text of `clients/sdk/src/contract.ts`. */
 export const sdkContract = (): string => {
-  const { components, paths } = buildOpenApi() as unknown as {
+  const { components, paths } = buildOpenApi(nativeRoutes) as unknown as {
     components: { schemas: Record<string, Schema> };
     paths: Record<string, Record<string, Operation>>;
   };
   const operations = Object.values(paths)
     .flatMap((methods) => Object.values(methods))
-    .filter(({ operationId }) => allRoutes.some(({ name }) => name === operationId));
+    .filter(({ operationId }) => nativeRoutes.some(({ name }) => name === operationId));
   const types = Object.entries(components.schemas).map(
     ([name, schema]) => `${comment(schema.description)}export type ${name} = ${typeOf(schema)};`,
   );
   const jobTypes = Object.entries(JOB_TYPES).map(
     ([name, schema]) => `${name}: ${typeOf(z.toJSONSchema(schema, { io: 'input' }) as Schema)};`,
   );
-  const table = allRoutes
+  const table = nativeRoutes
     .filter(({ internal }) => internal !== true)
     .map(
       ({ name, method, path, idempotent }) =>

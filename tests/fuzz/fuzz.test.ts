@@ -1,6 +1,6 @@
 import {
   type AnyRoute,
-  allRoutes,
+  nativeRoutes,
   OpenAiErrorBody,
   PARAMETER_NAMES,
   PROBLEM_STATUS,
@@ -50,7 +50,7 @@ interface Shot {
   readonly headers: Record<string, string>;
 }
 
-const published = allRoutes.filter((route) => route.internal !== true);
+const published = nativeRoutes.filter((route) => route.internal !== true);
 
 const several = async <T>(make: () => Promise<T>): Promise<T[]> => [await make(), await make(), await make()];
 

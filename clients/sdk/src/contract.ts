@@ -1,7 +1,7 @@
 // Made from the contracts by `node run.mjs openapi`: not written by hand.
 
 /** Codes of refusals; a newer coordinator may know more. */
-export type ErrorCode = "INVALID_JSON" | "BAD_REQUEST" | "MODEL_SERVER_REFUSED" | "AMOUNT_MISMATCH" | "UNAUTHENTICATED" | "INSUFFICIENT_FUNDS" | "SPEND_CAP_EXCEEDED" | "PRICE_TOO_LOW" | "TRANSFER_CAP_EXCEEDED" | "FORBIDDEN" | "HTTPS_REQUIRED" | "INSUFFICIENT_VOTING_POWER" | "REVIEW_NOT_ALLOWED" | "NOT_FOUND" | "MINER_NOT_REGISTERED" | "MODEL_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "BODY_TOO_LARGE" | "URI_TOO_LONG" | "UNSUPPORTED_MEDIA_TYPE" | "EXPECTATION_FAILED" | "VALIDATION_ERROR" | "INVALID_JOB_TYPE" | "IDEMPOTENCY_KEY_REUSED" | "RATE_LIMITED" | "TOO_MANY_REQUIREMENTS" | "TOO_MANY_STREAMS" | "TOO_MANY_POLLS" | "TOO_MANY_ATTRIBUTES" | "HEADERS_TOO_LARGE" | "IDEMPOTENCY_KEY_IN_USE" | "JOB_ALREADY_ENDED" | "JOB_RUNNING" | "JOB_COMPLETED" | "JOB_NOT_COMPLETED" | "MINER_NAME_IN_USE" | "STALE_LEASE" | "RESULT_CONFLICT" | "PAYMENT_ALREADY_EXISTS" | "PAYMENT_ALREADY_RESOLVED" | "PAYMENT_NOT_ESCROWED" | "SUPPLY_CAP_REACHED" | "GPU_NOT_AVAILABLE" | "GPU_BOOKED" | "ORDER_ALREADY_ENDED" | "ALREADY_REVIEWED" | "PROPOSAL_CLOSED" | "PROPOSAL_NOT_EXECUTABLE" | "PROPOSAL_LIMIT_REACHED" | "PROPOSAL_NOT_VETOABLE" | "GUARDIAN_DISABLED" | "TIMELOCK_ACTIVE" | "KEY_ALREADY_REVOKED" | "KEY_LIMIT_REACHED" | "INVOICE_LIMIT_REACHED" | "MINER_LIMIT_REACHED" | "PRICE_ABOVE_LIMIT" | "GPU_LIMIT_REACHED" | "ORDER_NOT_ENDED" | "TRANSACTION_NOT_SEALED" | "INTERNAL_ERROR" | "BAD_GATEWAY" | "UPSTREAM_FAILED" | "NO_CAPACITY" | "OVERLOADED" | "SERVICE_UNAVAILABLE" | "GATEWAY_TIMEOUT" | "JOB_TIMED_OUT";
+export type ErrorCode = "INVALID_JSON" | "BAD_REQUEST" | "MODEL_SERVER_REFUSED" | "AMOUNT_MISMATCH" | "UNAUTHENTICATED" | "INSUFFICIENT_FUNDS" | "SPEND_CAP_EXCEEDED" | "PRICE_TOO_LOW" | "TRANSFER_CAP_EXCEEDED" | "FORBIDDEN" | "HTTPS_REQUIRED" | "INSUFFICIENT_VOTING_POWER" | "REVIEW_NOT_ALLOWED" | "NOT_FOUND" | "MINER_NOT_REGISTERED" | "MODEL_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "BODY_TOO_LARGE" | "URI_TOO_LONG" | "UNSUPPORTED_MEDIA_TYPE" | "EXPECTATION_FAILED" | "VALIDATION_ERROR" | "INVALID_JOB_TYPE" | "IDEMPOTENCY_KEY_REUSED" | "RESULT_NOT_READY" | "RATE_LIMITED" | "TOO_MANY_REQUIREMENTS" | "TOO_MANY_STREAMS" | "TOO_MANY_POLLS" | "TOO_MANY_ATTRIBUTES" | "HEADERS_TOO_LARGE" | "IDEMPOTENCY_KEY_IN_USE" | "JOB_ALREADY_ENDED" | "JOB_RUNNING" | "JOB_COMPLETED" | "JOB_NOT_COMPLETED" | "MINER_NAME_IN_USE" | "STALE_LEASE" | "RESULT_CONFLICT" | "PAYMENT_ALREADY_EXISTS" | "PAYMENT_ALREADY_RESOLVED" | "PAYMENT_NOT_ESCROWED" | "SUPPLY_CAP_REACHED" | "GPU_NOT_AVAILABLE" | "GPU_BOOKED" | "ORDER_ALREADY_ENDED" | "ALREADY_REVIEWED" | "PROPOSAL_CLOSED" | "PROPOSAL_NOT_EXECUTABLE" | "PROPOSAL_LIMIT_REACHED" | "PROPOSAL_NOT_VETOABLE" | "GUARDIAN_DISABLED" | "TIMELOCK_ACTIVE" | "KEY_ALREADY_REVOKED" | "KEY_LIMIT_REACHED" | "INVOICE_LIMIT_REACHED" | "MINER_LIMIT_REACHED" | "PRICE_ABOVE_LIMIT" | "GPU_LIMIT_REACHED" | "ORDER_NOT_ENDED" | "TRANSACTION_NOT_SEALED" | "INTERNAL_ERROR" | "BAD_GATEWAY" | "UPSTREAM_FAILED" | "NO_CAPACITY" | "OVERLOADED" | "SERVICE_UNAVAILABLE" | "GATEWAY_TIMEOUT" | "JOB_TIMED_OUT";
 
 export type JobSubmission = { job_type: string;
 parameters: Record<string, unknown>;
@@ -278,6 +278,7 @@ cuda_version: string | null;
 region: string;
 capabilities: (string)[];
 /** Offered by its owner, its miner alive, and not booked at this moment */ available: boolean;
+/** A booking runs at this moment */ booked: boolean;
 pricing: "fixed" | "dynamic";
 /** The price now, AITBC */ price_per_hour: number;
 /** What the owner asked for, AITBC */ base_price_per_hour: number;
@@ -297,6 +298,7 @@ cuda_version: string | null;
 region: string;
 capabilities: (string)[];
 /** Offered by its owner, its miner alive, and not booked at this moment */ available: boolean;
+/** A booking runs at this moment */ booked: boolean;
 pricing: "fixed" | "dynamic";
 /** The price now, AITBC */ price_per_hour: number;
 /** What the owner asked for, AITBC */ base_price_per_hour: number;
@@ -768,7 +770,8 @@ details: Record<string, unknown>; } | undefined; })[]; };
 /** Public list of receipts */ "jobs.public_receipts": {
     params: undefined;
     query: { /** Items per page, 1–500 */ limit?: number | undefined;
-/** `next_cursor` of the page before */ cursor?: string | undefined; };
+/** `next_cursor` of the page before */ cursor?: string | undefined;
+/** Only that of this job */ job_id?: string | undefined; };
     body: undefined;
     reply: { items: (PublicReceipt)[];
 /** Null on the last page alone: a page ends at `limit` items or 256 KB */ next_cursor: string | null; };
@@ -1063,7 +1066,7 @@ comment?: string | undefined;
     params: undefined;
     query: { /** Items per page, 1–500 */ limit?: number | undefined;
 /** `next_cursor` of the page before */ cursor?: string | undefined;
-status?: "pending_payment" | "active" | "ended" | "settled" | "cancelled" | undefined; };
+/** `completed` is ended or settled */ status?: "pending_payment" | "active" | "ended" | "settled" | "cancelled" | "completed" | undefined; };
     body: undefined;
     reply: { items: (Order)[];
 /** Null on the last page alone: a page ends at `limit` items or 256 KB */ next_cursor: string | null; };
@@ -1101,13 +1104,15 @@ status?: "pending_payment" | "active" | "ended" | "settled" | "cancelled" | unde
 /** Pay the miner of a completed job */ "payments.release": {
     params: { /** UUIDv7; taken in any case, given in lower case */ payment_id: string; };
     query: undefined;
-    body: { reason?: string | undefined; };
+    body: { reason?: string | undefined;
+/** When given, the payment must be for this job */ job_id?: string | undefined; };
     reply: Payment;
   };
 /** Give the funds back to the payer */ "payments.refund": {
     params: { /** UUIDv7; taken in any case, given in lower case */ payment_id: string; };
     query: undefined;
-    body: { reason: string; };
+    body: { reason: string;
+/** When given, the payment must be for this job */ job_id?: string | undefined; };
     reply: Payment;
   };
 /** A signed statement of a payment */ "payments.receipt": {
@@ -1139,7 +1144,7 @@ status?: "pending_payment" | "active" | "ended" | "settled" | "cancelled" | unde
 /** Null on the last page alone: a page ends at `limit` items or 256 KB */ next_cursor: string | null; };
   };
 /** One block */ "payments.block": {
-    params: { height: number; };
+    params: { /** Its height, or its hash */ height?: number | string | undefined; };
     query: undefined;
     body: undefined;
     reply: Block;

@@ -42,6 +42,8 @@ const PostgresUrl = z.string().superRefine((url, context) => {
 export const commonConfig = {
   NODE_ENV: z.enum(['development', 'test', 'production']).default('development'),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  /** The routes of the original coordinator, for programs that were written for it. */
+  LEGACY_ROUTES: z.enum(['on', 'off']).default('on'),
   REDIS_URL: RedisUrl.default('redis://127.0.0.1:6379'),
   REDIS_PREFIX: z
     .string()

@@ -12,6 +12,8 @@ import {
   BODY_LIMIT_BYTES,
   type BodyOf,
   type Caller,
+  type Dialect,
+  dialects,
   forbidden,
   type Issue,
   issuesProblem,
@@ -92,6 +94,9 @@ const parsePart = <S extends z.ZodType>(
   return parsed.data;
 };
 
+/** What a missing body means where that is no mistake. */
+const NO_BODY: NonNullable<Received['json']> = { value: {}, issues: [] };
+
 const NO_ISSUES: ReadonlyMap<number, readonly Issue[]> = new Map();
 
 /**
@@ -120,8 +125,9 @@ const refuseUnkept = (
 const serve = (
   route: AnyRoute,
   handler: Handler<AnyRoute>,
-  options: { callerKey: Buffer; store: Store; checkAnswers: boolean },
+  options: { callerKey: Buffer; store: Store; checkAnswers: boolean; legacy: boolean },
 ): RequestHandler[] => {
+  const dialect: Dialect = (options.legacy ? dialects[route.name] : undefined) ?? {};
   // Before the body: it may take longer to arrive than the gateway's word is good for.
   const verify: RequestHandler = (request, response, next) => {
     speakAs(route, response);
@@ -146,12 +152,14 @@ const serve = (
     const params = route.params?.safeParse(request.params);
     // An id that cannot exist is an object that does not exist.
     if (params !== undefined && !params.success) throw notFound('object');
-    const query = parsePart(route.query, request.query, 'query');
-    const { json } = request;
+    const asked = { params: params?.data ?? {}, query: request.query as Record<string, unknown> };
+    const query = parsePart(route.query, dialect.query?.(asked.query) ?? request.query, 'query');
+    const isLenient = route.alias !== undefined;
+    const json = request.json ?? (isLenient ? NO_BODY : undefined);
     if (route.body !== undefined && json === undefined)
       throw new Problem('INVALID_JSON', 'A JSON body is required.');
     const itemIssues = refuseUnkept(json?.issues ?? [], route.itemsField);
-    if (route.body === undefined && Object.keys(json?.value ?? {}).length > 0) {
+    if (route.body === undefined && !isLenient && Object.keys(json?.value ?? {}).length > 0) {
       throw issuesProblem(
         Object.keys(json?.value ?? {})
           .slice(0, 20)
@@ -159,7 +167,8 @@ const serve = (
         'This route takes no body.',
       );
     }
-    const body = parsePart(route.body, json?.value, '');
+    const said = dialect.body === undefined ? json?.value : dialect.body(json?.value, asked);
+    const body = parsePart(route.body, said, '');
 
     const gone = new AbortController();
     // Not after a whole answer: an abort makes an error with a stack, 50 µs a request.
@@ -193,6 +202,10 @@ const serve = (
       if (schema === undefined) throw new Error(`${route.name} declares no answer ${reply.status}`);
       schema.parse(reply.body);
     }
+    if (dialect.answer !== undefined && reply.body !== undefined) {
+      response.status(reply.status).json(dialect.answer(reply.body as Record<string, unknown>, asked));
+      return;
+    }
     if (reply.body === undefined) response.status(reply.status).end();
     else response.status(reply.status).json(reply.body);
   };
@@ -221,6 +234,8 @@ export const createHttp = <R extends Record<string, AnyRoute>>(options: {
   metrics: Metrics;
   /** Parse our own answers too. */
   checkAnswers: boolean;
+  /** Also for programs that were written for the original coordinator. */
+  legacy: boolean;
 }): express.Express => {
   const app = express();
   app.disable('x-powered-by');
@@ -255,8 +270,9 @@ export const createHttp = <R extends Record<string, AnyRoute>>(options: {
   });
   options.operations(app);
   for (const [key, route] of Object.entries<AnyRoute>(options.routes)) {
+    if (route.alias !== undefined && !options.legacy) continue;
     const handler = options.handlers[key as keyof R] as unknown as Handler<AnyRoute>;
-    const method = route.method.toLowerCase() as 'get' | 'post' | 'patch' | 'delete';
+    const method = route.method.toLowerCase() as 'get' | 'post' | 'put' | 'patch' | 'delete';
     app[method](route.path, ...serve(route, handler, options));
   }
   app.use((_request, _response, next) => next(new Problem('NOT_FOUND', 'No such route.')));

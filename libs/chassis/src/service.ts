@@ -60,6 +60,7 @@ export interface Parts<S extends ServiceName, R extends Record<string, AnyRoute>
 
 interface BaseConfig {
   NODE_ENV: string;
+  LEGACY_ROUTES: 'on' | 'off';
   LOG_LEVEL: string;
   REDIS_URL: string;
   REDIS_PREFIX: string;
@@ -217,6 +218,7 @@ export const standUp = async <
     log,
     metrics,
     checkAnswers: config.NODE_ENV === 'test',
+    legacy: config.LEGACY_ROUTES === 'on',
   });
   const pace = {
     silenceSeconds: config.BODY_SILENCE_SECONDS,

@@ -25,6 +25,18 @@ export * from './routes/gateway.ts';
 export * from './routes/governance.ts';
 export * from './routes/index.ts';
 export * from './routes/jobs.ts';
+export { type Dialect, dialects } from './routes/legacy/dialects.ts';
+export * from './routes/legacy/jobs.ts';
+export { legacyMinerName } from './routes/legacy/lenient.ts';
+export * from './routes/legacy/miners.ts';
+export {
+  addressNames,
+  blockNames,
+  COORDINATOR,
+  receiptNames,
+  transactionTexts,
+} from './routes/legacy/names.ts';
+export * from './routes/legacy/public.ts';
 export * from './routes/market.ts';
 export * from './routes/miners.ts';
 export * from './routes/operations.ts';

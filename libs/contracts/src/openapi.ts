@@ -24,6 +24,8 @@ const TAGS: Record<string, string> = {
   Users: 'Sign in with a wallet; sessions, API keys, balance.',
   Admin: 'For operators: keys, credit, dead letters, figures.',
   Operations: 'For monitoring.',
+  'AITBC compatibility':
+    'The routes of the original coordinator, for programs that were written for it. Absent with `LEGACY_ROUTES=off`.',
   Development: 'Stands in for the outside world on a development machine; not there in production.',
 };
 
@@ -160,6 +162,11 @@ const whoText = (route: AnyRoute): string =>
     ? 'Open to anyone.'
     : `For: ${route.who.map((who) => ({ client: 'clients', miner: 'miners', admin: 'operators', user: 'users', trade: 'keys with the scope trade', vote: 'keys with the scope vote', public: '' })[who]).join(', ')}.`;
 
+const insteadText = ({ alias }: AnyRoute): string[] =>
+  alias === undefined
+    ? []
+    : [`For programs written for the original coordinator; new ones use \`${alias}\`.`];
+
 const operation = (route: AnyRoute, shared: Shared): ZodOpenApiOperationObject => {
   const headers: Record<string, z.ZodType> = {};
   if (route.idempotent === true) {
@@ -185,7 +192,8 @@ const operation = (route: AnyRoute, shared: Shared): ZodOpenApiOperationObject =
     operationId: route.name,
     tags: [route.tag],
     summary: route.summary,
-    description: [route.description, whoText(route)].filter(Boolean).join('\n\n'),
+    description: [route.description, whoText(route), ...insteadText(route)].filter(Boolean).join('\n\n'),
+    ...(route.alias === undefined ? {} : { deprecated: true }),
     security: security(route),
     requestParams: {
       ...(route.params === undefined ? {} : { path: route.params }),
@@ -194,7 +202,12 @@ const operation = (route: AnyRoute, shared: Shared): ZodOpenApiOperationObject =
     },
     ...(route.body === undefined
       ? {}
-      : { requestBody: { required: true, content: { 'application/json': { schema: route.body } } } }),
+      : {
+          requestBody: {
+            required: route.alias === undefined,
+            content: { 'application/json': { schema: route.body } },
+          },
+        }),
     responses: {
       ...answers(route),
       ...errorAnswers([...commonCodes(route), ...(route.errors ?? [])], shared, route.speaks),

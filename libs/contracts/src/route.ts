@@ -7,7 +7,7 @@ import { Problem, type ProblemCode } from './problem.ts';
 export type Who = Scope | 'public';
 /** Which rate-limit budget a route draws from; `none` is for health and docs only. */
 export type RateClass = 'client' | 'miner' | 'stream' | 'user' | 'public' | 'none';
-export type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE';
+export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
 /** 256 KB: a prompt or a page of text fits, a film does not. */
 export const BODY_LIMIT_BYTES = 256 * 1024;
@@ -74,6 +74,11 @@ export interface Route<
   readonly takes?: boolean;
   /** Speaks as OpenAI's API does: its errors have that shape, and it may be silent for as long as a model thinks. */
   readonly speaks?: 'openai';
+  /**
+   * A second way to something, in the words of the programs that were written for the original coordinator; what to use
+   * instead. Lenient: a missing body is an empty one, and what is sent beyond the schema is not looked at.
+   */
+  readonly alias?: string;
   /** Reached only from inside the stack, never through the gateway. */
   readonly internal?: boolean;
 }

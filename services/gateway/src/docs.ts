@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { Problem } from '@aitbc/contracts';
+import { type AnyRoute, Problem } from '@aitbc/contracts';
 import { buildOpenApi } from '@aitbc/contracts/openapi';
 import type { Request, Response } from 'express';
 import type { Page } from './front/index.ts';
@@ -101,20 +101,20 @@ interface Description {
 }
 
 /** Built when first asked for: most processes never are. */
-const describe = (() => {
+const createDescribe = (routes: readonly AnyRoute[]) => {
   let made: Description | undefined;
   return (): Description => {
     if (made === undefined) {
-      const text = Buffer.from(JSON.stringify(buildOpenApi()));
+      const text = Buffer.from(JSON.stringify(buildOpenApi(routes)));
       const tag = `"${createHash('sha256').update(text).digest('base64url').slice(0, 20)}"`;
       made = { text, zipped: gzipSync(text), tag };
     }
     return made;
   };
-})();
+};
 
-const sendDescription = (request: Request, response: Response): void => {
-  const { text, zipped, tag } = describe();
+const sendDescription = (description: Description, request: Request, response: Response): void => {
+  const { text, zipped, tag } = description;
   response.set({ etag: tag, vary: 'accept-encoding', 'cache-control': 'no-cache' });
   if (request.headers['if-none-match'] === tag) {
     response.status(304).end();
@@ -125,37 +125,39 @@ const sendDescription = (request: Request, response: Response): void => {
   else response.set('content-encoding', 'gzip').send(zipped);
 };
 
-const serve = (request: Request, response: Response, next: (error?: unknown) => void): void => {
-  if (request.method !== 'GET' && request.method !== 'HEAD') {
-    response.setHeader('allow', 'GET, HEAD');
-    throw new Problem('METHOD_NOT_ALLOWED', 'Use GET here.');
-  }
-  const path = request.path;
-  if (path === '/openapi.json') {
-    sendDescription(request, response);
-    return;
-  }
-  const page = Object.hasOwn(PAGES, path) ? PAGES[path] : undefined;
-  if (page !== undefined) {
-    response.set({ 'content-security-policy': policy(page.styles), 'cache-control': 'no-cache' });
-    response.type('html').send(page.html);
-    return;
-  }
-  const script = Object.hasOwn(SCRIPTS, path) ? SCRIPTS[path] : undefined;
-  response.set('cache-control', `public, max-age=${ASSET_SECONDS}`);
-  if (script !== undefined) {
-    response.type(script.type).send(script.text);
-    return;
-  }
-  const file = Object.hasOwn(ASSETS, path) ? ASSETS[path] : undefined;
-  if (file === undefined) throw new Problem('NOT_FOUND', 'No such page.');
-  response.sendFile(file, { cacheControl: false, dotfiles: 'allow' }, (error) => {
-    if (error !== undefined && error !== null && !response.headersSent) next(error);
-  });
-};
+const createServe =
+  (describe: () => Description) =>
+  (request: Request, response: Response, next: (error?: unknown) => void): void => {
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      response.setHeader('allow', 'GET, HEAD');
+      throw new Problem('METHOD_NOT_ALLOWED', 'Use GET here.');
+    }
+    const path = request.path;
+    if (path === '/openapi.json') {
+      sendDescription(describe(), request, response);
+      return;
+    }
+    const page = Object.hasOwn(PAGES, path) ? PAGES[path] : undefined;
+    if (page !== undefined) {
+      response.set({ 'content-security-policy': policy(page.styles), 'cache-control': 'no-cache' });
+      response.type('html').send(page.html);
+      return;
+    }
+    const script = Object.hasOwn(SCRIPTS, path) ? SCRIPTS[path] : undefined;
+    response.set('cache-control', `public, max-age=${ASSET_SECONDS}`);
+    if (script !== undefined) {
+      response.type(script.type).send(script.text);
+      return;
+    }
+    const file = Object.hasOwn(ASSETS, path) ? ASSETS[path] : undefined;
+    if (file === undefined) throw new Problem('NOT_FOUND', 'No such page.');
+    response.sendFile(file, { cacheControl: false, dotfiles: 'allow' }, (error) => {
+      if (error !== undefined && error !== null && !response.headersSent) next(error);
+    });
+  };
 
 /** The API's description for machines and people; works without any other host. */
-export const docsPage: Page = {
+export const createDocsPage = (routes: readonly AnyRoute[]): Page => ({
   matches: (path) =>
     path === '/openapi.json' ||
     path === '/docs' ||
@@ -163,5 +165,5 @@ export const docsPage: Page = {
     path.startsWith('/docs/assets/') ||
     path.startsWith('/redoc/assets/'),
   label: '/docs',
-  serve,
-};
+  serve: createServe(createDescribe(routes)),
+});

@@ -4,10 +4,11 @@ import {
   type Caller,
   type DeadLetter,
   fromMinorOrNull,
-  type gatewayRoutes,
   invalidField,
+  type legacyGatewayRoutes,
   notFound,
   Problem,
+  type routes,
   SERVICES,
   type ServiceName,
   toMinor,
@@ -88,7 +89,7 @@ const readExpiry = (expires_at: string | undefined, nowMs: number): number | nul
 
 const isService = (name: string): name is ServiceName => (SERVICES as readonly string[]).includes(name);
 
-export const createHandlers = (dependencies: Dependencies): Handlers<typeof gatewayRoutes> => {
+export const createHandlers = (dependencies: Dependencies): Omit<Handlers<typeof routes.gateway>, keyof typeof legacyGatewayRoutes> => {
   const { store, credentials, services, nodeEnv, now } = dependencies;
   const environment = keyEnvironment(nodeEnv);
 

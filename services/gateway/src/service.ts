@@ -1,6 +1,6 @@
 import { timingSafeEqual } from 'node:crypto';
 import { clock, createParameters, deriveKey, type Fail, standUp } from '@aitbc/chassis';
-import { routes } from '@aitbc/contracts';
+import { allRoutes, nativeRoutes, routes } from '@aitbc/contracts';
 import type { Request } from 'express';
 import helmet from 'helmet';
 import { migrations } from '../migrations/index.ts';
@@ -11,7 +11,7 @@ import { syncBootstrapKeys } from './commands.ts';
 import { type Config, withAddress } from './config.ts';
 import { createConsumers } from './consumers.ts';
 import { createCredentials } from './credentials.ts';
-import { docsPage } from './docs.ts';
+import { createDocsPage } from './docs.ts';
 import { bootstrapKeys, SESSION_ABSOLUTE_MS, secretHash } from './domain.ts';
 import {
   boundConnections,
@@ -24,6 +24,7 @@ import {
   SERVER_OPTIONS,
   settleCost,
 } from './front/index.ts';
+import { legacyHandlers } from './legacy.ts';
 import { mergeMetrics } from './metrics.ts';
 import { createProxy } from './proxy.ts';
 import { createRateLimits } from './rate-limits.ts';
@@ -96,14 +97,15 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
           },
         };
 
+        const offered = config.LEGACY_ROUTES === 'on' ? allRoutes : nativeRoutes;
         const front = createFront({
-          routing: createRouting(),
+          routing: createRouting(offered),
           credentials,
           rateLimits,
           proxy,
           callerKey,
           now,
-          pages: [metricsPage, docsPage, board.page],
+          pages: [metricsPage, createDocsPage(offered), board.page],
           limitOf: (rate) => limits[rate](),
           trustedProxies: config.TRUST_PROXY,
           demandHttps: isProduction,
@@ -128,7 +130,14 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
         });
 
         return {
-          handlers: createHandlers({
+          handlers: {
+            ...legacyHandlers({
+              services,
+              store,
+              isRedisThere: () => redis.status === 'ready',
+              nodeEnv: config.NODE_ENV,
+            }),
+            ...createHandlers({
             store,
             credentials,
             services,
@@ -136,6 +145,7 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
             nodeEnv: config.NODE_ENV,
             publicUrl: config.PUBLIC_URL,
           }),
+          },
           consumers: createConsumers(parameters),
           schedule: [...createSchedule(store, credentials, now), targets.schedule, ...agents.schedule()],
           dependencies: services.dependencies(),

@@ -56,7 +56,8 @@ export const createFleet = () => {
     const ids = byAccount.get(offer.account_id) ?? new Set();
     byAccount.set(offer.account_id, ids.add(offer.miner_id));
     capacities.clear();
-    if (known === undefined) for (const listener of registered) listener();
+    const isNamedAnew = known?.offer.alias?.registered_at_ms !== offer.alias?.registered_at_ms;
+    if (known === undefined || isNamedAnew) for (const listener of registered) listener();
   };
 
   const abilityOfMember = (member: Member): Ability => {
@@ -118,7 +119,7 @@ export const createFleet = () => {
       return value;
     },
 
-    /** Calls `listener` when a miner is heard of for the first time. @returns what ends it. */
+    /** Calls `listener` when a miner is heard of for the first time, or under another name. @returns what ends it. */
     onRegistered: (listener: () => void): (() => void) => {
       registered.add(listener);
       return () => void registered.delete(listener);

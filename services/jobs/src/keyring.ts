@@ -10,6 +10,10 @@ export const createKeyring = () => {
   let shared: Store | undefined;
   const readAll = async (store: Store): Promise<PublicJwk[]> =>
     (await receiptKeys(store.read)).map((key) => toJwk(key.x));
+  const current = (): Signer => {
+    if (signer === undefined) throw new Error('the signing key is not loaded yet');
+    return signer;
+  };
   return {
     /** @param given RECEIPT_SIGNING_KEY; without it, one is made and kept in the file. */
     load: async (store: Store, given: string | undefined): Promise<void> => {
@@ -22,10 +26,9 @@ export const createKeyring = () => {
       jwks = await readAll(store);
       if (store.isShared) shared = store;
     },
-    sign: (claims: ReceiptClaims): string => {
-      if (signer === undefined) throw new Error('the signing key is not loaded yet');
-      return signer.sign(claims);
-    },
+    sign: (claims: ReceiptClaims): string => current().sign(claims),
+    /** Under the current key, which is named by its public half. */
+    signBytes: (bytes: Buffer): { key_id: string; sig: string } => current().signBytes(bytes),
     /** Where several processes sign, one that started later may do so with another key: so they are read each time. */
     jwks: async (): Promise<PublicJwk[]> => (shared === undefined ? jwks : readAll(shared)),
   };

@@ -16,12 +16,15 @@ const REOFFERS_PER_SECOND = 200;
 export interface Leased {
   readonly job: JobRow;
   readonly parameters: string;
+  readonly payload: string | null;
 }
 
 export interface Poll {
   readonly id: string;
   readonly minerId: string;
   readonly wanted: number;
+  /** Of a program that gives no sign while it works. */
+  readonly isQuiet: boolean;
   readonly openedAtMs: number;
   /** Slots the dispatchers know of; 0 when they know nothing of this poll. */
   offered: number;
@@ -124,12 +127,14 @@ export const createPolls = (options: {
       wanted: number,
       waitMs: number,
       signal: AbortSignal,
+      isQuiet = false,
     ): Promise<readonly Leased[]> =>
       new Promise((resolve) => {
         const poll: Poll = {
           id: newId(),
           minerId,
           wanted,
+          isQuiet,
           openedAtMs: clock.nowMs(),
           offered: 0,
           offeredAtMs: 0,

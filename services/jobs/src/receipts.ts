@@ -59,6 +59,10 @@ export const createSigner = (privateKey: string) => {
       const input = `${header}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`;
       return `${input}.${sign(null, Buffer.from(input), key).toString('base64url')}`;
     },
+    signBytes: (bytes: Buffer) => ({
+      key_id: jwk.x,
+      sig: sign(null, bytes, key).toString('base64url'),
+    }),
   };
 };
 export type Signer = ReturnType<typeof createSigner>;

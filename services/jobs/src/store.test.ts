@@ -53,7 +53,7 @@ const addJob = (changes: Partial<Parameters<typeof jobs.insertJob>[1]> = {}): Pr
         expires_at_ms: nowMs + 60_000,
         ...changes,
       },
-      '{}',
+      { parameters: '{}', payload: null },
       [],
     );
   });

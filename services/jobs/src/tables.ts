@@ -127,7 +127,8 @@ export type MinerOffer = Payload<'miners.changed'>;
 
 export interface Tables {
   job: Omit<JobRow, 'seq'> & { seq: Generated<number> };
-  job_parameters: { job_seq: number; parameters: string };
+  /** `payload`: as a program of the original coordinator sent it, where the parameters do not hold it as it was. */
+  job_parameters: { job_seq: number; parameters: string; payload: string | null };
   job_label: { client_id: string; label: string; job_id: string };
   job_event: EventRow;
   receipt: ReceiptRow;

@@ -1,11 +1,12 @@
 import { type Handlers, pageOf, type Store } from '@aitbc/chassis';
-import { type Caller, type marketRoutes, notFound, Problem } from '@aitbc/contracts';
+import { type Caller, notFound, Problem, type routes } from '@aitbc/contracts';
 import { book } from './commands/book.ts';
 import { change, register, withdraw } from './commands/offer.ts';
 import { review } from './commands/review.ts';
 import { release } from './commands/saga.ts';
 import { isRefusal } from './domain/order.ts';
 import type { Holds } from './holds.ts';
+import { legacyHandlers } from './legacy.ts';
 import { modelPricing } from './pricing.ts';
 import { findOffer, type Offer, recentPrices } from './store/gpu.ts';
 import { idAfter, idCursor, listOffers } from './store/list.ts';
@@ -94,10 +95,11 @@ export const createHandlers = (options: {
   holds: Holds;
   clock: () => Clock;
   holdMs: number;
-}): Handlers<typeof marketRoutes> => {
+}): Handlers<typeof routes.market> => {
   const { store, holds, clock } = options;
   const { read } = store;
   return {
+    ...legacyHandlers(store),
     register: (context) =>
       context.write(async (trx) => {
         const id = await register(trx, context.caller.account_id, context.body, clock());

@@ -26,6 +26,7 @@ export const viewOffer = (offer: Offer): Body<'register'> => ({
   region: offer.region,
   capabilities: JSON.parse(offer.capabilities),
   available: offer.is_available === 1,
+  booked: offer.booked_order_id !== null,
   pricing: offer.pricing,
   price_per_hour: fromMinor(offer.price_minor),
   base_price_per_hour: fromMinor(offer.base_minor),

@@ -57,6 +57,8 @@ const seed = async (url: string): Promise<{ id: string; account_id: string }[]> 
         jobs_lost: 0,
         earned_minor: 0,
         created_at_ms: Date.now(),
+        alias_key_id: null,
+        alias_at_ms: null,
         instance_id: null,
         status_note: null,
         weight: 10,

@@ -1,12 +1,5 @@
 import { createShare, type Handlers, type Parameters, pageOf, type Reader, type Store } from '@aitbc/chassis';
-import {
-  type Caller,
-  fromMinor,
-  invalidField,
-  type minersRoutes,
-  Problem,
-  toTimestamp,
-} from '@aitbc/contracts';
+import { type Caller, fromMinor, invalidField, Problem, type routes, toTimestamp } from '@aitbc/contracts';
 import { changePresence, judgeBeat, register } from './commands/index.ts';
 import {
   type AttemptId,
@@ -19,6 +12,7 @@ import {
   reputation,
 } from './domain.ts';
 import { beat, hold } from './instances.ts';
+import { legacyHandlers } from './legacy/index.ts';
 import type { Present, Roster } from './roster.ts';
 import {
   attemptsForBeat,
@@ -140,7 +134,7 @@ export const createHandlers = (options: {
   roster: Roster;
   parameters: Parameters<'miners'>;
   now: () => number;
-}): Handlers<typeof minersRoutes> => {
+}): Handlers<typeof routes.miners> => {
   const { store, roster, parameters, now } = options;
   const heldBeats = createShare({
     max: HELD_BEATS_PER_ACCOUNT_MAX,
@@ -150,6 +144,7 @@ export const createHandlers = (options: {
   });
   const fleetOf = createFleets(store, roster);
   return {
+    ...legacyHandlers(options),
     register: (context) =>
       context.write(async (trx) => {
         const { miner, isNew } = await register(trx, roster, context.caller, context.body, now());

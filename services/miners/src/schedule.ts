@@ -2,7 +2,15 @@ import type { Parameters, Scheduled, Store } from '@aitbc/chassis';
 import { markSilent, tellReputation } from './commands/index.ts';
 import { isSilent } from './domain.ts';
 import type { Roster } from './roster.ts';
-import { accountsToTell, forgetOld, type Seen, saveSeen, saveSeenAt, silentSince } from './store/index.ts';
+import {
+  accountsToTell,
+  forgetOld,
+  quietOf,
+  type Seen,
+  saveSeen,
+  saveSeenAt,
+  silentSince,
+} from './store/index.ts';
 
 const JUDGE_EVERY_MS = 1_000;
 /** The judge was not called for so long: the process slept, or the clock jumped, and heard nobody meanwhile. */
@@ -56,7 +64,11 @@ export const createJudge = (options: {
           .filter((miner) => miner.status === 'active')
           .filter((miner) => isSilent(nowMs, miner.seenAtMs, hearingSinceMs, timeoutMs))
           .map(({ id }) => id);
-    for (const ids of batches(silent)) {
+    for (const some of batches(silent)) {
+      // Looked at first without a transaction: such a miner is silent for minutes, and this is asked each second.
+      const quiet = await quietOf(store.read, some, nowMs);
+      const ids = some.filter((id) => !quiet.has(id));
+      if (ids.length === 0) continue;
       await store.transact('miners.mark_silent', (trx) =>
         markSilent(trx, roster, ids, { nowMs, hearingSinceMs, timeoutMs }),
       );

@@ -31,6 +31,10 @@ export interface MinerTable {
   instance_id: string | null;
   /** What the agent says is not offered, and why. */
   status_note: string | null;
+  /** The key that registered it last through the routes of the original coordinator. */
+  alias_key_id: string | null;
+  /** When; null for one that registered in any other way since, and for one that was taken off. */
+  alias_at_ms: number | null;
   /** What its attributes take, in bytes: see `weightOf` in domain. */
   weight: number;
 }
@@ -64,6 +68,8 @@ export interface Tables {
     state: AttemptState;
     outcome: Outcome | null;
     forget_at_ms: number;
+    /** Until then its miner counts as busy without a sign; null for one that has to give signs. */
+    quiet_until_ms: number | null;
     /** Statements in a row that did not name it while it ran, and since when. */
     missing_beats: Generated<number>;
     missing_since_ms: number | null;

@@ -144,6 +144,8 @@ export const jobsMessages = {
       miner_account_id: Id,
       attempt: z.number().int().min(1),
       deadline_at_ms: Ms,
+      /** Until then its miner counts as busy, though it gives no sign: a program of the original coordinator. */
+      quiet_until_ms: Ms.optional(),
     }),
   }),
   /** A lease is over, whatever the job does next. Feeds counters and reputation; tells the agent to stop. */

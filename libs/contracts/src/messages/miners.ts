@@ -25,6 +25,14 @@ export const minersMessages = {
       concurrency: z.number().int().min(1).max(64),
       /** 0–1. */
       reputation: z.number().min(0).max(1),
+      /** Of one that registered through the routes of the original coordinator: how it is named there, and by which key. */
+      alias: z
+        .strictObject({
+          name: z.string().max(100),
+          key_id: Id.nullable(),
+          registered_at_ms: z.number().int().nonnegative(),
+        })
+        .optional(),
     }),
   }),
   /**

@@ -441,7 +441,7 @@ export const jobsRoutes = {
     method: 'GET',
     path: '/v1/explorer/receipts',
     summary: 'Public list of receipts',
-    query: PageQuery,
+    query: PageQuery.extend({ job_id: Id.optional().meta({ description: 'Only that of this job' }) }),
     responses: { 200: Page(PublicReceipt) },
   }),
   verifyReceipt: defineRoute({

@@ -58,6 +58,7 @@ export const GpuOffer = z
     available: z
       .boolean()
       .meta({ description: 'Offered by its owner, its miner alive, and not booked at this moment' }),
+    booked: z.boolean().meta({ description: 'A booking runs at this moment' }),
     pricing: PricingStrategy,
     price_per_hour: AmountOut.meta({ description: 'The price now, AITBC' }),
     base_price_per_hour: AmountOut.meta({ description: 'What the owner asked for, AITBC' }),
@@ -367,7 +368,12 @@ export const marketRoutes = {
     method: 'GET',
     path: '/v1/marketplace/orders',
     summary: 'Own orders, as booker or owner; all of them for an operator',
-    query: PageQuery.extend({ status: OrderStatus.optional() }),
+    query: PageQuery.extend({
+      status: z
+        .enum([...OrderStatus.options, 'completed'])
+        .optional()
+        .meta({ description: '`completed` is ended or settled' }),
+    }),
     responses: { 200: Page(Order) },
   }),
   order: defineRoute({

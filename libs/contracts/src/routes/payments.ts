@@ -192,6 +192,7 @@ const Order = z
   .default('newest')
   .meta({ description: '`oldest` walks the chain as a verifier does' });
 
+const OfJob = Id.optional().meta({ description: 'When given, the payment must be for this job' });
 const PaymentParams = z.strictObject({ payment_id: Id });
 const parties = {
   service: 'payments',
@@ -261,7 +262,7 @@ export const paymentsRoutes = {
       'By the payer or an operator. Nobody has to: it happens by itself when the jobs service says that the job completed, and before that nobody can. 202 when it is decided and not yet carried out; a second time answers the same.',
     idempotent: true,
     params: PaymentParams,
-    body: z.strictObject({ reason: Reason.optional() }),
+    body: z.strictObject({ reason: Reason.optional(), job_id: OfJob }),
     responses: { 200: Payment, 202: Payment },
     errors: ['JOB_NOT_COMPLETED', 'ORDER_NOT_ENDED', 'PAYMENT_NOT_ESCROWED', 'PAYMENT_ALREADY_RESOLVED'],
   }),
@@ -275,7 +276,7 @@ export const paymentsRoutes = {
       'A refund ends the job, so the jobs service decides. By the payer: a cancel of a job that waits; 409 `JOB_RUNNING` once a miner holds it (cancel the job instead). By the payee: while it holds the lease, 409 `STALE_LEASE` after it lost it. By an operator: until the job completed, and of a booking, which it ends. 409 `JOB_COMPLETED` after: the miner is paid. 202 when it is decided and not yet carried out, 503 with Retry-After while nobody could decide: the wish stands, and asking again is the same wish.',
     idempotent: true,
     params: PaymentParams,
-    body: z.strictObject({ reason: Reason }),
+    body: z.strictObject({ reason: Reason, job_id: OfJob }),
     responses: { 200: Payment, 202: Payment },
     errors: [
       'JOB_RUNNING',
@@ -340,7 +341,9 @@ export const paymentsRoutes = {
     method: 'GET',
     path: '/v1/explorer/blocks/:height',
     summary: 'One block',
-    params: z.strictObject({ height: Height }),
+    params: z.strictObject({
+      height: z.union([Height, Hash]).meta({ description: 'Its height, or its hash' }),
+    }),
     responses: { 200: Block },
   }),
   transactions: defineRoute({

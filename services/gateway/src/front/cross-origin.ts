@@ -12,6 +12,7 @@ const ALLOWED = [
   'X-AITBC-Price',
   'X-AITBC-Timeout',
   'X-Api-Key',
+  'X-Miner-ID',
   'X-Request-Id',
   'X-Session-Token',
 ];
@@ -38,7 +39,7 @@ export const crossOrigin = (origins: readonly string[]): RequestHandler =>
     const said = asked.split(',').map((name) => name.trim());
     tell(null, {
       origin: origins.includes('*') ? '*' : [...origins],
-      methods: ['GET', 'HEAD', 'POST', 'PATCH', 'DELETE'],
+      methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
       allowedHeaders: [...ALLOWED, ...said.filter((name) => SAID_BY_CLIENTS.test(name))],
       exposedHeaders: EXPOSED,
       maxAge: PREFLIGHT_SECONDS,

@@ -27,11 +27,12 @@ import {
 import { readAddress } from './address.ts';
 import { credentialFor, credentialsFor, readBasicCredential, readCredential } from './credential.ts';
 import { hasOneHost, hasOneIdempotencyKey, readRequestId, replaceHeaders } from './headers.ts';
+import { hideKey } from './hide-key.ts';
 import { type Origin, readOrigin } from './origin.ts';
 import type { createRouting } from './routing.ts';
 import { askForBody } from './server.ts';
 
-const ALL_METHODS = 'GET, HEAD, POST, PATCH, DELETE';
+const ALL_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE';
 
 export type CountedClass = Exclude<RateClass, 'none'>;
 
@@ -160,7 +161,12 @@ export const createFront = (options: FrontDependencies): RequestHandler => {
     response.locals.route = route.path;
     speakAs(route, response);
     response.setHeader('cache-control', 'no-store');
-    const who = await identify(credentialFor(route, request), response, origin);
+    const credential = credentialFor(route, request);
+    if (route.alias !== undefined) {
+      hideKey(request, credential);
+      request.originalUrl = request.url;
+    }
+    const who = await identify(credential, response, origin);
     const budget =
       route.rate === 'none' ? null : budgetOf(route.rate, who, origin.address, options.limitOf(route.rate));
     // What costs by what it holds waits until it is known to be allowed; a refused one costs one unit.

@@ -15,6 +15,8 @@ const PASSED = [
   'x-aitbc-max-wait',
   'x-aitbc-price',
   'x-aitbc-timeout',
+  // Which of an account's miners speaks, on the routes of the original.
+  'x-miner-id',
   'x-stainless-retry-count',
 ] as const;
 

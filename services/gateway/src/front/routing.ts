@@ -1,7 +1,7 @@
 import { type AnyRoute, allRoutes } from '@aitbc/contracts';
 import findMyWay from 'find-my-way';
 
-const METHODS = ['GET', 'POST', 'PATCH', 'DELETE'] as const;
+const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 const PARAM_LENGTH_MAX = 200;
 
 export type Found = { readonly route: AnyRoute } | { readonly allowed: readonly string[] };

@@ -99,7 +99,7 @@ export const prepareServer = (server: Server): void => {
   });
   server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
     answerInTurn(socket, new Problem('METHOD_NOT_ALLOWED', 'CONNECT is not offered here.'), {
-      Allow: 'GET, HEAD, POST, PATCH, DELETE',
+      Allow: 'GET, HEAD, POST, PUT, PATCH, DELETE',
     });
   });
   const asRequest = (request: IncomingMessage, response: ServerResponse) =>

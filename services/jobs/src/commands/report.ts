@@ -69,7 +69,7 @@ export const openLease = async (
 };
 
 /** What a report says, in one hash: a second one is the same only when it says the same. */
-const hashOf = (report: JobResult, resultText: string | null): string =>
+const hashOf = (report: Said, resultText: string | null): string =>
   resultText === null
     ? sha256(canonicalJson({ error: report.error ?? null, retryable: report.retryable ?? false }))
     : sha256(resultText);
@@ -90,8 +90,11 @@ const claimsFor = (job: JobRow, id: string, resultSha256: string, atMs: number) 
   completed_at: toTimestamp(atMs),
 });
 
+/** A report without the word that names its lease. */
+export type Said = Omit<JobResult, 'lease'>;
+
 export interface PreparedReport {
-  readonly report: JobResult;
+  readonly report: Said;
   readonly lease: Lease;
   readonly resultText: string | null;
   readonly sha256: string;
@@ -109,7 +112,11 @@ export const prepareReport = async (
   accountId: string,
   report: JobResult,
 ): Promise<PreparedReport> => {
-  const lease = await openLease(work, accountId, report);
+  return preparedUnder(await openLease(work, accountId, report), report);
+};
+
+/** The same under a lease that is known to be the reporter's. */
+export const preparedUnder = (lease: Lease, report: Said): PreparedReport => {
   const resultText = report.status === 'completed' ? canonicalJson(report.result) : null;
   return { report, lease, resultText, sha256: hashOf(report, resultText) };
 };

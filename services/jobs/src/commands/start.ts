@@ -11,6 +11,12 @@ import { giveBack, isAvoided, offerAfterCommit } from './lifecycle.ts';
 
 const send = sendAs<'jobs'>();
 
+/**
+ * So long a program that gives no sign while it works is left alone: its model server has a limit of 60 s, others of
+ * minutes. A crashed one costs its job as much.
+ */
+const QUIET_MAX_MS = 300_000;
+
 /** Back to the dispatchers, if it still waits. */
 const offerAgain = async (trx: Trx, work: Work, jobIds: readonly string[], reason: string): Promise<void> => {
   if (jobIds.length > 0) trx.afterCommit(() => work.metrics.matchesRefused.inc({ reason }, jobIds.length));
@@ -100,8 +106,9 @@ export const startMatched = async (
       miner_account_id: miner.account_id,
       attempt: job.attempt,
       deadline_at_ms: job.deadline_at_ms as number,
+      ...(poll.isQuiet ? { quiet_until_ms: nowMs + Math.min(job.timeout_ms, QUIET_MAX_MS) } : {}),
     });
-    started.push({ job, parameters });
+    started.push({ job, parameters, payload: waiting.payload });
   }
   if (miner?.status === 'active')
     trx.afterCommit(() => work.load.set(poll.minerId, running + started.length));

@@ -34,12 +34,21 @@ export interface Prepared {
   readonly parametersSha256: string;
   readonly paymentAmountMinor: number | null;
   readonly model: string | null;
+  /** What a program of the original coordinator sent, where the parameters do not hold it as it was. */
+  readonly payload?: string;
   /** Its name. */
   readonly requirement: string;
 }
 
-/** @throws Problem INVALID_JOB_TYPE, VALIDATION_ERROR */
-export const prepare = (work: Work, submission: JobSubmission): Prepared => {
+/**
+ * @param modelOtherwise by which it is matched when its parameters name none
+ * @throws Problem INVALID_JOB_TYPE, VALIDATION_ERROR
+ */
+export const prepare = (
+  work: Work,
+  submission: JobSubmission,
+  modelOtherwise: string | null = null,
+): Prepared => {
   const { job_type: jobType } = submission;
   if (!isJobType(jobType) || !work.parameters.get('supported_job_types').includes(jobType)) {
     throw new Problem('INVALID_JOB_TYPE', `The job type ${jobType} is not supported.`, {
@@ -52,7 +61,7 @@ export const prepare = (work: Work, submission: JobSubmission): Prepared => {
   // In the order it was sent: models write the fields of a JSON schema in the schema's order.
   const parametersText = JSON.stringify(parameters);
   const salt = newSalt();
-  const model = modelOfJob(parameters);
+  const model = modelOfJob(parameters) ?? modelOtherwise;
   const paymentAmountMinor =
     submission.payment_amount === undefined ? null : toMinor(submission.payment_amount);
   return {
@@ -175,7 +184,7 @@ const submitOne = async (trx: Trx, work: Work, caller: Caller, prepared: Prepare
       queued_at_ms: nowMs,
       expires_at_ms: nowMs + submission.ttl_seconds * 1_000,
     },
-    prepared.parametersText,
+    { parameters: prepared.parametersText, payload: prepared.payload ?? null },
     submission.labels,
   );
   await send(trx, 'jobs.submitted', {

@@ -1,4 +1,4 @@
-import { clock, createShare, type Handlers, PAGE_BYTES_MAX, pageOf, type Trx } from '@aitbc/chassis';
+import { clock, createShare, type Handlers, pageOf, type Trx } from '@aitbc/chassis';
 import {
   issuesProblem,
   type Job,
@@ -21,16 +21,12 @@ import { listJobsQuery } from '../store/backlog.ts';
 import { findOwnJob, type JobAndTexts, parametersOf, textsOf } from '../store/jobs.ts';
 import { receiptOf } from '../store/receipts.ts';
 import type { JobRow } from '../tables.ts';
+import { withTexts } from '../texts.ts';
 import { toJob, toReceipt, toStatusView } from '../views.ts';
 import type { Work } from '../work.ts';
 
 /** Jobs of a batch that share a transaction: below 10 ms in which nobody else writes. */
 const GROUP = 100;
-
-/** Jobs whose parameters and results a list reads in one go: few at first, each may have 8 MB of them... */
-const TEXTS_FIRST = 4;
-/** ...then as many as fill a page, if they are as large as those were. */
-const TEXTS_MAX = 64;
 
 /** Status requests of an account that wait at once: it may watch the jobs of a whole batch. */
 const WAITS_PER_ACCOUNT_MAX = 1_000;
@@ -66,23 +62,6 @@ export const clientHandlers = (
   const whole = async ({ job, parameters, result }: JobAndTexts): Promise<Job> =>
     toJob(job, JSON.parse(parameters), result === null ? null : JSON.parse(result));
 
-  /** Parameters and results are read as a page is filled: they may be 4 MB each. */
-  const withTexts = async function* (rows: readonly JobRow[]): AsyncGenerator<JobAndTexts> {
-    let atOnce = TEXTS_FIRST;
-    for (let at = 0; at < rows.length; ) {
-      const found = await textsOf(store.read, rows.slice(at, at + atOnce));
-      yield* found;
-      at += found.length;
-      const bytes = found.reduce(
-        (sum, { parameters, result }) => sum + parameters.length + (result?.length ?? 0),
-        0,
-      );
-      atOnce = Math.max(
-        1,
-        Math.min(TEXTS_MAX, Math.floor((PAGE_BYTES_MAX * found.length) / Math.max(1, bytes))),
-      );
-    }
-  };
   const wholeOne = async (job: JobRow): Promise<Job> => {
     const [found] = await textsOf(store.read, [job]);
     return await whole(found as JobAndTexts);
@@ -208,7 +187,7 @@ export const clientHandlers = (
       );
       return {
         status: 200,
-        body: await pageOf(withTexts(rows), query.limit, whole, ({ job }) => writeCursor(job.id)),
+        body: await pageOf(withTexts(store.read, rows), query.limit, whole, ({ job }) => writeCursor(job.id)),
       };
     },
 

@@ -1,8 +1,10 @@
 import type { Handlers } from '@aitbc/chassis';
 import type { jobsRoutes } from '@aitbc/contracts';
 import { readCursor, writeCursor } from '../cursor.ts';
+import { verifyLegacy } from '../legacy/receipt.ts';
 import { verifyProof } from '../receipts.ts';
-import { listReceiptsQuery } from '../store/receipts.ts';
+import { findJob } from '../store/jobs.ts';
+import { listReceiptsQuery, receiptOf } from '../store/receipts.ts';
 import { toPublicReceipt } from '../views.ts';
 import type { Work } from '../work.ts';
 
@@ -10,7 +12,15 @@ type ReceiptRoutes = Pick<typeof jobsRoutes, 'publicReceipts' | 'verifyReceipt' 
 
 export const receiptHandlers = (work: Work): Handlers<ReceiptRoutes> => ({
   publicReceipts: async (context) => {
-    const { limit, cursor } = context.query;
+    const { limit, cursor, job_id: jobId } = context.query;
+    if (jobId !== undefined) {
+      const job = await findJob(work.store.read, jobId);
+      const row = job === undefined ? undefined : await receiptOf(work.store.read, job.seq);
+      return {
+        status: 200,
+        body: { items: row === undefined ? [] : [toPublicReceipt(row)], next_cursor: null },
+      };
+    }
     const rows = await work.store.read.all(listReceiptsQuery(readCursor(cursor), limit + 1));
     const page = rows.slice(0, limit);
     const last = page.at(-1);
@@ -22,9 +32,12 @@ export const receiptHandlers = (work: Work): Handlers<ReceiptRoutes> => ({
       },
     };
   },
-  verifyReceipt: async (context) => ({
-    status: 200,
-    body: verifyProof(context.body.proof, await work.keyring.jwks()),
-  }),
+  verifyReceipt: async (context) => {
+    const { proof } = context.body;
+    const body = proof.startsWith('{')
+      ? await verifyLegacy(work, proof)
+      : verifyProof(proof, await work.keyring.jwks());
+    return { status: 200, body };
+  },
   jwks: async () => ({ status: 200, body: { keys: await work.keyring.jwks() } }),
 });

@@ -270,6 +270,7 @@ export interface ListFilter {
   readonly job_type: JobType | undefined;
   readonly label: string | undefined;
   readonly created_after_ms: number | undefined;
+  readonly created_before_ms?: number | undefined;
   /** Ids below this one. */
   readonly before: string | undefined;
 }
@@ -297,8 +298,19 @@ export const listJobsQuery = (filter: ListFilter, limit: number) => {
     if (filter.before !== undefined) query = query.where('job.id', '<', filter.before);
     if (filter.created_after_ms !== undefined)
       query = query.where('job.id', '>=', firstIdOf(filter.created_after_ms + 1));
+    if (filter.created_before_ms !== undefined)
+      query = query.where('job.id', '<', firstIdOf(filter.created_before_ms + 1));
   }
   if (filter.status !== undefined) query = query.where('job.status', '=', filter.status);
   if (filter.job_type !== undefined) query = query.where('job.job_type', '=', filter.job_type);
   return query;
+};
+
+/** How many jobs a list holds, counted up to `max`. */
+export const countJobs = async (reader: Reader, filter: ListFilter, max: number): Promise<number> => {
+  const counted = listJobsQuery(filter, max).clearSelect().clearOrderBy().select('job.id');
+  const found = await reader.get(
+    db.selectFrom(counted.as('counted')).select((eb) => eb.fn.countAll<number>().as('n')),
+  );
+  return Number(found?.n ?? 0);
 };

@@ -58,7 +58,11 @@ const insert = hot((p: Params<NewJob>) =>
     .returning('seq'),
 );
 // Nothing reads these before the commit, so a commit's are written together.
-const insertParameters = insertMany<Tables['job_parameters']>('job_parameters', ['job_seq', 'parameters']);
+const insertParameters = insertMany<Tables['job_parameters']>('job_parameters', [
+  'job_seq',
+  'parameters',
+  'payload',
+]);
 const insertLabels = insertMany<Tables['job_label']>('job_label', ['client_id', 'label', 'job_id']);
 const insertEvents = insertMany<EventRow>('job_event', [
   'job_seq',
@@ -101,12 +105,12 @@ export const jobTopic = (jobId: string): string => `job:${jobId}`;
 export const insertJob = async (
   trx: Trx,
   job: NewJob,
-  parameters: string,
+  { parameters, payload }: { parameters: string; payload: string | null },
   labels: readonly string[],
 ): Promise<JobRow> => {
   const { seq } = (await trx.get(insert, job)) as { seq: number };
   const row: JobRow = { ...NEW, ...job, seq };
-  trx.gather(insertParameters, { job_seq: row.seq, parameters });
+  trx.gather(insertParameters, { job_seq: row.seq, parameters, payload });
   for (const label of new Set(labels))
     trx.gather(insertLabels, { client_id: job.client_id, label, job_id: job.id });
   addEvent(trx, row, 'pending', null, job.created_at_ms);
@@ -186,6 +190,7 @@ const toStart = hot((p: Params<{ ids: string }>) =>
     .selectFrom('job')
     .innerJoin('job_parameters', 'job_parameters.job_seq', 'job.seq')
     .selectAll('job')
+    .select('job_parameters.payload')
     .select(
       sql<
         string | null
@@ -202,7 +207,7 @@ const toStart = hot((p: Params<{ ids: string }>) =>
 export const findToStart = async (
   reader: Reader,
   ids: readonly string[],
-): Promise<ReadonlyMap<string, JobRow & { parameters: string | null }>> => {
+): Promise<ReadonlyMap<string, JobRow & { parameters: string | null; payload: string | null }>> => {
   if (ids.length === 0) return new Map();
   const rows = await reader.all(toStart, { ids: JSON.stringify(ids) });
   return new Map(rows.map((row) => [row.id, row]));

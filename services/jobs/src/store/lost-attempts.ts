@@ -33,6 +33,17 @@ const lostOf = hot((p: Params<{ job_seq: number; limit: number }>) =>
     .where('job_seq', '=', p('job_seq'))
     .limit(p('limit')),
 );
+const lossOf = hot((p: Params<{ job_seq: number; account_id: string }>) =>
+  db
+    .selectFrom('lost_attempt')
+    .select('miner_id')
+    .where('job_seq', '=', p('job_seq'))
+    .where('account_id', '=', p('account_id')),
+);
+/** The miners of an account that lost this job. */
+export const minersThatLost = async (reader: Reader, seq: number, accountId: string): Promise<string[]> =>
+  (await reader.all(lossOf, { job_seq: seq, account_id: accountId })).map(({ miner_id }) => miner_id);
+
 /** Who lost this job: each account once, with whether it said that the job itself is wrong. */
 export const accountsThatLost = async (
   reader: Reader,

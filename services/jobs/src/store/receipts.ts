@@ -20,6 +20,12 @@ const ofJob = hot((p: Params<{ job_seq: number }>) =>
 export const receiptOf = (reader: Reader, jobSeq: number): Promise<ReceiptRow | undefined> =>
   reader.get(ofJob, { job_seq: jobSeq });
 
+const proofById = hot((p: Params<{ id: string }>) =>
+  db.selectFrom('receipt').select('proof').where('id', '=', p('id')),
+);
+export const proofOf = async (reader: Reader, id: string): Promise<string | undefined> =>
+  (await reader.get(proofById, { id }))?.proof;
+
 /** Newest first, without results. */
 export const listReceiptsQuery = (before: string | undefined, limit: number) => {
   const query = db

@@ -168,10 +168,12 @@ export const due = {
 
 // ── Lists ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
+type StatusFilter = OrderStatus | 'completed';
+
 export const ordersBefore = (
   party: 'booker_id' | 'owner_id' | null,
   accountId: string,
-  status: OrderStatus | undefined,
+  status: StatusFilter | undefined,
   beforeId: string,
   limit: number,
 ) => {
@@ -184,7 +186,8 @@ export const ordersBefore = (
   if (party !== null) query = query.where(party, '=', accountId);
   // What one rents from oneself is found as booker already.
   if (party === 'owner_id') query = query.where('booker_id', '<>', accountId);
-  if (status !== undefined) query = query.where('status', '=', status);
+  if (status === 'completed') query = query.where('status', 'in', ['ended', 'settled']);
+  else if (status !== undefined) query = query.where('status', '=', status);
   return query;
 };
 
@@ -192,7 +195,7 @@ export const ordersBefore = (
 export const listOrders = async (
   reader: Reader,
   accountId: string | null,
-  status: OrderStatus | undefined,
+  status: StatusFilter | undefined,
   beforeId: string,
   limit: number,
 ): Promise<Order[]> => {

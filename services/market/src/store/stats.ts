@@ -13,6 +13,10 @@ export interface Clock {
 const statsOf = hot((p: Params<{ model: string }>) =>
   db.selectFrom('model_stats').selectAll().where('model', '=', p('model')),
 );
+/** Of every model that is or was on offer. */
+export const allStats = (reader: Reader): Promise<ModelStats[]> =>
+  reader.all(db.selectFrom('model_stats').selectAll());
+
 const saveHour = hot(
   (
     p: Params<{

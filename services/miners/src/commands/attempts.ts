@@ -65,9 +65,15 @@ export const judgeBeat = async (
 
 /** A job was leased to a miner. Of an attempt that is known already, or over, nothing changes: see `ATTEMPT`. */
 export const startAttempt = async (trx: Trx, started: Payload<'jobs.started'>): Promise<void> => {
-  const { job_id, attempt, miner_id, deadline_at_ms } = started;
+  const { job_id, attempt, miner_id, deadline_at_ms, quiet_until_ms = null } = started;
   // The net: jobs ends every attempt by its deadline and tells of it.
-  const isNew = await addAttempt(trx, { job_id, attempt, miner_id, forget_at_ms: deadline_at_ms + DAY_MS });
+  const isNew = await addAttempt(trx, {
+    job_id,
+    attempt,
+    miner_id,
+    forget_at_ms: deadline_at_ms + DAY_MS,
+    quiet_until_ms,
+  });
   if (isNew) await overtakeBefore(trx, job_id, attempt);
 };
 

@@ -1,3 +1,3 @@
 export { endAttempt, judgeBeat, startAttempt } from './attempts.ts';
-export { changePresence, markSilent, register } from './registration.ts';
+export { changePresence, markSilent, register, takeOff } from './registration.ts';
 export { creditPayment, tellReputation } from './reputation.ts';

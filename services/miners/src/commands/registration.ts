@@ -16,6 +16,7 @@ import {
   type Miner,
   minersOf,
   minersOfAccount,
+  quietOf,
   updateMiner,
   weightOfMiners,
 } from '../store/index.ts';
@@ -56,6 +57,15 @@ export const tell = async (trx: Trx, miner: Miner): Promise<void> => {
     price_per_job_minor: miner.price_per_job_minor,
     concurrency: miner.concurrency,
     reputation: await announcedOf(trx, miner.account_id),
+    ...(miner.alias_at_ms === null
+      ? {}
+      : {
+          alias: {
+            name: miner.name,
+            key_id: miner.alias_key_id,
+            registered_at_ms: miner.alias_at_ms,
+          },
+        }),
   });
 };
 
@@ -88,6 +98,7 @@ const makeRoom = async (trx: Trx, roster: Roster, accountId: string, nowMs: numb
 /**
  * Registers a miner under the account and its name, or changes the one that is there; its work in hand is not touched.
  * Others are told only when something they know has changed.
+ * @param through `alias` for the routes of the original coordinator, whose programs speak as the miner that they registered
  */
 export const register = async (
   trx: Trx,
@@ -95,8 +106,13 @@ export const register = async (
   caller: Caller,
   body: MinerRegistration,
   nowMs: number,
+  through: 'own' | 'alias' = 'own',
 ): Promise<{ miner: Miner; isNew: boolean }> => {
   const name = body.name ?? 'default';
+  const alias =
+    through === 'own'
+      ? { alias_key_id: null, alias_at_ms: null }
+      : { alias_key_id: caller.credential_id, alias_at_ms: nowMs };
   const said = { instance_id: body.instance_id ?? null, status_note: body.status_note ?? null };
   const known = await findMinerByName(trx, caller.account_id, name);
   const columns = columnsOf(body);
@@ -110,6 +126,7 @@ export const register = async (
       account_id: caller.account_id,
       name,
       ...columns,
+      ...alias,
       weight,
       status: 'active',
       revision: 1,
@@ -130,6 +147,7 @@ export const register = async (
   const present = roster.isShared ? roster.take(known) : roster.get(known.id);
   if (present !== undefined) claim(present, name, body.instance_id, nowMs);
   const isChanged = Object.entries(columns).some(([column, value]) => known[column as keyof Miner] !== value);
+  const isNamedAnew = known.alias_at_ms !== alias.alias_at_ms;
   const isReturning = known.status === 'inactive';
   const life = said.instance_id === known.instance_id ? {} : { lives_until_ms: nowMs + FIRST_BEAT_MS };
   if (weight > known.weight)
@@ -138,15 +156,17 @@ export const register = async (
   const miner: Miner = {
     ...known,
     ...columns,
+    ...alias,
     ...said,
     weight,
     status: 'active',
     seen_at_ms: nowMs,
-    revision: known.revision + (isChanged || isReturning ? 1 : 0),
+    revision: known.revision + (isChanged || isReturning || isNamedAnew ? 1 : 0),
   };
-  if (isChanged || isReturning) {
+  if (isChanged || isReturning || isNamedAnew) {
     await updateMiner(trx, known.id, {
       ...columns,
+      ...alias,
       ...said,
       ...life,
       weight,
@@ -167,6 +187,26 @@ export const register = async (
     });
   }
   return { miner, isNew: false };
+};
+
+/** Its owner takes a miner off: it offers nothing, nobody speaks for it, and what it has in hand goes back at once. */
+export const takeOff = async (trx: Trx, roster: Roster, miner: Miner): Promise<void> => {
+  const changes = {
+    capabilities: '[]',
+    models: '[]',
+    gpus: '[]',
+    alias_key_id: null,
+    alias_at_ms: null,
+    status: 'inactive',
+    revision: miner.revision + 1,
+  } as const;
+  const changed = { ...miner, ...changes };
+  await updateMiner(trx, miner.id, { ...changes, weight: weightOf(changed) });
+  await tell(trx, changed);
+  trx.afterCommit(() => {
+    const present = roster.get(miner.id);
+    if (present !== undefined) present.status = 'inactive';
+  });
 };
 
 /** A miner came back or went silent: changes its status and tells the others; nothing when it is so already. */
@@ -200,7 +240,9 @@ export const markSilent = async (
   minerIds: readonly string[],
   silence: { nowMs: number; hearingSinceMs: number; timeoutMs: number },
 ): Promise<void> => {
+  const quiet = await quietOf(trx, minerIds, silence.nowMs);
   for (const id of minerIds) {
+    if (quiet.has(id)) continue;
     const here = roster.get(id)?.seenAtMs;
     const elsewhere = roster.isShared ? (await findMiner(trx, id))?.seen_at_ms : undefined;
     if (here === undefined && elsewhere === undefined) continue;

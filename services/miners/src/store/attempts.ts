@@ -21,7 +21,15 @@ const attemptsOfJob = hot((p: Params<{ job_id: string }>) =>
 );
 // Whether a later one is known is asked while it is written: what comes late is over already.
 const insertAttempt = hot(
-  (p: Params<{ job_id: string; attempt: number; miner_id: string; forget_at_ms: number }>) =>
+  (
+    p: Params<{
+      job_id: string;
+      attempt: number;
+      miner_id: string;
+      forget_at_ms: number;
+      quiet_until_ms: number | null;
+    }>,
+  ) =>
     db
       .insertInto('attempt')
       .values((eb) => ({
@@ -44,6 +52,7 @@ const insertAttempt = hot(
           .end(),
         outcome: null,
         forget_at_ms: p('forget_at_ms'),
+        quiet_until_ms: p('quiet_until_ms'),
         tell_at_ms: null,
       }))
       .onConflict((conflict) => conflict.columns(['job_id', 'attempt']).doNothing()),
@@ -58,6 +67,7 @@ const putEnd = hot((p: Params<End>) =>
       state: 'ended',
       outcome: p('outcome'),
       forget_at_ms: p('forget_at_ms'),
+      quiet_until_ms: null,
       tell_at_ms: p('tell_at_ms'),
     })
     .onConflict((conflict) =>
@@ -183,7 +193,13 @@ export const attemptsOf = (
 /** An attempt that runs, unless a later one is known. @returns false when it is known already */
 export const addAttempt = async (
   trx: Trx,
-  attempt: { job_id: string; attempt: number; miner_id: string; forget_at_ms: number },
+  attempt: {
+    job_id: string;
+    attempt: number;
+    miner_id: string;
+    forget_at_ms: number;
+    quiet_until_ms: number | null;
+  },
 ): Promise<boolean> => (await trx.run(insertAttempt, attempt)) === 1;
 
 /** The first end that is heard stands. @returns whether this was it */
@@ -193,6 +209,28 @@ export const saveEnd = async (trx: Trx, end: End): Promise<boolean> => (await tr
 export const markOvertaken = async (trx: Trx, jobId: string, attempt: number): Promise<void> => {
   await trx.run(overtake, { job_id: jobId, attempt });
 };
+
+/** Those of some that run what they were given through the routes of the original: they give no sign meanwhile. */
+export const quietOf = async (
+  reader: Reader,
+  minerIds: readonly string[],
+  nowMs: number,
+): Promise<ReadonlySet<string>> =>
+  minerIds.length === 0
+    ? new Set()
+    : new Set(
+        (
+          await reader.all(
+            db
+              .selectFrom('attempt')
+              .select('miner_id')
+              .distinct()
+              .where('state', '=', sql.lit<AttemptState>('running'))
+              .where('miner_id', 'in', minerIds)
+              .where('quiet_until_ms', '>', nowMs),
+          )
+        ).map(({ miner_id }) => miner_id),
+      );
 
 export const inflightOf = async (reader: Reader, minerId: string): Promise<number> =>
   (await reader.get(countRunning, { miner_id: minerId }))?.count ?? 0;

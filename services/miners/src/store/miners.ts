@@ -42,6 +42,22 @@ export const findMinerByName = (
   name: string,
 ): Promise<KnownMiner | undefined> => reader.get(byName, { account_id: accountId, name });
 
+const lastOfKey = hot((p: Params<{ account_id: string; key_id: string }>) =>
+  db
+    .selectFrom('miner')
+    .selectAll()
+    .where('account_id', '=', p('account_id'))
+    .where('alias_key_id', '=', p('key_id'))
+    .orderBy('alias_at_ms', 'desc')
+    .limit(1),
+);
+/** The miner that a key registered last through the routes of the original. */
+export const lastMinerOfKey = (
+  reader: Reader,
+  accountId: string,
+  keyId: string,
+): Promise<Miner | undefined> => reader.get(lastOfKey, { account_id: accountId, key_id: keyId });
+
 export const insertMiner = async (trx: Trx, miner: Miner & { lives_until_ms?: number }): Promise<void> => {
   await trx.run(db.insertInto('miner').values(miner));
 };

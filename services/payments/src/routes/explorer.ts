@@ -15,6 +15,7 @@ import {
   EVERYTHING,
   findAddress,
   findBlock,
+  findBlockByHash,
   findTransferByHash,
   listAddresses,
   listBlocks,
@@ -123,7 +124,9 @@ export const createExplorerHandlers = ({ read }: Store): Handlers<Routes> => {
       return { status: 200, body: await toPage(rows, query.limit, (row) => row.height, toBlock) };
     },
     block: async ({ params }) => {
-      const block = await findBlock(read, params.height);
+      const { height } = params;
+      const block =
+        typeof height === 'number' ? await findBlock(read, height) : await findBlockByHash(read, height);
       if (block === undefined) throw notFound('block');
       return { status: 200, body: toBlock(block) };
     },

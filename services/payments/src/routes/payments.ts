@@ -1,5 +1,5 @@
 import { type Handlers, type Store, waitFor } from '@aitbc/chassis';
-import { type Caller, notFound, Problem, type paymentsRoutes } from '@aitbc/contracts';
+import { type Caller, invalidField, notFound, Problem, type paymentsRoutes } from '@aitbc/contracts';
 import { createPayment } from '../commands/hold.ts';
 import { askForRefund, paymentFor, refusalOf, releaseByHand, releasedAlready } from '../commands/manual.ts';
 import type { Deps } from '../commands/resolve.ts';
@@ -73,6 +73,12 @@ export const createPaymentHandlers = (store: Store, deps: Deps, signer: Signer):
   const ofCaller = async (caller: Caller, paymentId: string): Promise<PaymentView> =>
     paymentFor(caller, await findPayment(read, paymentId)).payment;
 
+  /** Which job a payment is for never changes. @throws Problem VALIDATION_ERROR when it is another one */
+  const demandJob = async (caller: Caller, paymentId: string, jobId: string | undefined): Promise<void> => {
+    if (jobId !== undefined && (await ofCaller(caller, paymentId)).job_id !== jobId)
+      throw invalidField('job_id', 'is not the job of this payment');
+  };
+
   return {
     create: async (context) => {
       await knownJob(context.body.job_id, context.signal);
@@ -92,7 +98,8 @@ export const createPaymentHandlers = (store: Store, deps: Deps, signer: Signer):
       return { status: 200, body: await toPayment(read, payment) };
     },
     release: async (context) => {
-      const { params, caller } = context;
+      const { params, body, caller } = context;
+      await demandJob(caller, params.payment_id, body.job_id);
       await context.write(async (trx) => ({
         status: 202,
         body: await toPayment(trx, await releaseByHand(trx, caller, params.payment_id)),
@@ -101,6 +108,7 @@ export const createPaymentHandlers = (store: Store, deps: Deps, signer: Signer):
     },
     refund: async (context) => {
       const { params, body, caller } = context;
+      await demandJob(caller, params.payment_id, body.job_id);
       await context.write(async (trx) => ({
         status: 202,
         body: await toPayment(trx, await askForRefund(trx, deps, caller, params.payment_id, body.reason)),

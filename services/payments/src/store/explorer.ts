@@ -42,6 +42,10 @@ const block = hot((p: Params<{ height: number }>) =>
   db.selectFrom('block').select(blockColumns).where('height', '=', p('height')),
 );
 export const findBlock = (reader: Reader, height: number) => reader.get(block, { height });
+const blockByHash = hot((p: Params<{ hash: string }>) =>
+  db.selectFrom('block').select(blockColumns).where('hash', '=', p('hash')),
+);
+export const findBlockByHash = (reader: Reader, hash: string) => reader.get(blockByHash, { hash });
 export type BlockRow = NonNullable<Awaited<ReturnType<typeof findBlock>>>;
 
 // The block of a transfer is the first that ends at or after it: one step down an index.
