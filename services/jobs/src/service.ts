@@ -127,6 +127,7 @@ export const startJobs = async (config: Config, fail: Fail) => {
           () => output.size().kept,
         );
         const work: Work = {
+          isProduction: config.NODE_ENV === 'production',
           store,
           parameters: await createParameters(store, 'jobs'),
           fleet,

@@ -16,6 +16,7 @@ import type { Watch } from './watch.ts';
 
 /** What commands, consumers, routes and schedule share. Built once, in service. */
 export interface Work {
+  readonly isProduction: boolean;
   readonly store: Store;
   readonly parameters: Parameters<'jobs'>;
   readonly fleet: Fleet;
