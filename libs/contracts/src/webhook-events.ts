@@ -88,12 +88,9 @@ export const WebhookEvent = z
     JobWebhook.extend({
       timestamp,
       data: JobWebhook.shape.data.extend({
-        result: z
-          .unknown()
-          .optional()
-          .meta({
-            description: 'With `include_result`, of a job that completed; as GET of the job shows it',
-          }),
+        result: z.unknown().optional().meta({
+          description: 'With `include_result`, of a job that completed; as GET of the job shows it',
+        }),
         result_omitted: z.enum(['too_large', 'not_there']).optional().meta({
           description: 'Why there is no `result` though it was asked for. The whole body is 20 KB at most',
         }),

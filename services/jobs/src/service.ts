@@ -1,6 +1,7 @@
 import {
   ConfigError,
   clock,
+  createListeners,
   createParameters,
   deriveKey,
   type Fail,
@@ -130,6 +131,7 @@ export const startJobs = async (config: Config, fail: Fail) => {
           isProduction: config.NODE_ENV === 'production',
           store,
           parameters: await createParameters(store, 'jobs'),
+          listeners: await createListeners(store),
           fleet,
           hints,
           polls,

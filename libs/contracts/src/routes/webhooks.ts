@@ -34,13 +34,10 @@ export const Webhook = z
     include_result: z.boolean(),
     enabled: z.boolean(),
     disabled_at: Timestamp.nullable(),
-    disabled_reason: z
-      .enum(['failing', 'gone', 'owner'])
-      .nullable()
-      .meta({
-        description:
-          '`failing`: nothing got through for three days. `gone`: it answered 410. `owner`: by PATCH',
-      }),
+    disabled_reason: z.enum(['failing', 'gone', 'owner']).nullable().meta({
+      description:
+        '`failing`: nothing got through for three days. `gone`: it answered 410. `owner`: by PATCH',
+    }),
     failing_since: Timestamp.nullable().meta({ description: 'Nothing got through since then' }),
     waiting: z.number().int().meta({ description: 'Deliveries that are not over' }),
     skipped: z
