@@ -188,7 +188,7 @@ export const createPump = (options: {
         );
         return;
       }
-      for (const { id, attempt } of lost)
+      for (const { id, attempt, due_at_ms } of lost)
         await store.transact('webhooks.lost', (trx) =>
           called(
             trx,

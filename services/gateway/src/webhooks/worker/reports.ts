@@ -13,7 +13,7 @@ const TRIES_MAX = 240;
 export const createReports = (sender: Sender, stream: string, log: Log) => {
   const tell = occasionally();
   let waiting: { message: Batch['messages'][number]; done: () => void }[] = [];
-  let pumping: Promise<void> | undefined;
+  let isPumping = false;
 
   const pump = async (): Promise<void> => {
     await new Promise((resolve) => setTimeout(resolve, GATHER_MS));
@@ -31,6 +31,7 @@ export const createReports = (sender: Sender, stream: string, log: Log) => {
         await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
       }
     }
+    isPumping = false;
     // Given up: the gateway goes by the time.
     for (const { done } of waiting.splice(0)) done();
   };
@@ -41,9 +42,9 @@ export const createReports = (sender: Sender, stream: string, log: Log) => {
       new Promise((done) => {
         const { version } = messages['webhooks.called'];
         waiting.push({ message: { seq: null, name: 'webhooks.called', version, payload }, done });
-        pumping ??= pump().finally(() => {
-          pumping = undefined;
-        });
+        if (isPumping) return;
+        isPumping = true;
+        void pump();
       }),
   };
 };
