@@ -17,10 +17,12 @@ export interface Batch {
 
 /**
  * Whether a message without a number is heard: it has its effect each time it comes, so only between jobs and its
- * dispatchers, where all is a hint or a proposal and no money follows.
+ * dispatchers, where all is a hint or a proposal and no money follows; and between the gateway and who calls webhooks.
  */
 export const maySendUnnumbered = (from: Destination, to: Destination): boolean =>
-  (from === 'jobs' && to === 'dispatcher') || (from === 'dispatcher' && to === 'jobs');
+  [`${from} ${to}`, `${to} ${from}`].some(
+    (pair) => pair === 'jobs dispatcher' || pair === 'gateway webhooks',
+  );
 
 /** A deployment's place in a Redis that others may use too: where its keys begin, and how its messages are sealed. */
 export interface Postal {
@@ -109,7 +111,10 @@ export const openReceiver = (options: {
   redisUrl: string;
   log: Log;
   metrics: Metrics;
-  process: (batch: unknown, from: Destination) => Promise<void>;
+  /** Batches in hand at once; one unless it says so. */
+  concurrency?: number;
+  /** @param isAgain another worker had it before, which ended in the middle of it. */
+  process: (batch: unknown, from: Destination, isAgain: boolean) => Promise<void>;
   onStuck: (reason: string) => void;
   /** Hears what is sent directly as well. What it could not handle goes into the mailbox by this connection, to be tried again. */
   direct?: RedisClient | undefined;
@@ -118,7 +123,7 @@ export const openReceiver = (options: {
   const queue = inboxQueue(to, options.place);
   const prefix = queuePrefix(postal.prefix);
   const tell = occasionally({ everyMs: WARN_EVERY_MS });
-  const process = async (data: unknown): Promise<void> => {
+  const process = async (data: unknown, isAgain = false): Promise<void> => {
     const opened = postal.envelopes.open(to, data);
     if (opened === null) {
       options.metrics.forgeries.inc({ what: 'batch' });
@@ -130,9 +135,17 @@ export const openReceiver = (options: {
       }
       return;
     }
-    await options.process(parsed(opened.text), opened.from);
+    await options.process(parsed(opened.text), opened.from, isAgain);
   };
-  const worker = openWorker({ queue, prefix, redisUrl, log, onStuck: options.onStuck, process });
+  const worker = openWorker({
+    queue,
+    prefix,
+    redisUrl,
+    log,
+    onStuck: options.onStuck,
+    ...(options.concurrency === undefined ? {} : { concurrency: options.concurrency }),
+    process,
+  });
   if (options.direct === undefined) return worker;
 
   const mailbox = openQueue(queue, options.direct, prefix);

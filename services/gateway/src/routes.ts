@@ -1,14 +1,13 @@
-import { actOnDeadLetter, type Handlers, listDeadLetters, pageOf, type Store } from '@aitbc/chassis';
+import { actOnDeadLetter, type Handlers, listDeadLetters, type Store } from '@aitbc/chassis';
 import {
   type ApiKeyView,
   type Caller,
   type DeadLetter,
   fromMinorOrNull,
+  type gatewayRoutes,
   invalidField,
-  type legacyGatewayRoutes,
   notFound,
   Problem,
-  type routes,
   SERVICES,
   type ServiceName,
   toMinor,
@@ -18,6 +17,7 @@ import {
 import type { z } from 'zod';
 import * as commands from './commands.ts';
 import type { Credentials } from './credentials.ts';
+import { pageById, readCursor } from './cursor.ts';
 import { keyEnvironment, NONCE_MS, SESSION_IDLE_MS, sessionEndsAt } from './domain.ts';
 import { readMetric } from './metrics.ts';
 import type { Services } from './services.ts';
@@ -68,18 +68,6 @@ const amountsOf = (body: {
   default_price_minor: minorOrNull(body.default_price),
 });
 
-const readCursor = (cursor: string | undefined): string | undefined => {
-  if (cursor === undefined) return undefined;
-  const text = Buffer.from(cursor, 'base64url').toString();
-  if (!/^[\x21-\x7e]{1,200}$/.test(text)) throw invalidField('query.cursor', 'is not a cursor of this list');
-  return text;
-};
-const cursorAfter = (id: string): string => Buffer.from(id).toString('base64url');
-
-/** A page of rows that were asked for with one more than the page holds. */
-const pageById = <R extends { id: string }, T>(found: R[], limit: number, view: (row: R) => T) =>
-  pageOf(found, limit, view, (last) => cursorAfter(last.id));
-
 const readExpiry = (expires_at: string | undefined, nowMs: number): number | null => {
   if (expires_at === undefined) return null;
   const ms = Date.parse(expires_at);
@@ -89,7 +77,9 @@ const readExpiry = (expires_at: string | undefined, nowMs: number): number | nul
 
 const isService = (name: string): name is ServiceName => (SERVICES as readonly string[]).includes(name);
 
-export const createHandlers = (dependencies: Dependencies): Omit<Handlers<typeof routes.gateway>, keyof typeof legacyGatewayRoutes> => {
+export const createHandlers = (
+  dependencies: Dependencies,
+): Handlers<typeof gatewayRoutes> => {
   const { store, credentials, services, nodeEnv, now } = dependencies;
   const environment = keyEnvironment(nodeEnv);
 

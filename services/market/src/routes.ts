@@ -3,7 +3,7 @@ import { type Caller, notFound, Problem, type routes } from '@aitbc/contracts';
 import { book } from './commands/book.ts';
 import { change, register, withdraw } from './commands/offer.ts';
 import { review } from './commands/review.ts';
-import { release } from './commands/saga.ts';
+import { type Moment, release } from './commands/saga.ts';
 import { isRefusal } from './domain/order.ts';
 import type { Holds } from './holds.ts';
 import { legacyHandlers } from './legacy.ts';
@@ -18,7 +18,6 @@ import {
   nextOpenOrder,
   upcomingWindows,
 } from './store/order.ts';
-import type { Clock } from './store/stats.ts';
 import type { Order } from './tables.ts';
 import { viewOffer, viewOfferDetail, viewOrder, viewReview } from './views.ts';
 
@@ -93,7 +92,7 @@ const orderToRelease = async (
 export const createHandlers = (options: {
   store: Store;
   holds: Holds;
-  clock: () => Clock;
+  clock: () => Moment;
   holdMs: number;
 }): Handlers<typeof routes.market> => {
   const { store, holds, clock } = options;

@@ -15,6 +15,7 @@ import { marketRoutes } from './market.ts';
 import { minersRoutes } from './miners.ts';
 import { operationsRoutes } from './operations.ts';
 import { paymentsRoutes } from './payments.ts';
+import { webhookRoutes } from './webhooks.ts';
 
 export const routes = {
   jobs: { ...jobsRoutes, ...doorRoutes, ...legacyJobsRoutes, ...legacyReceiptsRoutes },
@@ -22,7 +23,7 @@ export const routes = {
   market: { ...marketRoutes, ...legacyMarketRoutes },
   payments: { ...paymentsRoutes, ...legacyPaymentsRoutes },
   governance: governanceRoutes,
-  gateway: { ...gatewayRoutes, ...legacyGatewayRoutes },
+  gateway: { ...gatewayRoutes, ...webhookRoutes, ...legacyGatewayRoutes },
 } as const;
 
 /** Every public contract. A path that is not here is 404 at the door. */

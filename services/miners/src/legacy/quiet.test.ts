@@ -1,4 +1,4 @@
-import { createParameters, openStore, type Store } from '@aitbc/chassis';
+import { createListeners, createParameters, openStore, type Store } from '@aitbc/chassis';
 import { newId } from '@aitbc/contracts';
 import { scratchDatabase, someone } from '@aitbc/testing';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -24,8 +24,9 @@ const begin = async () => {
   roster = createRoster();
   for (const known of await allPresences(store.read)) roster.set(known, 0);
   const parameters = await createParameters(store, 'miners');
-  consumers = createConsumers({ roster, parameters, now: () => nowMs });
-  judge = createJudge({ store, roster, parameters, hears: () => true, now: () => nowMs });
+  const listeners = await createListeners(store);
+  consumers = createConsumers({ roster, parameters, listeners, now: () => nowMs });
+  judge = createJudge({ store, roster, parameters, listeners, hears: () => true, now: () => nowMs });
 };
 beforeEach(async () => {
   url = scratchDatabase('miners');
