@@ -9,6 +9,7 @@ import { createAsk } from './ask.ts';
 import { createBoard } from './board.ts';
 import { syncBootstrapKeys } from './commands.ts';
 import { type Config, withAddress } from './config.ts';
+import { createConsole } from './console.ts';
 import { createConsumers } from './consumers.ts';
 import { createCredentials } from './credentials.ts';
 import { docsPage } from './docs.ts';
@@ -96,6 +97,9 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
           },
         };
 
+        const consolePage = createConsole(config.CONSOLE_DIR);
+        if (consolePage === undefined) log.info({ folder: config.CONSOLE_DIR }, 'no console is built there');
+
         const front = createFront({
           routing: createRouting(),
           credentials,
@@ -103,7 +107,7 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
           proxy,
           callerKey,
           now,
-          pages: [metricsPage, docsPage, board.page],
+          pages: [metricsPage, docsPage, board.page, ...(consolePage === undefined ? [] : [consolePage])],
           limitOf: (rate) => limits[rate](),
           trustedProxies: config.TRUST_PROXY,
           demandHttps: isProduction,
