@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, globSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
@@ -27,17 +29,21 @@ const isBuilt = (): boolean => {
  */
 export const buildConsole = async (log: (line: string) => void): Promise<boolean> => {
   if (isBuilt()) return true;
-  const vite = await import('vite').catch(() => undefined);
-  if (vite === undefined) return false;
+  const vite = join(root, 'node_modules/vite/bin/vite.js');
+  if (!existsSync(vite)) return false;
   log('building the console ...');
   // Two that build at once do not build into each other, and who serves it meanwhile has a whole one.
   const made = join(folder, `dist-${process.pid}`);
-  await vite.build({
-    configFile: join(folder, 'vite.config.ts'),
-    logLevel: 'warn',
-    mode: 'production',
-    build: { outDir: made },
-  });
+  // A process of its own: what is built is for production, and a build says so to all of the process that it runs in.
+  const [code] = await once(
+    spawn(process.execPath, [vite, 'build', folder, '--outDir', made, '--logLevel', 'warn'], {
+      cwd: root,
+      env: { ...process.env, NODE_ENV: 'production' },
+      stdio: ['ignore', 2, 2],
+    }),
+    'exit',
+  );
+  if (code !== 0) throw new Error('the console could not be built: the lines above say why');
   const place = join(folder, 'dist');
   rmSync(place, { recursive: true, force: true });
   renameSync(made, place);

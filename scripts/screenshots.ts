@@ -53,7 +53,7 @@ const take = async (context: BrowserContext, url: string, name: string): Promise
   await page.goto(url);
   await page.locator('h1').first().waitFor();
   // Nothing is loading any more, and nothing that appears late moves what is there.
-  await page.waitForFunction(() => document.querySelectorAll('.bone').length === 0);
+  while ((await page.locator('.bone').count()) > 0) await page.waitForTimeout(100);
   await page.waitForTimeout(400);
   await page.screenshot({ path: join(folder, `${name}.png`), animations: 'disabled' });
   await page.close();

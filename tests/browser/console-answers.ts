@@ -67,6 +67,29 @@ const listed = [job(1), waiting, failed, ...Array.from({ length: LISTED }, (_, a
 
 const page = (items: readonly unknown[]) => ({ items, next_cursor: null });
 
+const block = (height: number) => ({
+  height,
+  hash: hash('d'),
+  previous_hash: hash('e'),
+  merkle_root: hash('f'),
+  tx_count: 3,
+  timestamp: ago(3),
+  proposer: ALL,
+  signature: ALL,
+});
+const transaction = (own: string) => ({
+  hash: own,
+  id: ALL,
+  block_height: 1_234_567,
+  from: ALL,
+  to: `escrow${HOSTILE[0]}`,
+  value: 0.25,
+  currency: 'AITBC',
+  kind: HOSTILE[0],
+  reference: ALL,
+  timestamp: ago(4),
+});
+
 const ANSWERS: readonly (readonly [RegExp, (match: RegExpExecArray, query: URLSearchParams) => unknown])[] = [
   [
     /^\/v1\/client\/jobs$/,
@@ -160,19 +183,56 @@ const ANSWERS: readonly (readonly [RegExp, (match: RegExpExecArray, query: URLSe
   ],
   [
     /^\/v1\/explorer\/blocks$/,
-    () =>
-      page([
-        {
-          height: 1_234_567,
-          hash: hash('d'),
-          previous_hash: hash('e'),
-          merkle_root: hash('f'),
-          tx_count: 3,
-          timestamp: ago(3),
-          proposer: ALL,
-          signature: ALL,
+    () => page([block(1_234_567), block(1_234_566)]),
+  ],
+  [/^\/v1\/explorer\/blocks\/(\d+)$/, ([, height]) => block(Number(height))],
+  [/^\/v1\/explorer\/transactions$/, () => page([transaction(hash('a')), transaction(hash('1'))])],
+  [/^\/v1\/explorer\/transactions\/([0-9a-f]{64})$/, ([, own]) => transaction(own as string)],
+  [
+    /^\/v1\/explorer\/transactions\/([0-9a-f]{64})\/proof$/,
+    ([, own]) => ({
+      transaction_hash: own,
+      index: 1,
+      path: [hash('2'), hash('3')],
+      tx_count: 3,
+      merkle_root: hash('f'),
+      block_height: 1_234_567,
+      block_hash: hash('d'),
+    }),
+  ],
+  [
+    /^\/v1\/explorer\/addresses\/([^/]+)$/,
+    () => ({
+      address: ALL,
+      kind: HOSTILE[0],
+      account_id: ALL,
+      balance: 12.5,
+      currency: 'AITBC',
+      tx_count: 2,
+      first_seen: ago(100),
+      last_seen: ago(4),
+      recent_transactions: [transaction(hash('a'))],
+    }),
+  ],
+  [
+    /^\/v1\/models$/,
+    () => ({
+      object: 'list',
+      data: HOSTILE.map((name) => ({
+        id: name,
+        object: 'model',
+        created: 1,
+        owned_by: 'aitbc',
+        aitbc: {
+          kinds: ['chat'],
+          miners: 1,
+          free_slots: 1,
+          price_min: 0.1,
+          price_median: 0.1,
+          usual_wait_seconds: null,
         },
-      ]),
+      })),
+    }),
   ],
   [
     /^\/v1\/users\/([^/]+)\/balance$/,

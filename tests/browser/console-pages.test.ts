@@ -15,8 +15,19 @@ const because =
 const SLOW_MS = 60_000;
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-const PUBLIC = ['/', '/sign-in', '/jobs', '/no-such-page'];
-const OWN = ['/', '/jobs', `/jobs/${JOBS.done}`, `/jobs/${JOBS.waiting}`, `/jobs/${JOBS.failed}`, '/jobs/not-mine'];
+const PUBLIC = [
+  '/',
+  '/sign-in',
+  '/playground',
+  '/jobs',
+  '/miners',
+  '/explorer',
+  '/explorer/blocks/1234567',
+  `/explorer/transactions/${'a'.repeat(64)}`,
+  '/explorer/addresses/escrow-of-someone',
+  '/no-such-page',
+];
+const OWN = ['/', '/playground?type=ocr', '/playground?type=llm_inference', '/jobs', `/jobs/${JOBS.done}`, `/jobs/${JOBS.waiting}`, `/jobs/${JOBS.failed}`, '/jobs/not-mine'];
 
 let gateway: TestGateway;
 let browser: Browser;
@@ -66,7 +77,7 @@ const visit = async (options: BrowserContextOptions, isSignedIn: boolean): Promi
 const open = async (page: Page, path: string): Promise<void> => {
   await page.goto(gateway.url + path);
   await page.locator('main h1').first().waitFor();
-  await page.waitForFunction('document.querySelectorAll(".bone").length === 0');
+  await expect.poll(() => page.locator('.bone').count(), { timeout: SLOW_MS }).toBe(0);
 };
 
 const complaints = async (page: Page): Promise<string[]> => {

@@ -37,4 +37,18 @@ export const duration = (ms: number): string => {
 export const shortId = (id: string): string => (id.length === 36 ? `…${id.slice(-8)}` : id);
 export const shortHash = (hash: string): string => (hash.length > 20 ? `${hash.slice(0, 12)}…` : hash);
 
+/** A name of the API in words. */
 export const words = (name: string): string => name.replaceAll('_', ' ');
+
+const TYPES: Record<string, string> = {
+  chat_completion: 'Chat',
+  text_completion: 'Text completion',
+  llm_inference: 'Language model',
+  embedding: 'Embedding',
+  image_generation: 'Image',
+  ocr: 'Picture to text',
+  language_detection: 'Language detection',
+  custom: 'Custom',
+};
+/** A job type as a title; one that a newer coordinator brings goes by its own name. */
+export const typeName = (type: string): string => (Object.hasOwn(TYPES, type) ? (TYPES[type] as string) : words(type));

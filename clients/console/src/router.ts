@@ -37,8 +37,52 @@ const job = createRoute({
   component: lazyRouteComponent(() => import('./pages/jobs/job.tsx'), 'JobPage'),
 });
 
+const playground = createRoute({
+  getParentRoute: () => root,
+  path: '/playground',
+  validateSearch: (search): { type?: string | undefined } => ({ type: text(search.type) }),
+  component: lazyRouteComponent(() => import('./pages/playground/playground.tsx'), 'Playground'),
+});
+
+const explorer = createRoute({
+  getParentRoute: () => root,
+  path: '/explorer',
+  component: lazyRouteComponent(() => import('./pages/explorer/explorer.tsx'), 'Explorer'),
+});
+const block = createRoute({
+  getParentRoute: () => root,
+  path: '/explorer/blocks/$height',
+  component: lazyRouteComponent(() => import('./pages/explorer/block.tsx'), 'BlockPage'),
+});
+const transaction = createRoute({
+  getParentRoute: () => root,
+  path: '/explorer/transactions/$hash',
+  component: lazyRouteComponent(() => import('./pages/explorer/transaction.tsx'), 'TransactionPage'),
+});
+const address = createRoute({
+  getParentRoute: () => root,
+  path: '/explorer/addresses/$address',
+  component: lazyRouteComponent(() => import('./pages/explorer/address.tsx'), 'AddressPage'),
+});
+const miners = createRoute({
+  getParentRoute: () => root,
+  path: '/miners',
+  component: lazyRouteComponent(() => import('./pages/miners.tsx'), 'Miners'),
+});
+
 export const router = createRouter({
-  routeTree: root.addChildren([home, signIn, jobs, job]),
+  routeTree: root.addChildren([
+    home,
+    signIn,
+    playground,
+    jobs,
+    job,
+    explorer,
+    block,
+    transaction,
+    address,
+    miners,
+  ]),
   defaultPreload: 'intent',
   scrollRestoration: true,
 });

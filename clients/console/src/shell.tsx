@@ -9,7 +9,10 @@ import { setTheme, type Theme, useTheme } from './theme.ts';
 
 const PAGES = [
   { to: '/', name: 'Home' },
+  { to: '/playground', name: 'Playground' },
   { to: '/jobs', name: 'Jobs' },
+  { to: '/miners', name: 'Miners' },
+  { to: '/explorer', name: 'Explorer' },
 ] as const;
 
 const Account = () => {

@@ -4,6 +4,8 @@ import 'uplot/dist/uPlot.min.css';
 import { useTheme } from '../theme.ts';
 
 const HEIGHT = 180;
+/** Half of a bar of a minute, so that the first and the last are whole. */
+const BESIDE_S = 30;
 
 /**
  * Bars over time, in the colours of the theme.
@@ -45,7 +47,7 @@ export const TimeBars = ({
           padding: [8, 8, 0, 0],
           legend: { show: false },
           cursor: { show: false },
-          scales: { y: { range: (_, __, max) => [0, Math.max(4, Math.ceil(max * 1.15))] } },
+          scales: { x: { range: (_, min, max) => [min - BESIDE_S, max + BESIDE_S] }, y: { range: (_, __, max) => [0, Math.max(4, Math.ceil(max * 1.15))] } },
           axes: [
             { ...axis, grid: { show: false } },
             { ...axis, size: 44, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 5_000, 10_000] },

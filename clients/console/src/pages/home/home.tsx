@@ -30,8 +30,8 @@ const Welcome = () => (
     <Offer
       title="Try it"
       action={
-        <Link to="/sign-in" search={{ to: '/jobs' }} className="button" data-kind="main">
-          Sign in and send a job
+        <Link to="/playground" className="button" data-kind="main">
+          Open the playground
         </Link>
       }
     >
@@ -94,7 +94,7 @@ const Network = () => {
   const isSignedIn = useCredential() !== null;
   return (
     <>
-      <div className="grid">
+      <div className="figures">
         {isSignedIn ? (
           <section className="card">
             <Balance />
@@ -164,7 +164,7 @@ const Blocks = () => {
     refetchInterval: SOMETIMES_MS,
   });
   return (
-    <Card title="Newest blocks">
+    <Card title="Newest blocks" actions={<Link to="/explorer">All blocks</Link>}>
       <Answer query={blocks} lines={5}>
         {({ items }) =>
           items.length === 0 ? (
@@ -172,11 +172,13 @@ const Blocks = () => {
               <p>One is sealed as soon as money moves for the first time.</p>
             </Empty>
           ) : (
-            <table className="table">
+<div className="scroll">            <table className="table">
               <thead>
                 <tr>
                   <th scope="col">Height</th>
-                  <th scope="col">Hash</th>
+                  <th scope="col" className="wide">
+                    Hash
+                  </th>
                   <th scope="col" className="end">
                     Transfers
                   </th>
@@ -188,8 +190,12 @@ const Blocks = () => {
               <tbody>
                 {items.map((block) => (
                   <tr key={block.height}>
-                    <td className="number">{count(block.height)}</td>
-                    <td>
+                    <td className="number">
+                      <Link to="/explorer/blocks/$height" params={{ height: String(block.height) }}>
+                        {count(block.height)}
+                      </Link>
+                    </td>
+                    <td className="wide">
                       <Hash hash={block.hash} />
                     </td>
                     <td className="number end">{count(block.tx_count)}</td>
@@ -199,7 +205,7 @@ const Blocks = () => {
                   </tr>
                 ))}
               </tbody>
-            </table>
+            </table></div>
           )
         }
       </Answer>

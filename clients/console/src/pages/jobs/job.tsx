@@ -1,7 +1,7 @@
 import { hasEnded, type Job, type JobParameters } from '@aitbc/sdk';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate, useParams } from '@tanstack/react-router';
-import { amount, duration, percent, words } from '../../format.ts';
+import { amount, duration, percent, typeName, words } from '../../format.ts';
 import { Answer, Failure, SignedIn } from '../../parts/answer.tsx';
 import { Confirm } from '../../parts/confirm.tsx';
 import { Badge, Card, Copy, Empty, Facts, Head, Id, When } from '../../parts/look.tsx';
@@ -171,7 +171,7 @@ const View = ({ job }: { job: Job }) => {
   const payment = usePayment(job);
   return (
     <>
-      <Head title={words(job.job_type)} actions={<Actions job={job} />}>
+      <Head title={typeName(job.job_type)} actions={<Actions job={job} />}>
         <Badge state={job.status} /> <span className="mono small">{job.id}</span>
       </Head>
       {job.status === 'pending' ? <Waiting job={job} /> : null}

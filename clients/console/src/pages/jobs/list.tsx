@@ -2,7 +2,7 @@ import { useInfiniteQuery } from '@tanstack/react-query';
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import { useWindowVirtualizer } from '@tanstack/react-virtual';
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react';
-import { count, words } from '../../format.ts';
+import { count, typeName, words } from '../../format.ts';
 import { Answer, SignedIn } from '../../parts/answer.tsx';
 import { Badge, Empty, Head, When } from '../../parts/look.tsx';
 import { OFTEN_MS, SOMETIMES_MS } from '../../queries.ts';
@@ -129,7 +129,7 @@ const Rows = ({
 const Filter = ({ filters }: { filters: Filters }) => {
   const navigate = useNavigate({ from: '/jobs' });
   const set = (change: Filters) => void navigate({ search: (now) => ({ ...now, ...change }), replace: true });
-  const choice = (name: string, all: readonly string[], key: 'status' | 'type') => (
+  const choice = (name: string, all: readonly string[], key: 'status' | 'type', nameOf: (each: string) => string) => (
     <label className="field">
       <span>{name}</span>
       <select
@@ -139,7 +139,7 @@ const Filter = ({ filters }: { filters: Filters }) => {
         <option value="">All</option>
         {all.map((each) => (
           <option key={each} value={each}>
-            {words(each)}
+            {nameOf(each)}
           </option>
         ))}
       </select>
@@ -147,8 +147,8 @@ const Filter = ({ filters }: { filters: Filters }) => {
   );
   return (
     <div className="filters">
-      {choice('State', STATES, 'status')}
-      {choice('Type', TYPES, 'type')}
+      {choice('State', STATES, 'status', words)}
+      {choice('Type', TYPES, 'type', typeName)}
       <label className="field">
         <span>Label</span>
         <input

@@ -7,6 +7,7 @@ import {
   verifyReceipt,
 } from '@aitbc/sdk';
 import { useQuery } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { amount, count } from '../../format.ts';
 import { Answer } from '../../parts/answer.tsx';
@@ -136,7 +137,10 @@ const Merkle = ({ seal }: { seal: Sealed }) => (
     <summary className="small">The way through the tree: {count(seal.path.length)} steps</summary>
     <ol className="merkle mono">
       <li>
-        <span className="muted">transfer</span> <Hash hash={seal.leaf} />
+        <span className="muted">transfer</span>{' '}
+        <Link to="/explorer/transactions/$hash" params={{ hash: seal.leaf }}>
+          <Hash hash={seal.leaf} />
+        </Link>
       </li>
       {seal.path.map((sibling) => (
         <li key={sibling}>
@@ -192,7 +196,9 @@ export const Proof = ({ job, payment }: { job: Job; payment: Payment | undefined
                         >
                           {seal.data.blockReason ??
                             'Its hash is the hash of its header, and its signature is good.'}{' '}
-                          <Hash hash={seal.data.hash} />
+                          <Link to="/explorer/blocks/$height" params={{ height: String(seal.data.height) }}>
+                            Open the block
+                          </Link>
                         </Node>
                         <Node title="Merkle proof" check={<Checked reason={seal.data.pathReason} />}>
                           {seal.data.pathReason ?? 'The block holds exactly this payment.'}

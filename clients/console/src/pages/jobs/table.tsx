@@ -1,6 +1,6 @@
 import type { Job } from '@aitbc/sdk';
 import { Link } from '@tanstack/react-router';
-import { amount, duration, shortId, words } from '../../format.ts';
+import { amount, duration, shortId, typeName } from '../../format.ts';
 import { Badge, When } from '../../parts/look.tsx';
 
 /** What a list shows of a job: the rest, up to half a megabyte each, is let go. */
@@ -25,7 +25,7 @@ export const took = (ms: number | null): string => (ms === null ? '–' : durati
 
 export const JobLink = ({ job }: { job: Pick<Job, 'id' | 'job_type'> }) => (
   <Link to="/jobs/$jobId" params={{ jobId: job.id }}>
-    {words(job.job_type)} <span className="mono small">{shortId(job.id)}</span>
+    {typeName(job.job_type)} <span className="mono small">{shortId(job.id)}</span>
   </Link>
 );
 
