@@ -16,10 +16,19 @@ COPY services/governance/package.json services/governance/
 COPY clients/miner/package.json clients/miner/
 COPY clients/sdk/package.json clients/sdk/
 COPY clients/cli/package.json clients/cli/
+COPY clients/console/package.json clients/console/
 # No install scripts: the native parts come as binaries inside their packages.
 # Source maps and type declarations, a quarter of it all, are for people at a desk.
 RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund && npm cache clean --force \
   && find node_modules -type f \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' \) -delete
+
+# The console, built: what builds it, and the libraries it is made of, stay in this stage.
+FROM dependencies AS console
+RUN npm ci --ignore-scripts --no-audit --no-fund && npm cache clean --force
+COPY clients/sdk clients/sdk
+COPY clients/console clients/console
+COPY tsconfig.json ./
+RUN node node_modules/vite/bin/vite.js build clients/console
 
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production
@@ -30,6 +39,7 @@ COPY --from=dependencies /app/package.json ./
 COPY libs libs
 COPY services services
 COPY clients clients
+COPY --from=console /app/clients/console/dist clients/console/dist
 COPY scripts/migrate.ts scripts/
 USER node
 # Compiled code from here on: a fifth of the starting time and 20 MB a process less. Without settings each names what is

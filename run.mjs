@@ -15,6 +15,8 @@ const at = (path) => join(root, path);
 /** `script` is what has to exist for the command to be offered; `args` go before the caller's own. */
 const commands = {
   start: { does: 'start the whole coordinator on this machine', script: 'scripts/start.ts' },
+  console: { does: 'serve the console while it is worked on', script: 'scripts/console-dev.ts' },
+  screenshots: { does: 'take the pictures in docs/console', script: 'scripts/screenshots.ts' },
   demo: { does: 'start it and run a real job of each kind, step by step', script: 'scripts/demo.ts' },
   aitbc: { does: 'ask a coordinator from a terminal', script: 'clients/cli/src/main.ts' },
   miner: { does: 'run a miner against a coordinator', script: 'clients/miner/src/main.ts' },
@@ -153,8 +155,16 @@ function handOver(node, args, env) {
 /** Runs every check, whatever the others say. The exit code is the number of those that failed. */
 function check(env) {
   // What it found out stays for the next time: half the work after a small change.
-  const remembering = ['--incremental', '--tsBuildInfoFile', 'node_modules/.cache/tsc.json'];
-  const checks = [['tsc', '--noEmit', ...remembering], ['biome', 'check'], ['knip']];
+  const types = (folder, name) => [
+    'tsc',
+    '--noEmit',
+    '-p',
+    folder,
+    '--incremental',
+    '--tsBuildInfoFile',
+    `node_modules/.cache/${name}.json`,
+  ];
+  const checks = [types('.', 'tsc'), types('clients/console', 'tsc-console'), ['biome', 'check'], ['knip']];
   const failed = checks.filter(([tool, ...args]) => {
     console.log(`> ${[tool, ...args].join(' ')}`);
     return spawnSync(join(bin, tool), args, { cwd: root, env, stdio: 'inherit' }).status !== 0;

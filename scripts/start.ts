@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseArgs, styleText } from 'node:util';
+import { buildConsole } from './console.ts';
 import { logTo } from './log-lines.ts';
 import { CannotStart, type Stack, startStack } from './stack.ts';
 
@@ -34,15 +35,17 @@ async function main(): Promise<void> {
   const settings = resolve(root, '.env');
   if (existsSync(settings)) process.loadEnvFile(settings);
   const dataDir = resolve(root, values['data-dir'] ?? process.env.DATA_DIR ?? '.data');
+  const log = logTo(process.stdout);
+  const hasConsole = await buildConsole((line) => log(line, 'console'));
   const stack = await startStack({
     dataDir,
     ...(values.port === undefined ? {} : { apiPort: wholeNumber('--port', values.port) }),
     dispatchers: wholeNumber('--dispatchers', values.dispatchers),
     demoMiner: values.miner,
     exitOnSignals: true,
-    log: logTo(process.stdout),
+    log,
   });
-  console.log(welcome(stack, dataDir));
+  console.log(welcome(stack, dataDir, hasConsole));
 }
 
 function wholeNumber(option: string, text: string): number {
@@ -50,7 +53,7 @@ function wholeNumber(option: string, text: string): number {
   return Number(text);
 }
 
-function welcome({ url, keys, broker, rows }: Stack, dataDir: string): string {
+function welcome({ url, keys, broker, rows }: Stack, dataDir: string, hasConsole: boolean): string {
   const production = process.env.NODE_ENV === 'production';
   const bold = (text: string) => styleText('bold', text, { stream: process.stdout });
   const key = production ? '$CLIENT_KEY' : (keys.client ?? '$CLIENT_KEY');
@@ -62,6 +65,7 @@ function welcome({ url, keys, broker, rows }: Stack, dataDir: string): string {
   return [
     '',
     `${bold('AITBC coordinator is ready')}`,
+    ...(hasConsole ? [`  console     ${bold(`${url}/`)}`] : []),
     `  API         ${bold(url)}`,
     `  docs        ${url}/docs`,
     ...shownKeys,

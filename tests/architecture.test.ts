@@ -48,7 +48,7 @@ interface Source {
 const IMPORT =
   /^\s*(?:import|export)\s(?:[^'";]*?\sfrom\s)?'([^']+)'|^[^/]*?\bimport\(\s*'([^']+)'|^} from '([^']+)'/gm;
 const sources: Source[] = everything
-  .filter((path) => path.endsWith('.ts'))
+  .filter((path) => /\.tsx?$/.test(path) && !path.startsWith('clients/console/dist'))
   .map((path) => {
     const text = readFileSync(join(root, path), 'utf8');
     const imports = [...text.matchAll(IMPORT)].map(([, one, two, three]) => {
@@ -125,8 +125,9 @@ test('what people run beside the coordinator knows its contracts at most; the SD
   expect(only('clients/miner', /^@aitbc\/contracts$/)).toEqual([]);
   expect(only('clients/sdk', /(?!)/)).toEqual([]);
   expect(only('clients/cli', /^@aitbc\/sdk$/)).toEqual([]);
+  expect(only('clients/console', /^@aitbc\/sdk$/)).toEqual([]);
   // In a browser there is nothing of Node.
-  expect(breaches(shipped('clients/sdk'), isBuiltIn)).toEqual([]);
+  expect(breaches([...shipped('clients/sdk'), ...shipped('clients/console/src')], isBuiltIn)).toEqual([]);
 });
 
 test('only chassis opens SQLite, only its queue opens BullMQ', () => {

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { commonConfig, serviceConfig } from '@aitbc/chassis';
 import { z } from 'zod';
 import { callsAtOnce } from './webhooks/worker/config.ts';
@@ -80,6 +81,8 @@ export const configShape = {
     .optional(),
   /** Where people reach this API. Wallets compare its host with the page they are on. */
   PUBLIC_URL: z.url({ protocol: /^https?$/ }).optional(),
+  /** Where the console was built to. Nothing there: no page at `/`. */
+  CONSOLE_DIR: z.string().default(resolve(import.meta.dirname, '../../../clients/console/dist')),
   /** Pages of other origins that may call: a comma list, or * (credentials are headers, never cookies). */
   CORS_ORIGINS: z
     .string()

@@ -9,6 +9,7 @@ import { createAsk } from './ask.ts';
 import { createBoard } from './board.ts';
 import { syncBootstrapKeys } from './commands.ts';
 import { type Config, withAddress } from './config.ts';
+import { createConsole } from './console.ts';
 import { createConsumers } from './consumers.ts';
 import { createCredentials } from './credentials.ts';
 import { createDocsPage } from './docs.ts';
@@ -110,6 +111,9 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
           },
         };
 
+        const consolePage = createConsole(config.CONSOLE_DIR);
+        if (consolePage === undefined) log.info({ folder: config.CONSOLE_DIR }, 'no console is built there');
+
         const offered = config.LEGACY_ROUTES === 'on' ? allRoutes : nativeRoutes;
         const front = createFront({
           routing: createRouting(offered),
@@ -118,7 +122,12 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
           proxy,
           callerKey,
           now,
-          pages: [metricsPage, createDocsPage(offered), board.page],
+          pages: [
+            metricsPage,
+            createDocsPage(offered),
+            board.page,
+            ...(consolePage === undefined ? [] : [consolePage]),
+          ],
           limitOf: (rate) => limits[rate](),
           trustedProxies: config.TRUST_PROXY,
           demandHttps: isProduction,

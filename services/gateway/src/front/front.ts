@@ -38,7 +38,7 @@ export type CountedClass = Exclude<RateClass, 'none'>;
 
 /** Something for browsers and machines that no contract declares: docs, metrics, the queue dashboard. */
 export interface Page {
-  readonly matches: (path: string) => boolean;
+  readonly matches: (path: string, request: Request) => boolean;
   /** The metric's label. */
   readonly label: string;
   /** Answers admin keys alone; a browser may send one as the password of Basic authentication. */
@@ -235,7 +235,7 @@ export const createFront = (options: FrontDependencies): RequestHandler => {
     }
     const origin = readOrigin(request, options.trustedProxies);
     const isHealth = HEALTH.has(path);
-    const page = options.pages.find(({ matches }) => matches(path));
+    const page = options.pages.find(({ matches }) => matches(path, request));
     const mayBePlain = origin.isLocal || isHealth || page?.admits?.(request, origin) === true;
     if (options.demandHttps && !origin.isEncrypted && !mayBePlain) {
       throw new Problem('HTTPS_REQUIRED', 'Use https; a credential sent without it should be replaced.');

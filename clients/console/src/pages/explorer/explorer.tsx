@@ -1,0 +1,131 @@
+import { useMutation, useQuery } from '@tanstack/react-query';
+import { Link, useNavigate } from '@tanstack/react-router';
+import { useState } from 'react';
+import { count } from '../../format.ts';
+import { Answer, Failure } from '../../parts/answer.tsx';
+import { Card, Empty, Hash, Head, When } from '../../parts/look.tsx';
+import { SOMETIMES_MS } from '../../queries.ts';
+import { api } from '../../session.ts';
+import { find } from './ledger.ts';
+import { Transfers } from './transfers.tsx';
+
+const SHOWN = 15;
+
+const Search = () => {
+  const navigate = useNavigate();
+  const [text, setText] = useState('');
+  const search = useMutation({
+    mutationFn: async () => {
+      const found = await find(text);
+      if (found === undefined) throw new Error('Nothing by that name is on the ledger.');
+      await navigate(found);
+    },
+  });
+  return (
+    <form
+      className="stack"
+      onSubmit={(event) => {
+        event.preventDefault();
+        search.mutate();
+      }}
+    >
+      <div className="search">
+        <label className="field">
+          <span>Find a block, a transfer, an address or a job</span>
+          <input
+            type="search"
+            placeholder="Height, hash, address or id"
+            value={text}
+            onChange={({ target }) => setText(target.value)}
+          />
+        </label>
+        <button type="submit" className="button" data-kind="main" disabled={search.isPending}>
+          Find
+        </button>
+      </div>
+      {search.error === null ? null : <Failure error={search.error} />}
+    </form>
+  );
+};
+
+const Blocks = () => {
+  const blocks = useQuery({
+    queryKey: ['blocks', 'list'],
+    queryFn: ({ signal }) => api().explorer.blocks({ limit: SHOWN }, { signal }).page(),
+    refetchInterval: SOMETIMES_MS,
+  });
+  return (
+    <Card title="Newest blocks">
+      <Answer query={blocks} lines={8}>
+        {({ items }) =>
+          items.length === 0 ? (
+            <Empty title="No block yet">
+              <p>One is sealed as soon as money moves for the first time.</p>
+            </Empty>
+          ) : (
+            <table className="table">
+              <thead>
+                <tr>
+                  <th scope="col">Height</th>
+                  <th scope="col" className="wide">
+                    Hash
+                  </th>
+                  <th scope="col" className="end">
+                    Transfers
+                  </th>
+                  <th scope="col" className="end">
+                    Sealed
+                  </th>
+                </tr>
+              </thead>
+              <tbody>
+                {items.map((block) => (
+                  <tr key={block.height}>
+                    <td className="number">
+                      <Link to="/explorer/blocks/$height" params={{ height: String(block.height) }}>
+                        {count(block.height)}
+                      </Link>
+                    </td>
+                    <td className="wide">
+                      <Hash hash={block.hash} />
+                    </td>
+                    <td className="end number">{count(block.tx_count)}</td>
+                    <td className="end muted">
+                      <When at={block.timestamp} isRelative />
+                    </td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          )
+        }
+      </Answer>
+    </Card>
+  );
+};
+
+const Newest = () => {
+  const transfers = useQuery({
+    queryKey: ['transfers', 'list'],
+    queryFn: ({ signal }) => api().explorer.transactions({ limit: SHOWN }, { signal }).page(),
+    refetchInterval: SOMETIMES_MS,
+  });
+  return (
+    <Card title="Newest transfers">
+      <Answer query={transfers} lines={8}>
+        {({ items }) => <Transfers items={items} />}
+      </Answer>
+    </Card>
+  );
+};
+
+export const Explorer = () => (
+  <>
+    <Head title="Explorer">
+      Every transfer is sealed into a signed block. What you open here is checked in your browser, not believed.
+    </Head>
+    <Search />
+    <Newest />
+    <Blocks />
+  </>
+);

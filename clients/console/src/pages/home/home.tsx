@@ -1,0 +1,260 @@
+import { useQuery } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
+import { lazy, Suspense, useMemo } from 'react';
+import { amount, count, duration } from '../../format.ts';
+import { Answer } from '../../parts/answer.tsx';
+import { Card, Empty, Figure, Hash, Head, Skeleton, When } from '../../parts/look.tsx';
+import { OFTEN_MS, SOMETIMES_MS, useBalance } from '../../queries.ts';
+import { api, useCredential } from '../../session.ts';
+import { JobTable } from '../jobs/table.tsx';
+import { hourOf } from './network.ts';
+
+const TimeBars = lazy(async () => ({ default: (await import('../../parts/chart.tsx')).TimeBars }));
+
+/** One page of each list: what is newest. */
+const RECEIPTS = 500;
+const MINERS = 500;
+const BLOCKS = 8;
+const OWN_JOBS = 6;
+
+const Offer = ({ title, children, action }: { title: string; children: string; action: React.ReactNode }) => (
+  <section className="card stack">
+    <h2>{title}</h2>
+    <p className="muted">{children}</p>
+    <div style={{ marginTop: 'auto' }}>{action}</div>
+  </section>
+);
+
+const Welcome = () => (
+  <div className="grid">
+    <Offer
+      title="Try it"
+      action={
+        <Link to="/playground" className="button" data-kind="main">
+          Open the playground
+        </Link>
+      }
+    >
+      Read a picture, ask a model, tell a language. A job costs what you say, and what fails costs nothing.
+    </Offer>
+    <Offer
+      title="Run a miner"
+      action={
+        <a className="button" href="/docs#/Miners">
+          How miners work
+        </a>
+      }
+    >
+      Lend your graphics card to others and earn for each job. One command starts it; it stops when you stop
+      it.
+    </Offer>
+    <Offer
+      title="Build on it"
+      action={
+        <a className="button" href="/docs">
+          Read the API
+        </a>
+      }
+    >
+      Everything here is done through the public API. Programs for OpenAI work as they are, with another
+      address.
+    </Offer>
+  </div>
+);
+
+const Balance = () => (
+  <Answer query={useBalance()} lines={1}>
+    {(balance) => (
+      <Figure
+        name="Your balance"
+        note={balance.held > 0 ? `${amount(balance.held)} held for jobs` : 'nothing held'}
+      >
+        {amount(balance.available)}
+      </Figure>
+    )}
+  </Answer>
+);
+
+const Network = () => {
+  const receipts = useQuery({
+    queryKey: ['receipts', 'recent'],
+    queryFn: ({ signal }) => api().explorer.receipts({ limit: RECEIPTS }, { signal }).page(),
+    refetchInterval: SOMETIMES_MS,
+  });
+  const miners = useQuery({
+    queryKey: ['miners', 'all'],
+    queryFn: ({ signal }) => api().miners.list({ limit: MINERS }, { signal }).page(),
+    refetchInterval: SOMETIMES_MS,
+  });
+  const hour = useMemo(
+    () => (receipts.data === undefined ? undefined : hourOf(receipts.data.items, Date.now())),
+    [receipts.data],
+  );
+  const active = miners.data?.items.filter(({ status }) => status === 'active').length;
+  const isSignedIn = useCredential() !== null;
+  return (
+    <>
+      <div className="figures">
+        {isSignedIn ? (
+          <section className="card">
+            <Balance />
+          </section>
+        ) : null}
+        <section className="card">
+          <Answer query={miners} lines={1}>
+            {({ items, next_cursor }) => (
+              <Figure
+                name="Miners at work"
+                note={`of ${next_cursor === null ? '' : 'the newest '}${count(items.length)} known`}
+              >
+                {count(active ?? 0)}
+              </Figure>
+            )}
+          </Answer>
+        </section>
+        <section className="card">
+          <Answer query={receipts} lines={1}>
+            {() => (
+              <Figure name="Jobs done in the last hour" note={`${amount(hour?.paid ?? 0)} paid for them`}>
+                {count(hour?.completed ?? 0)}
+                {receipts.data?.next_cursor !== null && hour?.completed === receipts.data?.items.length
+                  ? '+'
+                  : ''}
+              </Figure>
+            )}
+          </Answer>
+        </section>
+        <section className="card">
+          <Answer query={receipts} lines={1}>
+            {() => (
+              <Figure
+                name="Time a job takes"
+                note={hour?.slowMs == null ? 'in the middle' : `19 of 20 within ${duration(hour.slowMs)}`}
+              >
+                {hour?.medianMs == null ? '–' : duration(hour.medianMs)}
+              </Figure>
+            )}
+          </Answer>
+        </section>
+      </div>
+      <Card title="Jobs done, minute by minute">
+        <div style={{ minHeight: 180 }}>
+          {hour === undefined ? (
+            <Answer query={receipts}>{() => null}</Answer>
+          ) : (
+            <Suspense fallback={<Skeleton />}>
+              <TimeBars
+                at={hour.at}
+                values={hour.done}
+                name="Jobs"
+                says={`Jobs done in each minute of the last hour: ${hour.completed} in all.`}
+              />
+            </Suspense>
+          )}
+        </div>
+      </Card>
+    </>
+  );
+};
+
+const Blocks = () => {
+  const blocks = useQuery({
+    queryKey: ['blocks', 'newest'],
+    queryFn: ({ signal }) => api().explorer.blocks({ limit: BLOCKS }, { signal }).page(),
+    refetchInterval: SOMETIMES_MS,
+  });
+  return (
+    <Card title="Newest blocks" actions={<Link to="/explorer">All blocks</Link>}>
+      <Answer query={blocks} lines={5}>
+        {({ items }) =>
+          items.length === 0 ? (
+            <Empty title="No block yet">
+              <p>One is sealed as soon as money moves for the first time.</p>
+            </Empty>
+          ) : (
+<div className="scroll">            <table className="table">
+              <thead>
+                <tr>
+                  <th scope="col">Height</th>
+                  <th scope="col" className="wide">
+                    Hash
+                  </th>
+                  <th scope="col" className="end">
+                    Transfers
+                  </th>
+                  <th scope="col" className="end">
+                    Sealed
+                  </th>
+                </tr>
+              </thead>
+              <tbody>
+                {items.map((block) => (
+                  <tr key={block.height}>
+                    <td className="number">
+                      <Link to="/explorer/blocks/$height" params={{ height: String(block.height) }}>
+                        {count(block.height)}
+                      </Link>
+                    </td>
+                    <td className="wide">
+                      <Hash hash={block.hash} />
+                    </td>
+                    <td className="number end">{count(block.tx_count)}</td>
+                    <td className="end muted">
+                      <When at={block.timestamp} isRelative />
+                    </td>
+                  </tr>
+                ))}
+              </tbody>
+            </table></div>
+          )
+        }
+      </Answer>
+    </Card>
+  );
+};
+
+const OwnJobs = () => {
+  const jobs = useQuery({
+    queryKey: ['jobs', 'newest'],
+    queryFn: ({ signal }) => api().jobs.list({ limit: OWN_JOBS }, { signal }).page(),
+    refetchInterval: OFTEN_MS,
+  });
+  return (
+    <Card title="Your newest jobs" actions={<Link to="/jobs">All jobs</Link>}>
+      <Answer query={jobs} lines={5}>
+        {({ items }) =>
+          items.length === 0 ? (
+            <Empty title="No job yet">
+              <p>What you send with this key or account stands here, as it happens.</p>
+            </Empty>
+          ) : (
+            <JobTable jobs={items} />
+          )
+        }
+      </Answer>
+    </Card>
+  );
+};
+
+export const Home = () => {
+  const isSignedIn = useCredential() !== null;
+  return (
+    <>
+      <Head title={isSignedIn ? 'Home' : 'Run AI on other people’s machines'}>
+        {isSignedIn
+          ? 'What runs now, here and for you.'
+          : 'AITBC brings jobs to miners, holds the money until the work is done, and signs a receipt that anyone can check.'}
+      </Head>
+      {isSignedIn ? null : <Welcome />}
+      <Network />
+      {isSignedIn ? (
+        <div className="columns">
+          <OwnJobs />
+          <Blocks />
+        </div>
+      ) : (
+        <Blocks />
+      )}
+    </>
+  );
+};

@@ -1,0 +1,94 @@
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router';
+import { NotThere, Shell, Trouble } from './shell.tsx';
+
+// Every address of the console. A page's code is loaded when it is first opened.
+
+const root = createRootRoute({ component: Shell, notFoundComponent: NotThere, errorComponent: Trouble });
+
+const text = (value: unknown): string | undefined =>
+  typeof value === 'string' && value !== '' ? value.slice(0, 200) : undefined;
+
+const home = createRoute({
+  getParentRoute: () => root,
+  path: '/',
+  component: lazyRouteComponent(() => import('./pages/home/home.tsx'), 'Home'),
+});
+const signIn = createRoute({
+  getParentRoute: () => root,
+  path: '/sign-in',
+  validateSearch: (search): { to?: string | undefined } => ({ to: text(search.to) }),
+  component: lazyRouteComponent(() => import('./pages/sign-in.tsx'), 'SignIn'),
+});
+const jobs = createRoute({
+  getParentRoute: () => root,
+  path: '/jobs',
+  validateSearch: (
+    search,
+  ): { status?: string | undefined; type?: string | undefined; label?: string | undefined } => ({
+    status: text(search.status),
+    type: text(search.type),
+    label: text(search.label),
+  }),
+  component: lazyRouteComponent(() => import('./pages/jobs/list.tsx'), 'Jobs'),
+});
+const job = createRoute({
+  getParentRoute: () => root,
+  path: '/jobs/$jobId',
+  component: lazyRouteComponent(() => import('./pages/jobs/job.tsx'), 'JobPage'),
+});
+
+const playground = createRoute({
+  getParentRoute: () => root,
+  path: '/playground',
+  validateSearch: (search): { type?: string | undefined } => ({ type: text(search.type) }),
+  component: lazyRouteComponent(() => import('./pages/playground/playground.tsx'), 'Playground'),
+});
+
+const explorer = createRoute({
+  getParentRoute: () => root,
+  path: '/explorer',
+  component: lazyRouteComponent(() => import('./pages/explorer/explorer.tsx'), 'Explorer'),
+});
+const block = createRoute({
+  getParentRoute: () => root,
+  path: '/explorer/blocks/$height',
+  component: lazyRouteComponent(() => import('./pages/explorer/block.tsx'), 'BlockPage'),
+});
+const transaction = createRoute({
+  getParentRoute: () => root,
+  path: '/explorer/transactions/$hash',
+  component: lazyRouteComponent(() => import('./pages/explorer/transaction.tsx'), 'TransactionPage'),
+});
+const address = createRoute({
+  getParentRoute: () => root,
+  path: '/explorer/addresses/$address',
+  component: lazyRouteComponent(() => import('./pages/explorer/address.tsx'), 'AddressPage'),
+});
+const miners = createRoute({
+  getParentRoute: () => root,
+  path: '/miners',
+  component: lazyRouteComponent(() => import('./pages/miners.tsx'), 'Miners'),
+});
+
+export const router = createRouter({
+  routeTree: root.addChildren([
+    home,
+    signIn,
+    playground,
+    jobs,
+    job,
+    explorer,
+    block,
+    transaction,
+    address,
+    miners,
+  ]),
+  defaultPreload: 'intent',
+  scrollRestoration: true,
+});
+
+declare module '@tanstack/react-router' {
+  interface Register {
+    router: typeof router;
+  }
+}

@@ -1,0 +1,273 @@
+import type { TestGateway } from '../../services/gateway/src/testing/gateway.ts';
+
+// What the services behind the gateway say to the console, made up here: every field that a stranger can set holds what
+// would run, restyle or break a page that trusts it.
+
+export const HOSTILE = [
+  '<img src=x onerror="window.ran=1">',
+  '</script><script>window.ran=1</script>',
+  '<style>body{display:none}</style>',
+  'javascript:window.ran=1',
+  '\u202eltr\u0000\ufeff{{constructor.constructor("window.ran=1")()}}',
+  `W${'w'.repeat(300)}`,
+] as const;
+const ALL = HOSTILE.join(' ');
+
+const id = (number: number): string => `01900000-0000-7000-8000-${String(number).padStart(12, '0')}`;
+const hash = (digit: string): string => digit.repeat(64);
+const ago = (seconds: number): string => new Date(Date.now() - seconds * 1_000).toISOString();
+
+export const JOBS = {
+  done: id(1),
+  waiting: id(2),
+  failed: id(3),
+} as const;
+
+export const job = (number: number, change: Record<string, unknown> = {}): Record<string, unknown> => ({
+  id: id(number),
+  client_id: id(900),
+  job_type: 'llm_inference',
+  parameters: { model: HOSTILE[0], prompt: ALL },
+  salt: null,
+  status: 'completed',
+  constraints: { gpu_model: HOSTILE[1], region: HOSTILE[2] },
+  priority: 5,
+  labels: [...HOSTILE],
+  attempt: 1,
+  max_attempts: 3,
+  miner_id: id(800),
+  progress: 1,
+  result: { text: ALL, model: HOSTILE[3] },
+  error: null,
+  payment_amount: 0.25,
+  payment_id: id(700),
+  payment_status: 'escrowed',
+  created_at: ago(number),
+  updated_at: ago(number),
+  started_at: ago(number),
+  ended_at: ago(number),
+  expires_at: ago(-900),
+  timeout_seconds: 300,
+  metrics: { queue_ms: 120, run_ms: 2_400, reported: { [HOSTILE[0]]: 1 } },
+  ...change,
+});
+
+const waiting = job(2, { status: 'pending', result: null, started_at: null, ended_at: null, progress: 0 });
+const failed = job(3, {
+  job_type: 'ocr',
+  status: 'failed',
+  result: null,
+  error: { code: HOSTILE[0].slice(0, 60), message: ALL },
+  parameters: { image_base64: HOSTILE[0], language: HOSTILE[1] },
+});
+
+/** Rows of a list that has many; the first three are those above. */
+const LISTED = 450;
+const listed = [job(1), waiting, failed, ...Array.from({ length: LISTED }, (_, at) => job(at + 4))];
+
+const page = (items: readonly unknown[]) => ({ items, next_cursor: null });
+
+const block = (height: number) => ({
+  height,
+  hash: hash('d'),
+  previous_hash: hash('e'),
+  merkle_root: hash('f'),
+  tx_count: 3,
+  timestamp: ago(3),
+  proposer: ALL,
+  signature: ALL,
+});
+const transaction = (own: string) => ({
+  hash: own,
+  id: ALL,
+  block_height: 1_234_567,
+  from: ALL,
+  to: `escrow${HOSTILE[0]}`,
+  value: 0.25,
+  currency: 'AITBC',
+  kind: HOSTILE[0],
+  reference: ALL,
+  timestamp: ago(4),
+});
+
+const ANSWERS: readonly (readonly [RegExp, (match: RegExpExecArray, query: URLSearchParams) => unknown])[] = [
+  [
+    /^\/v1\/client\/jobs$/,
+    (_, query) => {
+      const from = Number(query.get('cursor') ?? 0);
+      const limit = Number(query.get('limit'));
+      const items = listed.slice(from, from + limit);
+      return { items, next_cursor: from + limit < listed.length ? String(from + limit) : null };
+    },
+  ],
+  [/^\/v1\/client\/jobs\/([^/]+)$/, ([, jobId]) => listed.find((each) => each.id === jobId)],
+  [
+    /^\/v1\/client\/jobs\/([^/]+)\/status$/,
+    ([, jobId]) => ({
+      id: jobId,
+      status: 'pending',
+      progress: 0,
+      attempt: 0,
+      waiting_reason: 'no_capable_miner',
+      queue_position: 3,
+      error: null,
+      updated_at: ago(1),
+    }),
+  ],
+  [
+    /^\/v1\/client\/jobs\/([^/]+)\/receipts$/,
+    ([, jobId]) => ({
+      items: [
+        { id: id(600), job_id: jobId, miner_id: id(800), result: ALL, salt: null, proof: ALL, created_at: ago(1) },
+      ],
+    }),
+  ],
+  [/^\/\.well-known\/jwks\.json$|^\/v1\/explorer\/keys$/, () => ({ keys: [] })],
+  [
+    /^\/v1\/jobs\/([^/]+)\/payment$/,
+    ([, jobId]) => ({
+      id: id(700),
+      job_id: jobId,
+      order_id: null,
+      payer_id: id(900),
+      payee_id: null,
+      amount: 0.25,
+      fee: 0.00625,
+      refunded_amount: 0,
+      currency: 'AITBC',
+      status: 'escrowed',
+      failure: null,
+      escrow_address: `escrow${HOSTILE[0]}`,
+      created_at: ago(2),
+      updated_at: ago(2),
+      expires_at: null,
+      released_at: null,
+      refunded_at: null,
+      transaction_hash: hash('a'),
+    }),
+  ],
+  [
+    /^\/v1\/explorer\/receipts$/,
+    () =>
+      page(
+        Array.from({ length: 40 }, (_, at) => ({
+          id: id(at),
+          job_id: id(at),
+          attempt: 1,
+          client_id: id(900),
+          miner_id: id(800),
+          job_type: HOSTILE[0],
+          parameters_sha256: hash('b'),
+          result_sha256: hash('c'),
+          price: 0.25,
+          currency: 'AITBC',
+          started_at: ago(at * 60 + 3),
+          completed_at: ago(at * 60),
+          created_at: ago(at * 60),
+        })),
+      ),
+  ],
+  [
+    /^\/v1\/miners$/,
+    () =>
+      page([
+        {
+          id: id(800),
+          status: 'active',
+          capabilities: [...HOSTILE],
+          gpus: [{ model: ALL, vram_gb: 24, count: 1 }],
+          region: ALL,
+          reputation: 0.9,
+        },
+      ]),
+  ],
+  [
+    /^\/v1\/explorer\/blocks$/,
+    () => page([block(1_234_567), block(1_234_566)]),
+  ],
+  [/^\/v1\/explorer\/blocks\/(\d+)$/, ([, height]) => block(Number(height))],
+  [/^\/v1\/explorer\/transactions$/, () => page([transaction(hash('a')), transaction(hash('1'))])],
+  [/^\/v1\/explorer\/transactions\/([0-9a-f]{64})$/, ([, own]) => transaction(own as string)],
+  [
+    /^\/v1\/explorer\/transactions\/([0-9a-f]{64})\/proof$/,
+    ([, own]) => ({
+      transaction_hash: own,
+      index: 1,
+      path: [hash('2'), hash('3')],
+      tx_count: 3,
+      merkle_root: hash('f'),
+      block_height: 1_234_567,
+      block_hash: hash('d'),
+    }),
+  ],
+  [
+    /^\/v1\/explorer\/addresses\/([^/]+)$/,
+    () => ({
+      address: ALL,
+      kind: HOSTILE[0],
+      account_id: ALL,
+      balance: 12.5,
+      currency: 'AITBC',
+      tx_count: 2,
+      first_seen: ago(100),
+      last_seen: ago(4),
+      recent_transactions: [transaction(hash('a'))],
+    }),
+  ],
+  [
+    /^\/v1\/models$/,
+    () => ({
+      object: 'list',
+      data: HOSTILE.map((name) => ({
+        id: name,
+        object: 'model',
+        created: 1,
+        owned_by: 'aitbc',
+        aitbc: {
+          kinds: ['chat'],
+          miners: 1,
+          free_slots: 1,
+          price_min: 0.1,
+          price_median: 0.1,
+          usual_wait_seconds: null,
+        },
+      })),
+    }),
+  ],
+  [
+    /^\/v1\/users\/([^/]+)\/balance$/,
+    ([, userId]) => ({
+      user_id: userId,
+      address: ALL,
+      balance: 10.5,
+      available: 10.25,
+      held: 0.25,
+      debt: 0,
+      currency: 'AITBC',
+      updated_at: ago(1),
+    }),
+  ],
+];
+
+/** Has the stand-in behind the gateway answer as above; what is not there is told as an error. */
+export const answerConsole = ({ upstream }: TestGateway): void => {
+  upstream.control.answer = (heard, response) => {
+    const url = new URL(heard.url, 'http://upstream');
+    response.setHeader('content-type', 'application/json');
+    // The stream of a job that says nothing more.
+    if (url.pathname.endsWith('/events')) {
+      response.writeHead(204).end();
+      return;
+    }
+    for (const [form, answer] of ANSWERS) {
+      const match = form.exec(url.pathname);
+      const body = match === null ? undefined : answer(match, url.searchParams);
+      if (body !== undefined) {
+        response.end(JSON.stringify(body));
+        return;
+      }
+    }
+    response.statusCode = 404;
+    response.end(JSON.stringify({ error: { code: 'NOT_FOUND', message: ALL, details: {} } }));
+  };
+};

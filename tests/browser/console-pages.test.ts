@@ -1,0 +1,164 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type { Result } from 'axe-core';
+import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { buildConsole } from '../../scripts/console.ts';
+import { KEYS, startTestGateway, type TestGateway } from '../../services/gateway/src/testing/gateway.ts';
+import { CHROMIUM, CHROMIUM_ARGUMENTS } from './chromium.ts';
+import { answerConsole, JOBS } from './console-answers.ts';
+
+// Each page of the console in a real browser, before services that say the worst that strangers could have written.
+
+const because =
+  CHROMIUM === undefined ? ' (skipped: no Chromium here; apt-get install chromium, or CHROMIUM_PATH)' : '';
+const SLOW_MS = 60_000;
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+const PUBLIC = [
+  '/',
+  '/sign-in',
+  '/playground',
+  '/jobs',
+  '/miners',
+  '/explorer',
+  '/explorer/blocks/1234567',
+  `/explorer/transactions/${'a'.repeat(64)}`,
+  '/explorer/addresses/escrow-of-someone',
+  '/no-such-page',
+];
+const OWN = ['/', '/playground?type=ocr', '/playground?type=llm_inference', '/jobs', `/jobs/${JOBS.done}`, `/jobs/${JOBS.waiting}`, `/jobs/${JOBS.failed}`, '/jobs/not-mine'];
+
+let gateway: TestGateway;
+let browser: Browser;
+beforeAll(async () => {
+  if (CHROMIUM === undefined) return;
+  await buildConsole(() => {});
+  gateway = await startTestGateway({
+    RATE_LIMIT_CLIENT_PER_MINUTE: '100000',
+    RATE_LIMIT_USER_PER_MINUTE: '100000',
+  });
+  answerConsole(gateway);
+  browser = await chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_ARGUMENTS });
+}, 2 * SLOW_MS);
+afterAll(async () => {
+  await browser?.close();
+  await gateway?.stop();
+});
+
+interface Visit {
+  readonly page: Page;
+  /** What went wrong, and what the policy of the page had to refuse. */
+  readonly errors: string[];
+}
+const visit = async (options: BrowserContextOptions, isSignedIn: boolean): Promise<Visit> => {
+  const context = await browser.newContext({ reducedMotion: 'reduce', ...options });
+  context.setDefaultTimeout(SLOW_MS);
+  if (isSignedIn)
+    await context.addInitScript(
+      (text) => sessionStorage.setItem('aitbc.credential', text),
+      JSON.stringify({ kind: 'key', secret: KEYS.client }),
+    );
+  const page = await context.newPage();
+  const errors: string[] = [];
+  page.on('pageerror', (error) => errors.push(String(error)));
+  page.on('dialog', (dialog) => {
+    errors.push(`a dialog: ${dialog.message()}`);
+    void dialog.dismiss();
+  });
+  page.on('console', (message) => {
+    // What is not there is answered with 404, which the browser notes.
+    if (message.type() === 'error' && !message.text().includes('404')) errors.push(message.text());
+  });
+  return { page, errors };
+};
+
+/** Opens a page, and waits until nothing on it is loading any more. */
+const open = async (page: Page, path: string): Promise<void> => {
+  await page.goto(gateway.url + path);
+  await page.locator('main h1').first().waitFor();
+  await expect.poll(() => page.locator('.bone').count(), { timeout: SLOW_MS }).toBe(0);
+};
+
+const complaints = async (page: Page): Promise<string[]> => {
+  await page.evaluate(axe);
+  const violations = (await page.evaluate(
+    "axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa', 'best-practice'] }).then((r) => r.violations)",
+  )) as Result[];
+  return violations.flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`));
+};
+
+describe.skipIf(CHROMIUM === undefined)(`the console${because}`, () => {
+  test.each([
+    ['light', 360],
+    ['dark', 1_440],
+  ] as const)(
+    'has nothing that hinders anyone, in %s at %i px, and nothing of a stranger runs or restyles it',
+    { timeout: 4 * SLOW_MS },
+    async (colorScheme, width) => {
+      for (const [isSignedIn, paths] of [
+        [false, PUBLIC],
+        [true, OWN],
+      ] as const) {
+        const { page, errors } = await visit({ colorScheme, viewport: { width, height: 900 } }, isSignedIn);
+        for (const path of paths) {
+          await open(page, path);
+          expect.soft(await complaints(page), path).toEqual([]);
+          expect.soft(await page.evaluate('window.ran'), path).toBeUndefined();
+          expect.soft(await page.locator('main').isVisible(), path).toBe(true);
+          // Nothing is wider than the screen, however long a word is.
+          expect.soft(await page.evaluate('document.documentElement.scrollWidth'), path).toBeLessThanOrEqual(width);
+        }
+        expect.soft(errors).toEqual([]);
+        await page.context().close();
+      }
+    },
+  );
+
+  test('a list of hundreds holds a screenful, and asks for more as it is scrolled', { timeout: 2 * SLOW_MS }, async () => {
+    const { page, errors } = await visit({ viewport: { width: 1_200, height: 800 } }, true);
+    await open(page, '/jobs');
+    await page.getByText('200 jobs so far').waitFor();
+    for (let looks = 0; (await page.getByText('453 jobs', { exact: true }).count()) === 0; looks++) {
+      expect(looks).toBeLessThan(200);
+      await page.mouse.wheel(0, 3_000);
+      await page.evaluate('new Promise(requestAnimationFrame)');
+    }
+    expect(await page.locator('.job-body > li').count()).toBeLessThan(80);
+    expect(errors).toEqual([]);
+    await page.context().close();
+  });
+
+  test('a key is kept for the tab alone unless asked, and signing out forgets it', { timeout: 2 * SLOW_MS }, async () => {
+    const { page, errors } = await visit({}, false);
+    const kept = () => page.evaluate('[JSON.stringify(sessionStorage), JSON.stringify(localStorage)]') as Promise<string[]>;
+    await open(page, '/sign-in?to=/jobs');
+    await page.getByLabel('API key').fill(KEYS.client);
+    await page.getByRole('button', { name: 'Sign in with the key' }).click();
+    await page.waitForURL(`${gateway.url}/jobs`);
+    await page.getByText('200 jobs so far').waitFor();
+    const [tab, computer] = await kept();
+    expect(tab).toContain(KEYS.client);
+    expect(computer).not.toContain(KEYS.client);
+    expect(page.url()).not.toContain(KEYS.client);
+    await page.reload();
+    await page.getByText('200 jobs so far').waitFor();
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByText('Sign in to see your jobs').waitFor();
+    expect((await kept()).join()).not.toContain(KEYS.client);
+    expect(errors).toEqual([]);
+    await page.context().close();
+  });
+
+  test('after signing in a link leads to no other host', { timeout: 2 * SLOW_MS }, async () => {
+    const { page } = await visit({}, false);
+    for (const to of ['//example.org', 'https://example.org', '/\\example.org', 'javascript:window.ran=1']) {
+      await open(page, `/sign-in?to=${encodeURIComponent(to)}`);
+      await page.getByLabel('API key').fill(KEYS.client);
+      await page.getByRole('button', { name: 'Sign in with the key' }).click();
+      await page.waitForURL(`${gateway.url}/`);
+      await page.getByRole('button', { name: 'Sign out' }).click();
+    }
+    await page.context().close();
+  });
+});
