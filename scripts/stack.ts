@@ -54,7 +54,7 @@ const root = resolve(import.meta.dirname, '..');
 const services = ['jobs', 'miners', 'market', 'payments', 'governance'] as const;
 const keyLists = ['API_KEYS', 'CLIENT_API_KEYS', 'MINER_API_KEYS', 'ADMIN_API_KEYS'] as const;
 const neededInProduction = ['SECRET_KEY', 'RECEIPT_SIGNING_KEY', 'ADMIN_API_KEYS'] as const;
-const firstPort = { gateway: 8000, service: 8101, dispatcher: 8111 };
+const firstPort = { gateway: 8000, service: 8101, dispatcher: 8111, webhooks: 8121 };
 
 /** Starts the whole coordinator as processes of this machine and waits until it answers. */
 export async function startStack(options: StackOptions): Promise<Stack> {
@@ -312,6 +312,7 @@ async function insideProcesses(
       firstPort.dispatcher + index,
       {},
     );
+  await add('webhooks', entry('services/gateway', 'webhooks/worker/main.ts'), firstPort.webhooks, {});
   return all;
 }
 

@@ -1,4 +1,4 @@
-import { builder, createMetrics, createParameters, openStore, type Store, type Trx } from '@aitbc/chassis';
+import { builder, createMetrics, createListeners, createParameters, openStore, type Store, type Trx } from '@aitbc/chassis';
 import { type Caller, JobSubmission, newId, type Payload, Problem } from '@aitbc/contracts';
 import { messagesOf, scratchDatabase, scratchDirectory, someone } from '@aitbc/testing';
 import { expect } from 'vitest';
@@ -74,7 +74,9 @@ const startJobs = async (): Promise<void> => {
   await keyring.load(jobsStore, undefined);
   work = {
     store: jobsStore,
+    isProduction: false,
     parameters: await createParameters(jobsStore, 'jobs'),
+    listeners: await createListeners(jobsStore),
     fleet,
     hints,
     polls,
@@ -103,7 +105,11 @@ export const openFiles = async (): Promise<void> => {
     });
   jobsStore = await open('jobs', jobsMigrations);
   paymentsStore = await open('payments', paymentsMigrations);
-  deps = { parameters: await createParameters(paymentsStore, 'payments'), now: () => clockMs };
+  deps = {
+    parameters: await createParameters(paymentsStore, 'payments'),
+    listeners: await createListeners(paymentsStore),
+    now: () => clockMs,
+  };
   consumers = { jobs: {}, payments: createPaymentsConsumers(deps) as AnyConsumers };
   await startJobs();
 };

@@ -1,7 +1,7 @@
 // Made from the contracts by `node run.mjs openapi`: not written by hand.
 
 /** Codes of refusals; a newer coordinator may know more. */
-export type ErrorCode = "INVALID_JSON" | "BAD_REQUEST" | "MODEL_SERVER_REFUSED" | "AMOUNT_MISMATCH" | "UNAUTHENTICATED" | "INSUFFICIENT_FUNDS" | "SPEND_CAP_EXCEEDED" | "PRICE_TOO_LOW" | "TRANSFER_CAP_EXCEEDED" | "FORBIDDEN" | "HTTPS_REQUIRED" | "INSUFFICIENT_VOTING_POWER" | "REVIEW_NOT_ALLOWED" | "NOT_FOUND" | "MINER_NOT_REGISTERED" | "MODEL_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "BODY_TOO_LARGE" | "URI_TOO_LONG" | "UNSUPPORTED_MEDIA_TYPE" | "EXPECTATION_FAILED" | "VALIDATION_ERROR" | "INVALID_JOB_TYPE" | "IDEMPOTENCY_KEY_REUSED" | "RATE_LIMITED" | "TOO_MANY_REQUIREMENTS" | "TOO_MANY_STREAMS" | "TOO_MANY_POLLS" | "TOO_MANY_ATTRIBUTES" | "HEADERS_TOO_LARGE" | "IDEMPOTENCY_KEY_IN_USE" | "JOB_ALREADY_ENDED" | "JOB_RUNNING" | "JOB_COMPLETED" | "JOB_NOT_COMPLETED" | "MINER_NAME_IN_USE" | "STALE_LEASE" | "RESULT_CONFLICT" | "PAYMENT_ALREADY_EXISTS" | "PAYMENT_ALREADY_RESOLVED" | "PAYMENT_NOT_ESCROWED" | "SUPPLY_CAP_REACHED" | "GPU_NOT_AVAILABLE" | "GPU_BOOKED" | "ORDER_ALREADY_ENDED" | "ALREADY_REVIEWED" | "PROPOSAL_CLOSED" | "PROPOSAL_NOT_EXECUTABLE" | "PROPOSAL_LIMIT_REACHED" | "PROPOSAL_NOT_VETOABLE" | "GUARDIAN_DISABLED" | "TIMELOCK_ACTIVE" | "KEY_ALREADY_REVOKED" | "KEY_LIMIT_REACHED" | "INVOICE_LIMIT_REACHED" | "MINER_LIMIT_REACHED" | "PRICE_ABOVE_LIMIT" | "GPU_LIMIT_REACHED" | "ORDER_NOT_ENDED" | "TRANSACTION_NOT_SEALED" | "INTERNAL_ERROR" | "BAD_GATEWAY" | "UPSTREAM_FAILED" | "NO_CAPACITY" | "OVERLOADED" | "SERVICE_UNAVAILABLE" | "GATEWAY_TIMEOUT" | "JOB_TIMED_OUT";
+export type ErrorCode = "INVALID_JSON" | "BAD_REQUEST" | "MODEL_SERVER_REFUSED" | "AMOUNT_MISMATCH" | "UNAUTHENTICATED" | "INSUFFICIENT_FUNDS" | "SPEND_CAP_EXCEEDED" | "PRICE_TOO_LOW" | "TRANSFER_CAP_EXCEEDED" | "FORBIDDEN" | "HTTPS_REQUIRED" | "INSUFFICIENT_VOTING_POWER" | "REVIEW_NOT_ALLOWED" | "NOT_FOUND" | "MINER_NOT_REGISTERED" | "MODEL_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "BODY_TOO_LARGE" | "URI_TOO_LONG" | "UNSUPPORTED_MEDIA_TYPE" | "EXPECTATION_FAILED" | "VALIDATION_ERROR" | "INVALID_JOB_TYPE" | "IDEMPOTENCY_KEY_REUSED" | "RATE_LIMITED" | "TOO_MANY_REQUIREMENTS" | "TOO_MANY_STREAMS" | "TOO_MANY_POLLS" | "TOO_MANY_ATTRIBUTES" | "HEADERS_TOO_LARGE" | "IDEMPOTENCY_KEY_IN_USE" | "JOB_ALREADY_ENDED" | "JOB_RUNNING" | "JOB_COMPLETED" | "JOB_NOT_COMPLETED" | "MINER_NAME_IN_USE" | "STALE_LEASE" | "RESULT_CONFLICT" | "PAYMENT_ALREADY_EXISTS" | "PAYMENT_ALREADY_RESOLVED" | "PAYMENT_NOT_ESCROWED" | "SUPPLY_CAP_REACHED" | "GPU_NOT_AVAILABLE" | "GPU_BOOKED" | "ORDER_ALREADY_ENDED" | "ALREADY_REVIEWED" | "PROPOSAL_CLOSED" | "PROPOSAL_NOT_EXECUTABLE" | "PROPOSAL_LIMIT_REACHED" | "PROPOSAL_NOT_VETOABLE" | "GUARDIAN_DISABLED" | "TIMELOCK_ACTIVE" | "KEY_ALREADY_REVOKED" | "KEY_LIMIT_REACHED" | "WEBHOOK_LIMIT_REACHED" | "WEBHOOK_DISABLED" | "INVOICE_LIMIT_REACHED" | "MINER_LIMIT_REACHED" | "PRICE_ABOVE_LIMIT" | "GPU_LIMIT_REACHED" | "ORDER_NOT_ENDED" | "TRANSACTION_NOT_SEALED" | "INTERNAL_ERROR" | "BAD_GATEWAY" | "UPSTREAM_FAILED" | "NO_CAPACITY" | "OVERLOADED" | "SERVICE_UNAVAILABLE" | "GATEWAY_TIMEOUT" | "JOB_TIMED_OUT";
 
 export type JobSubmission = { job_type: string;
 parameters: Record<string, unknown>;
@@ -11,7 +11,8 @@ priority?: number | undefined;
 /** Start within */ ttl_seconds?: number | undefined;
 /** Run within */ timeout_seconds?: number | undefined;
 /** Without it, the governed default_max_attempts (3 at the start) */ max_attempts?: number | undefined;
-labels?: (string)[] | undefined; };
+labels?: (string)[] | undefined;
+/** How the job ended is sent there, as a webhook of this one job, signed with the secret of POST /v1/users/me/webhooks/callbacks/rotate-secret */ callback_url?: string | undefined; };
 export type Constraints = { gpu_model?: string | undefined;
 min_vram_gb?: number | undefined;
 cuda_version_min?: string | undefined;
@@ -116,6 +117,48 @@ export type VoteCast = { /** UUIDv7; taken in any case, given in lower case */ p
 vote: "for" | "against" | "abstain";
 reason?: string | undefined; };
 export type ParameterReset = { reason: string; };
+export type WebhookRequest = { /** https; in development http too. Only addresses out in the internet are called */ url: string;
+events: ("job.completed" | "job.failed" | "job.cancelled" | "job.expired" | "payment.released" | "payment.refunded" | "booking.started" | "booking.ended" | "invoice.confirmed" | "proposal.passed" | "proposal.executed" | "miner.inactive")[];
+description?: string | undefined;
+/** job.completed brings the result, when the whole is at most 20 KB. Without it: ids and states alone */ include_result?: boolean | undefined; };
+export type WebhookChange = { /** https; in development http too. Only addresses out in the internet are called */ url?: string | undefined;
+events?: ("job.completed" | "job.failed" | "job.cancelled" | "job.expired" | "payment.released" | "payment.refunded" | "booking.started" | "booking.ended" | "invoice.confirmed" | "proposal.passed" | "proposal.executed" | "miner.inactive")[] | undefined;
+description?: string | null | undefined;
+/** job.completed brings the result, when the whole is at most 20 KB. Without it: ids and states alone */ include_result?: boolean | undefined;
+enabled?: boolean | undefined; };
+export type WebhookEvent = { type: "job.completed" | "job.failed" | "job.cancelled" | "job.expired";
+data: { /** UUIDv7; taken in any case, given in lower case */ job_id: string;
+status: "completed" | "failed" | "cancelled" | "expired";
+miner_id: string | null;
+payment_id: string | null;
+/** What its receipt says; 0 without one */ price: number;
+/** ISO 8601, UTC */ ended_at: string;
+/** With `include_result`, of a job that completed; as GET of the job shows it */ result?: unknown | undefined;
+/** Why there is no `result` though it was asked for. The whole body is 20 KB at most */ result_omitted?: "too_large" | "not_there" | undefined; };
+/** When it happened */ timestamp: string; } | { type: "payment.released" | "payment.refunded";
+data: { /** UUIDv7; taken in any case, given in lower case */ payment_id: string;
+/** Null: it is of a booking */ job_id: string | null;
+status: "released" | "refunded";
+/** AITBC */ amount: number;
+payer_id: string | null;
+payee_id: string | null;
+/** What the payee got, fee taken off */ earned: number; };
+/** When it happened */ timestamp: string; } | { type: "booking.started" | "booking.ended";
+data: { /** UUIDv7; taken in any case, given in lower case */ order_id: string;
+/** UUIDv7; taken in any case, given in lower case */ gpu_id: string;
+status: "active" | "ended";
+/** Why it ended */ reason: string | null; };
+/** When it happened */ timestamp: string; } | { type: "invoice.confirmed";
+data: { /** Of GET /v1/exchange/payment-status/{payment_id} */ payment_id: string;
+status: string;
+/** AITBC */ credited: number; };
+/** When it happened */ timestamp: string; } | { type: "proposal.passed" | "proposal.executed";
+data: { /** UUIDv7; taken in any case, given in lower case */ proposal_id: string;
+status: "passed" | "executed"; };
+/** When it happened */ timestamp: string; } | { type: "miner.inactive";
+data: { /** UUIDv7; taken in any case, given in lower case */ miner_id: string;
+status: "inactive"; };
+/** When it happened */ timestamp: string; };
 /** Every answer that is not 2xx has this shape. */ export type Error = { error: { code: ErrorCode;
 /** One sentence for a person */ message: string;
 details: Record<string, unknown>; }; };
@@ -137,6 +180,7 @@ status: "pending" | "running" | "completed" | "failed" | "cancelled" | "expired"
 constraints: Constraints;
 priority: number;
 labels: (string)[];
+callback_url: string | null;
 attempt: number;
 max_attempts: number;
 miner_id: string | null;
@@ -675,6 +719,55 @@ attempts: number;
 error: string;
 /** Null: given up, an operator decides */ retry_at: string | null;
 /** ISO 8601, UTC */ created_at: string; };
+export type WebhookCreated = { /** UUIDv7; taken in any case, given in lower case */ id: string;
+/** `callback`: made by the first job whose `callback_url` has this origin. It is switched off and on, or deleted; nothing else of it can be changed */ kind: "endpoint" | "callback";
+/** Of a callback its origin */ url: string;
+events: ("job.completed" | "job.failed" | "job.cancelled" | "job.expired" | "payment.released" | "payment.refunded" | "booking.started" | "booking.ended" | "invoice.confirmed" | "proposal.passed" | "proposal.executed" | "miner.inactive")[];
+description: string | null;
+include_result: boolean;
+enabled: boolean;
+disabled_at: string | null;
+/** `failing`: nothing got through for three days. `gone`: it answered 410. `owner`: by PATCH */ disabled_reason: "failing" | "gone" | "owner" | null;
+/** Nothing got through since then */ failing_since: string | null;
+/** Deliveries that are not over */ waiting: number;
+/** Events that were left out because too many deliveries waited */ skipped: number;
+/** Until then each delivery also carries a signature by the secret before the last rotation */ secret_expires_at: string | null;
+/** ISO 8601, UTC */ created_at: string;
+/** ISO 8601, UTC */ updated_at: string;
+/** Shown this once. In the form of Standard Webhooks */ secret: string; };
+export type Webhook = { /** UUIDv7; taken in any case, given in lower case */ id: string;
+/** `callback`: made by the first job whose `callback_url` has this origin. It is switched off and on, or deleted; nothing else of it can be changed */ kind: "endpoint" | "callback";
+/** Of a callback its origin */ url: string;
+events: ("job.completed" | "job.failed" | "job.cancelled" | "job.expired" | "payment.released" | "payment.refunded" | "booking.started" | "booking.ended" | "invoice.confirmed" | "proposal.passed" | "proposal.executed" | "miner.inactive")[];
+description: string | null;
+include_result: boolean;
+enabled: boolean;
+disabled_at: string | null;
+/** `failing`: nothing got through for three days. `gone`: it answered 410. `owner`: by PATCH */ disabled_reason: "failing" | "gone" | "owner" | null;
+/** Nothing got through since then */ failing_since: string | null;
+/** Deliveries that are not over */ waiting: number;
+/** Events that were left out because too many deliveries waited */ skipped: number;
+/** Until then each delivery also carries a signature by the secret before the last rotation */ secret_expires_at: string | null;
+/** ISO 8601, UTC */ created_at: string;
+/** ISO 8601, UTC */ updated_at: string; };
+export type WebhookSecret = { /** Shown this once. In the form of Standard Webhooks */ secret: string;
+secret_expires_at: string | null; };
+export type WebhookDelivery = { /** UUIDv7; taken in any case, given in lower case */ id: string;
+/** UUIDv7; taken in any case, given in lower case */ webhook_id: string;
+/** The header `webhook-id`: the same for each try */ event_id: string;
+type: "job.completed" | "job.failed" | "job.cancelled" | "job.expired" | "payment.released" | "payment.refunded" | "booking.started" | "booking.ended" | "invoice.confirmed" | "proposal.passed" | "proposal.executed" | "miner.inactive";
+/** What it is about. Deliveries about one object arrive in order */ object_id: string;
+url: string;
+/** `failed`: given up, after a day of tries or because the endpoint was switched off */ status: "waiting" | "calling" | "delivered" | "failed";
+/** ISO 8601, UTC */ created_at: string;
+next_attempt_at: string | null;
+ended_at: string | null;
+attempts: ({ attempt: number;
+/** ISO 8601, UTC */ started_at: string;
+duration_ms: number | null;
+/** Of HTTP; null when there was no answer */ status: number | null;
+/** Null: it was taken (2xx). `interrupted`: we stopped in the middle of it, and it may have arrived */ error: "url_refused" | "address_refused" | "name_unknown" | "timed_out" | "not_reached" | "bad_status" | "interrupted" | null;
+/** The first 1 KB of what was answered */ response: string | null; })[]; };
 
 /** What each job type takes as `parameters`. */
 export interface JobParameters {
@@ -1484,6 +1577,60 @@ action: "replay" | "drop"; };
 id: string;
 action: "replay" | "drop"; };
   };
+/** Have events of your account sent to an address */ "gateway.create_webhook": {
+    params: undefined;
+    query: undefined;
+    body: WebhookRequest;
+    reply: WebhookCreated;
+  };
+/** Your webhooks */ "gateway.list_webhooks": {
+    params: undefined;
+    query: { /** Items per page, 1–500 */ limit?: number | undefined;
+/** `next_cursor` of the page before */ cursor?: string | undefined; };
+    body: undefined;
+    reply: { items: (Webhook)[];
+/** Null on the last page alone: a page ends at `limit` items or 256 KB */ next_cursor: string | null; };
+  };
+/** One webhook */ "gateway.get_webhook": {
+    params: { /** UUIDv7; taken in any case, given in lower case */ webhook_id: string; };
+    query: undefined;
+    body: undefined;
+    reply: Webhook;
+  };
+/** Change a webhook, switch it off or on again */ "gateway.change_webhook": {
+    params: { /** UUIDv7; taken in any case, given in lower case */ webhook_id: string; };
+    query: undefined;
+    body: WebhookChange;
+    reply: Webhook;
+  };
+/** Delete a webhook, with its deliveries */ "gateway.delete_webhook": {
+    params: { /** UUIDv7; taken in any case, given in lower case */ webhook_id: string; };
+    query: undefined;
+    body: undefined;
+    reply: Webhook;
+  };
+/** A new secret; the old one is good for a while */ "gateway.rotate_webhook_secret": {
+    params: { webhook_id: string | "callbacks"; };
+    query: undefined;
+    body: { /** How long the old secret is good */ overlap_seconds?: number | undefined; };
+    reply: WebhookSecret;
+  };
+/** What was sent, and what came of it */ "gateway.list_webhook_deliveries": {
+    params: { /** UUIDv7; taken in any case, given in lower case */ webhook_id: string; };
+    query: { /** Items per page, 1–500 */ limit?: number | undefined;
+/** `next_cursor` of the page before */ cursor?: string | undefined;
+/** `failed`: given up, after a day of tries or because the endpoint was switched off */ status?: "waiting" | "calling" | "delivered" | "failed" | undefined; };
+    body: undefined;
+    reply: { items: (WebhookDelivery)[];
+/** Null on the last page alone: a page ends at `limit` items or 256 KB */ next_cursor: string | null; };
+  };
+/** Send a delivery again, or at once */ "gateway.redeliver_webhook": {
+    params: { /** UUIDv7; taken in any case, given in lower case */ webhook_id: string;
+/** UUIDv7; taken in any case, given in lower case */ delivery_id: string; };
+    query: undefined;
+    body: undefined;
+    reply: WebhookDelivery;
+  };
 }
 
 export const operations: Readonly<Record<keyof Operations, { method: string; path: string; idempotent: boolean }>> = {
@@ -1577,6 +1724,14 @@ export const operations: Readonly<Record<keyof Operations, { method: string; pat
   "gateway.admin_stats": { method: "GET", path: "/v1/admin/stats", idempotent: false },
   "gateway.admin_dead_letters": { method: "GET", path: "/v1/admin/dead-letters", idempotent: false },
   "gateway.admin_act_on_dead_letter": { method: "POST", path: "/v1/admin/dead-letters", idempotent: false },
+  "gateway.create_webhook": { method: "POST", path: "/v1/users/me/webhooks", idempotent: false },
+  "gateway.list_webhooks": { method: "GET", path: "/v1/users/me/webhooks", idempotent: false },
+  "gateway.get_webhook": { method: "GET", path: "/v1/users/me/webhooks/:webhook_id", idempotent: false },
+  "gateway.change_webhook": { method: "PATCH", path: "/v1/users/me/webhooks/:webhook_id", idempotent: false },
+  "gateway.delete_webhook": { method: "DELETE", path: "/v1/users/me/webhooks/:webhook_id", idempotent: false },
+  "gateway.rotate_webhook_secret": { method: "POST", path: "/v1/users/me/webhooks/:webhook_id/rotate-secret", idempotent: false },
+  "gateway.list_webhook_deliveries": { method: "GET", path: "/v1/users/me/webhooks/:webhook_id/deliveries", idempotent: false },
+  "gateway.redeliver_webhook": { method: "POST", path: "/v1/users/me/webhooks/:webhook_id/deliveries/:delivery_id/redeliver", idempotent: true },
 };
 
 export const LIMITS = {

@@ -1,5 +1,5 @@
 import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto';
-import { type Destination, SERVICES } from '@aitbc/contracts';
+import { type Destination, SERVICES, WORKERS } from '@aitbc/contracts';
 import { deriveKey } from './caller.ts';
 
 /**
@@ -13,7 +13,7 @@ export interface Envelope {
   readonly text: string;
 }
 
-const SENDERS: readonly string[] = [...SERVICES, 'dispatcher'];
+const SENDERS: readonly string[] = [...SERVICES, ...WORKERS];
 /** Far above any batch (256 KB, or one message): nobody makes us hash a book. */
 const TEXT_LENGTH_MAX = 32 * 1024 * 1024;
 

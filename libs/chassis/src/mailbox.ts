@@ -16,10 +16,12 @@ export interface Batch {
 
 /**
  * Whether a message without a number is heard: it has its effect each time it comes, so only between jobs and its
- * dispatchers, where all is a hint or a proposal and no money follows.
+ * dispatchers, where all is a hint or a proposal and no money follows; and between the gateway and who calls webhooks.
  */
 export const maySendUnnumbered = (from: Destination, to: Destination): boolean =>
-  (from === 'jobs' && to === 'dispatcher') || (from === 'dispatcher' && to === 'jobs');
+  [`${from} ${to}`, `${to} ${from}`].some(
+    (pair) => pair === 'jobs dispatcher' || pair === 'gateway webhooks',
+  );
 
 /** A deployment's place in a Redis that others may use too: where its keys begin, and how its messages are sealed. */
 export interface Postal {
@@ -90,7 +92,10 @@ export const openReceiver = (options: {
   redisUrl: string;
   log: Log;
   metrics: Metrics;
-  process: (batch: unknown, from: Destination) => Promise<void>;
+  /** Batches in hand at once; one unless it says so. */
+  concurrency?: number;
+  /** @param isAgain another worker had it before, which ended in the middle of it. */
+  process: (batch: unknown, from: Destination, isAgain: boolean) => Promise<void>;
   onStuck: (reason: string) => void;
 }): QueueWorker => {
   const { to, postal, log } = options;
@@ -102,7 +107,8 @@ export const openReceiver = (options: {
     redisUrl: options.redisUrl,
     log,
     onStuck: options.onStuck,
-    process: async (data) => {
+    ...(options.concurrency === undefined ? {} : { concurrency: options.concurrency }),
+    process: async (data, isAgain) => {
       const opened = postal.envelopes.open(to, data);
       if (opened === null) {
         options.metrics.forgeries.inc({ what: 'batch' });
@@ -114,7 +120,7 @@ export const openReceiver = (options: {
         }
         return;
       }
-      await options.process(parsed(opened.text), opened.from);
+      await options.process(parsed(opened.text), opened.from, isAgain);
     },
   });
 };

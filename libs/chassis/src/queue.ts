@@ -10,8 +10,8 @@ const STALLED_INTERVAL_MS = 5_000;
 const STALLED_COUNT_MAX = 100;
 const BATCH_ATTEMPTS = 20;
 /**
- * Entries in hand at once. More would ask Redis for another entry beside each that runs, in vain unless many wait; and
- * when many wait, each holds up to a hundred messages.
+ * Entries in hand at once, where nothing else is asked for. More would ask Redis for another entry beside each that runs, in
+ * vain unless many wait; and when many wait, each holds up to a hundred messages.
  */
 const CONCURRENCY = 1;
 const KEPT_FAILED = 1_000;
@@ -104,7 +104,9 @@ export const openWorker = (options: {
   prefix: string;
   redisUrl: string;
   log: Log;
-  process: (data: unknown) => Promise<void>;
+  concurrency?: number;
+  /** @param isAgain another worker had it before, which ended in the middle of it. */
+  process: (data: unknown, isAgain: boolean) => Promise<void>;
   onStuck: (reason: string) => void;
 }): QueueWorker => {
   const { log } = options;
@@ -119,7 +121,7 @@ export const openWorker = (options: {
     options.queue,
     async (job: Job) => {
       lastMovedAt = performance.now();
-      const work = options.process(job.data);
+      const work = options.process(job.data, job.stalledCounter > 0);
       inHand.add(work);
       await work.finally(() => inHand.delete(work));
       lastMovedAt = performance.now();
@@ -127,7 +129,7 @@ export const openWorker = (options: {
     {
       connection: connection as unknown as ConnectionOptions,
       prefix,
-      concurrency: CONCURRENCY,
+      concurrency: options.concurrency ?? CONCURRENCY,
       lockDuration: LOCK_DURATION_MS,
       stalledInterval: STALLED_INTERVAL_MS,
       maxStalledCount: STALLED_COUNT_MAX,

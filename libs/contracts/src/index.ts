@@ -31,4 +31,6 @@ export * from './routes/operations.ts';
 export * from './routes/payments.ts';
 export * from './routes/transfers.ts';
 export * from './routes/usage.ts';
+export * from './routes/webhooks.ts';
 export * from './text.ts';
+export * from './webhook-events.ts';

@@ -2,8 +2,11 @@
 export const SERVICES = ['jobs', 'miners', 'market', 'payments', 'governance', 'gateway'] as const;
 export type ServiceName = (typeof SERVICES)[number];
 
-/** Everything a message can be addressed to. `dispatcher` has no file: competing workers, any number of them. */
-export type Destination = ServiceName | 'dispatcher';
+/** Workers that have no file: any number of them compete for what is in their mailbox. */
+export const WORKERS = ['dispatcher', 'webhooks'] as const;
+
+/** Everything a message can be addressed to. */
+export type Destination = ServiceName | (typeof WORKERS)[number];
 
 /**
  * The one mailbox of a destination, which all of its processes empty side by side.

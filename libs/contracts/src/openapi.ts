@@ -2,6 +2,7 @@ import { z } from 'zod';
 import {
   createDocument,
   type ZodOpenApiComponentsObject,
+  type ZodOpenApiObject,
   type ZodOpenApiOperationObject,
   type ZodOpenApiPathsObject,
 } from 'zod-openapi';
@@ -11,6 +12,7 @@ import { PROBLEM_STATUS, Problem, ProblemBody, type ProblemCode } from './proble
 import type { AnyRoute } from './route.ts';
 import { allRoutes } from './routes/index.ts';
 import { Health } from './routes/operations.ts';
+import { WebhookEvent } from './webhook-events.ts';
 
 const TAGS: Record<string, string> = {
   OpenAI: 'For any client of the OpenAI API: this base URL, and a client key as the API key.',
@@ -21,6 +23,7 @@ const TAGS: Record<string, string> = {
   Exchange: 'Buy AITBC with bitcoin.',
   Explorer: 'What anyone may see and check: receipts, sealed blocks, transactions, addresses.',
   Governance: 'Proposals, votes, and the parameters that they change.',
+  Webhooks: 'Have events of your account sent to you, signed as Standard Webhooks says.',
   Users: 'Sign in with a wallet; sessions, API keys, balance.',
   Admin: 'For operators: keys, credit, dead letters, figures.',
   Operations: 'For monitoring.',
@@ -252,6 +255,20 @@ const operations = (shared: Shared) => ({
   },
 });
 
+/** What is sent to a webhook, for whoever writes a receiver. */
+const webhooks = {
+  event: {
+    post: {
+      operationId: 'webhook.event',
+      summary: 'An event of your account, sent to your webhook',
+      description:
+        'Signed as Standard Webhooks says: headers `webhook-id` (the same for each try), `webhook-timestamp`, `webhook-signature`.',
+      requestBody: { required: true, content: { 'application/json': { schema: WebhookEvent } } },
+      responses: { '2XX': { description: 'Taken. All else, and no answer within 10 s, is tried again' } },
+    },
+  },
+} satisfies ZodOpenApiObject['webhooks'];
+
 /** The OpenAPI 3.1 document of every public contract. */
 export const buildOpenApi = (routes: readonly AnyRoute[] = allRoutes) => {
   const shown = routes.filter((route) => route.internal !== true);
@@ -273,6 +290,7 @@ export const buildOpenApi = (routes: readonly AnyRoute[] = allRoutes) => {
     servers: [{ url: '/', description: 'This coordinator; /api is a prefix that means the same' }],
     tags: [...used].map((name) => ({ name, description: TAGS[name] ?? name })),
     paths: paths as ZodOpenApiPathsObject,
+    webhooks,
     components: {
       responses: shared as ZodOpenApiComponentsObject['responses'] & object,
       securitySchemes: {

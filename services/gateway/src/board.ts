@@ -1,5 +1,5 @@
 import { openQueuesToWatch, queuePrefix, type RedisClient } from '@aitbc/chassis';
-import { inboxQueue, Problem, SERVICES } from '@aitbc/contracts';
+import { inboxQueue, Problem, SERVICES, WORKERS } from '@aitbc/contracts';
 import express, { type RequestHandler } from 'express';
 import type { Page } from './front/index.ts';
 
@@ -33,7 +33,7 @@ export const createBoard = (redis: RedisClient, redisPrefix: string) => {
       import('@bull-board/express'),
     ]);
     const queues = openQueuesToWatch(
-      [...SERVICES, 'dispatcher' as const].map((destination) => inboxQueue(destination)),
+      [...SERVICES, ...WORKERS].map((destination) => inboxQueue(destination)),
       redis,
       queuePrefix(redisPrefix),
     );

@@ -1,5 +1,6 @@
 import { commonConfig, serviceConfig } from '@aitbc/chassis';
 import { z } from 'zod';
+import { callsAtOnce } from './webhooks/worker/config.ts';
 
 const KEY_LENGTH_MIN = 16;
 const KEY_LENGTH_MAX = 200;
@@ -64,6 +65,8 @@ export const configShape = {
    * be asked for, 600 and 1,800 s, and a minute. Streams say something every 10 s.
    */
   DOOR_SILENCE_SECONDS: z.coerce.number().int().min(1).max(86_400).default(2_460),
+  /** Calls of webhooks at once, over all; a worker has no more in hand either. */
+  WEBHOOK_CALLS_AT_ONCE: callsAtOnce,
   TLS_CERT: serviceConfig.TLS_CERT,
   TLS_KEY: serviceConfig.TLS_KEY,
   /** PEM files for services at https:// addresses: the CA of their certificates, and what they ask the gateway for. */

@@ -1,5 +1,16 @@
 import type { Consumers, Parameters } from '@aitbc/chassis';
+import { announced, called } from './webhooks/commands.ts';
 
-export const createConsumers = (parameters: Parameters<'gateway'>): Consumers<'gateway'> => ({
+/** @param now by which deliveries are due */
+export const createConsumers = (
+  parameters: Parameters<'gateway'>,
+  now: () => number,
+): Consumers<'gateway'> => ({
   'governance.parameter_changed': parameters.apply,
+  'jobs.announced': (trx, said) => announced(trx, said, now()),
+  'payments.announced': (trx, said) => announced(trx, said, now()),
+  'market.announced': (trx, said) => announced(trx, said, now()),
+  'miners.announced': (trx, said) => announced(trx, said, now()),
+  'governance.announced': (trx, said) => announced(trx, said, now()),
+  'webhooks.called': (trx, report) => called(trx, report, now(), Math.random()),
 });

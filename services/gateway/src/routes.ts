@@ -1,4 +1,4 @@
-import { actOnDeadLetter, type Handlers, listDeadLetters, pageOf, type Store } from '@aitbc/chassis';
+import { actOnDeadLetter, type Handlers, listDeadLetters, type Store } from '@aitbc/chassis';
 import {
   type ApiKeyView,
   type Caller,
@@ -17,6 +17,7 @@ import {
 import type { z } from 'zod';
 import * as commands from './commands.ts';
 import type { Credentials } from './credentials.ts';
+import { pageById, readCursor } from './cursor.ts';
 import { keyEnvironment, NONCE_MS, SESSION_IDLE_MS, sessionEndsAt } from './domain.ts';
 import { readMetric } from './metrics.ts';
 import type { Services } from './services.ts';
@@ -58,18 +59,6 @@ const capsOf = (body: { spend_cap?: number | undefined; daily_transfer_cap?: num
   spend_cap_minor: body.spend_cap === undefined ? null : toMinor(body.spend_cap),
   transfer_cap_minor: body.daily_transfer_cap === undefined ? null : toMinor(body.daily_transfer_cap),
 });
-
-const readCursor = (cursor: string | undefined): string | undefined => {
-  if (cursor === undefined) return undefined;
-  const text = Buffer.from(cursor, 'base64url').toString();
-  if (!/^[\x21-\x7e]{1,200}$/.test(text)) throw invalidField('query.cursor', 'is not a cursor of this list');
-  return text;
-};
-const cursorAfter = (id: string): string => Buffer.from(id).toString('base64url');
-
-/** A page of rows that were asked for with one more than the page holds. */
-const pageById = <R extends { id: string }, T>(found: R[], limit: number, view: (row: R) => T) =>
-  pageOf(found, limit, view, (last) => cursorAfter(last.id));
 
 const readExpiry = (expires_at: string | undefined, nowMs: number): number | null => {
   if (expires_at === undefined) return null;

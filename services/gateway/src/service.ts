@@ -1,5 +1,5 @@
 import { timingSafeEqual } from 'node:crypto';
-import { clock, createParameters, deriveKey, type Fail, standUp } from '@aitbc/chassis';
+import { clock, createParameters, deriveKey, type Fail, openSender, standUp } from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
 import type { Request } from 'express';
 import helmet from 'helmet';
@@ -32,6 +32,7 @@ import { createSchedule } from './schedule.ts';
 import { createServices, remembered, upstreamUrls } from './services.ts';
 import { boundSessions } from './store.ts';
 import { createTargets } from './targets.ts';
+import { openWebhooks } from './webhooks/index.ts';
 
 const HSTS_SECONDS = 365 * 86_400;
 /** Of one address. Several Prometheus behind one, each every 5 s, need a tenth of it. */
@@ -70,6 +71,18 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
         const proxy = createProxy(targets, settleCost, config.DOOR_SILENCE_SECONDS * 1_000);
         const services = createServices(urls, ask, callerKey);
         const board = createBoard(redis, redisPrefix);
+        const webhooks = openWebhooks({
+          store,
+          sender: openSender({ from: 'gateway', to: 'webhooks', redis, postal }),
+          isConnected: () => redis.status === 'ready',
+          key: deriveKey(config.SECRET_KEY, 'webhooks'),
+          findResult: services.resultOfJob,
+          callsMax: config.WEBHOOK_CALLS_AT_ONCE,
+          isDevelopment: !isProduction,
+          now,
+          log,
+          metrics,
+        });
 
         const userLimit = () =>
           parameters.get('rate_limit_user_per_minute', config.RATE_LIMIT_USER_PER_MINUTE);
@@ -128,16 +141,24 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
         });
 
         return {
-          handlers: createHandlers({
-            store,
-            credentials,
-            services,
-            now,
-            nodeEnv: config.NODE_ENV,
-            publicUrl: config.PUBLIC_URL,
-          }),
-          consumers: createConsumers(parameters),
-          schedule: [...createSchedule(store, credentials, now), targets.schedule, ...agents.schedule()],
+          handlers: {
+            ...webhooks.handlers,
+            ...createHandlers({
+              store,
+              credentials,
+              services,
+              now,
+              nodeEnv: config.NODE_ENV,
+              publicUrl: config.PUBLIC_URL,
+            }),
+          },
+          consumers: createConsumers(parameters, now),
+          schedule: [
+            ...createSchedule(store, credentials, now),
+            targets.schedule,
+            ...agents.schedule(),
+            ...webhooks.schedule,
+          ],
           dependencies: services.dependencies(),
           front,
           listening: {
@@ -158,6 +179,7 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
           },
           stop: async () => {
             await proxy.stop();
+            await webhooks.stop();
             agents.destroy();
             await board.stop();
             await credentials.saveUses();

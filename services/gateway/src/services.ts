@@ -118,9 +118,29 @@ export const createServices = (urls: Record<Upstream, readonly string[]>, askUrl
     return response.json();
   };
 
+  /** The result of a completed job, as its client sees it. @throws when jobs does not answer */
+  const resultOfJob = async (accountId: string, jobId: string): Promise<unknown> => {
+    const path = `/v1/client/jobs/${jobId}/receipts`;
+    const caller: Caller = {
+      account_id: accountId,
+      scopes: ['client'],
+      credential_id: null,
+      wallet_address: null,
+      spend_cap_minor: null,
+    };
+    const signed = signCaller(callerKey, { caller, request_id: newId(), at_ms: Date.now() }, 'GET', path);
+    const answers = urls.jobs.map((url) => ask(url, path, { headers: { [CALLER_HEADER]: signed } }));
+    const response = await firstGood(answers, ({ ok }) => ok);
+    if (response.status === 404) return undefined;
+    if (!response.ok) throw new Error(`jobs answered ${response.status}`);
+    const { items } = (await response.json()) as { items: { result: unknown }[] };
+    return items[0]?.result;
+  };
+
   return {
     names,
     health,
+    resultOfJob,
     /** The metrics of every process that answers, as text. */
     metrics,
     /** @param before the id of a dead letter, to go on after it. */

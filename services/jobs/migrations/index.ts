@@ -2,6 +2,7 @@ import type { MigrationsByEngine } from '@aitbc/chassis';
 import { create } from './postgres/0001-jobs.ts';
 import { door as doorOfPostgres } from './postgres/0007-door.ts';
 import { create as createUsage } from './postgres/0008-usage.ts';
+import { up as callbackOfPostgres } from './postgres/0009-callback.ts';
 import { jobs } from './sqlite/0001-jobs.ts';
 import { salt } from './sqlite/0002-salt.ts';
 import { termsOfALease } from './sqlite/0004-terms-of-a-lease.ts';
@@ -9,6 +10,7 @@ import { groupsInsteadOfLanes } from './sqlite/0005-groups-instead-of-lanes.ts';
 import { restored } from './sqlite/0006-restored.ts';
 import { door } from './sqlite/0007-door.ts';
 import { usage } from './sqlite/0008-usage.ts';
+import { up as callback } from './sqlite/0009-callback.ts';
 
 /** PostgreSQL begins with what all of SQLite's make together; a change from here on goes into both. */
 export const migrations: MigrationsByEngine = {
@@ -20,10 +22,12 @@ export const migrations: MigrationsByEngine = {
     '0006-restored': restored,
     '0007-door': door,
     '0008-usage': usage,
+    '0009-callback': { up: callback },
   },
   postgres: {
     '0001-jobs': { up: create },
     '0007-door': doorOfPostgres,
     '0008-usage': { up: createUsage },
+    '0009-callback': { up: callbackOfPostgres },
   },
 };

@@ -13,5 +13,6 @@ export const createConsumers = (work: Work): Consumers<'jobs'> => ({
   'payments.refused': (trx, payment) => paymentRefused(trx, work, payment),
   'payments.refund_requested': (trx, wish) => refundRequested(trx, work, wish),
   'payments.resolved': (trx, payment) => paymentResolved(trx, work, payment),
+  'gateway.listeners_changed': work.listeners.apply,
   'governance.parameter_changed': (trx, change) => work.parameters.apply(trx, change),
 });

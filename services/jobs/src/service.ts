@@ -1,6 +1,7 @@
 import {
   ConfigError,
   clock,
+  createListeners,
   createParameters,
   deriveKey,
   type Fail,
@@ -127,8 +128,10 @@ export const startJobs = async (config: Config, fail: Fail) => {
           () => output.size().kept,
         );
         const work: Work = {
+          isProduction: config.NODE_ENV === 'production',
           store,
           parameters: await createParameters(store, 'jobs'),
+          listeners: await createListeners(store),
           fleet,
           hints,
           polls,

@@ -39,6 +39,7 @@ const addJob = (changes: Partial<Parameters<typeof jobs.insertJob>[1]> = {}): Pr
         is_funded: 1,
         constraints: '{}',
         labels: '[]',
+        callback_url: null,
         salt: null,
         parameters_sha256: 'x',
         timeout_ms: 1_000,

@@ -29,6 +29,8 @@ export interface JobRow {
   is_funded: 0 | 1;
   constraints: string;
   labels: string;
+  /** Where its end is told, besides the account's webhooks. */
+  callback_url: string | null;
   /** What hides short parameters and results behind their public hashes; null for jobs older than it. */
   salt: string | null;
   /** Salted. */

@@ -28,6 +28,7 @@ export const toJob = (job: JobRow, parameters: Record<string, unknown>, result: 
   constraints: JSON.parse(job.constraints) as Constraints,
   priority: job.priority,
   labels: JSON.parse(job.labels) as string[],
+  callback_url: job.callback_url,
   attempt: job.attempt,
   max_attempts: job.max_attempts,
   miner_id: job.miner_id,

@@ -1,4 +1,4 @@
-import type { Parameters, Store } from '@aitbc/chassis';
+import type { Listeners, Parameters, Store } from '@aitbc/chassis';
 import type { Fleet } from './fleet.ts';
 import type { FleetSync } from './fleet-sync.ts';
 import type { Hints } from './hints.ts';
@@ -16,8 +16,10 @@ import type { Watch } from './watch.ts';
 
 /** What commands, consumers, routes and schedule share. Built once, in service. */
 export interface Work {
+  readonly isProduction: boolean;
   readonly store: Store;
   readonly parameters: Parameters<'jobs'>;
+  readonly listeners: Listeners;
   readonly fleet: Fleet;
   readonly hints: Hints;
   readonly polls: Polls;

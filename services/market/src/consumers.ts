@@ -1,10 +1,14 @@
-import type { Consumers } from '@aitbc/chassis';
+import type { Consumers, Listeners } from '@aitbc/chassis';
 import { minerChanged } from './commands/offer.ts';
-import { calledOff, held, refused, settled } from './commands/saga.ts';
+import { calledOff, held, type Moment, refused, settled } from './commands/saga.ts';
 import type { Holds } from './holds.ts';
-import type { Clock } from './store/stats.ts';
 
-export const createConsumers = (holds: Holds, clock: () => Clock): Consumers<'market'> => ({
+export const createConsumers = (
+  holds: Holds,
+  listeners: Listeners,
+  clock: () => Moment,
+): Consumers<'market'> => ({
+  'gateway.listeners_changed': listeners.apply,
   'miners.changed': (trx, message) => minerChanged(trx, message, clock()),
   'payments.booking_held': async (trx, message) => {
     await held(trx, message, clock());

@@ -3,7 +3,7 @@ import { type Caller, type marketRoutes, notFound, Problem } from '@aitbc/contra
 import { book } from './commands/book.ts';
 import { change, register, withdraw } from './commands/offer.ts';
 import { review } from './commands/review.ts';
-import { release } from './commands/saga.ts';
+import { type Moment, release } from './commands/saga.ts';
 import { isRefusal } from './domain/order.ts';
 import type { Holds } from './holds.ts';
 import { modelPricing } from './pricing.ts';
@@ -17,7 +17,6 @@ import {
   nextOpenOrder,
   upcomingWindows,
 } from './store/order.ts';
-import type { Clock } from './store/stats.ts';
 import type { Order } from './tables.ts';
 import { viewOffer, viewOfferDetail, viewOrder, viewReview } from './views.ts';
 
@@ -92,7 +91,7 @@ const orderToRelease = async (
 export const createHandlers = (options: {
   store: Store;
   holds: Holds;
-  clock: () => Clock;
+  clock: () => Moment;
   holdMs: number;
 }): Handlers<typeof marketRoutes> => {
   const { store, holds, clock } = options;

@@ -1,9 +1,9 @@
 import type { Hot, Scheduled, Store, Trx } from '@aitbc/chassis';
 import { reprice, repriceEveryMs } from './commands/offer.ts';
-import { absent, begin, due as endDue, nudge, unanswered } from './commands/saga.ts';
+import { absent, begin, due as endDue, type Moment, nudge, unanswered } from './commands/saga.ts';
 import { absentBookings, gpusToReprice, purgePrices } from './store/gpu.ts';
 import { due } from './store/order.ts';
-import { type Clock, purgeHours } from './store/stats.ts';
+import { purgeHours } from './store/stats.ts';
 
 /** Rows a turn: a burst is spread over turns, and nobody waits long for the writer. */
 const BATCH = 200;
@@ -12,7 +12,7 @@ const WINDOWS_EVERY_MS = 200;
 const PRICE_HISTORY_KEPT_MS = 30 * 86_400_000;
 const PURGE_BATCH = 1_000;
 
-export const createSchedule = (store: Store, clock: () => Clock, absenceMs: number): Scheduled[] => {
+export const createSchedule = (store: Store, clock: () => Moment, absenceMs: number): Scheduled[] => {
   /** Each in a transaction of its own, sharing the commit: one that fails does not hold up the others. */
   const each = async (
     ids: string[],

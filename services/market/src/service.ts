@@ -1,4 +1,4 @@
-import { type Fail, clock as processClock, standUp } from '@aitbc/chassis';
+import { createListeners, type Fail, clock as processClock, standUp } from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
 import { migrations } from '../migrations/index.ts';
 import type { Config } from './config.ts';
@@ -15,15 +15,16 @@ export const startMarket = (config: Config, fail: Fail) =>
       name: 'market',
       routes: routes.market,
       migrations,
-      compose: ({ store, metrics }) => {
-        const clock = () => ({ now: processClock.nowMs(), scale: config.BUSINESS_TIME_SCALE });
+      compose: async ({ store, metrics }) => {
+        const listeners = await createListeners(store);
+        const clock = () => ({ now: processClock.nowMs(), scale: config.BUSINESS_TIME_SCALE, listeners });
         const holds = createHolds(store);
         metrics.gauge('market_open_orders', 'Bookings that wait for money, for their start or run', () =>
           openOrders(store.read),
         );
         return {
           handlers: createHandlers({ store, holds, clock, holdMs: config.BOOKING_HOLD_SECONDS * 1_000 }),
-          consumers: createConsumers(holds, clock),
+          consumers: createConsumers(holds, listeners, clock),
           schedule: createSchedule(store, clock, config.BOOKING_ABSENCE_SECONDS * 1_000),
           stop: holds.stop,
         };

@@ -1,4 +1,4 @@
-import type { Consumers, Parameters } from '@aitbc/chassis';
+import type { Consumers, Listeners, Parameters } from '@aitbc/chassis';
 import { changePresence, creditPayment, endAttempt, startAttempt } from './commands/index.ts';
 import type { Roster } from './roster.ts';
 import { inactiveOf } from './store/index.ts';
@@ -6,11 +6,13 @@ import { inactiveOf } from './store/index.ts';
 export const createConsumers = (options: {
   roster: Roster;
   parameters: Parameters<'miners'>;
+  listeners: Listeners;
   now: () => number;
 }): Consumers<'miners'> => {
-  const { roster, parameters, now } = options;
+  const { roster, parameters, listeners, now } = options;
   return {
     'governance.parameter_changed': parameters.apply,
+    'gateway.listeners_changed': listeners.apply,
     'jobs.started': startAttempt,
     'jobs.attempt_ended': (trx, ended) => endAttempt(trx, roster, ended, now()),
     'jobs.miners_seen': async (trx, { miner_ids, seen_at_ms }) => {

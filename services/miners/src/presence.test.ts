@@ -1,4 +1,11 @@
-import { builder, type ChassisTables, createParameters, openStore, type Store } from '@aitbc/chassis';
+import {
+  builder,
+  type ChassisTables,
+  createListeners,
+  createParameters,
+  openStore,
+  type Store,
+} from '@aitbc/chassis';
 import { type MinerRegistration, newId, type Payload } from '@aitbc/contracts';
 import { messagesOf, scratchDatabase, someone } from '@aitbc/testing';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -28,8 +35,9 @@ const begin = async () => {
   roster = createRoster();
   for (const known of await allPresences(store.read)) roster.set(known, 0);
   const parameters = await createParameters(store, 'miners');
-  consumers = createConsumers({ roster, parameters, now: () => nowMs });
-  judge = createJudge({ store, roster, parameters, hears: () => isHearing, now: () => nowMs });
+  const listeners = await createListeners(store);
+  consumers = createConsumers({ roster, parameters, listeners, now: () => nowMs });
+  judge = createJudge({ store, roster, parameters, listeners, hears: () => isHearing, now: () => nowMs });
 };
 beforeEach(async () => {
   url = scratchDatabase('miners');

@@ -1,4 +1,4 @@
-import type { Parameters, Scheduled, Store } from '@aitbc/chassis';
+import type { Listeners, Parameters, Scheduled, Store } from '@aitbc/chassis';
 import { markSilent, tellReputation } from './commands/index.ts';
 import { isSilent } from './domain.ts';
 import type { Roster } from './roster.ts';
@@ -34,10 +34,11 @@ export const createJudge = (options: {
   store: Store;
   roster: Roster;
   parameters: Parameters<'miners'>;
+  listeners: Listeners;
   hears: () => boolean;
   now: () => number;
 }) => {
-  const { store, roster, parameters, hears, now } = options;
+  const { store, roster, parameters, listeners, hears, now } = options;
   let hearingSinceMs = now();
   let judgedAtMs = now();
   /** Only once everybody could have been heard for so long. */
@@ -58,7 +59,7 @@ export const createJudge = (options: {
           .map(({ id }) => id);
     for (const ids of batches(silent)) {
       await store.transact('miners.mark_silent', (trx) =>
-        markSilent(trx, roster, ids, { nowMs, hearingSinceMs, timeoutMs }),
+        markSilent(trx, roster, ids, { nowMs, hearingSinceMs, timeoutMs }, listeners),
       );
     }
   };

@@ -1,4 +1,4 @@
-import { clock, createParameters, type Fail, standUp } from '@aitbc/chassis';
+import { clock, createListeners, createParameters, type Fail, standUp } from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
 import { migrations } from '../migrations/index.ts';
 import type { Config } from './config.ts';
@@ -24,6 +24,7 @@ export const startMiners = (config: Config, fail: Fail, now: () => number = cloc
       migrations,
       compose: async ({ store, redis, log, metrics }) => {
         const parameters = await createParameters(store, 'miners');
+        const listeners = await createListeners(store);
         const roster = createRoster({ isShared: store.isShared });
         const hears = () => redis.status === 'ready';
         const flush = createFlush(store, roster);
@@ -34,10 +35,10 @@ export const startMiners = (config: Config, fail: Fail, now: () => number = cloc
         let hearNoMore = (): void => {};
         return {
           handlers: createHandlers({ store, roster, parameters, now }),
-          consumers: createConsumers({ roster, parameters, now }),
+          consumers: createConsumers({ roster, parameters, listeners, now }),
           schedule: createSchedule({
             store,
-            judge: createJudge({ store, roster, parameters, hears, now }),
+            judge: createJudge({ store, roster, parameters, listeners, hears, now }),
             flush,
             now,
           }),

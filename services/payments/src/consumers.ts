@@ -61,6 +61,7 @@ export const createConsumers = (deps: Deps): Consumers<'payments'> => ({
   'gateway.account_created': async (trx, { account_id }) => {
     await openUser(trx, account_id, deps.now());
   },
+  'gateway.listeners_changed': (trx, said) => deps.listeners.apply(trx, said),
   'jobs.submitted': async (trx, job) => {
     await holdForJob(trx, deps, job, await noteJobOwner(trx, job.job_id, job.account_id));
     trx.notify(`job:${job.job_id}`);

@@ -1,5 +1,5 @@
 import { copyFileSync, existsSync } from 'node:fs';
-import { createParameters, databasePath, openStore, type Store } from '@aitbc/chassis';
+import { createListeners, createParameters, databasePath, openStore, type Store } from '@aitbc/chassis';
 import { type Caller, Problem, type ProblemCode } from '@aitbc/contracts';
 import { openByHand, propertyRuns, scratchDatabase, someone, testEngine } from '@aitbc/testing';
 import * as fc from 'fast-check';
@@ -78,7 +78,11 @@ const open = async (url: string, clock: { nowMs: number }): Promise<Real> => {
     service: 'payments',
     migrations,
   });
-  const deps: Deps = { parameters: await createParameters(store, 'payments'), now: () => clock.nowMs };
+  const deps: Deps = {
+    parameters: await createParameters(store, 'payments'),
+    listeners: await createListeners(store),
+    now: () => clock.nowMs,
+  };
   const signer = await openSigner(store, { NODE_ENV: 'test' });
   await signer.keep();
   return { url, store, deps, signer, consumers: createConsumers(deps), clock };

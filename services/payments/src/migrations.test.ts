@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { builder, createParameters, openStore, type Store, type Trx } from '@aitbc/chassis';
+import { builder, createListeners, createParameters, openStore, type Store, type Trx } from '@aitbc/chassis';
 import { newId } from '@aitbc/contracts';
 import { scratchDirectory, someone, sqliteOnly } from '@aitbc/testing';
 import { sql } from 'kysely';
@@ -41,7 +41,11 @@ const openBefore = async (first: string) => {
 };
 /** The commands of today, over a file that was brought up to date. */
 const commandsOf = async (store: Store) => {
-  const deps: Deps = { parameters: await createParameters(store, 'payments'), now: () => NOW_MS };
+  const deps: Deps = {
+    parameters: await createParameters(store, 'payments'),
+    listeners: await createListeners(store),
+    now: () => NOW_MS,
+  };
   return { deps, consumers: createConsumers(deps) };
 };
 const credit = async (trx: Trx, accountId: string, amount: number): Promise<void> => {

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { createParameters, openStore, type Store } from '@aitbc/chassis';
+import { createListeners, createParameters, openStore, type Store } from '@aitbc/chassis';
 import { newId, SUPPLY_CAP_MINOR } from '@aitbc/contracts';
 import { hasPostgres, scratchDirectory, someone, startPostgres } from '@aitbc/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -81,7 +81,11 @@ for (const [engine, isHere, openByHand] of ENGINES)
       store = await openStore({ url: byHand.url, service: 'payments', migrations });
       const signer = await openSigner(store, { NODE_ENV: 'test' });
       await signer.keep();
-      const deps: Deps = { parameters: await createParameters(store, 'payments'), now: Date.now };
+      const deps: Deps = {
+        parameters: await createParameters(store, 'payments'),
+        listeners: await createListeners(store),
+        now: Date.now,
+      };
       const consumers = createConsumers(deps);
       await store.transact('fill', async (trx) => {
         await creditFromMint(trx, {

@@ -1,4 +1,4 @@
-import { clock, createParameters, type Fail, standUp } from '@aitbc/chassis';
+import { clock, createListeners, createParameters, type Fail, standUp } from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
 import { migrations } from '../migrations/index.ts';
 import { createAudit } from './audit.ts';
@@ -25,8 +25,9 @@ export const startPayments = (config: Config, fail: Fail, now: () => number = cl
       // Each transfer has the number after the last, and each fee goes to one account.
       takesTurns: true,
       compose: async ({ store, log, metrics }) => {
-        const exchange = createExchange({ config, store, log, metrics }, { now, creditFromMint });
-        const deps: Deps = { parameters: await createParameters(store, 'payments'), now };
+        const listeners = await createListeners(store);
+        const exchange = createExchange({ config, store, log, metrics }, { now, creditFromMint, listeners });
+        const deps: Deps = { parameters: await createParameters(store, 'payments'), listeners, now };
         const signer = await openSigner(store, config);
         const settler = createSettler(store, deps, log);
         const audit = createAudit(store, log);

@@ -238,11 +238,10 @@ export const startInbox = <D extends Destination>(options: {
   };
 };
 
-/** Whether somebody sends it what has no number: only that goes to one process alone. */
+/** Whether dispatchers send to it: only a match goes to one process alone. */
 const hearsHints = (service: Destination): boolean =>
   Object.values(messages).some(
-    (message) =>
-      (message.to as readonly Destination[]).includes(service) && maySendUnnumbered(message.from, service),
+    (message) => (message.to as readonly Destination[]).includes(service) && message.from === 'dispatcher',
   );
 
 /** Empties the mailbox of the place that this process holds, and another when that is another. */

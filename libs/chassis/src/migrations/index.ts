@@ -32,6 +32,7 @@ export interface ChassisTables {
     created_at_ms: number;
   };
   parameter: { name: string; value: string; version: number; proposal_id: string };
+  listener: { account_id: string; revision: number; listens: number };
   idempotency: {
     account_id: string;
     route: string;

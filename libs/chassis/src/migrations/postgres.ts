@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import type { Migrations } from '../store/store.ts';
+import { listenersOnPostgres } from './listeners.ts';
 import { rowsOfCommits } from './postgres-commits.ts';
 import { places } from './postgres-places.ts';
 
@@ -71,4 +72,5 @@ export const postgres: Migrations = {
   '0000-chassis-1': { up: create },
   '0000-chassis-2': { up: places },
   '0000-chassis-3': { up: rowsOfCommits },
+  '0000-chassis-4': { up: listenersOnPostgres },
 };

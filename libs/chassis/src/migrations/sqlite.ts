@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import type { Migrations } from '../store/store.ts';
+import { listenersOnSqlite } from './listeners.ts';
 
 const create = async (db: Kysely<unknown>): Promise<void> => {
   const statements = [
@@ -75,4 +76,5 @@ const rowsOfCommits = async (db: Kysely<unknown>): Promise<void> => {
 export const sqlite: Migrations = {
   '0000-chassis-1': { up: create },
   '0000-chassis-2': { up: rowsOfCommits },
+  '0000-chassis-4': { up: listenersOnSqlite },
 };

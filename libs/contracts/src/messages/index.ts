@@ -7,9 +7,11 @@ import { jobsMessages } from './jobs.ts';
 import { marketMessages } from './market.ts';
 import { minersMessages } from './miners.ts';
 import { paymentsMessages } from './payments.ts';
+import { webhookMessages } from './webhooks.ts';
 
 export { PAYMENTS_MISSED_MAX } from './jobs.ts';
 export { FIRST_BLOCK_HEIGHT } from './payments.ts';
+export { LISTENERS_TOLD_MAX } from './webhooks.ts';
 
 /** The one catalogue: everything the services say to each other. */
 export const messages = {
@@ -20,6 +22,7 @@ export const messages = {
   ...marketMessages,
   ...governanceMessages,
   ...gatewayMessages,
+  ...webhookMessages,
 } as const;
 
 export type Messages = typeof messages;

@@ -7,6 +7,7 @@ import { marketRoutes } from './market.ts';
 import { minersRoutes } from './miners.ts';
 import { operationsRoutes } from './operations.ts';
 import { paymentsRoutes } from './payments.ts';
+import { webhookRoutes } from './webhooks.ts';
 
 export const routes = {
   jobs: { ...jobsRoutes, ...doorRoutes },
@@ -14,7 +15,7 @@ export const routes = {
   market: marketRoutes,
   payments: paymentsRoutes,
   governance: governanceRoutes,
-  gateway: gatewayRoutes,
+  gateway: { ...gatewayRoutes, ...webhookRoutes },
 } as const;
 
 /** Every public contract. A path that is not here is 404 at the door. */

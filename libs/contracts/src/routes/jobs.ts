@@ -8,6 +8,7 @@ import { ProblemBody } from '../problem.ts';
 import { WholeNumber } from '../query.ts';
 import { BATCH_BODY_LIMIT_BYTES, defineRoute } from '../route.ts';
 import { Text } from '../text.ts';
+import { WebhookUrl } from '../webhook-events.ts';
 import { usageRoutes } from './usage.ts';
 
 export const JobStatus = z.enum(['pending', 'running', 'completed', 'failed', 'cancelled', 'expired']);
@@ -61,6 +62,10 @@ export const JobSubmission = z
       .optional()
       .meta({ description: 'Without it, the governed default_max_attempts (3 at the start)' }),
     labels: z.array(Label).max(10).default([]),
+    callback_url: WebhookUrl.optional().meta({
+      description:
+        'How the job ended is sent there, as a webhook of this one job, signed with the secret of POST /v1/users/me/webhooks/callbacks/rotate-secret',
+    }),
   })
   .meta({ id: 'JobSubmission' });
 export type JobSubmission = z.output<typeof JobSubmission>;
@@ -88,6 +93,7 @@ export const Job = z
     constraints: Constraints,
     priority: z.number().int(),
     labels: z.array(z.string()),
+    callback_url: z.string().nullable(),
     attempt: z.number().int(),
     max_attempts: z.number().int(),
     miner_id: Id.nullable(),

@@ -33,10 +33,15 @@ export const readRequestId = (headers: IncomingHttpHeaders): string | undefined 
 export const replaceHeaders = (request: IncomingMessage, ours: Record<string, string>): void => {
   const given = request.headers;
   const headers: IncomingHttpHeaders = {};
+  // For the gateway's own routes: Node would make it of the raw ones, by the number that there were.
+  const distinct: Record<string, string[]> = {};
   for (const name of PASSED) {
     const value = given[name];
-    if (value !== undefined) headers[name] = value as string;
+    if (value === undefined) continue;
+    headers[name] = value as string;
+    distinct[name] = [value as string];
   }
+  request.headersDistinct = distinct;
   request.headers = Object.assign(headers, ours);
   request.rawHeaders = [];
 };

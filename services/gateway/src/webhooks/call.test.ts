@@ -3,7 +3,9 @@ import type { AddressInfo } from 'node:net';
 import { Webhook } from 'standardwebhooks';
 import { afterEach, describe, expect, test } from 'vitest';
 import { type CallRules, callStranger, isPublicAddress, type Resolve } from './call.ts';
-import { newWebhookSecret, signWebhook } from './signature.ts';
+import { newSeed, secretOf, signWebhook } from './signature.ts';
+
+const newWebhookSecret = () => secretOf(Buffer.alloc(32, 7), newSeed());
 
 const cleanUps: (() => void)[] = [];
 afterEach(() => {

@@ -10,7 +10,7 @@ const CALL_MAX_MS = 10_000;
 /** An answer is a status; what else it says is kept for the log, up to this. */
 const ANSWER_BYTES_MAX = 1_024;
 /** Ids and states. */
-const BODY_BYTES_MAX = 20 * 1_024;
+export const BODY_BYTES_MAX = 20 * 1_024;
 
 /** Why there was no answer. */
 export type CallFailure =

@@ -1,11 +1,18 @@
 import { createHmac, randomBytes } from 'node:crypto';
 
 const SECRET_PREFIX = 'whsec_';
-/** 256 bits, the size of the hash; the specification wants 24 to 64 bytes. */
-const SECRET_BYTES = 32;
+/** 256 bits, the size of the hash. */
+const SEED_BYTES = 32;
 
-/** A new secret, as the Standard Webhooks specification writes it. */
-export const newWebhookSecret = (): string => SECRET_PREFIX + randomBytes(SECRET_BYTES).toString('base64');
+/** What a secret is made of. Alone it is worth nothing. */
+export const newSeed = (): string => randomBytes(SEED_BYTES).toString('base64url');
+
+/**
+ * The secret of a seed, as the Standard Webhooks specification writes it (it wants 24 to 64 bytes). It is made again each
+ * time by the deployment's key, so neither the rows nor a copy of them hold a secret.
+ */
+export const secretOf = (key: Buffer, seed: string): string =>
+  SECRET_PREFIX + createHmac('sha256', key).update(seed).digest('base64');
 
 const keyOf = (secret: string): Buffer => Buffer.from(secret.slice(SECRET_PREFIX.length), 'base64');
 

@@ -3,6 +3,7 @@ import { decide, timelockMs } from '../domain.ts';
 import { currentValue } from '../store/parameters.ts';
 import { apply, countVotes, findProposal } from '../store/proposals.ts';
 import type { ProposalRow } from '../tables.ts';
+import { announce } from './announcing.ts';
 import { carryOut, remind } from './executing.ts';
 import type { Ruling } from './ruling.ts';
 
@@ -36,6 +37,7 @@ const close = async (trx: Trx, proposal: ProposalRow, nowMs: number): Promise<vo
     decided_at_ms: nowMs,
     due_at_ms: hasPassed ? nowMs : null,
   });
+  if (hasPassed) await announce(trx, proposal.id, 'passed', nowMs);
 };
 
 // From this moment and not from the deadline: after an outage there must still be time to see what is coming.

@@ -24,6 +24,7 @@ import {
   postpone,
 } from '../store/proposals.ts';
 import type { ExecutionRow, ProposalRow } from '../tables.ts';
+import { announce } from './announcing.ts';
 import { changeRefusal } from './changing.ts';
 import type { Ruling } from './ruling.ts';
 
@@ -93,6 +94,7 @@ export const carryOut = async (
   await apply(trx, proposal, hasFailed ? 'effect_failed' : isSettling ? 'effect_requested' : 'effect_made', {
     due_at_ms: isSettling ? nowMs + REMIND_AFTER_MS : null,
   });
+  if (row.status === 'executed') await announce(trx, proposal.id, 'executed', nowMs);
   failpoint('governance:before-commit');
   trx.afterCommit(() => failpoint('governance:after-commit'));
   return row;
@@ -190,5 +192,6 @@ export const settle = async (
     reason: answer.ok ? null : (answer.reason ?? 'The ledger refused the payment.'),
     ended_at_ms: nowMs,
   });
+  if (answer.ok) await announce(trx, proposal.id, 'executed', nowMs);
   trx.notify(EXECUTIONS);
 };

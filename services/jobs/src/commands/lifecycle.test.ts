@@ -1,4 +1,11 @@
-import { createMetrics, createParameters, openStore, type Store, type Trx } from '@aitbc/chassis';
+import {
+  createListeners,
+  createMetrics,
+  createParameters,
+  openStore,
+  type Store,
+  type Trx,
+} from '@aitbc/chassis';
 import { JobSubmission, newId } from '@aitbc/contracts';
 import { scratchDatabase, someone } from '@aitbc/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -74,7 +81,9 @@ beforeEach(async () => {
   await keyring.load(store, undefined);
   work = {
     store,
+    isProduction: false,
     parameters: await createParameters(store, 'jobs'),
+    listeners: await createListeners(store),
     fleet,
     hints: recorder,
     polls,

@@ -1,5 +1,5 @@
 import { clock, sendAs, type Trx } from '@aitbc/chassis';
-import type { JobStatus, Payload } from '@aitbc/contracts';
+import { fromMinor, type JobStatus, type Payload, toTimestamp } from '@aitbc/contracts';
 import type { Requirement } from '../dispatcher/match.ts';
 import { decide, hasAttemptsLeft, isFaultProven, type JobEventName } from '../domain.ts';
 import { slotsTopic } from '../load.ts';
@@ -129,6 +129,31 @@ export const sayEnded = async (trx: Trx, job: JobRow): Promise<void> => {
   });
 };
 
+/** For the webhooks of its client, where there are any, and for its own. */
+const announce = async (trx: Trx, work: Work, job: JobRow): Promise<void> => {
+  if (job.callback_url === null && !work.listeners.has(job.client_id)) return;
+  const status = job.status as Exclude<JobStatus, 'pending' | 'running'>;
+  const isCompleted = status === 'completed';
+  const endedAtMs = job.ended_at_ms as number;
+  await send(trx, 'jobs.announced', {
+    account_ids: [job.client_id],
+    object_id: job.id,
+    at_ms: endedAtMs,
+    fact: {
+      type: `job.${status}`,
+      data: {
+        job_id: job.id,
+        status,
+        miner_id: job.miner_id,
+        payment_id: job.payment_id,
+        price: isCompleted ? fromMinor(job.lease_price_minor) : 0,
+        ended_at: toTimestamp(endedAtMs),
+      },
+    },
+    ...(job.callback_url === null ? {} : { callback_url: job.callback_url }),
+  });
+};
+
 /**
  * Ends a job for good and tells everyone concerned, in one transaction.
  * @param job as it stands now, pending or running.
@@ -151,6 +176,7 @@ export const finish = async (
   addEvent(trx, ended, status, end.error?.message ?? null, nowMs);
   if (job.status === 'running') await leaseEnded(trx, work, job, end.outcome);
   await sayEnded(trx, ended);
+  await announce(trx, work, ended);
   trx.gather(countUsage, usageOf(ended, work.store.place));
   trx.afterCommit(() => {
     work.metrics.active[job.status as 'pending' | 'running'] -= 1;

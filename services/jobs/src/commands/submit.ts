@@ -2,6 +2,7 @@ import { clock, sendAs, type Trx } from '@aitbc/chassis';
 import {
   type Caller,
   canonicalJson,
+  invalidField,
   isJobType,
   JOB_TYPES,
   type Job,
@@ -46,6 +47,8 @@ export const prepare = (work: Work, submission: JobSubmission): Prepared => {
       details: { supported: work.parameters.get('supported_job_types') },
     });
   }
+  if (work.isProduction && submission.callback_url?.startsWith('http:'))
+    throw invalidField('callback_url', 'must be https');
   const parsed = JOB_TYPES[jobType].safeParse(submission.parameters);
   if (!parsed.success) throw validationProblem(parsed.error, 'parameters');
   const parameters = parsed.data as Record<string, unknown>;
@@ -129,6 +132,7 @@ export const submit = async (trx: Trx, work: Work, caller: Caller, prepared: Pre
       is_funded: paymentAmountMinor === null ? 1 : 0,
       constraints: JSON.stringify(submission.constraints ?? {}),
       labels: JSON.stringify(submission.labels),
+      callback_url: submission.callback_url ?? null,
       salt: prepared.salt,
       parameters_sha256: prepared.parametersSha256,
       timeout_ms: submission.timeout_seconds * 1_000,

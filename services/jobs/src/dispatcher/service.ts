@@ -1,21 +1,11 @@
-import type { RequestListener } from 'node:http';
 import {
   type Batch,
-  checkHealth,
-  connectRedis,
-  createLog,
-  createMetrics,
-  createPostal,
-  createServerTls,
-  type Dependencies,
   type Fail,
-  listen,
   openReceiver,
   openSender,
   type Running,
   type Sender,
-  startTicker,
-  watchBroker,
+  standUpWorker,
 } from '@aitbc/chassis';
 import { messages, newId, type Payload } from '@aitbc/contracts';
 import { Counter, Histogram } from 'prom-client';
@@ -31,147 +21,98 @@ const RECEIVED = Object.keys(messages).filter((name) =>
  * A dispatch worker: takes offers off the mailbox, runs them through the index, proposes the matches to jobs. It keeps
  * nothing: any number may run anywhere, and one that dies leaves its batch to another, which gets the same matches.
  */
-export const startDispatcher = async (config: DispatcherConfig, fail: Fail): Promise<Running> => {
-  const log = createLog('dispatcher', config.LOG_LEVEL);
-  const metrics = createMetrics('dispatcher');
-  const tls = createServerTls(config, log);
-  const registers = [metrics.registry];
-  const offers = new Counter({
-    name: 'dispatch_offers_total',
-    help: 'Offers taken in, by name',
-    labelNames: ['name'] as const,
-    registers,
-  });
-  const matched = new Counter({ name: 'dispatch_matches_total', help: 'Jobs proposed to polls', registers });
-  const duration = new Histogram({
-    name: 'dispatch_batch_seconds',
-    help: 'A batch of offers through the index',
-    buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5],
-    registers,
-  });
-  const redis = connectRedis(config.REDIS_URL, log);
-  const postal = createPostal(config);
-  const redisProblem = watchBroker({
-    redis,
-    redisUrl: config.REDIS_URL,
-    prefix: postal.prefix,
-    isProduction: config.NODE_ENV === 'production',
-    log,
-  });
-  const pool = createPool(redis, dispatchKeys(postal.prefix, redis.isCluster));
-  /** A match goes to the process that holds its poll: to its place's mailbox, where there are several. */
-  const senders = new Map<number | undefined, Sender>();
-  const senderTo = (place: number | undefined): Sender => {
-    const sender =
-      senders.get(place) ??
-      openSender({
-        from: 'dispatcher',
-        to: 'jobs',
-        place,
-        redis,
-        postal,
-      });
-    senders.set(place, sender);
-    return sender;
-  };
-  const stream = `dispatcher-${newId()}`;
+export const startDispatcher = (config: DispatcherConfig, fail: Fail): Promise<Running> =>
+  standUpWorker('dispatcher', config, ({ log, metrics, redis, postal }) => {
+    const registers = [metrics.registry];
+    const offers = new Counter({
+      name: 'dispatch_offers_total',
+      help: 'Offers taken in, by name',
+      labelNames: ['name'] as const,
+      registers,
+    });
+    const matched = new Counter({
+      name: 'dispatch_matches_total',
+      help: 'Jobs proposed to polls',
+      registers,
+    });
+    const duration = new Histogram({
+      name: 'dispatch_batch_seconds',
+      help: 'A batch of offers through the index',
+      buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5],
+      registers,
+    });
+    const pool = createPool(redis, dispatchKeys(postal.prefix, redis.isCluster));
+    /** A match goes to the process that holds its poll: to its place's mailbox, where there are several. */
+    const senders = new Map<number | undefined, Sender>();
+    const senderTo = (place: number | undefined): Sender => {
+      const sender =
+        senders.get(place) ??
+        openSender({
+          from: 'dispatcher',
+          to: 'jobs',
+          place,
+          redis,
+          postal,
+        });
+      senders.set(place, sender);
+      return sender;
+    };
+    const stream = `dispatcher-${newId()}`;
 
-  /** What cannot be read is left out: the jobs service offers again whatever is missed. */
-  const readHints = (batch: Batch | undefined): Hint[] =>
-    (batch?.messages ?? []).flatMap(({ name, payload }) => {
-      const parsed = RECEIVED.includes(name)
-        ? messages[name as Hint['name']].schema.safeParse(payload)
-        : undefined;
-      if (parsed?.success !== true) {
-        log.error({ message: name, err: parsed?.error }, 'an offer could not be read');
-        return [];
-      }
-      offers.inc({ name });
-      return [{ name, payload: parsed.data } as Hint];
+    /** What cannot be read is left out: the jobs service offers again whatever is missed. */
+    const readHints = (batch: Batch | undefined): Hint[] =>
+      (batch?.messages ?? []).flatMap(({ name, payload }) => {
+        const parsed = RECEIVED.includes(name)
+          ? messages[name as Hint['name']].schema.safeParse(payload)
+          : undefined;
+        if (parsed?.success !== true) {
+          log.error({ message: name, err: parsed?.error }, 'an offer could not be read');
+          return [];
+        }
+        offers.inc({ name });
+        return [{ name, payload: parsed.data } as Hint];
+      });
+
+    const worker = openReceiver({
+      to: 'dispatcher',
+      postal,
+      redisUrl: config.REDIS_URL,
+      log,
+      metrics,
+      onStuck: fail,
+      process: async (data) => {
+        const hints = readHints(data as Batch | undefined);
+        if (hints.length === 0) return;
+        const done = duration.startTimer();
+        const { matches, missing } = await pool.offer(hints);
+        done();
+        if (matches.length + missing.length === 0) return;
+        matched.inc(matches.reduce((sum, match) => sum + match.job_ids.length, 0));
+        const say = <N extends 'dispatch.matched' | 'dispatch.capability_missing'>(
+          name: N,
+          payload: Payload<N>,
+        ) => ({ seq: null, name, version: messages[name].version, payload });
+        const entries = new Map<number | undefined, Batch['messages']>();
+        const put = (place: number | undefined, message: Batch['messages'][number]): void => {
+          const messagesOfPlace = entries.get(place) ?? [];
+          messagesOfPlace.push(message);
+          entries.set(place, messagesOfPlace);
+        };
+        for (const { place, ...match } of matches) put(place, say('dispatch.matched', match));
+        for (const { place, ...poll } of missing) put(place, say('dispatch.capability_missing', poll));
+        // All or none: what was not sent makes this batch come again, with the same matches.
+        await Promise.all(
+          [...entries].map(([place, messagesOfPlace]) =>
+            senderTo(place).send({ stream, messages: messagesOfPlace }),
+          ),
+        );
+      },
     });
 
-  const worker = openReceiver({
-    to: 'dispatcher',
-    postal,
-    redisUrl: config.REDIS_URL,
-    log,
-    metrics,
-    onStuck: fail,
-    process: async (data) => {
-      const hints = readHints(data as Batch | undefined);
-      if (hints.length === 0) return;
-      const done = duration.startTimer();
-      const { matches, missing } = await pool.offer(hints);
-      done();
-      if (matches.length + missing.length === 0) return;
-      matched.inc(matches.reduce((sum, match) => sum + match.job_ids.length, 0));
-      const say = <N extends 'dispatch.matched' | 'dispatch.capability_missing'>(
-        name: N,
-        payload: Payload<N>,
-      ) => ({ seq: null, name, version: messages[name].version, payload });
-      const entries = new Map<number | undefined, Batch['messages']>();
-      const put = (place: number | undefined, message: Batch['messages'][number]): void => {
-        const messagesOfPlace = entries.get(place) ?? [];
-        messagesOfPlace.push(message);
-        entries.set(place, messagesOfPlace);
-      };
-      for (const { place, ...match } of matches) put(place, say('dispatch.matched', match));
-      for (const { place, ...poll } of missing) put(place, say('dispatch.capability_missing', poll));
-      // All or none: what was not sent makes this batch come again, with the same matches.
-      await Promise.all(
-        [...entries].map(([place, messagesOfPlace]) =>
-          senderTo(place).send({ stream, messages: messagesOfPlace }),
-        ),
-      );
-    },
+    return {
+      stop: async () => {
+        await worker.stop();
+        for (const sender of senders.values()) await sender.close();
+      },
+    };
   });
-
-  const dependencies: Dependencies = {
-    redis: {
-      required: true,
-      check: redisProblem,
-    },
-  };
-  const answers: Record<string, () => Promise<{ status: number; type: string; body: string }>> = {
-    '/health': async () => json(200, { status: 'ok', service: 'dispatcher' }),
-    '/health/ready': async () => {
-      const health = await checkHealth('dispatcher', dependencies);
-      return json(health.status === 'ok' ? 200 : 503, health);
-    },
-    '/metrics': async () => ({
-      status: 200,
-      type: metrics.registry.contentType,
-      body: await metrics.registry.metrics(),
-    }),
-  };
-  const notFound = async () =>
-    json(404, { error: { code: 'NOT_FOUND', message: 'No such route.', details: {} } });
-  const app: RequestListener = (request, response) => {
-    const answer = request.method === 'GET' ? answers[request.url ?? ''] : undefined;
-    (answer ?? notFound)().then(
-      ({ status, type, body }) => response.writeHead(status, { 'content-type': type }).end(body),
-      () => response.destroy(),
-    );
-  };
-  const http = await listen(app, config.HOST, config.PORT, tls === undefined ? {} : { tls });
-  const ticker = startTicker({ schedule: tls?.schedule ?? [], leads: () => true, log, metrics });
-  log.info({ url: http.url }, 'ready');
-
-  return {
-    url: http.url,
-    stop: async () => {
-      await http.stop();
-      await ticker.stop();
-      await worker.stop();
-      for (const sender of senders.values()) await sender.close();
-      redis.disconnect();
-      log.info('stopped');
-    },
-  };
-};
-
-const json = (status: number, body: unknown) => ({
-  status,
-  type: 'application/json; charset=utf-8',
-  body: JSON.stringify(body),
-});

@@ -42,6 +42,7 @@ const insert = hot((p: Params<NewJob>) =>
       is_funded: p('is_funded'),
       constraints: p('constraints'),
       labels: p('labels'),
+      callback_url: p('callback_url'),
       salt: p('salt'),
       parameters_sha256: p('parameters_sha256'),
       timeout_ms: p('timeout_ms'),

@@ -1,4 +1,4 @@
-import { failpoint, sendAs, type Trx } from '@aitbc/chassis';
+import { failpoint, type Listeners, sendAs, type Trx } from '@aitbc/chassis';
 import type { OrderReason, OrderStatus, Payload } from '@aitbc/contracts';
 import { afterEvent, charge, minutesToPay, type OrderEvent } from '../domain/order.ts';
 import { findGpu, markInterruption, updateGpu } from '../store/gpu.ts';
@@ -8,6 +8,27 @@ import type { Order } from '../tables.ts';
 import { countReview } from './review.ts';
 
 const send = sendAs<'market'>();
+
+/** When something happens, and who is told of it. */
+export interface Moment extends Clock {
+  /** Without them nobody is. */
+  readonly listeners?: Pick<Listeners, 'among'>;
+}
+
+/** For the webhooks of both sides, where there are any. */
+const announce = async (trx: Trx, order: Order, status: 'active' | 'ended', clock: Moment): Promise<void> => {
+  const account_ids = clock.listeners?.among([order.booker_id, order.owner_id]) ?? [];
+  if (account_ids.length === 0) return;
+  await send(trx, 'market.announced', {
+    account_ids,
+    object_id: order.id,
+    at_ms: clock.now,
+    fact: {
+      type: status === 'active' ? 'booking.started' : 'booking.ended',
+      data: { order_id: order.id, gpu_id: order.gpu_id, status, reason: order.reason },
+    },
+  });
+};
 
 /** How long payments may take to settle before it is told again. */
 const NUDGE_AFTER_MS = 60_000;
@@ -29,7 +50,7 @@ const next = (order: Order, event: OrderEvent): OrderStatus | 'ignore' => {
 export const held = async (
   trx: Trx,
   message: Payload<'payments.booking_held'>,
-  clock: Clock,
+  clock: Moment,
 ): Promise<void> => {
   const order = await findOrder(trx, message.order_id);
   if (order === undefined) {
@@ -50,7 +71,7 @@ export const held = async (
   aroundCommit(trx, 'held');
 };
 
-const activate = async (trx: Trx, order: Order, paymentId: string, clock: Clock): Promise<void> => {
+const activate = async (trx: Trx, order: Order, paymentId: string, clock: Moment): Promise<void> => {
   const startMs = Math.max(order.start_at_ms, clock.now);
   const window = { start_at_ms: startMs, end_at_ms: startMs + order.end_at_ms - order.start_at_ms };
   await shrinkReservation(trx, order.id, window.start_at_ms, window.end_at_ms);
@@ -64,16 +85,17 @@ const activate = async (trx: Trx, order: Order, paymentId: string, clock: Clock)
 };
 
 /** The GPU shows as booked from now on; from the second try on, when the booking before it is ended first. */
-const occupy = async (trx: Trx, order: Order, clock: Clock): Promise<void> => {
+const occupy = async (trx: Trx, order: Order, clock: Moment): Promise<void> => {
   const gpu = await findGpu(trx, order.gpu_id);
   if (gpu === undefined) throw new Error(`gpu ${order.gpu_id} was withdrawn with an open order`);
   if (gpu.booked_order_id !== null && gpu.booked_order_id !== order.id) return;
   const isRented = order.booker_id !== order.owner_id ? 1 : 0;
   await updateGpu(trx, gpu, { booked_order_id: order.id, is_rented: isRented }, clock);
-  await changeOrder(trx, order, { has_begun: 1 }, clock.now);
+  const begun = await changeOrder(trx, order, { has_begun: 1 }, clock.now);
+  await announce(trx, begun, 'active', clock);
 };
 
-const vacate = async (trx: Trx, order: Order, clock: Clock): Promise<void> => {
+const vacate = async (trx: Trx, order: Order, clock: Moment): Promise<void> => {
   await dropReservation(trx, order.id);
   const gpu = await findGpu(trx, order.gpu_id);
   if (gpu?.booked_order_id === order.id)
@@ -81,20 +103,20 @@ const vacate = async (trx: Trx, order: Order, clock: Clock): Promise<void> => {
 };
 
 /** An order whose window has come. */
-export const begin = async (trx: Trx, orderId: string, clock: Clock): Promise<void> => {
+export const begin = async (trx: Trx, orderId: string, clock: Moment): Promise<void> => {
   const order = await findOrder(trx, orderId);
   if (order?.status !== 'active' || order.has_begun === 1 || order.start_at_ms > clock.now) return;
   await occupy(trx, order, clock);
 };
 
-const cancel = async (trx: Trx, order: Order, reason: OrderReason, clock: Clock): Promise<Order> => {
+const cancel = async (trx: Trx, order: Order, reason: OrderReason, clock: Moment): Promise<Order> => {
   await vacate(trx, order, clock);
   const changes = { status: 'cancelled', reason, ended_at_ms: clock.now } as const;
   return await changeOrder(trx, order, changes, clock.now);
 };
 
 /** A hold for an order that is cancelled: all of it back. */
-const giveBack = async (trx: Trx, order: Order, paymentId: string, clock: Clock): Promise<void> => {
+const giveBack = async (trx: Trx, order: Order, paymentId: string, clock: Moment): Promise<void> => {
   await changeOrder(
     trx,
     order,
@@ -111,7 +133,7 @@ const refundUnknown = (trx: Trx, orderId: string): Promise<void> =>
 export const refused = async (
   trx: Trx,
   message: Payload<'payments.booking_refused'>,
-  clock: Clock,
+  clock: Moment,
 ): Promise<void> => {
   const order = await findOrder(trx, message.order_id);
   if (order === undefined || next(order, 'refused') === 'ignore') return;
@@ -120,7 +142,7 @@ export const refused = async (
 };
 
 /** The deadline of a hold. What payments may still hold is given back when it says so. */
-export const unanswered = async (trx: Trx, orderId: string, clock: Clock): Promise<void> => {
+export const unanswered = async (trx: Trx, orderId: string, clock: Moment): Promise<void> => {
   const order = await findOrder(trx, orderId);
   if (order === undefined || next(order, 'unanswered') === 'ignore') return;
   await cancel(trx, order, 'PAYMENT_TIMEOUT', clock);
@@ -132,7 +154,7 @@ const end = async (
   order: Order,
   reason: OrderReason,
   stoppedAtMs: number,
-  clock: Clock,
+  clock: Moment,
 ): Promise<Order> => {
   // Its time was up before: then that is what ended it, however late the timer is.
   const cause = stoppedAtMs >= order.end_at_ms ? 'COMPLETED' : reason;
@@ -155,6 +177,7 @@ const end = async (
   const isBroken = cause === 'RELEASED_BY_OWNER' || cause === 'MINER_ABSENT';
   if (isBroken && order.booker_id !== order.owner_id) await markInterruption(trx, order.owner_id);
   await send(trx, 'market.booking_ended', { order_id: order.id, pay_minor: payMinor, reason: cause });
+  await announce(trx, ended, 'ended', clock);
   aroundCommit(trx, 'ended');
   return ended;
 };
@@ -164,7 +187,7 @@ export const release = async (
   trx: Trx,
   order: Order,
   reason: 'RELEASED_BY_BOOKER' | 'RELEASED_BY_OWNER',
-  clock: Clock,
+  clock: Moment,
 ): Promise<Order | null> => {
   const outcome = afterEvent(order.status, 'released');
   if (outcome === 'conflict') return null;
@@ -175,14 +198,14 @@ export const release = async (
 };
 
 /** The end time has come. */
-export const due = async (trx: Trx, orderId: string, clock: Clock): Promise<void> => {
+export const due = async (trx: Trx, orderId: string, clock: Moment): Promise<void> => {
   const order = await findOrder(trx, orderId);
   if (order === undefined || order.end_at_ms > clock.now || next(order, 'due') === 'ignore') return;
   await end(trx, order, 'COMPLETED', clock.now, clock);
 };
 
 /** The miner of a running booking was away for too long: paid is what it gave until it went. */
-export const absent = async (trx: Trx, orderId: string, absenceMs: number, clock: Clock): Promise<void> => {
+export const absent = async (trx: Trx, orderId: string, absenceMs: number, clock: Moment): Promise<void> => {
   const order = await findOrder(trx, orderId);
   if (order === undefined || next(order, 'absent') === 'ignore') return;
   const since = (await findGpu(trx, order.gpu_id))?.absent_since_ms ?? null;
@@ -198,7 +221,7 @@ export const absent = async (trx: Trx, orderId: string, absenceMs: number, clock
 export const calledOff = async (
   trx: Trx,
   message: Payload<'payments.booking_refund_requested'>,
-  clock: Clock,
+  clock: Moment,
 ): Promise<void> => {
   const order = await findOrder(trx, message.order_id);
   if (order === undefined) {
@@ -226,7 +249,7 @@ const sayEnded = (trx: Trx, order: Order): Promise<void> =>
 export const settled = async (
   trx: Trx,
   message: Payload<'payments.booking_settled'>,
-  clock: Clock,
+  clock: Moment,
 ): Promise<void> => {
   const order = await findOrder(trx, message.order_id);
   if (order === undefined) return;
@@ -245,7 +268,7 @@ export const settled = async (
 };
 
 /** Says again how an order ended, while payments has not said that it is settled. The same words each time. */
-export const nudge = async (trx: Trx, orderId: string, clock: Clock): Promise<void> => {
+export const nudge = async (trx: Trx, orderId: string, clock: Moment): Promise<void> => {
   const order = await findOrder(trx, orderId);
   if (order?.nudge_at_ms == null || order.nudge_at_ms > clock.now || order.reason === null) return;
   await changeOrder(trx, order, { nudge_at_ms: clock.now + NUDGE_AFTER_MS }, clock.now);

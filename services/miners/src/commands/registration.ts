@@ -1,4 +1,4 @@
-import { sendAs, type Trx } from '@aitbc/chassis';
+import { type Listeners, sendAs, type Trx } from '@aitbc/chassis';
 import { type Caller, type MinerRegistration, newId, Problem, toMinor } from '@aitbc/contracts';
 import { demandRoom, weightOf } from '../attributes.ts';
 import { isSilent, NO_WORDS, PRESENCE, type PresenceEvent, reputation } from '../domain.ts';
@@ -169,28 +169,30 @@ export const register = async (
   return { miner, isNew: false };
 };
 
-/** A miner came back or went silent: changes its status and tells the others; nothing when it is so already. */
+/** A miner came back or went silent: changes its status and tells the others. @returns null when it is so already */
 export const changePresence = async (
   trx: Trx,
   roster: Roster,
   minerId: string,
   event: PresenceEvent,
   nowMs: number,
-): Promise<void> => {
+): Promise<Miner | null> => {
   const known = roster.get(minerId);
   const row = roster.isShared ? await findMiner(trx, minerId) : undefined;
   const before = row?.status ?? known?.status;
-  if (before === undefined) return;
+  if (before === undefined) return null;
   const status = PRESENCE[before][event];
   const seenAtMs = Math.max(known?.seenAtMs ?? 0, row?.seen_at_ms ?? 0, event === 'seen' ? nowMs : 0);
-  if ((await changeStatus(trx, minerId, status, seenAtMs)) === 0) return;
-  await tell(trx, (await findMiner(trx, minerId)) as Miner);
+  if ((await changeStatus(trx, minerId, status, seenAtMs)) === 0) return null;
+  const miner = (await findMiner(trx, minerId)) as Miner;
+  await tell(trx, miner);
   trx.afterCommit(() => {
     const present = roster.get(minerId);
     if (present === undefined) return;
     present.status = status;
     roster.seen(present, seenAtMs);
   });
+  return miner;
 };
 
 /** Marks those of `minerIds` inactive that are still silent: one may have been heard since they were looked for. */
@@ -199,13 +201,21 @@ export const markSilent = async (
   roster: Roster,
   minerIds: readonly string[],
   silence: { nowMs: number; hearingSinceMs: number; timeoutMs: number },
+  listeners: Listeners,
 ): Promise<void> => {
   for (const id of minerIds) {
     const here = roster.get(id)?.seenAtMs;
     const elsewhere = roster.isShared ? (await findMiner(trx, id))?.seen_at_ms : undefined;
     if (here === undefined && elsewhere === undefined) continue;
     const seenAtMs = Math.max(here ?? 0, elsewhere ?? 0, roster.strangers.get(id) ?? 0);
-    if (isSilent(silence.nowMs, seenAtMs, silence.hearingSinceMs, silence.timeoutMs))
-      await changePresence(trx, roster, id, 'silent', silence.nowMs);
+    if (!isSilent(silence.nowMs, seenAtMs, silence.hearingSinceMs, silence.timeoutMs)) continue;
+    const gone = await changePresence(trx, roster, id, 'silent', silence.nowMs);
+    if (gone === null || !listeners.has(gone.account_id)) continue;
+    await send(trx, 'miners.announced', {
+      account_ids: [gone.account_id],
+      object_id: id,
+      at_ms: silence.nowMs,
+      fact: { type: 'miner.inactive', data: { miner_id: id, status: 'inactive' } },
+    });
   }
 };

@@ -1,4 +1,4 @@
-import { failpoint, type Parameters, sendAs, type Trx } from '@aitbc/chassis';
+import { failpoint, type Listeners, type Parameters, sendAs, type Trx } from '@aitbc/chassis';
 import { decisionOfJob, nextDeadline, type Outcome, PAYMENT, splitFee, stateOf } from '../domain.ts';
 import {
   addResolution,
@@ -13,6 +13,7 @@ import type { ResolutionKind } from '../tables.ts';
 /** What every command leans on. */
 export interface Deps {
   readonly parameters: Parameters<'payments'>;
+  readonly listeners: Listeners;
   readonly now: () => number;
 }
 

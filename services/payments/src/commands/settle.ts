@@ -1,4 +1,5 @@
 import { failpoint, sendAs, type Trx } from '@aitbc/chassis';
+import { fromMinor } from '@aitbc/contracts';
 import { type AccountRef, openUser, PLATFORM } from '../store/accounts.ts';
 import { noteGivenBack, type PaymentView } from '../store/payments.ts';
 import { findSettleable, type Settleable, setEnded, setSettled } from '../store/settlements.ts';
@@ -34,6 +35,31 @@ export const saySettled = async (trx: Trx, payment: PaymentView | undefined): Pr
     order_id: payment.order_id,
     paid_minor: (payment.earned_minor ?? 0) + (payment.fee_minor ?? 0),
     refunded_minor: payment.refunded_minor ?? 0,
+  });
+};
+
+/** For the webhooks of both sides, where there are any. */
+const announce = async (trx: Trx, deps: Deps, payment: PaymentView, atMs: number): Promise<void> => {
+  const { payer_account_id: payer_id, payee_account_id: payee_id } = payment;
+  const account_ids = deps.listeners.among([payer_id, payee_id]);
+  if (account_ids.length === 0) return;
+  const status = payment.decision === 'release' ? 'released' : 'refunded';
+  await send(trx, 'payments.announced', {
+    account_ids,
+    object_id: payment.id,
+    at_ms: atMs,
+    fact: {
+      type: `payment.${status}`,
+      data: {
+        payment_id: payment.id,
+        job_id: payment.job_id,
+        status,
+        amount: fromMinor(payment.amount_minor),
+        payer_id,
+        payee_id,
+        earned: fromMinor(payment.earned_minor ?? 0),
+      },
+    },
   });
 };
 
@@ -96,6 +122,7 @@ export const settleAll = async (trx: Trx, deps: Deps, paymentIds: readonly strin
     const settled = { ...payment, settled_at_ms: nowMs };
     await sayResolved(trx, settled);
     await saySettled(trx, settled);
+    await announce(trx, deps, settled, nowMs);
     trx.notify(`payment:${payment.id}`);
   }
   failpoint('settle:before-commit');

@@ -1,4 +1,4 @@
-import type { Reader, Trx } from '@aitbc/chassis';
+import type { Listeners, Reader, Trx } from '@aitbc/chassis';
 import type { BitcoinNetwork, Wallet } from './wallet.ts';
 
 /** New money for an account, once for each transfer id. @returns the transaction's hash. @throws Problem SUPPLY_CAP_REACHED */
@@ -24,6 +24,7 @@ export interface ExchangeDeps {
   /** How long an invoice holds its rate. */
   readonly invoiceMs: number;
   readonly creditFromMint: CreditFromMint;
+  readonly listeners: Pick<Listeners, 'has'>;
   /** What the mint may still make. */
   readonly mintableMinor: (reader: Reader) => number | Promise<number>;
   /** Invoices whose credit failed on our side, and until when they are left alone. */

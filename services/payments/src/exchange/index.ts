@@ -8,7 +8,7 @@ import { collectDebt } from './commands/debts.ts';
 import { expire } from './commands/expire.ts';
 import { LOOK } from './commands/observe.ts';
 import { type exchangeConfig, type Setup, setUp } from './config.ts';
-import type { CreditFromMint, ExchangeDeps } from './deps.ts';
+import type { ExchangeDeps } from './deps.ts';
 import {
   createClosedHandlers,
   createDebtHandlers,
@@ -189,7 +189,7 @@ const open = (
  */
 export const createExchange = (
   standing: Pick<Standing<Config>, 'config' | 'store' | 'log' | 'metrics'>,
-  ledger: { now: () => number; creditFromMint: CreditFromMint },
+  ledger: Pick<ExchangeDeps, 'now' | 'creditFromMint' | 'listeners'>,
 ): Exchange => {
   const { config } = standing;
   const setup = setUp(config);

@@ -1,5 +1,5 @@
-import { failpoint, type Trx } from '@aitbc/chassis';
-import { Problem } from '@aitbc/contracts';
+import { failpoint, sendAs, type Trx } from '@aitbc/chassis';
+import { fromMinor, Problem } from '@aitbc/contracts';
 import { findUser } from '../../store/accounts.ts';
 import { transferId } from '../../store/transfers.ts';
 import type { ExchangeDeps } from '../deps.ts';
@@ -18,6 +18,8 @@ import type { Exposure } from '../store/exposure.ts';
 import { findInvoice, type Invoice, updateInvoice } from '../store/invoices.ts';
 import { assignOutput, type Output, outputsOf } from '../store/outputs.ts';
 import { openInvoiceOf } from './follow-up.ts';
+
+const send = sendAs<'payments'>();
 
 /** After a failure that is ours, so long until this invoice is tried again; the others go on at once. */
 const QUARANTINE_MS = 60_000;
@@ -106,6 +108,16 @@ const credit = async (
     if ((await assignOutput(trx, output, { is_credited: 1 })) !== 1)
       throw new Error(`output ${output.txid}:${output.vout} was credited meanwhile`);
   }
+  if (deps.listeners.has(invoice.account_id))
+    await send(trx, 'payments.announced', {
+      account_ids: [invoice.account_id],
+      object_id: invoice.id,
+      at_ms: now_ms,
+      fact: {
+        type: 'invoice.confirmed',
+        data: { payment_id: invoice.id, status: due.status, credited: fromMinor(due.amount_minor) },
+      },
+    });
   failpoint('exchange:credited');
   trx.afterCommit(() => failpoint('exchange:credit-committed'));
 };

@@ -37,6 +37,7 @@ export const createDeps = (changes: Partial<ExchangeDeps> = {}): ExchangeDeps =>
   rateMinor: toMinor(100_000),
   invoiceMs: 3_600_000,
   creditFromMint,
+  listeners: { has: () => false },
   mintableMinor: () => Number.MAX_SAFE_INTEGER,
   quarantine: new Map(),
   ...changes,

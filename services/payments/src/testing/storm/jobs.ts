@@ -87,6 +87,7 @@ const consumers: Consumers<'jobs'> = {
   'miners.changed': () => {},
   'miners.attempts_abandoned': () => {},
   'governance.parameter_changed': () => {},
+  'gateway.listeners_changed': () => {},
   'payments.refused': (_trx, { job_id }) => {
     throw new Error(`job ${job_id} was refused: the storm has money for all`);
   },
