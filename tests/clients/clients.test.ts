@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe } from 'vitest';
 import { STARTING_MS } from '../coordinator.ts';
 import { chatting } from './chatting.ts';
+import { hooks } from './hooks.ts';
 import { installedCommandLine } from './installed-cli.ts';
 import { longBatch } from './long-batch.ts';
 import { packedSdk } from './packed-sdk.ts';
@@ -24,4 +25,5 @@ describe('the packed SDK', { timeout: SLOW_MS }, () => packedSdk(() => world));
 describe('the command line', { timeout: SLOW_MS }, () => installedCommandLine(() => world));
 describe('a chat', { timeout: SLOW_MS }, () => chatting(() => world));
 describe('spending', { timeout: SLOW_MS }, () => spending(() => world));
+describe('webhooks', { timeout: SLOW_MS }, () => hooks(() => world));
 describe('a long batch', () => longBatch(() => world));

@@ -11,6 +11,7 @@ import { addJobs } from './commands/jobs.ts';
 import { addMiner } from './commands/miner.ts';
 import { addUsage } from './commands/usage.ts';
 import { addWallet } from './commands/wallet.ts';
+import { addWebhooks } from './commands/webhooks.ts';
 import type { Context } from './context.ts';
 import { EXIT_HELP, type ExitCode } from './failures.ts';
 
@@ -66,6 +67,7 @@ export const createProgram = (runner: Runner): Command => {
   addUsage(program, act);
   addGovernance(program, act);
   addExplorer(program, act);
+  addWebhooks(program, act);
   addAccount(program, act);
   addAdmin(program, act);
   addDoctor(program, act);

@@ -16,6 +16,7 @@ import { createGovernance, type Governance } from './resources/governance.ts';
 import { createGpus, type Gpus } from './resources/market.ts';
 import { createMiners, type Miners } from './resources/miners.ts';
 import { createExchange, createPayments, type Exchange, type Payments } from './resources/payments.ts';
+import { createWebhooks, type Webhooks } from './resources/webhooks.ts';
 
 /** A coordinator, as its public API shows it. Holds no connection; make as many as you like. */
 export class Aitbc {
@@ -28,6 +29,7 @@ export class Aitbc {
   readonly governance: Governance;
   readonly explorer: Explorer;
   readonly account: Account;
+  readonly webhooks: Webhooks;
   readonly miners: Miners;
   readonly admin: Admin;
   readonly #transport: Transport;
@@ -44,6 +46,7 @@ export class Aitbc {
     this.governance = createGovernance(transport);
     this.explorer = createExplorer(transport);
     this.account = createAccount(transport);
+    this.webhooks = createWebhooks(transport);
     this.miners = createMiners(transport);
     this.admin = createAdmin(transport);
   }

@@ -21,6 +21,7 @@ interface SubmitOptions {
   cuda?: string;
   region?: string;
   maxPrice?: number;
+  callback?: string;
   idempotencyKey?: string;
 }
 
@@ -40,6 +41,10 @@ const withSubmission = (command: Command): Command =>
     .option('--cuda <version>', 'needs this CUDA version at least')
     .option('--region <region>', 'runs there only')
     .option('--max-price <aitbc>', 'no miner that asks for more', number)
+    .option(
+      '--callback <url>',
+      'told when the job ends; aitbc webhooks rotate-secret callbacks gives the secret',
+    )
     .option('--idempotency-key <key>', 'given again with the same job, it is the same job');
 
 const submissionOf = async (
@@ -69,6 +74,7 @@ const submissionOf = async (
     timeout_seconds: options.timeout,
     max_attempts: options.maxAttempts,
     labels: options.label,
+    callback_url: options.callback,
     ...(Object.values(constraints).some((value) => value !== undefined) ? { constraints } : {}),
   };
 };

@@ -1,3 +1,4 @@
+import type { WebhookEvent } from '../contract.ts';
 import { AitbcError } from '../errors.ts';
 import { concat, utf8 } from './bytes.ts';
 
@@ -58,12 +59,12 @@ const readHeader = (headers: WebhookHeaders, name: string): string => {
  * @returns the body, parsed. The same `webhook-id` may come more than once.
  * @throws WebhookVerificationError when it is not to be trusted
  */
-export const verifyWebhook = async <T = unknown>(
+export const verifyWebhook = async (
   payload: string | Uint8Array,
   headers: WebhookHeaders,
   secret: string | readonly string[],
   { toleranceSeconds = TOLERANCE_SECONDS, now = new Date() }: WebhookOptions = {},
-): Promise<T> => {
+): Promise<WebhookEvent> => {
   if (typeof payload !== 'string' && !(payload instanceof Uint8Array))
     throw new TypeError('The payload must be the body as it came: a string, or bytes; not an object.');
   const secrets = typeof secret === 'string' ? [secret] : secret;
@@ -83,7 +84,7 @@ export const verifyWebhook = async <T = unknown>(
   for (const one of secrets) {
     const key = await importSecret(one);
     for (const signature of signatures)
-      if (await crypto.subtle.verify('HMAC', key, signature, message)) return read(body) as T;
+      if (await crypto.subtle.verify('HMAC', key, signature, message)) return read(body) as WebhookEvent;
   }
   return refuse('WEBHOOK_SIGNATURE', 'No signature fits this body and this secret.');
 };
