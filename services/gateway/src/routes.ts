@@ -81,7 +81,9 @@ const readExpiry = (expires_at: string | undefined, nowMs: number): number | nul
 
 const isService = (name: string): name is ServiceName => (SERVICES as readonly string[]).includes(name);
 
-export const createHandlers = (dependencies: Dependencies): Omit<Handlers<typeof routes.gateway>, keyof typeof legacyGatewayRoutes> => {
+export const createHandlers = (
+  dependencies: Dependencies,
+): Omit<Handlers<typeof routes.gateway>, keyof typeof legacyGatewayRoutes> => {
   const { store, credentials, services, nodeEnv, now } = dependencies;
   const environment = keyEnvironment(nodeEnv);
 

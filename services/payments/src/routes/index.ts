@@ -17,11 +17,11 @@ export const createHandlers = (
 ): Handlers<typeof routes.payments> => {
   const explorer = createExplorerHandlers(store);
   return {
-  ...createPaymentHandlers(store, deps, signer),
-  ...createAccountHandlers(store, deps),
-  ...explorer,
-  ...createLegacyHandlers(explorer),
-  ...createTransferHandlers(store, deps),
-  ...exchange.handlers,
-};
+    ...createPaymentHandlers(store, deps, signer),
+    ...createAccountHandlers(store, deps),
+    ...explorer,
+    ...createLegacyHandlers(explorer),
+    ...createTransferHandlers(store, deps),
+    ...exchange.handlers,
+  };
 };

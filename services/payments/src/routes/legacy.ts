@@ -32,7 +32,10 @@ export const createLegacyHandlers = (explorer: Explorer): Handlers<typeof legacy
       proofs: 'false',
     };
     const reply = await explorer[name]({ query } as never);
-    const { items, next_cursor } = (reply as { body: unknown }).body as { items: Fields[]; next_cursor: string | null };
+    const { items, next_cursor } = (reply as { body: unknown }).body as {
+      items: Fields[];
+      next_cursor: string | null;
+    };
     return { status: 200 as const, body: { items: items.map(view), next_cursor } };
   };
   const one = async (
