@@ -1,7 +1,3 @@
-import { routes } from '@aitbc/contracts';
-import { eventually } from '@aitbc/testing';
-import type { Coordinator } from '../coordinator.ts';
-
 export interface Answer {
   readonly status: number;
   // biome-ignore lint/suspicious/noExplicitAny: what it holds is for the test to say
@@ -12,7 +8,7 @@ export interface Answer {
 
 /** A program that was written for the original coordinator: it knows paths, a key, and what it reads of an answer. */
 export const programOf = (
-  coordinator: Pick<Coordinator, 'url'>,
+  coordinator: { readonly url: string },
   key?: string,
   more: Record<string, string> = {},
 ) => {
@@ -50,21 +46,3 @@ export const programOf = (
   };
 };
 export type Program = ReturnType<typeof programOf>;
-
-/** An account with something to pay with, and one key for everything. */
-export const funded = async (coordinator: Coordinator) => {
-  const { key, id } = await coordinator.newAccount(['client', 'miner']);
-  await eventually(async () => {
-    const credited = await coordinator.admin.call(routes.payments.credit, {
-      params: { account_id: id },
-      body: { amount: 100, reason: 'to pay with' },
-    });
-    return credited.ok;
-  });
-  return { id, key, program: programOf(coordinator, key) };
-};
-
-export const minerOf = async (coordinator: Coordinator, more: Record<string, string> = {}) => {
-  const { key, id } = await coordinator.newAccount(['miner']);
-  return { id, key, program: programOf(coordinator, key, more) };
-};

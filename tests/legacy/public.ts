@@ -1,7 +1,8 @@
 import { allRoutes, newId } from '@aitbc/contracts';
 import { beforeAll, expect, test } from 'vitest';
 import { type Coordinator, passes } from '../coordinator.ts';
-import { funded, minerOf, type Program, programOf } from './program.ts';
+import { funded, minerOf } from './accounts.ts';
+import { type Program, programOf } from './program.ts';
 
 // What pages of the original read, its market, and what none of its programs may do.
 
@@ -82,9 +83,9 @@ export const publicReads = (given: () => Coordinator): void => {
     expect(
       (await cli.post(`/v1/marketplace/gpu/${gpu_id}/book`, { gpu_id: newId(), duration_hours: 1 })).status,
     ).toBe(422);
-    expect((await programOf(coordinator).get('/v1/marketplace/gpu/list?model=RTX+5090')).body.items).toMatchObject([
-      { gpu_id, status: 'booked' },
-    ]);
+    expect(
+      (await programOf(coordinator).get('/v1/marketplace/gpu/list?model=RTX+5090')).body.items,
+    ).toMatchObject([{ gpu_id, status: 'booked' }]);
     await cli.post(`/v1/marketplace/gpu/${gpu_id}/release`);
     expect(
       (await cli.post(`/v1/marketplace/gpu/${gpu_id}/reviews`, { rating: 5, comment: null })).status,

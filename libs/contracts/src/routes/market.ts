@@ -126,6 +126,10 @@ export const GpuOfferDetail = GpuOffer.extend({
 export const OrderStatus = z.enum(['pending_payment', 'active', 'ended', 'settled', 'cancelled']);
 export type OrderStatus = z.infer<typeof OrderStatus>;
 
+const OrderFilter = z
+  .enum([...OrderStatus.options, 'completed'])
+  .meta({ description: '`completed` is ended or settled' });
+
 /** Why an order was cancelled (the first four) or ended. */
 export const OrderReason = z.enum([
   'INSUFFICIENT_FUNDS',
@@ -368,12 +372,7 @@ export const marketRoutes = {
     method: 'GET',
     path: '/v1/marketplace/orders',
     summary: 'Own orders, as booker or owner; all of them for an operator',
-    query: PageQuery.extend({
-      status: z
-        .enum([...OrderStatus.options, 'completed'])
-        .optional()
-        .meta({ description: '`completed` is ended or settled' }),
-    }),
+    query: PageQuery.extend({ status: OrderFilter.optional() }),
     responses: { 200: Page(Order) },
   }),
   order: defineRoute({

@@ -94,6 +94,14 @@ describe('a report is about the attempt that its account holds now', () => {
     const job = await stack.client().submit(work('somebody-else'));
     expect(codeOf(await miner.result(job.id))).toBe('404 NOT_FOUND');
     expect(codeOf(await miner.result(newId()))).toBe('404 NOT_FOUND');
+    // Whoever says no name is asked whose the attempt is.
+    const holder = await enrol('held');
+    const held = await stack.client().submit(work('held'));
+    await holder.take();
+    for (const _state of ['running', 'completed']) {
+      expect(codeOf(await miner.result(held.id, 'mine', {}))).toBe('404 NOT_FOUND');
+      expect((await holder.result(held.id)).status).toBe(200);
+    }
   });
 
   test('of a job that its client gave up: told so', async () => {

@@ -41,6 +41,3 @@ export const CONSTRAINTS = {
   region: 'region',
   max_price: 'max_price',
 } as const;
-
-/** What a miner of the original can be given: it knows no other form of a job. */
-export const FOR_LEGACY_MINERS: readonly JobType[] = ['llm_inference', 'custom'];

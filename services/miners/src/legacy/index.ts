@@ -1,5 +1,6 @@
-import type { Handlers, Parameters, Reader, Store } from '@aitbc/chassis';
+import type { Context, Handlers, Parameters, Reader, Store } from '@aitbc/chassis';
 import {
+  type AnyRoute,
   type Caller,
   CURRENCY,
   fromMinor,
@@ -11,7 +12,6 @@ import {
   Problem,
   validationProblem,
 } from '@aitbc/contracts';
-import type { Request } from 'express';
 import { changePresence, register, takeOff } from '../commands/index.ts';
 import type { Roster } from '../roster.ts';
 import {
@@ -34,9 +34,13 @@ interface Options {
 const notRegistered = (): Problem =>
   new Problem('MINER_NOT_REGISTERED', 'No such miner; register it first with POST /v1/miners/register.');
 
+type Asking = Pick<Context<AnyRoute>, 'response'> & {
+  readonly query: { readonly miner_id?: string | undefined };
+};
+
 /** The name in the header, else in the query. */
-const nameGiven = (request: Request, query: { miner_id?: string | undefined }): string | undefined =>
-  request.get('x-miner-id') || query.miner_id;
+const nameGiven = ({ response, query }: Asking): string | undefined =>
+  response.req.get('x-miner-id') || query.miner_id;
 
 const keyOf = (reader: Reader, caller: Caller): Promise<Miner | undefined> =>
   caller.credential_id === null
@@ -114,8 +118,8 @@ export const legacyHandlers = ({ store, roster, now }: Options): Handlers<typeof
   };
   return {
     legacyRegister: (context) => {
-      const { caller, body, query, response } = context;
-      const given = nameGiven(response.req, query);
+      const { caller, body } = context;
+      const given = nameGiven(context);
       return context.write(async (trx) => {
         const before = given === undefined ? await keyOf(trx, caller) : undefined;
         const name = before?.name ?? legacyMinerName(given);
@@ -125,8 +129,8 @@ export const legacyHandlers = ({ store, roster, now }: Options): Handlers<typeof
         return { status: 200, body: { status: 'ok', session_token: miner.id } };
       });
     },
-    legacyHeartbeat: async ({ caller, query, response }) => {
-      await seen(await speakerOf(store.read, caller, nameGiven(response.req, query)));
+    legacyHeartbeat: async (context) => {
+      await seen(await speakerOf(store.read, context.caller, nameGiven(context)));
       return { status: 200, body: { status: 'ok' } };
     },
     legacyEarnings: ({ caller, params }) => earnings(caller, params.miner_id),
