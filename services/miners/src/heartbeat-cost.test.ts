@@ -12,6 +12,7 @@ import {
   serviceEnv,
   someone,
   TEST_SECRET,
+  testEngine,
 } from '@aitbc/testing';
 import { expect, test } from 'vitest';
 import { migrations } from '../migrations/index.ts';
@@ -23,9 +24,10 @@ const EVERY_SECONDS = 15;
 /**
  * A beat against an answer of the same process that reads no body, checks no caller and touches no miner. Seen: 2.6 to 3.3;
  * 2.3 and 2.5 when the bare answer was dearer and a beat cost the same. A ratio, because CPU time itself doubles where
- * other work shares the cores.
+ * other work shares the cores. On PostgreSQL a beat asks the server three times, since another process may have written what
+ * it is about: 9.7 was seen.
  */
-const TIMES_BARE_MAX = 4;
+const TIMES_BARE_MAX = testEngine === 'sqlite' ? 4 : 15;
 
 const seed = async (url: string): Promise<{ id: string; account_id: string }[]> => {
   const store = await openStore({
@@ -35,8 +37,8 @@ const seed = async (url: string): Promise<{ id: string; account_id: string }[]> 
   });
   const ids = Array.from({ length: MINERS }, () => ({ id: newId(), account_id: newId() }));
   const insert = (some: typeof ids) => async (trx: Trx) => {
-    for (const { id, account_id } of some) {
-      await insertMiner(trx, {
+    const insertOne = ({ id, account_id }: (typeof ids)[number]) =>
+      insertMiner(trx, {
         id,
         account_id,
         name: 'default',
@@ -63,10 +65,10 @@ const seed = async (url: string): Promise<{ id: string; account_id: string }[]> 
         status_note: null,
         weight: 10,
       });
-    }
+    await Promise.all(some.map(insertOne));
   };
-  for (let first = 0; first < MINERS; first += 1_000)
-    await store.transact('seed', insert(ids.slice(first, first + 1_000)));
+  for (let first = 0; first < MINERS; first += 500)
+    await store.transact('seed', insert(ids.slice(first, first + 500)));
   await store.close();
   return ids;
 };

@@ -13,6 +13,7 @@ import {
   mempool,
   nextMempoolPosition,
   placeTransaction,
+  type StoredTx,
   shiftMempool,
   withDescendants,
 } from './store.ts';
@@ -93,11 +94,16 @@ export const acceptTransaction = async (trx: Trx, raw: Uint8Array): Promise<Tx> 
   return tx;
 };
 
-const mineOne = async (trx: Trx, timeS: number, only: ReadonlySet<string> | null): Promise<string> => {
-  const tip = await findTip(trx);
-  const height = tip === undefined ? 0 : tip.height + 1;
+/** @returns what waits on, and is in no block yet */
+const mineOne = async (
+  trx: Trx,
+  block: { height: number; previous: string; timeS: number },
+  waiting: readonly StoredTx[],
+  only: ReadonlySet<string> | null,
+): Promise<{ hash: string; waiting: readonly StoredTx[] }> => {
+  const { height } = block;
   const left = new Set<string>();
-  const chosen = (await mempool(trx)).filter(({ tx }) => {
+  const chosen = waiting.filter(({ tx }) => {
     const isFree = !tx.inputs.some((input) => left.has(input.txid));
     if (isFree && (only === null || only.has(tx.txid))) return true;
     left.add(tx.txid);
@@ -106,12 +112,14 @@ const mineOne = async (trx: Trx, timeS: number, only: ReadonlySet<string> | null
   const fees = chosen.reduce((sum, each) => sum + each.fee_sats, 0);
   const txs = chosen.map((each) => each.tx);
   const reward = parseTransaction(coinbase(height, SUBSIDY_SATS + fees, FAUCET_SCRIPT, txs));
-  const header = mineHeader(tip?.hash ?? NO_TXID, [reward.txid, ...txs.map((tx) => tx.txid)], timeS);
+  const header = mineHeader(block.previous, [reward.txid, ...txs.map((tx) => tx.txid)], block.timeS);
   const { hash } = parseHeader(header);
-  await addBlock(trx, { height, hash, header, time_s: timeS });
-  await addTransaction(trx, reward, 0, height, 0);
-  for (const [index, tx] of txs.entries()) await placeTransaction(trx, tx.txid, height, index + 1);
-  return hash;
+  await Promise.all([
+    addBlock(trx, { height, hash, header, time_s: block.timeS }),
+    addTransaction(trx, reward, 0, height, 0),
+    ...txs.map((tx, index) => placeTransaction(trx, tx.txid, height, index + 1)),
+  ]);
+  return { hash, waiting: waiting.filter(({ tx }) => left.has(tx.txid)) };
 };
 
 /**
@@ -125,9 +133,18 @@ export const mine = async (
 ): Promise<string[]> => {
   const only = options.only === undefined ? null : new Set(options.only);
   const hashes: string[] = [];
+  const tip = await findTip(trx);
+  let waiting: readonly StoredTx[] = await mempool(trx);
+  let height = tip?.height ?? -1;
+  let previous = tip?.hash ?? NO_TXID;
+  let timeS = tip?.time_s ?? 0;
   for (let count = 0; count < options.blocks; count += 1) {
-    const previousS = (await findTip(trx))?.time_s ?? 0;
-    hashes.push(await mineOne(trx, Math.max(previousS + 1, Math.floor(options.nowMs / 1_000)), only));
+    height += 1;
+    timeS = Math.max(timeS + 1, Math.floor(options.nowMs / 1_000));
+    const mined = await mineOne(trx, { height, previous, timeS }, waiting, only);
+    previous = mined.hash;
+    waiting = mined.waiting;
+    hashes.push(mined.hash);
   }
   return hashes;
 };

@@ -1,4 +1,5 @@
 import { builder, type Reader, type Trx } from '@aitbc/chassis';
+import type { Compilable } from 'kysely';
 import type { Tables } from '../tables.ts';
 import { parseTransaction, type Tx } from './transactions.ts';
 
@@ -111,22 +112,23 @@ export const addTransaction = async (
   height: number | null,
   position: number,
 ): Promise<void> => {
-  await trx.run(
+  // In this order, and without waiting for each other's way to the database.
+  const statements: Compilable<unknown>[] = [
     db
       .insertInto('local_transaction')
       .values({ txid: tx.txid, raw: tx.raw, fee_sats: feeSats, height, position }),
-  );
+  ];
   for (const [vout, output] of tx.outputs.entries())
-    await trx.run(db.insertInto('local_output').values({ txid: tx.txid, vout, ...output, spent_by: null }));
-  if (tx.is_coinbase) return;
-  for (const input of tx.inputs)
-    await trx.run(
+    statements.push(db.insertInto('local_output').values({ txid: tx.txid, vout, ...output, spent_by: null }));
+  for (const input of tx.is_coinbase ? [] : tx.inputs)
+    statements.push(
       db
         .updateTable('local_output')
         .set({ spent_by: tx.txid })
         .where('txid', '=', input.txid)
         .where('vout', '=', input.vout),
     );
+  await Promise.all(statements.map((each) => trx.run(each)));
 };
 
 export const nextMempoolPosition = async (reader: Reader): Promise<number> =>
