@@ -149,7 +149,7 @@ const complete = async (trx: Trx, work: Work, job: JobRow, prepared: PreparedRep
   const resultText = prepared.resultText as string;
   const proof = work.keyring.sign(claimsFor(ended, id, saltedSha256(job.salt, resultText), nowMs));
   const receipt = { id, proof, created_at_ms: nowMs };
-  insertReceipt(trx, { ...receipt, job_seq: job.seq, result: resultText });
+  await insertReceipt(trx, { ...receipt, job_seq: job.seq, result: resultText });
   return { status: 'completed', receipt: toReceipt(ended, receipt, prepared.report.result) };
 };
 

@@ -58,6 +58,11 @@ const insert = hot((p: Params<NewJob>) =>
     })
     .returning('seq'),
 );
+/**
+ * A longer text is written by the function that brings it, in its own time: sixteen of 4 MB that were written together took
+ * PostgreSQL longer than a function may, and all callers of the group were answered with 500.
+ */
+export const GATHERED_TEXT_MAX = 64 * 1024;
 // Nothing reads these before the commit, so a commit's are written together.
 const insertParameters = insertMany<Tables['job_parameters']>('job_parameters', [
   'job_seq',
@@ -111,7 +116,9 @@ export const insertJob = async (
 ): Promise<JobRow> => {
   const { seq } = (await trx.get(insert, job)) as { seq: number };
   const row: JobRow = { ...NEW, ...job, seq };
-  trx.gather(insertParameters, { job_seq: row.seq, parameters, payload });
+  const texts = { job_seq: row.seq, parameters, payload };
+  if (parameters.length + (payload?.length ?? 0) > GATHERED_TEXT_MAX) await insertParameters(trx, [texts]);
+  else trx.gather(insertParameters, texts);
   for (const label of new Set(labels))
     trx.gather(insertLabels, { client_id: job.client_id, label, job_id: job.id });
   addEvent(trx, row, 'pending', null, job.created_at_ms);

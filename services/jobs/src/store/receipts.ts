@@ -1,6 +1,7 @@
 import { builder, hot, insertMany, type Params, type Reader, type Trx } from '@aitbc/chassis';
 import { makeSigningKey, type Signer } from '../receipts.ts';
 import type { ReceiptRow, Tables } from '../tables.ts';
+import { GATHERED_TEXT_MAX } from './jobs.ts';
 
 const db = builder<Tables>();
 
@@ -12,7 +13,10 @@ const insertReceipts = insertMany<ReceiptRow>('receipt', [
   'created_at_ms',
   'result',
 ]);
-export const insertReceipt = (trx: Trx, row: ReceiptRow): void => trx.gather(insertReceipts, row);
+export const insertReceipt = async (trx: Trx, row: ReceiptRow): Promise<void> => {
+  if (row.result.length > GATHERED_TEXT_MAX) await insertReceipts(trx, [row]);
+  else trx.gather(insertReceipts, row);
+};
 
 const ofJob = hot((p: Params<{ job_seq: number }>) =>
   db.selectFrom('receipt').selectAll().where('job_seq', '=', p('job_seq')),
