@@ -11,9 +11,9 @@ import { programOf } from './program.ts';
 const AGENT = fileURLToPath(new URL('../../clients/miner/src/main.ts', import.meta.url));
 const ORIGINAL = fileURLToPath(new URL('miner-process.ts', import.meta.url));
 const MODEL = 'of-both';
-const JOBS = 24;
+const JOBS = 12;
 /** What a killed worker costs: the original's gives no sign that it is dead. */
-const TIMEOUT_SECONDS = 3;
+const TIMEOUT_SECONDS = 2;
 
 /** A miner of the original and our agent take from one queue, and are killed in the middle of it. */
 export const oneQueue = (given: () => Coordinator): void => {
@@ -80,8 +80,9 @@ export const oneQueue = (given: () => Coordinator): void => {
       await eventually(() => models.seen.chats.length > 0, { withinMs: 40_000 });
       agent.kill('SIGKILL');
       await submit(JOBS / 2);
-      await isDead(startOriginal(3));
+      const second = startOriginal(2);
       startAgent();
+      await isDead(second);
       startOriginal(0);
       await eventually(
         async () => {
