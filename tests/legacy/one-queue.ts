@@ -30,6 +30,8 @@ export const oneQueue = (given: () => Coordinator): void => {
       await newAccount(['miner']),
     ];
     const models = await startModelServer([MODEL]);
+    // Long enough to be killed in.
+    models.script.firstByteMs = 300;
     const start = (args: string[], env: Record<string, string>): ChildProcess => {
       const child = spawn(process.execPath, args, {
         env: { ...process.env, ...env },
@@ -52,6 +54,11 @@ export const oneQueue = (given: () => Coordinator): void => {
       start([AGENT, '--coordinator', url, '--llm-url', models.url, '--name', 'ours'], {
         AITBC_MINER_KEY: own.key,
       });
+    /** Our agent is in the middle of a job. */
+    const modelIsAsked = () => {
+      const before = models.seen.chats.length;
+      return eventually(() => models.seen.chats.length > before, { withinMs: 40_000 });
+    };
     const isDead = (child: ChildProcess) =>
       eventually(() => child.signalCode === 'SIGKILL', { withinMs: 40_000 });
 
@@ -74,15 +81,14 @@ export const oneQueue = (given: () => Coordinator): void => {
         }
       };
       await submit(JOBS / 2);
+      await isDead(startOriginal(2));
       const agent = startAgent();
-      const first = startOriginal(2);
-      await isDead(first);
-      await eventually(() => models.seen.chats.length > 0, { withinMs: 40_000 });
+      await modelIsAsked();
       agent.kill('SIGKILL');
       await submit(JOBS / 2);
-      const second = startOriginal(2);
+      await isDead(startOriginal(1));
       startAgent();
-      await isDead(second);
+      await modelIsAsked();
       startOriginal(0);
       await eventually(
         async () => {
