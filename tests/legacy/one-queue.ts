@@ -11,9 +11,9 @@ import { programOf } from './program.ts';
 const AGENT = fileURLToPath(new URL('../../clients/miner/src/main.ts', import.meta.url));
 const ORIGINAL = fileURLToPath(new URL('miner-process.ts', import.meta.url));
 const MODEL = 'of-both';
-const JOBS = 24;
+const JOBS = 12;
 /** What a killed worker costs: the original's gives no sign that it is dead. */
-const TIMEOUT_SECONDS = 3;
+const TIMEOUT_SECONDS = 2;
 
 /** A miner of the original and our agent take from one queue, and are killed in the middle of it. */
 export const oneQueue = (given: () => Coordinator): void => {
@@ -30,6 +30,8 @@ export const oneQueue = (given: () => Coordinator): void => {
       await newAccount(['miner']),
     ];
     const models = await startModelServer([MODEL]);
+    // Long enough to be killed in.
+    models.script.firstByteMs = 300;
     const start = (args: string[], env: Record<string, string>): ChildProcess => {
       const child = spawn(process.execPath, args, {
         env: { ...process.env, ...env },
@@ -52,6 +54,11 @@ export const oneQueue = (given: () => Coordinator): void => {
       start([AGENT, '--coordinator', url, '--llm-url', models.url, '--name', 'ours'], {
         AITBC_MINER_KEY: own.key,
       });
+    /** Our agent is in the middle of a job. */
+    const modelIsAsked = () => {
+      const before = models.seen.chats.length;
+      return eventually(() => models.seen.chats.length > before, { withinMs: 40_000 });
+    };
     const isDead = (child: ChildProcess) =>
       eventually(() => child.signalCode === 'SIGKILL', { withinMs: 40_000 });
 
@@ -74,14 +81,14 @@ export const oneQueue = (given: () => Coordinator): void => {
         }
       };
       await submit(JOBS / 2);
+      await isDead(startOriginal(2));
       const agent = startAgent();
-      const first = startOriginal(2);
-      await isDead(first);
-      await eventually(() => models.seen.chats.length > 0, { withinMs: 40_000 });
+      await modelIsAsked();
       agent.kill('SIGKILL');
       await submit(JOBS / 2);
-      await isDead(startOriginal(3));
+      await isDead(startOriginal(1));
       startAgent();
+      await modelIsAsked();
       startOriginal(0);
       await eventually(
         async () => {

@@ -175,7 +175,6 @@ export const sessions = (given: () => Coordinator): void => {
         concurrency: 2,
       });
     await register();
-    expect(await program.get('/v1/miners/poll')).toMatchObject({ status: 200, body: {} });
     expect(
       await program.put('/v1/miners/rig-1/capabilities', {
         capabilities: { models: ['cli-model-2'], cuda_version: '12.4' },

@@ -79,7 +79,7 @@ describe('a request that goes through', () => {
     const refused = new Map([
       ['/v1/miner/jobs', 'GET'],
       ['/v1/client/jobs/:job_id/events', 'GET'],
-      ['/v1/miners/poll', 'GET, POST'],
+      ['/v1/miners/poll', 'GET, POST, DELETE'],
     ]);
     const paths = allRoutes.filter((route) => route.method === 'GET' && route.internal !== true);
     for (const { path, who } of paths) {

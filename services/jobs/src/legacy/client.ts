@@ -29,6 +29,8 @@ type ClientRoutes = Omit<
   'legacyPoll' | 'legacyPollByGet' | 'legacyReport' | 'legacyFail'
 >;
 
+/** The end of the year 9999: ids hold no later time. */
+const LAST_MS = 253_402_300_799_999;
 const LIMIT = 50;
 const LIMIT_MAX = 500;
 
@@ -46,7 +48,7 @@ const timeAsked = (field: string, text: string | undefined): number | undefined 
   const ms = Date.parse(
     /(?:Z|[+-]\d\d:?\d\d)$/i.test(text) ? text : `${text}${text.includes('T') ? '' : 'T00:00:00'}Z`,
   );
-  if (Number.isNaN(ms) || ms < 0)
+  if (Number.isNaN(ms) || ms < 0 || ms > LAST_MS)
     throw invalidField(`query.${field}`, 'must be a time as 2026-11-24T09:30:00');
   return ms;
 };

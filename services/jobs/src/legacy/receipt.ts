@@ -1,5 +1,5 @@
 import { createPublicKey, verify } from 'node:crypto';
-import { COORDINATOR, isRecord, type LegacyReceipt, type ReceiptClaims } from '@aitbc/contracts';
+import { COORDINATOR, isRecord, Json, type LegacyReceipt, type ReceiptClaims } from '@aitbc/contracts';
 import type { z } from 'zod';
 import type { Keyring } from '../keyring.ts';
 import { claimsOf, type PublicJwk } from '../receipts.ts';
@@ -142,7 +142,7 @@ export const verifyLegacy = async (
   } catch {
     return invalid('not a receipt');
   }
-  if (!isRecord(asked)) return invalid('not a receipt');
+  if (!isRecord(asked) || !Json.safeParse(asked).success) return invalid('not a receipt');
   const { receipt_id: id = isRecord(asked.payload) ? asked.payload.receipt_id : undefined } = asked;
   const proof = typeof id === 'string' ? await proofOf(work.store.read, id.toLowerCase()) : undefined;
   if (proof === undefined) return invalid('no receipt of this id was signed here');

@@ -19,6 +19,7 @@ describe('a free description of a machine', () => {
       },
       { gpus: [{ model: 'A100', vram_gb: 80, count: 2 }] },
     ],
+    ['memory in a unit that nobody knows', { gpu: { model: 'a', memory_gb: 17e9 } }, { gpus: [] }],
     ['an unknown card', { gpu: { model: 'Unknown', memory_gb: 8 } }, { gpus: [] }],
     ['a card without memory', { gpu: { model: 'RTX 4090', memory_gb: 0 } }, { gpus: [] }],
     ['a card of null', { gpu: null, gpus: [null, 'x'] }, { gpus: [] }],

@@ -5,6 +5,8 @@ type Gpu = { model: string; vram_gb: number; count: number };
 
 /** Above so many gigabytes a card's memory is in megabytes: no card has a terabyte. */
 const GIGABYTES_MAX = 1_024;
+/** As a registration takes it: more was counted in another unit. */
+const MEMORY_MAX = 10_000;
 const CARDS_MAX = 64;
 const MODELS_MAX = 500;
 const MODEL_LENGTH_MAX = 200;
@@ -21,7 +23,7 @@ const numberOf = (value: unknown): number => {
 const memoryOf = (card: Fields): number => {
   const given = numberOf(card.memory_gb ?? card.vram_gb) || numberOf(card.memory_mb) / GIGABYTES_MAX;
   const gigabytes = given > GIGABYTES_MAX ? given / GIGABYTES_MAX : given;
-  return gigabytes <= 0 ? 0 : Math.max(1, Math.round(gigabytes));
+  return gigabytes <= 0 || gigabytes > MEMORY_MAX ? 0 : Math.max(1, Math.round(gigabytes));
 };
 
 const listOf = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
