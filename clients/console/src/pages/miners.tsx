@@ -7,7 +7,7 @@ import { SOMETIMES_MS, useWho } from '../queries.ts';
 import { api } from '../session.ts';
 
 const PAGE = 100;
-const COMMAND = 'npm run miner -- --url URL_OF_THE_COORDINATOR --key YOUR_MINER_KEY';
+const COMMAND = `AITBC_MINER_KEY=ak_… node run.mjs miner --coordinator ${location.origin}`;
 
 const gpusOf = ({ gpus }: Pick<PublicMiner, 'gpus'>): string =>
   gpus.length === 0

@@ -45,7 +45,7 @@ const Content = ({ height }: { height: number }) => {
 
 export const BlockPage = () => {
   const { height: text } = useParams({ from: '/explorer/blocks/$height' });
-  const height = /^\d{1,15}$/.test(text) ? Number(text) : 0;
+  const height = /^\d{1,15}$/.test(text) ? Number(text) : Number.MAX_SAFE_INTEGER;
   const query = useQuery({
     queryKey: ['block', height],
     staleTime: Number.POSITIVE_INFINITY,
@@ -63,10 +63,10 @@ export const BlockPage = () => {
   return (
     <>
       <Head
-        title={`Block ${count(height)}`}
+        title={query.data === undefined ? 'Block' : `Block ${count(height)}`}
         actions={
           <>
-            {height > 1 ? (
+            {height > 0 && query.data !== undefined ? (
               <Link to="/explorer/blocks/$height" params={{ height: String(height - 1) }} className="button">
                 The one before
               </Link>

@@ -7,7 +7,7 @@ import { api } from '../../session.ts';
 export const checkedBlock = async (height: number, signal: AbortSignal) => {
   const [block, previous, keys] = await Promise.all([
     api().explorer.block(height, { signal }),
-    height > 1 ? api().explorer.block(height - 1, { signal }) : undefined,
+    height > 0 ? api().explorer.block(height - 1, { signal }) : undefined,
     api().explorer.ledgerKeys({ signal }),
   ]);
   return { block, verdict: await verifyBlock(block, keys, previous) };
