@@ -75,7 +75,7 @@ async function main(): Promise<void> {
   });
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_ARGUMENTS });
   try {
-    const { ocr, waiting } = await furnish(stack);
+    const { ocr, waiting, hash } = await furnish(stack);
     const pages = [
       ['welcome', '/', false],
       ['sign-in', '/sign-in', false],
@@ -83,6 +83,10 @@ async function main(): Promise<void> {
       ['jobs', '/jobs', true],
       ['job', `/jobs/${ocr}`, true],
       ['job-waiting', `/jobs/${waiting}`, true],
+      ['playground', '/playground?type=ocr', true],
+      ['explorer', '/explorer', false],
+      ['transfer', `/explorer/transactions/${hash}`, false],
+      ['miners', '/miners', false],
     ] as const;
     mkdirSync(folder, { recursive: true });
     const secret = JSON.stringify({ kind: 'key', secret: stack.keys.client });

@@ -5,7 +5,7 @@ const COUNT = new Intl.NumberFormat('en');
 const PERCENT = new Intl.NumberFormat('en', { style: 'percent', maximumFractionDigits: 1 });
 const WHEN = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
 const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
-const AGO = new Intl.RelativeTimeFormat('en', { numeric: 'auto', style: 'short' });
+const AGO = new Intl.RelativeTimeFormat('en', { numeric: 'auto', style: 'narrow' });
 
 export const amount = (value: number): string => `${AMOUNT.format(value)} AITBC`;
 export const count = (value: number): string => COUNT.format(value);
