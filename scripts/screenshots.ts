@@ -25,12 +25,25 @@ const furnish = async (stack: Stack): Promise<{ ocr: string; waiting: string; ha
   const { user_id } = await client.account.me();
   await admin.admin.credit(user_id, { amount: 100, reason: 'for the pictures' });
   const picture = readFileSync(join(root, 'clients/miner/fixtures/invoice.png')).toString('base64');
-  const ocr = await client.jobs.run('ocr', { image_base64: picture }, { payment_amount: 0.25, labels: ['invoices'] });
-  const texts = ['Wo ist der Bahnhof?', 'Où est la bibliothèque ?', 'The quick brown fox jumps.', 'Dove si trova il museo?'];
+  const ocr = await client.jobs.run(
+    'ocr',
+    { image_base64: picture },
+    { payment_amount: 0.25, labels: ['invoices'] },
+  );
+  const texts = [
+    'Wo ist der Bahnhof?',
+    'Où est la bibliothèque ?',
+    'The quick brown fox jumps.',
+    'Dove si trova il museo?',
+  ];
   for (const text of texts)
     await client.jobs.run('language_detection', { text }, { payment_amount: 0.01, labels: ['letters'] });
   const waiting = await client.jobs.submit('embedding', { model: 'nomic-embed-text', input: 'a text' }, {});
-  const cancelled = await client.jobs.submit('embedding', { model: 'nomic-embed-text', input: 'another' }, {});
+  const cancelled = await client.jobs.submit(
+    'embedding',
+    { model: 'nomic-embed-text', input: 'another' },
+    {},
+  );
   await client.jobs.cancel(cancelled.id);
   // The payment of the first job is in a block by now, or within seconds.
   for (;;) {

@@ -61,7 +61,10 @@ test('what a browser loads first is small', { timeout: 2 * SLOW_MS }, async () =
   };
   // The page itself, the first page's own code, and its chart.
   for (const name of ['index.html', 'src/pages/home/home.tsx', 'src/parts/chart.tsx']) add(name);
-  const bytes = [...files].reduce((sum, file) => sum + gzipSync(readFileSync(join(dist, file)), { level: 9 }).length, 0);
+  const bytes = [...files].reduce(
+    (sum, file) => sum + gzipSync(readFileSync(join(dist, file)), { level: 9 }).length,
+    0,
+  );
   expect(bytes).toBeLessThan(FIRST_LOAD_MAX);
   const html = readFileSync(join(dist, 'index.html'), 'utf8');
   expect(html).not.toMatch(/<style|<script(?![^>]*\bsrc=)|\bon[a-z]+=|\bstyle=/);
@@ -93,7 +96,9 @@ inBrowser(
     await page.getByRole('link', { name: 'Its page, with receipt and proof' }).click();
     const proof = page.locator('.chain');
     // Receipt, block and Merkle proof: each by arithmetic in this browser.
-    await expect.poll(() => proof.getByText('checked', { exact: true }).count(), { timeout: SLOW_MS }).toBe(3);
+    await expect
+      .poll(() => proof.getByText('checked', { exact: true }).count(), { timeout: SLOW_MS })
+      .toBe(3);
     expect(await proof.getByText('wrong').count()).toBe(0);
     await page.getByRole('link', { name: 'Open the block' }).click();
     await page.getByText('checked here').waitFor();
@@ -128,7 +133,9 @@ inBrowser(
 
     coordinator.stack.kill('gateway', 'SIGKILL');
     await page.getByText('The coordinator does not answer').waitFor();
-    await page.getByText('The coordinator does not answer').waitFor({ state: 'detached', timeout: 2 * SLOW_MS });
+    await page
+      .getByText('The coordinator does not answer')
+      .waitFor({ state: 'detached', timeout: 2 * SLOW_MS });
     // Still signed in: a session outlives the process.
     await page.getByRole('button', { name: 'Sign out' }).click();
     await page.getByRole('link', { name: 'Sign in', exact: true }).waitFor();

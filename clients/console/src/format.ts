@@ -51,4 +51,5 @@ const TYPES: Record<string, string> = {
   custom: 'Custom',
 };
 /** A job type as a title; one that a newer coordinator brings goes by its own name. */
-export const typeName = (type: string): string => (Object.hasOwn(TYPES, type) ? (TYPES[type] as string) : words(type));
+export const typeName = (type: string): string =>
+  Object.hasOwn(TYPES, type) ? (TYPES[type] as string) : words(type);

@@ -106,7 +106,9 @@ const Everyone = () => {
                         <Badge state={miner.status} />
                       </td>
                       <td className="wide wrap">
-                        {miner.capabilities.length === 0 ? 'nothing now' : miner.capabilities.map(typeName).join(', ')}
+                        {miner.capabilities.length === 0
+                          ? 'nothing now'
+                          : miner.capabilities.map(typeName).join(', ')}
                       </td>
                       <td className="wide wrap">{gpusOf(miner)}</td>
                       <td className="wide wrap">{miner.region ?? '–'}</td>
@@ -137,7 +139,10 @@ const Everyone = () => {
 
 export const Miners = () => (
   <>
-    <Head title="Miners">Machines that take jobs. Reputation comes from how their work for distinct accounts ended, weighed by what these paid.</Head>
+    <Head title="Miners">
+      Machines that take jobs. Reputation comes from how their work for distinct accounts ended, weighed by
+      what these paid.
+    </Head>
     <Own />
     <Everyone />
   </>

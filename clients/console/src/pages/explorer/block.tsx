@@ -82,7 +82,12 @@ export const BlockPage = () => {
           <>
             <Card
               title="Header"
-              actions={<Badge state={verdict.valid ? 'checked here' : 'wrong'} tone={verdict.valid ? 'good' : 'bad'} />}
+              actions={
+                <Badge
+                  state={verdict.valid ? 'checked here' : 'wrong'}
+                  tone={verdict.valid ? 'good' : 'bad'}
+                />
+              }
             >
               <div className="stack">
                 <p className="muted">
@@ -98,11 +103,26 @@ export const BlockPage = () => {
                         <Copy text={block.hash} what="the hash" />
                       </span>,
                     ],
-                    ['Before it', <span key="before" className="mono wrap">{block.previous_hash}</span>],
-                    ['Merkle root', <span key="root" className="mono wrap">{block.merkle_root}</span>],
+                    [
+                      'Before it',
+                      <span key="before" className="mono wrap">
+                        {block.previous_hash}
+                      </span>,
+                    ],
+                    [
+                      'Merkle root',
+                      <span key="root" className="mono wrap">
+                        {block.merkle_root}
+                      </span>,
+                    ],
                     ['Transfers', count(block.tx_count)],
                     ['Sealed', <When key="at" at={block.timestamp} />],
-                    ['Signed by', <span key="by" className="mono wrap">{block.proposer}</span>],
+                    [
+                      'Signed by',
+                      <span key="by" className="mono wrap">
+                        {block.proposer}
+                      </span>,
+                    ],
                   ]}
                 />
               </div>
