@@ -91,7 +91,10 @@ inBrowser(
     await page.locator('input[type=file]').setInputFiles(picture);
     await page.getByLabel('Pays, in AITBC').fill('0.25');
     await page.getByRole('button', { name: 'Send it' }).click();
-    await page.getByText('INVOICE 2041').waitFor({ timeout: 2 * SLOW_MS });
+    await page
+      .getByRole('region', { name: 'the text' })
+      .getByText('INVOICE 2041')
+      .waitFor({ timeout: 2 * SLOW_MS });
 
     await page.getByRole('link', { name: 'Its page, with receipt and proof' }).click();
     const proof = page.locator('.chain');
