@@ -25,12 +25,25 @@ const furnish = async (stack: Stack): Promise<{ ocr: string; waiting: string; ha
   const { user_id } = await client.account.me();
   await admin.admin.credit(user_id, { amount: 100, reason: 'for the pictures' });
   const picture = readFileSync(join(root, 'clients/miner/fixtures/invoice.png')).toString('base64');
-  const ocr = await client.jobs.run('ocr', { image_base64: picture }, { payment_amount: 0.25, labels: ['invoices'] });
-  const texts = ['Wo ist der Bahnhof?', 'Où est la bibliothèque ?', 'The quick brown fox jumps.', 'Dove si trova il museo?'];
+  const ocr = await client.jobs.run(
+    'ocr',
+    { image_base64: picture },
+    { payment_amount: 0.25, labels: ['invoices'] },
+  );
+  const texts = [
+    'Wo ist der Bahnhof?',
+    'Où est la bibliothèque ?',
+    'The quick brown fox jumps.',
+    'Dove si trova il museo?',
+  ];
   for (const text of texts)
     await client.jobs.run('language_detection', { text }, { payment_amount: 0.01, labels: ['letters'] });
   const waiting = await client.jobs.submit('embedding', { model: 'nomic-embed-text', input: 'a text' }, {});
-  const cancelled = await client.jobs.submit('embedding', { model: 'nomic-embed-text', input: 'another' }, {});
+  const cancelled = await client.jobs.submit(
+    'embedding',
+    { model: 'nomic-embed-text', input: 'another' },
+    {},
+  );
   await client.jobs.cancel(cancelled.id);
   // The payment of the first job is in a block by now, or within seconds.
   for (;;) {
@@ -75,7 +88,7 @@ async function main(): Promise<void> {
   });
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_ARGUMENTS });
   try {
-    const { ocr, waiting } = await furnish(stack);
+    const { ocr, waiting, hash } = await furnish(stack);
     const pages = [
       ['welcome', '/', false],
       ['sign-in', '/sign-in', false],
@@ -83,6 +96,10 @@ async function main(): Promise<void> {
       ['jobs', '/jobs', true],
       ['job', `/jobs/${ocr}`, true],
       ['job-waiting', `/jobs/${waiting}`, true],
+      ['playground', '/playground?type=ocr', true],
+      ['explorer', '/explorer', false],
+      ['transfer', `/explorer/transactions/${hash}`, false],
+      ['miners', '/miners', false],
     ] as const;
     mkdirSync(folder, { recursive: true });
     const secret = JSON.stringify({ kind: 'key', secret: stack.keys.client });

@@ -118,7 +118,15 @@ const ANSWERS: readonly (readonly [RegExp, (match: RegExpExecArray, query: URLSe
     /^\/v1\/client\/jobs\/([^/]+)\/receipts$/,
     ([, jobId]) => ({
       items: [
-        { id: id(600), job_id: jobId, miner_id: id(800), result: ALL, salt: null, proof: ALL, created_at: ago(1) },
+        {
+          id: id(600),
+          job_id: jobId,
+          miner_id: id(800),
+          result: ALL,
+          salt: null,
+          proof: ALL,
+          created_at: ago(1),
+        },
       ],
     }),
   ],
@@ -181,10 +189,7 @@ const ANSWERS: readonly (readonly [RegExp, (match: RegExpExecArray, query: URLSe
         },
       ]),
   ],
-  [
-    /^\/v1\/explorer\/blocks$/,
-    () => page([block(1_234_567), block(1_234_566)]),
-  ],
+  [/^\/v1\/explorer\/blocks$/, () => page([block(1_234_567), block(1_234_566)])],
   [/^\/v1\/explorer\/blocks\/(\d+)$/, ([, height]) => block(Number(height))],
   [/^\/v1\/explorer\/transactions$/, () => page([transaction(hash('a')), transaction(hash('1'))])],
   [/^\/v1\/explorer\/transactions\/([0-9a-f]{64})$/, ([, own]) => transaction(own as string)],

@@ -5,7 +5,7 @@ const COUNT = new Intl.NumberFormat('en');
 const PERCENT = new Intl.NumberFormat('en', { style: 'percent', maximumFractionDigits: 1 });
 const WHEN = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
 const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
-const AGO = new Intl.RelativeTimeFormat('en', { numeric: 'auto', style: 'short' });
+const AGO = new Intl.RelativeTimeFormat('en', { numeric: 'auto', style: 'narrow' });
 
 export const amount = (value: number): string => `${AMOUNT.format(value)} AITBC`;
 export const count = (value: number): string => COUNT.format(value);
@@ -51,4 +51,5 @@ const TYPES: Record<string, string> = {
   custom: 'Custom',
 };
 /** A job type as a title; one that a newer coordinator brings goes by its own name. */
-export const typeName = (type: string): string => (Object.hasOwn(TYPES, type) ? (TYPES[type] as string) : words(type));
+export const typeName = (type: string): string =>
+  Object.hasOwn(TYPES, type) ? (TYPES[type] as string) : words(type);

@@ -6,7 +6,8 @@ import { startTestGateway, type TestGateway } from './testing/gateway.ts';
 
 // How the console's built files are given out; what is in them is for tests/browser.
 
-const PAGE = '<!doctype html><title>AITBC</title><script type="module" src="/assets/index-abc123.js"></script>';
+const PAGE =
+  '<!doctype html><title>AITBC</title><script type="module" src="/assets/index-abc123.js"></script>';
 const SCRIPT = `console.log(${JSON.stringify('x'.repeat(2_000))})`;
 
 let gateway: TestGateway;
@@ -70,6 +71,8 @@ test.each([
 });
 
 test('what stood there before stands there still', async () => {
-  expect(await (await get('/docs', { accept: BROWSER })).text()).toContain('/docs/assets/swagger-ui-bundle.js');
+  expect(await (await get('/docs', { accept: BROWSER })).text()).toContain(
+    '/docs/assets/swagger-ui-bundle.js',
+  );
   expect((await get('/health', { accept: BROWSER })).headers.get('content-type')).toContain('json');
 });

@@ -7,7 +7,7 @@ import { SOMETIMES_MS, useWho } from '../queries.ts';
 import { api } from '../session.ts';
 
 const PAGE = 100;
-const COMMAND = 'npm run miner -- --url URL_OF_THE_COORDINATOR --key YOUR_MINER_KEY';
+const COMMAND = `AITBC_MINER_KEY=ak_… node run.mjs miner --coordinator ${location.origin}`;
 
 const gpusOf = ({ gpus }: Pick<PublicMiner, 'gpus'>): string =>
   gpus.length === 0
@@ -106,7 +106,9 @@ const Everyone = () => {
                         <Badge state={miner.status} />
                       </td>
                       <td className="wide wrap">
-                        {miner.capabilities.length === 0 ? 'nothing now' : miner.capabilities.map(typeName).join(', ')}
+                        {miner.capabilities.length === 0
+                          ? 'nothing now'
+                          : miner.capabilities.map(typeName).join(', ')}
                       </td>
                       <td className="wide wrap">{gpusOf(miner)}</td>
                       <td className="wide wrap">{miner.region ?? '–'}</td>
@@ -137,7 +139,10 @@ const Everyone = () => {
 
 export const Miners = () => (
   <>
-    <Head title="Miners">Machines that take jobs. Reputation comes from how their work for distinct accounts ended, weighed by what these paid.</Head>
+    <Head title="Miners">
+      Machines that take jobs. Reputation comes from how their work for distinct accounts ended, weighed by
+      what these paid.
+    </Head>
     <Own />
     <Everyone />
   </>

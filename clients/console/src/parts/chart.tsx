@@ -47,7 +47,10 @@ export const TimeBars = ({
           padding: [8, 8, 0, 0],
           legend: { show: false },
           cursor: { show: false },
-          scales: { x: { range: (_, min, max) => [min - BESIDE_S, max + BESIDE_S] }, y: { range: (_, __, max) => [0, Math.max(4, Math.ceil(max * 1.15))] } },
+          scales: {
+            x: { range: (_, min, max) => [min - BESIDE_S, max + BESIDE_S] },
+            y: { range: (_, __, max) => [0, Math.max(4, Math.ceil(max * 1.15))] },
+          },
           axes: [
             { ...axis, grid: { show: false } },
             { ...axis, size: 44, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 5_000, 10_000] },

@@ -44,7 +44,12 @@ export const AddressPage = () => {
                   ['Transfers', count(found.tx_count)],
                   found.account_id === null
                     ? null
-                    : ['Account', <span key="account" className="mono wrap">{found.account_id}</span>],
+                    : [
+                        'Account',
+                        <span key="account" className="mono wrap">
+                          {found.account_id}
+                        </span>,
+                      ],
                   ['First seen', <When key="first" at={found.first_seen} />],
                   ['Last seen', <When key="last" at={found.last_seen} />],
                 ]}

@@ -45,7 +45,7 @@ const Content = ({ height }: { height: number }) => {
 
 export const BlockPage = () => {
   const { height: text } = useParams({ from: '/explorer/blocks/$height' });
-  const height = /^\d{1,15}$/.test(text) ? Number(text) : 0;
+  const height = /^\d{1,15}$/.test(text) ? Number(text) : Number.MAX_SAFE_INTEGER;
   const query = useQuery({
     queryKey: ['block', height],
     staleTime: Number.POSITIVE_INFINITY,
@@ -63,10 +63,10 @@ export const BlockPage = () => {
   return (
     <>
       <Head
-        title={`Block ${count(height)}`}
+        title={query.data === undefined ? 'Block' : `Block ${count(height)}`}
         actions={
           <>
-            {height > 1 ? (
+            {height > 0 && query.data !== undefined ? (
               <Link to="/explorer/blocks/$height" params={{ height: String(height - 1) }} className="button">
                 The one before
               </Link>
@@ -82,7 +82,12 @@ export const BlockPage = () => {
           <>
             <Card
               title="Header"
-              actions={<Badge state={verdict.valid ? 'checked here' : 'wrong'} tone={verdict.valid ? 'good' : 'bad'} />}
+              actions={
+                <Badge
+                  state={verdict.valid ? 'checked here' : 'wrong'}
+                  tone={verdict.valid ? 'good' : 'bad'}
+                />
+              }
             >
               <div className="stack">
                 <p className="muted">
@@ -98,11 +103,26 @@ export const BlockPage = () => {
                         <Copy text={block.hash} what="the hash" />
                       </span>,
                     ],
-                    ['Before it', <span key="before" className="mono wrap">{block.previous_hash}</span>],
-                    ['Merkle root', <span key="root" className="mono wrap">{block.merkle_root}</span>],
+                    [
+                      'Before it',
+                      <span key="before" className="mono wrap">
+                        {block.previous_hash}
+                      </span>,
+                    ],
+                    [
+                      'Merkle root',
+                      <span key="root" className="mono wrap">
+                        {block.merkle_root}
+                      </span>,
+                    ],
                     ['Transfers', count(block.tx_count)],
                     ['Sealed', <When key="at" at={block.timestamp} />],
-                    ['Signed by', <span key="by" className="mono wrap">{block.proposer}</span>],
+                    [
+                      'Signed by',
+                      <span key="by" className="mono wrap">
+                        {block.proposer}
+                      </span>,
+                    ],
                   ]}
                 />
               </div>

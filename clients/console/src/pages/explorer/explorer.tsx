@@ -122,7 +122,8 @@ const Newest = () => {
 export const Explorer = () => (
   <>
     <Head title="Explorer">
-      Every transfer is sealed into a signed block. What you open here is checked in your browser, not believed.
+      Every transfer is sealed into a signed block. What you open here is checked in your browser, not
+      believed.
     </Head>
     <Search />
     <Newest />

@@ -7,7 +7,7 @@ import { api } from '../../session.ts';
 export const checkedBlock = async (height: number, signal: AbortSignal) => {
   const [block, previous, keys] = await Promise.all([
     api().explorer.block(height, { signal }),
-    height > 1 ? api().explorer.block(height - 1, { signal }) : undefined,
+    height > 0 ? api().explorer.block(height - 1, { signal }) : undefined,
     api().explorer.ledgerKeys({ signal }),
   ]);
   return { block, verdict: await verifyBlock(block, keys, previous) };
@@ -61,7 +61,9 @@ export const find = async (text: string): Promise<Found | undefined> => {
     if (isThere) return { to: '/explorer/transactions/$hash', params: { hash } };
     const { items } = await api().explorer.blocks({ limit: BLOCKS_SEARCHED }).page();
     const block = items.find((each: Block) => each.hash === hash);
-    return block === undefined ? undefined : { to: '/explorer/blocks/$height', params: { height: String(block.height) } };
+    return block === undefined
+      ? undefined
+      : { to: '/explorer/blocks/$height', params: { height: String(block.height) } };
   }
   if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(wanted))
     return { to: '/jobs/$jobId', params: { jobId: wanted.toLowerCase() } };

@@ -94,7 +94,12 @@ export const TransactionPage = () => {
                   ['From', <AddressLink key="from" address={transaction.from} />],
                   ['To', <AddressLink key="to" address={transaction.to} />],
                   ['When', <When key="at" at={transaction.timestamp} />],
-                  ['Belongs to', <span key="reference" className="mono wrap">{transaction.reference}</span>],
+                  [
+                    'Belongs to',
+                    <span key="reference" className="mono wrap">
+                      {transaction.reference}
+                    </span>,
+                  ],
                   [
                     'Hash',
                     <span key="hash" className="row">

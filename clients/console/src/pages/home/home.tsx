@@ -172,40 +172,43 @@ const Blocks = () => {
               <p>One is sealed as soon as money moves for the first time.</p>
             </Empty>
           ) : (
-<div className="scroll">            <table className="table">
-              <thead>
-                <tr>
-                  <th scope="col">Height</th>
-                  <th scope="col" className="wide">
-                    Hash
-                  </th>
-                  <th scope="col" className="end">
-                    Transfers
-                  </th>
-                  <th scope="col" className="end">
-                    Sealed
-                  </th>
-                </tr>
-              </thead>
-              <tbody>
-                {items.map((block) => (
-                  <tr key={block.height}>
-                    <td className="number">
-                      <Link to="/explorer/blocks/$height" params={{ height: String(block.height) }}>
-                        {count(block.height)}
-                      </Link>
-                    </td>
-                    <td className="wide">
-                      <Hash hash={block.hash} />
-                    </td>
-                    <td className="number end">{count(block.tx_count)}</td>
-                    <td className="end muted">
-                      <When at={block.timestamp} isRelative />
-                    </td>
+            <div className="scroll">
+              {' '}
+              <table className="table">
+                <thead>
+                  <tr>
+                    <th scope="col">Height</th>
+                    <th scope="col" className="wide">
+                      Hash
+                    </th>
+                    <th scope="col" className="end">
+                      Transfers
+                    </th>
+                    <th scope="col" className="end">
+                      Sealed
+                    </th>
                   </tr>
-                ))}
-              </tbody>
-            </table></div>
+                </thead>
+                <tbody>
+                  {items.map((block) => (
+                    <tr key={block.height}>
+                      <td className="number">
+                        <Link to="/explorer/blocks/$height" params={{ height: String(block.height) }}>
+                          {count(block.height)}
+                        </Link>
+                      </td>
+                      <td className="wide">
+                        <Hash hash={block.hash} />
+                      </td>
+                      <td className="number end">{count(block.tx_count)}</td>
+                      <td className="end muted">
+                        <When at={block.timestamp} isRelative />
+                      </td>
+                    </tr>
+                  ))}
+                </tbody>
+              </table>
+            </div>
           )
         }
       </Answer>

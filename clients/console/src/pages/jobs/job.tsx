@@ -37,7 +37,7 @@ const Waiting = ({ job }: { job: Job }) => {
     <div className="alert" data-tone="warn">
       <strong>It waits. </strong>
       {status.data === undefined ? null : whyItWaits(status.data)}
-      {status.data?.queue_position == null
+      {status.data?.queue_position == null || status.data.queue_position === 0
         ? null
         : ` About ${status.data.queue_position} jobs come before it.`}
     </div>
@@ -145,8 +145,8 @@ const Details = ({ job }: { job: Job }) => (
         ['Asks for', <Constraints key="constraints" job={job} />],
         ['Sent', <When key="sent" at={job.created_at} />],
         hasEnded(job) ? null : ['Must begin by', <When key="by" at={job.expires_at} />],
-        ['Waited', job.metrics.queue_ms === null ? '–' : duration(job.metrics.queue_ms)],
-        ['Ran', job.metrics.run_ms === null ? '–' : duration(job.metrics.run_ms)],
+        job.metrics.queue_ms === null ? null : ['Waited', duration(job.metrics.queue_ms)],
+        job.metrics.run_ms === null ? null : ['Ran', duration(job.metrics.run_ms)],
         ['Attempt', `${job.attempt} of ${job.max_attempts}`],
         job.miner_id === null ? null : ['Miner', <Id key="miner" id={job.miner_id} />],
         job.labels.length === 0

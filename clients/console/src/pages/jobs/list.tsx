@@ -129,7 +129,12 @@ const Rows = ({
 const Filter = ({ filters }: { filters: Filters }) => {
   const navigate = useNavigate({ from: '/jobs' });
   const set = (change: Filters) => void navigate({ search: (now) => ({ ...now, ...change }), replace: true });
-  const choice = (name: string, all: readonly string[], key: 'status' | 'type', nameOf: (each: string) => string) => (
+  const choice = (
+    name: string,
+    all: readonly string[],
+    key: 'status' | 'type',
+    nameOf: (each: string) => string,
+  ) => (
     <label className="field">
       <span>{name}</span>
       <select

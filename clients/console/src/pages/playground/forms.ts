@@ -30,9 +30,7 @@ const FORMS_BY_TYPE: Forms = {
   language_detection: {
     title: 'Tell a language',
     says: 'Which language a text is written in, with how sure that is.',
-    fields: [
-      { name: 'text', label: 'Text', kind: 'long', isRequired: true, start: 'Wo ist der Bahnhof?' },
-    ],
+    fields: [{ name: 'text', label: 'Text', kind: 'long', isRequired: true, start: 'Wo ist der Bahnhof?' }],
   },
   ocr: {
     title: 'Read a picture',

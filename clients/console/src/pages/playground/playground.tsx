@@ -10,7 +10,16 @@ import { api, useCredential } from '../../session.ts';
 import { useLive } from '../jobs/live.ts';
 import { Result } from '../jobs/result.tsx';
 import { whyItWaits } from '../jobs/words.ts';
-import { type Field, FORMS, parametersOf, PICTURE_BYTES_MAX, startValues, TRIED, type TriedType, type Values } from './forms.ts';
+import {
+  type Field,
+  FORMS,
+  PICTURE_BYTES_MAX,
+  parametersOf,
+  startValues,
+  TRIED,
+  type TriedType,
+  type Values,
+} from './forms.ts';
 import { snippets } from './snippets.ts';
 import '../jobs/job.css';
 import './playground.css';
@@ -22,7 +31,10 @@ const useModels = () =>
     refetchInterval: SOMETIMES_MS,
     enabled: useCredential() !== null,
   });
-const KIND_OF: Partial<Record<TriedType, 'chat' | 'embedding'>> = { llm_inference: 'chat', embedding: 'embedding' };
+const KIND_OF: Partial<Record<TriedType, 'chat' | 'embedding'>> = {
+  llm_inference: 'chat',
+  embedding: 'embedding',
+};
 
 const readPicture = async (file: File): Promise<string> => {
   if (file.size > PICTURE_BYTES_MAX)
@@ -61,11 +73,7 @@ const Picture = ({ field, value, onChange }: InputProps) => {
         <span>
           <strong>{field.label}</strong>: drop a PNG or JPEG here, or choose one
         </span>
-        <input
-          type="file"
-          accept="image/png,image/jpeg"
-          onChange={({ target }) => take(target.files?.[0])}
-        />
+        <input type="file" accept="image/png,image/jpeg" onChange={({ target }) => take(target.files?.[0])} />
       </label>
       {error === null ? null : <Failure error={error} />}
       {value === '' ? null : (
@@ -83,12 +91,19 @@ interface InputProps {
 }
 const ModelChoice = ({ field, type, value, onChange }: InputProps) => {
   const models = useModels();
-  const offered = (models.data?.data ?? []).filter(({ aitbc }) => aitbc.kinds.includes(KIND_OF[type] ?? 'chat'));
+  const offered = (models.data?.data ?? []).filter(({ aitbc }) =>
+    aitbc.kinds.includes(KIND_OF[type] ?? 'chat'),
+  );
   const chosen = offered.find(({ id }) => id === value);
   return (
     <label className="field">
       <span>{field.label}</span>
-      <input list={`models-${type}`} required value={value} onChange={({ target }) => onChange(target.value)} />
+      <input
+        list={`models-${type}`}
+        required
+        value={value}
+        onChange={({ target }) => onChange(target.value)}
+      />
       <datalist id={`models-${type}`}>
         {offered.map(({ id }) => (
           <option key={id} value={id} />
@@ -118,24 +133,21 @@ const Input = (props: InputProps) => {
   const { field, value, onChange } = props;
   if (field.kind === 'picture') return <Picture {...props} />;
   if (field.kind === 'model') return <ModelChoice {...props} />;
+  const control = {
+    id: `${props.type}-${field.name}`,
+    required: field.isRequired === true,
+    value,
+    onChange: ({ target }: { target: { value: string } }) => onChange(target.value),
+  };
   return (
-    <label className="field">
-      <span>{field.label}</span>
+    <div className="field">
+      <label htmlFor={control.id}>{field.label}</label>
       {field.kind === 'long' ? (
-        <textarea
-          required={field.isRequired === true}
-          value={value}
-          onChange={({ target }) => onChange(target.value)}
-        />
+        <textarea {...control} />
       ) : (
-        <input
-          required={field.isRequired === true}
-          inputMode={field.kind === 'number' ? 'numeric' : 'text'}
-          value={value}
-          onChange={({ target }) => onChange(target.value)}
-        />
+        <input {...control} inputMode={field.kind === 'number' ? 'numeric' : 'text'} />
       )}
-    </label>
+    </div>
   );
 };
 
@@ -172,7 +184,9 @@ const Outcome = ({ jobId }: { jobId: string }) => {
             <div>
               <Badge state={found.status} />
             </div>
-            {isWaiting && status.data !== undefined ? <p className="muted">{whyItWaits(status.data)}</p> : null}
+            {isWaiting && status.data !== undefined ? (
+              <p className="muted">{whyItWaits(status.data)}</p>
+            ) : null}
             {found.status === 'running' && live.text !== '' ? (
               <Block name="the answer so far" isProse>
                 {live.text}
@@ -273,11 +287,21 @@ const Try = ({ type }: { type: TriedType }) => {
             {send.error === null ? null : <Failure error={send.error} />}
             <div>
               {isSignedIn ? (
-                <button type="submit" className="button" data-kind="main" disabled={send.isPending || !isFilled}>
+                <button
+                  type="submit"
+                  className="button"
+                  data-kind="main"
+                  disabled={send.isPending || !isFilled}
+                >
                   {send.isPending ? 'Sending …' : 'Send it'}
                 </button>
               ) : (
-                <Link to="/sign-in" search={{ to: `/playground?type=${type}` }} className="button" data-kind="main">
+                <Link
+                  to="/sign-in"
+                  search={{ to: `/playground?type=${type}` }}
+                  className="button"
+                  data-kind="main"
+                >
                   Sign in to send it
                 </Link>
               )}
@@ -297,7 +321,9 @@ export const Playground = () => {
   const type = TRIED.find((each) => each === search.type) ?? 'language_detection';
   return (
     <>
-      <Head title="Playground">Send a job by hand, see what comes back, and take the same request into your program.</Head>
+      <Head title="Playground">
+        Send a job by hand, see what comes back, and take the same request into your program.
+      </Head>
       <fieldset className="kinds">
         <legend className="hidden">What to do</legend>
         {TRIED.map((each) => (

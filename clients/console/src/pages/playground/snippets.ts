@@ -26,7 +26,12 @@ const inPython = (value: unknown): string =>
     word === 'true' ? 'True' : word === 'false' ? 'False' : 'None',
   );
 
-export const snippets = ({ url, type, parameters, amount }: Request): readonly (readonly [string, string])[] => {
+export const snippets = ({
+  url,
+  type,
+  parameters,
+  amount,
+}: Request): readonly (readonly [string, string])[] => {
   const shown = shortened(parameters);
   const body = {
     job_type: type,
