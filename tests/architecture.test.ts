@@ -222,9 +222,12 @@ test('an exception that nobody needs any more is taken out', () => {
   expect(Object.keys(MAY_IMPORT_BULLMQ).filter((path) => !imports(path).includes('bullmq'))).toEqual([]);
 });
 
-/** Where a destination's code is: the dispatcher is a second entry of jobs. */
-const roomOf = (destination: Destination) =>
-  destination === 'dispatcher' ? 'services/jobs/src/dispatcher' : `services/${destination}/src`;
+/** Where a destination's code is: workers are a second entry of a service. */
+const WORKER_ROOMS: Partial<Record<Destination, string>> = {
+  dispatcher: 'services/jobs/src/dispatcher',
+  webhooks: 'services/gateway/src/webhooks/worker',
+};
+const roomOf = (destination: Destination) => WORKER_ROOMS[destination] ?? `services/${destination}/src`;
 
 test.each(Object.entries(messages))('%s is sent by its owner and heard by all it is for', (name, message) => {
   /** A consumer is written as a property, `'name': (trx, …)`; what sends it, as an argument. */

@@ -22,6 +22,7 @@ const SERVICES = [
   'gateway',
   'jobs',
   'dispatcher',
+  'webhooks',
   'miners',
   'market',
   'payments',

@@ -3,6 +3,7 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { messages } from '@aitbc/contracts';
 import { expect, test } from 'vitest';
 import { configShape as gateway } from '../services/gateway/src/config.ts';
+import { webhookWorkerConfigShape as webhooks } from '../services/gateway/src/webhooks/worker/config.ts';
 import { configShape as governance } from '../services/governance/src/config.ts';
 import { configShape as jobs } from '../services/jobs/src/config.ts';
 import { dispatcherConfigShape as dispatcher } from '../services/jobs/src/dispatcher/config.ts';
@@ -19,7 +20,16 @@ const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 interface Setting {
   safeParse(value: unknown): { success: boolean; data?: unknown };
 }
-const shapes: Record<string, Setting>[] = [gateway, governance, jobs, dispatcher, market, miners, payments];
+const shapes: Record<string, Setting>[] = [
+  gateway,
+  governance,
+  jobs,
+  dispatcher,
+  webhooks,
+  market,
+  miners,
+  payments,
+];
 const settings = new Map(shapes.flatMap((shape) => Object.entries(shape)));
 const example = new Map(
   [...read('.env.example').matchAll(/^#?([A-Z][A-Z0-9_]+)=(.*)$/gm)].map(([, name, value]) => [

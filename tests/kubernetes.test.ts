@@ -14,6 +14,7 @@ import { ConfigMap, Service, ServiceAccount } from 'kubernetes-models/v1';
 import { describe, expect, test } from 'vitest';
 import { parseAllDocuments, stringify } from 'yaml';
 import { configShape as gateway } from '../services/gateway/src/config.ts';
+import { webhookWorkerConfigShape as webhooks } from '../services/gateway/src/webhooks/worker/config.ts';
 import { configShape as governance } from '../services/governance/src/config.ts';
 import { configShape as jobs } from '../services/jobs/src/config.ts';
 import { dispatcherConfigShape as dispatcher } from '../services/jobs/src/dispatcher/config.ts';
@@ -95,7 +96,18 @@ const faultsOf = (thing: Thing): string[] => {
   return [...faults, ...[...unread].map((path) => `${path}: unknown`)];
 };
 
-const shapes: Record<string, object> = { gateway, governance, jobs, dispatcher, market, miners, payments };
+const shapes: Record<string, object> = {
+  gateway,
+  governance,
+  jobs,
+  dispatcher,
+  webhooks,
+  market,
+  miners,
+  payments,
+};
+/** They have no rows. */
+const WORKERS = ['dispatcher', 'webhooks'];
 const WORKLOADS = ['Deployment', 'StatefulSet', 'Job'];
 const SECRETS: Record<string, string[]> = {
   jobs: ['RECEIPT_SIGNING_KEY'],
@@ -179,7 +191,7 @@ describe.skipIf(renderer === undefined)(`what Kubernetes is told${because}`, () 
   });
 
   test('every secret that production needs is named, and no value of one stands here', () => {
-    expect(services.map(named)).toHaveLength(14);
+    expect(services.map(named)).toHaveLength(16);
     for (const one of services) {
       const { name } = one.thing.metadata;
       const { env } = podOf(one.thing);
@@ -193,8 +205,8 @@ describe.skipIf(renderer === undefined)(`what Kubernetes is told${because}`, () 
         (some) => IS_SECRET.test(some.name) && !/^(TLS|SERVICES)_KEY$/.test(some.name),
       ))
         expect(entry.value, `${named(one)} ${entry.name}`).toBeUndefined();
-      if (name !== 'dispatcher') expect(of('DATABASE_URL'), named(one)).toBeDefined();
-      if (one.path === 'overlays/postgres' && name !== 'dispatcher')
+      if (!WORKERS.includes(name)) expect(of('DATABASE_URL'), named(one)).toBeDefined();
+      if (one.path === 'overlays/postgres' && !WORKERS.includes(name))
         expect(of('DATABASE_URL').valueFrom.secretKeyRef).toEqual({
           name: 'coordinator-postgres',
           key: 'DATABASE_URL',
@@ -272,7 +284,7 @@ describe.skipIf(renderer === undefined)(`what Kubernetes is told${because}`, () 
     expect(read('Dockerfile')).toContain(`COPY ${container.command[1]} scripts/`);
   });
 
-  test('only the gateway is reached from outside, and dispatchers by nobody but Prometheus', () => {
+  test('only the gateway is reached from outside, and workers by nobody but Prometheus', () => {
     for (const path of ['overlays/postgres', 'overlays/sqlite']) {
       const policies = (rendered[path] ?? []).filter((thing) => thing.kind === 'NetworkPolicy');
       const pods = (rendered[path] ?? []).filter((thing) => WORKLOADS.includes(thing.kind));
@@ -306,6 +318,7 @@ describe.skipIf(renderer === undefined)(`what Kubernetes is told${because}`, () 
       expect(callers).toEqual({
         gateway: ['anybody', 'monitoring'],
         dispatcher: ['monitoring'],
+        webhooks: ['monitoring'],
         ...Object.fromEntries(SERVICES.filter((name) => name !== 'gateway').map((name) => [name, inside])),
       });
     }

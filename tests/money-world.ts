@@ -1,4 +1,12 @@
-import { builder, createMetrics, createListeners, createParameters, openStore, type Store, type Trx } from '@aitbc/chassis';
+import {
+  builder,
+  createListeners,
+  createMetrics,
+  createParameters,
+  openStore,
+  type Store,
+  type Trx,
+} from '@aitbc/chassis';
 import { type Caller, JobSubmission, newId, type Payload, Problem } from '@aitbc/contracts';
 import { messagesOf, scratchDatabase, scratchDirectory, someone } from '@aitbc/testing';
 import { expect } from 'vitest';

@@ -75,7 +75,9 @@ export const hooks = (world: () => World) => {
       await expect
         .poll(async () => good(await deliveries()), { timeout: 30_000 })
         .toMatch(/ job.completed +delivered +204 +1 /);
-      const id = good(await deliveries()).split('\n')[1]?.split(' ')[0] as string;
+      const id = good(await deliveries())
+        .split('\n')[1]
+        ?.split(' ')[0] as string;
       expect(good(await aitbc('webhooks', 'redeliver', webhook.id, id))).toContain(id);
       await expect.poll(() => received.length, { timeout: 30_000 }).toBe(2);
       expect(received[1]).toEqual(received[0]);

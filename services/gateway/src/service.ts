@@ -33,6 +33,7 @@ import { createServices, remembered, upstreamUrls } from './services.ts';
 import { boundSessions } from './store.ts';
 import { createTargets } from './targets.ts';
 import { openWebhooks } from './webhooks/index.ts';
+import { LOCK_PURPOSE } from './webhooks/locked.ts';
 
 const HSTS_SECONDS = 365 * 86_400;
 /** Of one address. Several Prometheus behind one, each every 5 s, need a tenth of it. */
@@ -76,6 +77,7 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
           sender: openSender({ from: 'gateway', to: 'webhooks', redis, postal }),
           isConnected: () => redis.status === 'ready',
           key: deriveKey(config.SECRET_KEY, 'webhooks'),
+          lockKey: deriveKey(config.SECRET_KEY, LOCK_PURPOSE),
           findResult: services.resultOfJob,
           callsMax: config.WEBHOOK_CALLS_AT_ONCE,
           isDevelopment: !isProduction,

@@ -76,9 +76,8 @@ export const webhookMessages = {
       attempt: z.number().int().min(1),
       /** By the gateway's clock. After it nobody calls any more: its signature would be old. */
       call_before_ms: Ms,
-      url: z.string(),
-      headers: z.record(z.string(), z.string()),
-      body: z.string(),
+      /** Address, headers and body, encrypted: Redis is to hold no result, and no address with a secret in it. */
+      locked: z.string(),
     }),
   }),
   /** What came of it. The gateway takes the word about the attempt that is under way, once. */

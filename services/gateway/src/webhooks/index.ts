@@ -11,7 +11,9 @@ export const openWebhooks = (options: {
   store: Store;
   sender: Sender;
   isConnected: () => boolean;
+  /** From which secrets are made, and with which calls are locked. */
   key: Buffer;
+  lockKey: Buffer;
   findResult: FindResult;
   callsMax: number;
   isDevelopment: boolean;

@@ -4,6 +4,7 @@ import type { DeliveryTable, WebhookTable } from '../tables.ts';
 import { bodyOf, type FindResult } from './bodies.ts';
 import { called, DUE, type Due, passOn, take } from './commands.ts';
 import { CALL_BEFORE_MS, FAILING_SHARE, LOST_AFTER_MS } from './domain.ts';
+import { type Letter, lock } from './locked.ts';
 import type { Secrets } from './secrets.ts';
 import { signWebhook } from './signature.ts';
 import * as rows from './store.ts';
@@ -28,6 +29,7 @@ export const createPump = (options: {
   sender: Sender;
   isConnected: () => boolean;
   secrets: Secrets;
+  lockKey: Buffer;
   findResult: FindResult;
   /** At once, over all. */
   callsMax: number;
@@ -73,10 +75,15 @@ export const createPump = (options: {
       delivery_id: delivery.id,
       attempt: delivery.attempt,
       call_before_ms: now() + CALL_BEFORE_MS,
-      url: delivery.url ?? webhook.url,
-      // The wall clock's: the receiver compares it with its own.
-      headers: signWebhook({ id: delivery.event_id, atMs: Date.now(), body }, live),
-      body,
+      locked: lock(
+        options.lockKey,
+        JSON.stringify({
+          url: delivery.url ?? webhook.url,
+          // The wall clock's: the receiver compares it with its own.
+          headers: signWebhook({ id: delivery.event_id, atMs: Date.now(), body }, live),
+          body,
+        } satisfies Letter),
+      ),
     };
   };
 

@@ -94,7 +94,7 @@ describe('an event', () => {
     expect(small).toMatchObject({ result: { text: 'hello' } });
     expect(large).toMatchObject({ result_omitted: 'too_large' });
     expect(large).not.toHaveProperty('result');
-    expect(stand.gateway.upstream.heard.at(-1)?.signed?.caller.account_id).toBe(stand.accountId);
+    expect(stand.gateway.upstream.heard.at(-1)?.signed?.caller?.account_id).toBe(stand.accountId);
     await ended(hook.id);
   });
 

@@ -11,7 +11,11 @@ export interface Taken {
 export type Answer = (taken: Taken, response: ServerResponse, request: IncomingMessage) => void;
 
 /** Somebody's server, on an address of this machine. */
-export const startReceiver = async (answer: Answer = (_taken, response) => void response.end()) => {
+export const startReceiver = async (
+  answer: Answer = (_taken, response) => void response.end(),
+  host = '127.0.0.1',
+  at = 0,
+) => {
   const taken: Taken[] = [];
   const control = { answer };
   let connections = 0;
@@ -33,10 +37,10 @@ export const startReceiver = async (answer: Answer = (_taken, response) => void 
   server.on('connection', () => {
     connections += 1;
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(at, host, resolve));
   const { port } = server.address() as AddressInfo;
   return {
-    url: `http://127.0.0.1:${port}`,
+    url: `http://${host}:${port}`,
     port,
     taken,
     control,

@@ -1,5 +1,6 @@
 import {
   type Batch,
+  deriveKey,
   type Fail,
   failpoint,
   openReceiver,
@@ -11,8 +12,11 @@ import { messages, newId, type Payload } from '@aitbc/contracts';
 import { Counter, Histogram } from 'prom-client';
 import { type CallRules, callStranger } from '../call.ts';
 import { isSuccess } from '../domain.ts';
+import { type Letter, LOCK_PURPOSE, unlock } from '../locked.ts';
 import type { WebhookWorkerConfig } from './config.ts';
 import { createReports } from './reports.ts';
+
+const HEARD = { 'gateway.call_due': messages['gateway.call_due'].schema } as const;
 
 type Call = Payload<'gateway.call_due'>;
 type Report = Payload<'webhooks.called'>;
@@ -46,7 +50,10 @@ export const startWebhookWorker = (
     const reports = createReports(sender, `webhooks-${newId()}`, log);
     const callRules: CallRules = { isDevelopment: config.NODE_ENV !== 'production', ...rules };
 
-    const call = async ({ url, headers, body }: Call): Promise<Omit<Report, 'delivery_id' | 'attempt'>> => {
+    const lockKey = deriveKey(config.SECRET_KEY, LOCK_PURPOSE);
+
+    const call = async ({ locked }: Call): Promise<Omit<Report, 'delivery_id' | 'attempt'>> => {
+      const { url, headers, body } = JSON.parse(unlock(lockKey, locked)) as Letter;
       const started_at_ms = Date.now();
       const startedAt = performance.now();
       const outcome = await callStranger(new URL(url), headers, body, callRules);
@@ -91,8 +98,9 @@ export const startWebhookWorker = (
       onStuck: fail,
       process: async (data, _from, isAgain) => {
         const calls = ((data as Batch | undefined)?.messages ?? []).flatMap(({ name, payload }) => {
-          const parsed =
-            name === 'gateway.call_due' ? messages['gateway.call_due'].schema.safeParse(payload) : undefined;
+          const parsed = Object.hasOwn(HEARD, name)
+            ? HEARD[name as keyof typeof HEARD].safeParse(payload)
+            : undefined;
           if (parsed?.success === true) return [parsed.data];
           log.error({ message: name, err: parsed?.error }, 'a call could not be read');
           return [];
