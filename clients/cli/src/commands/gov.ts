@@ -99,7 +99,7 @@ export const addGovernance = (program: Command, act: Act): void => {
     .command('vote')
     .description('Vote, or change your vote, until the deadline; takes a key with the scope vote')
     .argument('<proposal>')
-    .argument('<for|against|abstain>')
+    .argument('<choice>', 'for, against or abstain')
     .option('--reason <text>')
     .addHelpText('after', "\nExample:\n  aitbc gov vote 0190f2a5-… for --reason 'Fees are too high'")
     .action(
@@ -127,7 +127,8 @@ export const addGovernance = (program: Command, act: Act): void => {
       'after',
       `
 Example:
-  aitbc gov propose --title 'Lower the fee' --description "$(cat why.txt)" --parameter platform_fee_basis_points --value 200`,
+  aitbc gov propose --title 'Lower the fee' --description "$(cat why.txt)" \\
+    --parameter platform_fee_basis_points --value 200`,
     )
     .action(
       act(async (context, options: ProposeOptions) => {
