@@ -35,7 +35,7 @@ afterAll(async () => {
 const accountWith = async (url: string): Promise<string> => {
   const made = await stand.gateway
     .client(KEYS.admin)
-    .call(routes.gateway.adminCreateKey, { body: { scopes: ['client'] } });
+    .call(routes.gateway.adminCreateKey, { body: { scopes: ['client'], label: 'webhooks' } });
   if (!made.ok) throw new Error(made.body.error.message);
   const client = createClient(stand.gateway.url, { 'x-api-key': rememberSecret(made.body.key) });
   const hook = await client.call(routes.gateway.createWebhook, { body: { url, events: ['job.completed'] } });

@@ -78,14 +78,20 @@ export const startWebhookWorker = (
       response: null,
     });
 
-    const handle = async (due: Call, isAgain: boolean): Promise<void> => {
-      const isLate = Date.now() > due.call_before_ms;
+    const callAndTell = async (due: Call): Promise<void> => {
       failpoint('webhooks:before-call');
-      const outcome = isAgain ? notCalled('interrupted') : isLate ? notCalled('not_called') : await call(due);
+      const outcome = await call(due);
       failpoint('webhooks:after-call');
-      outcomes.inc({ outcome: outcome.error ?? 'delivered' });
-      await reports.say({ delivery_id: due.delivery_id, attempt: due.attempt, ...outcome });
+      await tell(due, outcome);
       failpoint('webhooks:after-report');
+    };
+    const tell = (due: Call, outcome: Omit<Report, 'delivery_id' | 'attempt'>): Promise<void> => {
+      outcomes.inc({ outcome: outcome.error ?? 'delivered' });
+      return reports.say({ delivery_id: due.delivery_id, attempt: due.attempt, ...outcome });
+    };
+    const handle = (due: Call, isAgain: boolean): Promise<void> => {
+      if (isAgain) return tell(due, notCalled('interrupted'));
+      return Date.now() > due.call_before_ms ? tell(due, notCalled('not_called')) : callAndTell(due);
     };
 
     const receiver = openReceiver({
