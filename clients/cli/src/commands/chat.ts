@@ -127,7 +127,11 @@ const converse = async (context: Context, setting: Setting, before: ChatMessage[
     }
     terminal.prompt();
   }
-  output.note(colors.dim(`\n${all.answers} ${all.answers === 1 ? 'answer' : 'answers'}, ${Number(all.price.toFixed(8))} AITBC`));
+  output.note(
+    colors.dim(
+      `\n${all.answers} ${all.answers === 1 ? 'answer' : 'answers'}, ${Number(all.price.toFixed(8))} AITBC`,
+    ),
+  );
 };
 
 /** Words of the command line; `-` stands for what is on stdin. */
