@@ -78,10 +78,10 @@ export const spending = (world: () => World) => {
       aitbc('usage', '--by', 'key', '--json'),
       aitbc('usage', '--by', 'colour'),
     ]);
-    expect(good(days)).toMatch(/^day +jobs +completed .*AITBC\n\d{4}-\d\d-\d\d +2 +2 /);
+    expect(good(days)).toMatch(/^day +jobs +AITBC +completed .*\n\d{4}-\d\d-\d\d +2 +0 +2 /);
     expect(good(types)).toMatch(/^type +model +jobs/);
     expect(good(types)).toMatch(/\nchat_completion +talker +1 /);
-    expect(good(types)).toMatch(/\ntotal +2 +2 /);
+    expect(good(types)).toMatch(/\ntotal +2 +0 +2 /);
     expect(json(all)).toMatchObject({
       items: [{ key_id: expect.any(String), jobs: 2 }],
       total: { jobs: 2, completed: 2, spend: 0 },

@@ -33,9 +33,12 @@ export const EXIT = {
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 export const EXIT_HELP = `Exit codes:
-  0 done · 1 failed · 2 wrong use, or refused input · 3 no key, or one that may not · 4 not found · 5 the state does not
-  allow it · 6 not enough funds · 7 rate limited · 8 the coordinator does not answer · 9 the job ended without a result ·
-  10 what was checked is not as it must be · 130 interrupted`;
+  0  done                                1  failed
+  2  wrong use, or refused input         3  no key, or one that may not
+  4  not found                           5  the state does not allow it
+  6  not enough funds                    7  rate limited
+  8  the coordinator does not answer     9  the job ended without a result
+  10 what was checked is not right       130 interrupted`;
 
 /** Found out here, before anything was asked. */
 export class UsageError extends Error {

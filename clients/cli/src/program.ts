@@ -29,14 +29,15 @@ export type Act = <A extends unknown[]>(
 
 const EXAMPLES = `
 Examples:
-  aitbc login                                          store a key, asked for and not shown
-  aitbc jobs run language_detection -p text='Bonjour'  a job, and its result
-  aitbc chat                                           talk with a model
-  aitbc jobs batch lines.jsonl                         thousands; started again, it goes on
-  aitbc doctor                                         why does it not work?
-  aitbc jobs list --json | jq -r '.[].id'              for scripts
+  aitbc login                              store a key, asked for and not shown
+  aitbc jobs run language_detection -p text='Bonjour'
+  aitbc chat                               talk with a model
+  aitbc jobs batch lines.jsonl             thousands; started again, it goes on
+  aitbc doctor                             why does it not work?
+  aitbc jobs list --json | jq -r '.[].id'  for scripts
 
-The coordinator and the key come from AITBC_URL and AITBC_API_KEY, else from the profile of aitbc login.
+The coordinator and the key come from AITBC_URL and AITBC_API_KEY, else from the
+profile of aitbc login.
 
 ${EXIT_HELP}`;
 

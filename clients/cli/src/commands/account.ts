@@ -50,7 +50,8 @@ export const addAccount = (program: Command, act: Act): void => {
     .addHelpText(
       'after',
       `
-The key is asked for and not shown; without a terminal it is the first line of stdin. It is checked before it is stored.
+The key is asked for and not shown; without a terminal it is the first line of
+stdin. It is checked before it is stored.
 --profile keeps several coordinators or keys apart.
 
 Examples:

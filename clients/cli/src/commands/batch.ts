@@ -145,8 +145,10 @@ export const addBatch = (jobs: Command, act: Act): void => {
     .addHelpText(
       'after',
       `
-Started again with the same file it goes on where it was, also after a crash: each line has one job and one result. What
-was submitted is noted in OUTPUT.journal. A result line: {"line": 1, "job_id": "…", "status": "completed", "result": …}
+Started again with the same file it goes on where it was, also after a crash:
+each line has one job and one result. What was submitted is noted in
+OUTPUT.journal. A result line:
+  {"line": 1, "job_id": "…", "status": "completed", "result": …}
 
 Examples:
   aitbc jobs batch jobs.jsonl

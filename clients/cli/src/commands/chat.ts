@@ -13,7 +13,7 @@ interface ChatOptions {
   system?: string;
   price?: number;
   maxWait?: number;
-  param: string[];
+  param?: string[];
 }
 
 /** What stays the same from question to question. */
@@ -127,7 +127,11 @@ const converse = async (context: Context, setting: Setting, before: ChatMessage[
     }
     terminal.prompt();
   }
-  output.note(colors.dim(`\n${all.answers} answers, ${Number(all.price.toFixed(8))} AITBC`));
+  output.note(
+    colors.dim(
+      `\n${all.answers} ${all.answers === 1 ? 'answer' : 'answers'}, ${Number(all.price.toFixed(8))} AITBC`,
+    ),
+  );
 };
 
 /** Words of the command line; `-` stands for what is on stdin. */
@@ -150,12 +154,13 @@ export const addChat = (program: Command, act: Act): void => {
     .option('-s, --system <text>', 'what the model is told first')
     .option('--price <aitbc>', 'what is paid for each answer, held until it is there', number)
     .option('--max-wait <seconds>', 'until a miner has it; 60 without', wholeNumber)
-    .option('-p, --param <name=value>', 'more for the model: max_tokens=200, temperature=0', collect, [])
+    .option('-p, --param <name=value>', 'more for the model: max_tokens=200, temperature=0', collect)
     .addHelpText(
       'after',
       `
-The answer goes to stdout as it is written, its price and receipt to stderr. With --json one document at the end.
-Ctrl-C cancels: nothing is paid for an answer that did not come.
+The answer goes to stdout as it is written, its price and receipt to stderr.
+With --json one document at the end. Ctrl-C cancels: nothing is paid for an
+answer that did not come.
 
 Examples:
   aitbc chat                                             questions and answers
@@ -173,7 +178,7 @@ Examples:
         const isTalk = words.length === 0 && output.isInteractive;
         const question = isTalk ? '' : await promptOf(context, words);
         const setting: Setting = {
-          ...(await parseFields(context, options.param)),
+          ...(await parseFields(context, options.param ?? [])),
           model: await chooseModel(context, options.model),
           ...(Object.keys(aitbc).length === 0 ? {} : { aitbc }),
         };

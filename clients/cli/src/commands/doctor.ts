@@ -12,8 +12,10 @@ export const addDoctor = (program: Command, act: Act): void => {
     .addHelpText(
       'after',
       `
-Looks at: the address, the name, the connection, TLS, what answers there, the version, the services behind it, the clock of
-this machine, the key and its rights, the limits, and who can read the stored key. Ends with 1 when it finds a fault.
+Looks at: the address, the name, the connection, TLS, what answers there, the
+version, the services behind it, the clock of this machine, the key and its
+rights, the limits, and who can read the stored key. Ends with 1 when it finds
+a fault.
 
 Example:
   aitbc doctor --json | jq '.checks[] | select(.state == "fault")'`,

@@ -58,6 +58,9 @@ const draftOf = async (context: Context, options: ProposeOptions): Promise<Draft
   throw new UsageError('Say what it changes: --parameter with --value, --pay with --amount, or a --file.');
 };
 
+/** With id and status that is 80 columns. */
+const TITLE_SHOWN = 32;
+
 export const addGovernance = (program: Command, act: Act): void => {
   const gov = program.command('gov').description('Proposals and votes');
   gov
@@ -73,14 +76,14 @@ export const addGovernance = (program: Command, act: Act): void => {
           .take(options.limit);
         if (output.isJson) return output.json(found);
         output.table(
-          ['id', 'status', 'for', 'against', 'voting ends', 'title'],
+          ['id', 'status', 'title', 'for', 'against', 'voting ends'],
           found.map(({ id, title, status, tally, voting_ends_at }) => [
             id,
             status,
+            title.length > TITLE_SHOWN ? `${title.slice(0, TITLE_SHOWN - 1)}…` : title,
             tally.for,
             tally.against,
             voting_ends_at,
-            title,
           ]),
           'No proposals.',
         );
@@ -99,7 +102,7 @@ export const addGovernance = (program: Command, act: Act): void => {
     .command('vote')
     .description('Vote, or change your vote, until the deadline; takes a key with the scope vote')
     .argument('<proposal>')
-    .argument('<for|against|abstain>')
+    .argument('<choice>', 'for, against or abstain')
     .option('--reason <text>')
     .addHelpText('after', "\nExample:\n  aitbc gov vote 0190f2a5-… for --reason 'Fees are too high'")
     .action(
@@ -127,7 +130,8 @@ export const addGovernance = (program: Command, act: Act): void => {
       'after',
       `
 Example:
-  aitbc gov propose --title 'Lower the fee' --description "$(cat why.txt)" --parameter platform_fee_basis_points --value 200`,
+  aitbc gov propose --title 'Lower the fee' --description "$(cat why.txt)" \\
+    --parameter platform_fee_basis_points --value 200`,
     )
     .action(
       act(async (context, options: ProposeOptions) => {

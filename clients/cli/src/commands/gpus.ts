@@ -157,7 +157,7 @@ export const addGpus = (program: Command, act: Act): void => {
     .option('--capability <type>', 'a job type; several are possible', collect)
     .addHelpText(
       'after',
-      "\nExample:\n  aitbc gpus offer --model 'RTX 4090' --memory 24 --region eu-central --price 0.5",
+      "\nExample:\n  aitbc gpus offer --model 'RTX 4090' --memory 24 --region eu --price 0.5",
     )
     .action(
       act(

@@ -8,7 +8,7 @@ import { startStatusLine } from '../waiting.ts';
 import { addBatch } from './batch.ts';
 
 interface SubmitOptions {
-  param: string[];
+  param?: string[];
   params?: string;
   pay?: number;
   priority?: number;
@@ -28,7 +28,7 @@ interface SubmitOptions {
 const withSubmission = (command: Command): Command =>
   command
     .argument('<type>', 'llm_inference, embedding, ocr, language_detection, …')
-    .option('-p, --param <name=value>', 'a parameter; name=@file for the text of a file', collect, [])
+    .option('-p, --param <name=value>', 'a parameter; name=@file for the text of a file', collect)
     .option('--params <file>', 'all parameters as JSON: a file, or - for stdin')
     .option('--pay <aitbc>', 'what the job pays, held until it is done', number)
     .option('--priority <0-9>', 'among your own jobs', wholeNumber)
@@ -56,7 +56,7 @@ const submissionOf = async (
     ...(options.params === undefined
       ? {}
       : parseObject(await readText(context, options.params), options.params)),
-    ...(await parseFields(context, options.param)),
+    ...(await parseFields(context, options.param ?? [])),
   };
   const constraints = {
     gpu_model: options.gpuModel,
@@ -109,7 +109,7 @@ const addSubmits = (jobs: Command, act: Act): void => {
       `
 Examples:
   aitbc jobs submit language_detection -p text='Guten Morgen'
-  aitbc jobs submit llm_inference -p model=llama3.2:1b -p prompt=@question.txt -p max_tokens=200 --pay 0.02
+  aitbc jobs submit embedding -p model=nomic -p input=@text.txt --pay 0.02
   echo '{"text": "Hola"}' | aitbc jobs submit language_detection --params -`,
     )
     .action(
@@ -132,7 +132,8 @@ Examples:
     .addHelpText(
       'after',
       `
-The result goes to stdout, what happens meanwhile to stderr. With --json the whole job.
+The result goes to stdout, what happens meanwhile to stderr. With --json the
+whole job.
 
 Examples:
   aitbc jobs run language_detection -p text='Wo ist der Bahnhof?'
@@ -268,7 +269,7 @@ export const addJobs = (program: Command, act: Act): void => {
     .argument('<ids...>')
     .addHelpText(
       'after',
-      "\nExample:\n  aitbc jobs list --status pending --json | jq -r '.[].id' | xargs aitbc jobs cancel",
+      "\nExample:\n  aitbc jobs list --status pending --json |\n    jq -r '.[].id' | xargs aitbc jobs cancel",
     )
     .action(
       act(async ({ client, output, signal }, ids: string[]) => {

@@ -31,7 +31,12 @@ export const addUsage = (program: Command, act: Act): void => {
           if (items.length >= ROWS_MAX && !output.isJson) break;
         }
         if (output.isJson) return output.json({ items, total });
-        const counts = Object.keys(total);
+        // What it cost is looked for first.
+        const counts = [
+          'jobs',
+          'spend',
+          ...Object.keys(total).filter((name) => !/^(jobs|spend)$/.test(name)),
+        ];
         const groups = Object.keys(items[0] ?? {}).filter((name) => !counts.includes(name));
         const cells = (row: Record<string, unknown>, names: readonly string[]) =>
           names.map((name) => row[name] as string | number | null | undefined);

@@ -52,8 +52,9 @@ const addChanges = (webhooks: Command, act: Act): void => {
     .addHelpText(
       'after',
       `
-Events: job.completed job.failed job.cancelled job.expired payment.released payment.refunded booking.started booking.ended
-invoice.confirmed proposal.passed proposal.executed miner.inactive
+Events: job.completed job.failed job.cancelled job.expired payment.released
+payment.refunded booking.started booking.ended invoice.confirmed
+proposal.passed proposal.executed miner.inactive
 
 Example:
   aitbc webhooks add https://example.org/hooks -e job.completed -e job.failed`,
