@@ -48,7 +48,7 @@ const accountWith = async (url: string): Promise<string> => {
   return made.body.account_id;
 };
 
-test(`${EVENTS} events to ${ENDPOINTS} endpoints, of which ${DEAD} are dead: the others get theirs within 2 s`, {
+test.skipIf(EVENTS === 0)(`${EVENTS} events to ${ENDPOINTS} endpoints, of which ${DEAD} are dead: the others get theirs within 2 s`, {
   timeout: 60_000 + (EVENTS / PER_SECOND) * 2_000,
 }, async () => {
   const accounts: string[] = [];
