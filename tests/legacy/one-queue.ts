@@ -13,7 +13,7 @@ const ORIGINAL = fileURLToPath(new URL('miner-process.ts', import.meta.url));
 const MODEL = 'of-both';
 const JOBS = 12;
 /** What a killed worker costs: the original's gives no sign that it is dead. */
-const TIMEOUT_SECONDS = 2;
+const TIMEOUT_SECONDS = 3;
 
 /** A miner of the original and our agent take from one queue, and are killed in the middle of it. */
 export const oneQueue = (given: () => Coordinator): void => {
