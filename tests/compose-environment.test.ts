@@ -132,7 +132,7 @@ describe('compose tells its containers', () => {
   test('every setting of the gateway that an operator has to give', () => {
     const passed = environmentOf('gateway', {});
     const tls = ['TLS_CERT', 'TLS_KEY', 'SERVICES_CA', 'SERVICES_CERT', 'SERVICES_KEY'];
-    const inside = ['HOST', ...tls, 'POSTGRES_URL'];
+    const inside = ['HOST', 'CONSOLE_DIR', ...tls, 'POSTGRES_URL'];
     expect(Object.keys(gateway).filter((name) => !(name in passed) && !inside.includes(name))).toEqual([]);
   });
 });
