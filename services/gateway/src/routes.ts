@@ -77,9 +77,7 @@ const readExpiry = (expires_at: string | undefined, nowMs: number): number | nul
 
 const isService = (name: string): name is ServiceName => (SERVICES as readonly string[]).includes(name);
 
-export const createHandlers = (
-  dependencies: Dependencies,
-): Handlers<typeof gatewayRoutes> => {
+export const createHandlers = (dependencies: Dependencies): Handlers<typeof gatewayRoutes> => {
   const { store, credentials, services, nodeEnv, now } = dependencies;
   const environment = keyEnvironment(nodeEnv);
 
