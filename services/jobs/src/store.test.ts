@@ -7,6 +7,7 @@ import { migrations } from '../migrations/index.ts';
 import * as backlog from './store/backlog.ts';
 import * as jobs from './store/jobs.ts';
 import { insertReceipt, listReceiptsQuery } from './store/receipts.ts';
+import { startJob } from './store/start.ts';
 import type { JobRow, Tables } from './tables.ts';
 
 const db = builder<Tables>();
@@ -60,7 +61,7 @@ const addJob = (changes: Partial<Parameters<typeof jobs.insertJob>[1]> = {}): Pr
   });
 const start = (job: JobRow, minerId = newId()): Promise<JobRow | undefined> =>
   write((trx) =>
-    jobs.startJob(trx, { id: job.id, miner_id: minerId, miner_account_id: newId(), now_ms: Date.now() }),
+    startJob(trx, { id: job.id, miner_id: minerId, miner_account_id: newId(), now_ms: Date.now() }),
   );
 const END = { error: null, report: null, now_ms: Date.now() };
 

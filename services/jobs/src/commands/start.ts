@@ -5,7 +5,8 @@ import type { Leased } from '../polls.ts';
 import { requirementOfRow } from '../requirement.ts';
 import { countRunningOf } from '../store/backlog.ts';
 import { findMiner, readOffer } from '../store/fleet.ts';
-import { addEvent, findJob, findToStart, startJob } from '../store/jobs.ts';
+import { addEvent, findJob } from '../store/jobs.ts';
+import { findToStart, startJob } from '../store/start.ts';
 import type { Work } from '../work.ts';
 import { giveBack, isAvoided, offerAfterCommit } from './lifecycle.ts';
 
