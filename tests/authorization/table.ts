@@ -1,3 +1,5 @@
+import { newId, routes } from '@aitbc/contracts';
+import { must } from '../coordinator.ts';
 import type { Call, Kind, Scene } from './cast.ts';
 
 type Statuses = Record<Kind, number>;
@@ -57,6 +59,11 @@ const parties = (statuses: Partial<Statuses>): Statuses => ({
 const hello = [{ role: 'user', content: 'Hello' }];
 const job = ({ job }: Scene): Call => ({ params: { job_id: job } });
 const payment = ({ payment }: Scene): Call => ({ params: { payment_id: payment.id } });
+const hook = { url: 'https://example.com/hook', events: ['job.completed' as const] };
+/** One of client A. */
+const webhook = async ({ callers }: Scene) => ({
+  params: { webhook_id: must(await callers.clientA.call(routes.gateway.createWebhook, { body: hook })).id },
+});
 const gpu = ({ gpu }: Scene): Call => ({ params: { gpu_id: gpu } });
 const proposal = ({ proposal }: Scene): Call => ({ params: { proposal_id: proposal } });
 const submission = { job_type: 'language_detection', parameters: { text: 'wo ist der Bahnhof' } };
@@ -301,6 +308,24 @@ export const TABLE: Record<string, Row> = {
   'gateway.revoke_api_key': {
     expected: users(200),
     call: async (scene) => ({ params: { key_id: await scene.userKey() } }),
+  },
+  'gateway.create_webhook': { expected: clients(201, 201), call: () => ({ body: hook }) },
+  'gateway.list_webhooks': { expected: clients(200, 200) },
+  'gateway.get_webhook': { expected: clients(200, 404), call: webhook },
+  'gateway.change_webhook': {
+    expected: clients(200, 404),
+    call: async (scene) => ({ ...(await webhook(scene)), body: { enabled: false } }),
+  },
+  'gateway.delete_webhook': { expected: clients(200, 404), call: webhook },
+  'gateway.rotate_webhook_secret': {
+    expected: clients(200, 404),
+    call: async (scene) => ({ ...(await webhook(scene)), body: {} }),
+  },
+  'gateway.list_webhook_deliveries': { expected: clients(200, 404), call: webhook },
+  'gateway.redeliver_webhook': {
+    // Nothing was delivered to it yet.
+    expected: clients(404, 404),
+    call: async (scene) => ({ params: { ...(await webhook(scene)).params, delivery_id: newId() } }),
   },
   'gateway.admin_list_api_keys': { expected: operators(200) },
   'gateway.admin_create_api_key': {

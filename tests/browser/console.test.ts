@@ -134,11 +134,14 @@ inBrowser(
     await page.getByText('Your balance').waitFor();
     expect(page.url()).toBe(`${coordinator.url}/`);
 
-    coordinator.stack.kill('gateway', 'SIGKILL');
-    await page.getByText('The coordinator does not answer').waitFor();
-    await page
-      .getByText('The coordinator does not answer')
-      .waitFor({ state: 'detached', timeout: 2 * SLOW_MS });
+    // A new one is there within a second, and the page asks every few: so it is killed until the page has noticed.
+    const notice = page.getByText('The coordinator does not answer');
+    const killed = () => {
+      coordinator.stack.kill('gateway', 'SIGKILL');
+      return notice.isVisible();
+    };
+    await expect.poll(killed, { timeout: SLOW_MS, interval: 500 }).toBe(true);
+    await notice.waitFor({ state: 'detached', timeout: 2 * SLOW_MS });
     // Still signed in: a session outlives the process.
     await page.getByRole('button', { name: 'Sign out' }).click();
     await page.getByRole('link', { name: 'Sign in', exact: true }).waitFor();

@@ -6,7 +6,6 @@ import { connectRedis, createLog, createMetrics, createPostal, openReceiver, ope
 
 const log = createLog('jobs', 'silent');
 const postal = createPostal({ SECRET_KEY: TEST_SECRET, REDIS_PREFIX: TEST_PREFIX });
-const channel = `${TEST_PREFIX}:direct:${inboxQueue('jobs')}`;
 const entries = `${TEST_PREFIX}:bull:${inboxQueue('jobs')}:id`;
 const batch = { stream: 'a dispatcher', messages: [] };
 let stops: (() => unknown)[] = [];
@@ -19,6 +18,7 @@ const setUp = async () => {
   const redisUrl = await scratchRedis();
   const redis = connectRedis(redisUrl, log);
   const plain = new Redis(redisUrl);
+  const channel = `${TEST_PREFIX}:direct:${plain.options.db}:${inboxQueue('jobs')}`;
   stops.push(
     () => redis.disconnect(),
     () => plain.disconnect(),
@@ -44,7 +44,7 @@ const setUp = async () => {
     await eventually(async () => expect(await plain.pubsub('NUMSUB', channel)).toEqual([channel, 1]));
   };
   const mailed = async () => Number((await plain.get(entries)) ?? 0);
-  return { plain, sender, receive, forgeries, mailed };
+  return { plain, channel, sender, receive, forgeries, mailed };
 };
 
 test('what is said directly is heard by who listens, and never was in the mailbox', async () => {
@@ -82,7 +82,7 @@ test('what could not be handled comes again, by the mailbox', async () => {
 });
 
 test('what a stranger says is dropped and counted', async () => {
-  const { plain, sender, receive, forgeries } = await setUp();
+  const { plain, channel, sender, receive, forgeries } = await setUp();
   let heard = 0;
   await receive(async () => {
     heard += 1;

@@ -46,8 +46,9 @@ export interface Sender {
   close(): Promise<void>;
 }
 
-/** Where the one who empties `queue` listens too. */
-const channelOf = ({ prefix }: Postal, queue: string): string => `${prefix}:direct:${queue}`;
+/** Where the one who empties `queue` listens too. Channels of Redis are not those of a database, as keys are. */
+const channelOf = ({ prefix }: Postal, queue: string, redis: RedisClient): string =>
+  `${prefix}:direct:${redis.options.db ?? 0}:${queue}`;
 /** Of what is said there: a batch of a hundred proposals has some 20 KB. */
 const DIRECT_LENGTH_MAX = 1_024 * 1_024;
 
@@ -71,7 +72,9 @@ export const openSender = (options: {
   /** A node of a cluster does not know who listens at the others. */
   const isDirect = options.isDirect === true && !redis.isCluster;
   const isHeard = async (envelope: Envelope): Promise<boolean> => {
-    const listening = await redis.publish(channelOf(postal, name), JSON.stringify(envelope)).catch(() => 0);
+    const listening = await redis
+      .publish(channelOf(postal, name, redis), JSON.stringify(envelope))
+      .catch(() => 0);
     return listening > 0;
   };
   return {
@@ -151,7 +154,7 @@ export const openReceiver = (options: {
   const mailbox = openQueue(queue, options.direct, prefix);
   const inHand = new Set<Promise<void>>();
   const listener = listenTo({
-    channel: channelOf(postal, queue),
+    channel: channelOf(postal, queue, options.direct),
     redisUrl,
     log,
     lengthMax: DIRECT_LENGTH_MAX,

@@ -6,6 +6,8 @@ import { explained } from './explained.ts';
 
 /** A Redis as its users see it, whatever stands behind: one server, a master that may change, or a cluster. */
 export interface RedisClient extends RedisCommander, EventEmitter {
+  /** `db`: which database of one server; a cluster has one alone. */
+  readonly options: { readonly db?: number };
   readonly status: string;
   readonly isCluster: boolean;
   disconnect(): void;
