@@ -272,6 +272,8 @@ const operations = (shared: Shared) => ({
 const webhooks = {
   event: {
     post: {
+      // The receiver knows us by the signature.
+      security: [{}],
       operationId: 'webhook.event',
       summary: 'An event of your account, sent to your webhook',
       description:
