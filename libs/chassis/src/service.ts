@@ -26,6 +26,7 @@ import { type Migrations, type MigrationsByEngine, openStore, type Store } from 
 import { type Scheduled, startTicker } from './ticker.ts';
 import { createServerTls } from './tls.ts';
 import { linkTopics } from './topics.ts';
+import type { WorkerConfig } from './worker.ts';
 
 const db = builder<ChassisTables>();
 
@@ -58,22 +59,12 @@ export interface Parts<S extends ServiceName, R extends Record<string, AnyRoute>
   readonly stop?: () => Promise<void> | void;
 }
 
-interface BaseConfig {
-  NODE_ENV: string;
+interface BaseConfig extends WorkerConfig {
   LEGACY_ROUTES: 'on' | 'off';
-  LOG_LEVEL: string;
-  REDIS_URL: string;
-  REDIS_PREFIX: string;
-  SECRET_KEY: string;
-  HOST: string;
-  PORT: number;
   DATABASE_URL?: string | undefined;
   POSTGRES_URL?: string | undefined;
   BODY_SILENCE_SECONDS: number;
   BODY_LEAST_BYTES_PER_SECOND: number;
-  TLS_CERT?: string | undefined;
-  TLS_KEY?: string | undefined;
-  TLS_CLIENT_CA?: string | undefined;
 }
 
 /** Where `service` sends: read off the catalogue, so a new message needs no wiring. */

@@ -10,7 +10,8 @@ import { connectRedis, type RedisClient, watchBroker } from './redis/index.ts';
 import { startTicker } from './ticker.ts';
 import { createServerTls } from './tls.ts';
 
-interface BaseConfig {
+/** What any process needs to stand up. */
+export interface WorkerConfig {
   NODE_ENV: string;
   LOG_LEVEL: string;
   REDIS_URL: string;
@@ -36,7 +37,7 @@ const json = (status: number, body: unknown) => ({
  */
 export const standUpWorker = async (
   name: Exclude<Destination, ServiceName>,
-  config: BaseConfig,
+  config: WorkerConfig,
   compose: (standing: { log: Log; metrics: Metrics; redis: RedisClient; postal: Postal }) => {
     stop(): Promise<void>;
   },

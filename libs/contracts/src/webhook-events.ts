@@ -19,6 +19,18 @@ export const WebhookEventName = z.enum([
 ]);
 export type WebhookEventName = z.infer<typeof WebhookEventName>;
 
+/** Why a call did not deliver. */
+export const CALL_ERRORS = [
+  'url_refused',
+  'address_refused',
+  'name_unknown',
+  'timed_out',
+  'not_reached',
+  'bad_status',
+  /** Who made it is gone: it may have arrived. */
+  'interrupted',
+] as const;
+
 // Ids and states, and nothing that somebody wrote: no prompt, no result, no title.
 export const JobWebhook = z.strictObject({
   type: WebhookEventName.extract(['job.completed', 'job.failed', 'job.cancelled', 'job.expired']),

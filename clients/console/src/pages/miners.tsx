@@ -1,7 +1,7 @@
 import type { PublicMiner } from '@aitbc/sdk';
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { amount, count, percent, typeName } from '../format.ts';
-import { Answer } from '../parts/answer.tsx';
+import { Answer, More } from '../parts/answer.tsx';
 import { Badge, Card, Copy, Empty, Facts, Head, Id, When } from '../parts/look.tsx';
 import { SOMETIMES_MS, useWho } from '../queries.ts';
 import { api } from '../session.ts';
@@ -117,18 +117,7 @@ const Everyone = () => {
                   ))}
                 </tbody>
               </table>
-              {miners.hasNextPage ? (
-                <div>
-                  <button
-                    type="button"
-                    className="button"
-                    disabled={miners.isFetchingNextPage}
-                    onClick={() => void miners.fetchNextPage()}
-                  >
-                    More
-                  </button>
-                </div>
-              ) : null}
+              <More query={miners} />
             </div>
           );
         }}

@@ -1,5 +1,5 @@
 import { AitbcError, AuthenticationError, ConnectionError, NotFoundError, RateLimitError } from '@aitbc/sdk';
-import type { UseQueryResult } from '@tanstack/react-query';
+import type { UseInfiniteQueryResult, UseQueryResult } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { useCredential } from '../session.ts';
@@ -53,6 +53,25 @@ export function Answer<T>({
   if (missing !== undefined && query.error instanceof NotFoundError) return missing;
   return <Failure error={query.error} onRetry={() => void query.refetch()} />;
 }
+
+/** The rest of a list, page by page. */
+export const More = ({
+  query,
+}: {
+  query: Pick<UseInfiniteQueryResult, 'hasNextPage' | 'isFetchingNextPage' | 'fetchNextPage'>;
+}) =>
+  query.hasNextPage ? (
+    <div>
+      <button
+        type="button"
+        className="button"
+        disabled={query.isFetchingNextPage}
+        onClick={() => void query.fetchNextPage()}
+      >
+        More
+      </button>
+    </div>
+  ) : null;
 
 /** What only those who signed in see; others are told how. */
 export const SignedIn = ({ what, children }: { what: string; children: ReactNode }): ReactNode =>

@@ -4,6 +4,7 @@ import { defineMessage } from '../message.ts';
 import type { ServiceName } from '../names.ts';
 import {
   BookingWebhook,
+  CALL_ERRORS,
   InvoiceWebhook,
   JobWebhook,
   MinerWebhook,
@@ -94,18 +95,8 @@ export const webhookMessages = {
       /** Of HTTP. */
       status: z.number().int().nullable(),
       error: z
-        .enum([
-          'url_refused',
-          'address_refused',
-          'name_unknown',
-          'timed_out',
-          'not_reached',
-          'bad_status',
-          /** Another worker had it and is gone: it may have arrived. */
-          'interrupted',
-          /** It came too late, and nobody was called. */
-          'not_called',
-        ])
+        // The last: it came too late, and nobody was called.
+        .enum([...CALL_ERRORS, 'not_called'])
         .nullable(),
       response: z.string().max(4_096).nullable(),
     }),

@@ -93,14 +93,10 @@ const SessionView = z
   .meta({ id: 'Session' });
 
 const KeyParams = z.strictObject({ key_id: Id });
+/** For how long what was rotated is still good: a day unless it is said. */
+export const OverlapSeconds = z.number().int().min(0).max(OVERLAP_SECONDS_MAX).default(86_400);
 const Rotation = z.strictObject({
-  overlap_seconds: z
-    .number()
-    .int()
-    .min(0)
-    .max(OVERLAP_SECONDS_MAX)
-    .default(86_400)
-    .meta({ description: 'How long the old key works on' }),
+  overlap_seconds: OverlapSeconds.meta({ description: 'How long the old key works on' }),
 });
 const KeyFilter = PageQuery.extend({
   active: z.enum(['true', 'false']).optional().meta({ description: 'true: neither revoked nor expired' }),

@@ -3,12 +3,11 @@ import { Id, Timestamp } from '../ids.ts';
 import { Page, PageQuery } from '../page.ts';
 import { defineRoute } from '../route.ts';
 import { Text } from '../text.ts';
-import { WebhookEventName, WebhookUrl } from '../webhook-events.ts';
+import { CALL_ERRORS, WebhookEventName, WebhookUrl } from '../webhook-events.ts';
+import { OverlapSeconds } from './gateway.ts';
 
 /** Endpoints that an account may have; and origins that its jobs' `callback_url` are kept apart by. */
 export const WEBHOOKS_PER_ACCOUNT_MAX = 20;
-/** A rotated secret is good for a week more at most, as a rotated key is. */
-const OVERLAP_SECONDS_MAX = 7 * 86_400;
 
 const Events = z
   .array(WebhookEventName)
@@ -78,21 +77,10 @@ export const WebhookDelivery = z
         started_at: Timestamp,
         duration_ms: z.number().int().nullable(),
         status: z.number().int().nullable().meta({ description: 'Of HTTP; null when there was no answer' }),
-        error: z
-          .enum([
-            'url_refused',
-            'address_refused',
-            'name_unknown',
-            'timed_out',
-            'not_reached',
-            'bad_status',
-            'interrupted',
-          ])
-          .nullable()
-          .meta({
-            description:
-              'Null: it was taken (2xx). `interrupted`: we stopped in the middle of it, and it may have arrived',
-          }),
+        error: z.enum(CALL_ERRORS).nullable().meta({
+          description:
+            'Null: it was taken (2xx). `interrupted`: we stopped in the middle of it, and it may have arrived',
+        }),
         response: z.string().nullable().meta({ description: 'The first 1 KB of what was answered' }),
       }),
     ),
@@ -183,13 +171,7 @@ export const webhookRoutes = {
       'Until then each delivery carries a signature by both. Of more than two the oldest ends at once. With `callbacks` in place of an id: the one secret by which the `callback_url` of all your jobs are signed; this is how you get it.',
     params: SecretParams,
     body: z.strictObject({
-      overlap_seconds: z
-        .number()
-        .int()
-        .min(0)
-        .max(OVERLAP_SECONDS_MAX)
-        .default(86_400)
-        .meta({ description: 'How long the old secret is good' }),
+      overlap_seconds: OverlapSeconds.meta({ description: 'How long the old secret is good' }),
     }),
     responses: {
       200: z

@@ -1,7 +1,7 @@
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import { Link, useParams } from '@tanstack/react-router';
 import { count } from '../../format.ts';
-import { Answer } from '../../parts/answer.tsx';
+import { Answer, More } from '../../parts/answer.tsx';
 import { Badge, Card, Copy, Empty, Facts, Head, When } from '../../parts/look.tsx';
 import { api } from '../../session.ts';
 import { checkedBlock } from './ledger.ts';
@@ -24,18 +24,7 @@ const Content = ({ height }: { height: number }) => {
         {({ pages }) => (
           <div className="stack">
             <Transfers items={pages.flatMap(({ items }) => items)} />
-            {transfers.hasNextPage ? (
-              <div>
-                <button
-                  type="button"
-                  className="button"
-                  disabled={transfers.isFetchingNextPage}
-                  onClick={() => void transfers.fetchNextPage()}
-                >
-                  More
-                </button>
-              </div>
-            ) : null}
+            <More query={transfers} />
           </div>
         )}
       </Answer>

@@ -1,11 +1,11 @@
 import { useMutation, useQuery } from '@tanstack/react-query';
-import { Link, useNavigate } from '@tanstack/react-router';
+import { useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
-import { count } from '../../format.ts';
 import { Answer, Failure } from '../../parts/answer.tsx';
-import { Card, Empty, Hash, Head, When } from '../../parts/look.tsx';
+import { Card, Head } from '../../parts/look.tsx';
 import { SOMETIMES_MS } from '../../queries.ts';
 import { api } from '../../session.ts';
+import { Blocks } from './blocks.tsx';
 import { find } from './ledger.ts';
 import { Transfers } from './transfers.tsx';
 
@@ -48,7 +48,7 @@ const Search = () => {
   );
 };
 
-const Blocks = () => {
+const NewestBlocks = () => {
   const blocks = useQuery({
     queryKey: ['blocks', 'list'],
     queryFn: ({ signal }) => api().explorer.blocks({ limit: SHOWN }, { signal }).page(),
@@ -57,54 +57,13 @@ const Blocks = () => {
   return (
     <Card title="Newest blocks">
       <Answer query={blocks} lines={8}>
-        {({ items }) =>
-          items.length === 0 ? (
-            <Empty title="No block yet">
-              <p>One is sealed as soon as money moves for the first time.</p>
-            </Empty>
-          ) : (
-            <table className="table">
-              <thead>
-                <tr>
-                  <th scope="col">Height</th>
-                  <th scope="col" className="wide">
-                    Hash
-                  </th>
-                  <th scope="col" className="end">
-                    Transfers
-                  </th>
-                  <th scope="col" className="end">
-                    Sealed
-                  </th>
-                </tr>
-              </thead>
-              <tbody>
-                {items.map((block) => (
-                  <tr key={block.height}>
-                    <td className="number">
-                      <Link to="/explorer/blocks/$height" params={{ height: String(block.height) }}>
-                        {count(block.height)}
-                      </Link>
-                    </td>
-                    <td className="wide">
-                      <Hash hash={block.hash} />
-                    </td>
-                    <td className="end number">{count(block.tx_count)}</td>
-                    <td className="end muted">
-                      <When at={block.timestamp} isRelative />
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          )
-        }
+        {({ items }) => <Blocks items={items} />}
       </Answer>
     </Card>
   );
 };
 
-const Newest = () => {
+const NewestTransfers = () => {
   const transfers = useQuery({
     queryKey: ['transfers', 'list'],
     queryFn: ({ signal }) => api().explorer.transactions({ limit: SHOWN }, { signal }).page(),
@@ -126,7 +85,7 @@ export const Explorer = () => (
       believed.
     </Head>
     <Search />
-    <Newest />
-    <Blocks />
+    <NewestTransfers />
+    <NewestBlocks />
   </>
 );

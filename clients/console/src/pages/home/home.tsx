@@ -3,9 +3,10 @@ import { Link } from '@tanstack/react-router';
 import { lazy, Suspense, useMemo } from 'react';
 import { amount, count, duration } from '../../format.ts';
 import { Answer } from '../../parts/answer.tsx';
-import { Card, Empty, Figure, Hash, Head, Skeleton, When } from '../../parts/look.tsx';
+import { Card, Empty, Figure, Head, Skeleton } from '../../parts/look.tsx';
 import { OFTEN_MS, SOMETIMES_MS, useBalance } from '../../queries.ts';
 import { api, useCredential } from '../../session.ts';
+import { Blocks } from '../explorer/blocks.tsx';
 import { JobTable } from '../jobs/table.tsx';
 import { hourOf } from './network.ts';
 
@@ -157,7 +158,7 @@ const Network = () => {
   );
 };
 
-const Blocks = () => {
+const NewestBlocks = () => {
   const blocks = useQuery({
     queryKey: ['blocks', 'newest'],
     queryFn: ({ signal }) => api().explorer.blocks({ limit: BLOCKS }, { signal }).page(),
@@ -166,51 +167,11 @@ const Blocks = () => {
   return (
     <Card title="Newest blocks" actions={<Link to="/explorer">All blocks</Link>}>
       <Answer query={blocks} lines={5}>
-        {({ items }) =>
-          items.length === 0 ? (
-            <Empty title="No block yet">
-              <p>One is sealed as soon as money moves for the first time.</p>
-            </Empty>
-          ) : (
-            <div className="scroll">
-              {' '}
-              <table className="table">
-                <thead>
-                  <tr>
-                    <th scope="col">Height</th>
-                    <th scope="col" className="wide">
-                      Hash
-                    </th>
-                    <th scope="col" className="end">
-                      Transfers
-                    </th>
-                    <th scope="col" className="end">
-                      Sealed
-                    </th>
-                  </tr>
-                </thead>
-                <tbody>
-                  {items.map((block) => (
-                    <tr key={block.height}>
-                      <td className="number">
-                        <Link to="/explorer/blocks/$height" params={{ height: String(block.height) }}>
-                          {count(block.height)}
-                        </Link>
-                      </td>
-                      <td className="wide">
-                        <Hash hash={block.hash} />
-                      </td>
-                      <td className="number end">{count(block.tx_count)}</td>
-                      <td className="end muted">
-                        <When at={block.timestamp} isRelative />
-                      </td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-            </div>
-          )
-        }
+        {({ items }) => (
+          <div className="scroll">
+            <Blocks items={items} />
+          </div>
+        )}
       </Answer>
     </Card>
   );
@@ -253,10 +214,10 @@ export const Home = () => {
       {isSignedIn ? (
         <div className="columns">
           <OwnJobs />
-          <Blocks />
+          <NewestBlocks />
         </div>
       ) : (
-        <Blocks />
+        <NewestBlocks />
       )}
     </>
   );
