@@ -98,3 +98,26 @@ test('what a stranger says is dropped and counted', async () => {
   await sender.send(batch);
   await eventually(() => heard === 1);
 });
+
+test('who says it over and over is heard so often at once, and no more', async () => {
+  const { plain, channel, sender, receive, mailed } = await setUp();
+  const done = Promise.withResolvers<void>();
+  let heard = 0;
+  await receive(async () => {
+    heard += 1;
+    await done.promise;
+  });
+  const said = JSON.stringify(postal.envelopes.seal('dispatcher', 'jobs', JSON.stringify(batch)));
+  const pipeline = plain.pipeline();
+  for (let at = 0; at < 700; at++) pipeline.publish(channel, said);
+  await pipeline.exec();
+  await eventually(() => heard === 500);
+  done.resolve();
+  // With room again it is heard; those beyond never were.
+  await eventually(async () => {
+    await sender.send(batch);
+    return heard > 500;
+  });
+  expect(heard).toBeLessThan(600);
+  expect(await mailed()).toBe(0);
+});

@@ -51,6 +51,11 @@ const channelOf = ({ prefix }: Postal, queue: string, redis: RedisClient): strin
   `${prefix}:direct:${redis.options.db ?? 0}:${queue}`;
 /** Of what is said there: a batch of a hundred proposals has some 20 KB. */
 const DIRECT_LENGTH_MAX = 1_024 * 1_024;
+/**
+ * Of those in hand at once; what is beyond is not heard. The mailbox hands out one at a time, here nothing holds back who
+ * writes to Redis. Each holds up to a hundred proposals, and each proposal answers an open poll: dispatchers do not get there.
+ */
+const DIRECT_IN_HAND_MAX = 500;
 
 /** The way into `to`'s mailbox. What goes in is sealed by `from`. */
 export const openSender = (options: {
@@ -159,6 +164,7 @@ export const openReceiver = (options: {
     log,
     lengthMax: DIRECT_LENGTH_MAX,
     hear: (text) => {
+      if (inHand.size >= DIRECT_IN_HAND_MAX) return;
       const envelope = parsed(text);
       const work = process(envelope)
         .catch(() => mailbox.add('batch', envelope))
