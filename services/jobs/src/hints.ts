@@ -63,7 +63,7 @@ export const createHints = (options: {
     try {
       while (waiting.length > 0) {
         if (await mayHold()) {
-          timer = setTimeout(start, (heldUntil as number) - performance.now());
+          timer = setTimeout(start, Math.max(1, (heldUntil as number) - performance.now()));
           break;
         }
         heldUntil = undefined;
