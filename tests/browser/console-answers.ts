@@ -11,11 +11,11 @@ export const HOSTILE = [
   '\u202eltr\u0000\ufeff{{constructor.constructor("window.ran=1")()}}',
   `W${'w'.repeat(300)}`,
 ] as const;
-const ALL = HOSTILE.join(' ');
+export const ALL = HOSTILE.join(' ');
 
-const id = (number: number): string => `01900000-0000-7000-8000-${String(number).padStart(12, '0')}`;
+export const id = (number: number): string => `01900000-0000-7000-8000-${String(number).padStart(12, '0')}`;
 const hash = (digit: string): string => digit.repeat(64);
-const ago = (seconds: number): string => new Date(Date.now() - seconds * 1_000).toISOString();
+export const ago = (seconds: number): string => new Date(Date.now() - seconds * 1_000).toISOString();
 
 export const JOBS = {
   done: id(1),

@@ -7,6 +7,7 @@ import { buildConsole } from '../../scripts/console.ts';
 import { KEYS, startTestGateway, type TestGateway } from '../../services/gateway/src/testing/gateway.ts';
 import { CHROMIUM, CHROMIUM_ARGUMENTS } from './chromium.ts';
 import { answerConsole, JOBS } from './console-answers.ts';
+import { answerAsGateway, WEBHOOK } from './gateway-answers.ts';
 
 // Each page of the console in a real browser, before services that say the worst that strangers could have written.
 
@@ -36,7 +37,9 @@ const OWN = [
   `/jobs/${JOBS.waiting}`,
   `/jobs/${JOBS.failed}`,
   '/jobs/not-mine',
+  '/settings',
 ];
+const OF_A_USER = ['/settings', `/settings/webhooks/${WEBHOOK}`];
 
 let gateway: TestGateway;
 let browser: Browser;
@@ -60,14 +63,21 @@ interface Visit {
   /** What went wrong, and what the policy of the page had to refuse. */
   readonly errors: string[];
 }
-const visit = async (options: BrowserContextOptions, isSignedIn: boolean): Promise<Visit> => {
+/** Who looks. For a user the gateway's own answers are made up too, so the session need not be one. */
+type Who = 'nobody' | 'client' | 'user';
+const CREDENTIALS = {
+  client: { kind: 'key', secret: KEYS.client },
+  user: { kind: 'session', secret: 'no-session-is-needed' },
+} as const;
+const visit = async (options: BrowserContextOptions, who: Who): Promise<Visit> => {
   const context = await browser.newContext({ reducedMotion: 'reduce', ...options });
   context.setDefaultTimeout(SLOW_MS);
-  if (isSignedIn)
+  if (who !== 'nobody')
     await context.addInitScript(
       (text) => sessionStorage.setItem('aitbc.credential', text),
-      JSON.stringify({ kind: 'key', secret: KEYS.client }),
+      JSON.stringify(CREDENTIALS[who]),
     );
+  if (who === 'user') await answerAsGateway(context, ['user']);
   const page = await context.newPage();
   const errors: string[] = [];
   page.on('pageerror', (error) => errors.push(String(error)));
@@ -109,11 +119,12 @@ describe.skipIf(CHROMIUM === undefined)(`the console${because}`, () => {
     'has nothing that hinders anyone, in %s at %i px, and nothing of a stranger runs or restyles it',
     { timeout: 4 * SLOW_MS },
     async (colorScheme, width) => {
-      for (const [isSignedIn, paths] of [
-        [false, PUBLIC],
-        [true, OWN],
+      for (const [who, paths] of [
+        ['nobody', PUBLIC],
+        ['client', OWN],
+        ['user', OF_A_USER],
       ] as const) {
-        const { page, errors } = await visit({ colorScheme, viewport: { width, height: 900 } }, isSignedIn);
+        const { page, errors } = await visit({ colorScheme, viewport: { width, height: 900 } }, who);
         for (const path of paths) {
           await open(page, path);
           expect.soft(await complaints(page), path).toEqual([]);
@@ -133,7 +144,7 @@ describe.skipIf(CHROMIUM === undefined)(`the console${because}`, () => {
   test('a list of hundreds holds a screenful, and asks for more as it is scrolled', {
     timeout: 2 * SLOW_MS,
   }, async () => {
-    const { page, errors } = await visit({ viewport: { width: 1_200, height: 800 } }, true);
+    const { page, errors } = await visit({ viewport: { width: 1_200, height: 800 } }, 'client');
     await open(page, '/jobs');
     await page.getByText('200 jobs so far').waitFor();
     for (let looks = 0; (await page.getByText('453 jobs', { exact: true }).count()) === 0; looks++) {
@@ -149,7 +160,7 @@ describe.skipIf(CHROMIUM === undefined)(`the console${because}`, () => {
   test('a key is kept for the tab alone unless asked, and signing out forgets it', {
     timeout: 2 * SLOW_MS,
   }, async () => {
-    const { page, errors } = await visit({}, false);
+    const { page, errors } = await visit({}, 'nobody');
     const kept = () =>
       page.evaluate('[JSON.stringify(sessionStorage), JSON.stringify(localStorage)]') as Promise<string[]>;
     await open(page, '/sign-in?to=/jobs');
@@ -171,7 +182,7 @@ describe.skipIf(CHROMIUM === undefined)(`the console${because}`, () => {
   });
 
   test('after signing in a link leads to no other host', { timeout: 2 * SLOW_MS }, async () => {
-    const { page } = await visit({}, false);
+    const { page } = await visit({}, 'nobody');
     for (const to of ['//example.org', 'https://example.org', '/\\example.org', 'javascript:window.ran=1']) {
       await open(page, `/sign-in?to=${encodeURIComponent(to)}`);
       await page.getByLabel('API key').fill(KEYS.client);

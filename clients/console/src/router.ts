@@ -69,6 +69,16 @@ const miners = createRoute({
   path: '/miners',
   component: lazyRouteComponent(() => import('./pages/miners.tsx'), 'Miners'),
 });
+const settings = createRoute({
+  getParentRoute: () => root,
+  path: '/settings',
+  component: lazyRouteComponent(() => import('./pages/settings/settings.tsx'), 'Settings'),
+});
+const webhook = createRoute({
+  getParentRoute: () => root,
+  path: '/settings/webhooks/$webhookId',
+  component: lazyRouteComponent(() => import('./pages/settings/webhook.tsx'), 'WebhookPage'),
+});
 
 export const router = createRouter({
   routeTree: root.addChildren([
@@ -82,6 +92,8 @@ export const router = createRouter({
     transaction,
     address,
     miners,
+    settings,
+    webhook,
   ]),
   defaultPreload: 'intent',
   scrollRestoration: true,

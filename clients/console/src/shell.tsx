@@ -15,6 +15,16 @@ const PAGES = [
   { to: '/explorer', name: 'Explorer' },
 ] as const;
 
+/** Pages that are there for those who can use them. */
+const OwnLinks = () => {
+  const { data: who } = useWho();
+  return who === undefined ? null : (
+    <li>
+      <Link to="/settings">Settings</Link>
+    </li>
+  );
+};
+
 const Account = () => {
   const credential = useCredential();
   const { data: who } = useWho();
@@ -88,6 +98,7 @@ export const Shell = () => {
                     </Link>
                   </li>
                 ))}
+                <OwnLinks />
                 <li>
                   <a href="/docs">API</a>
                 </li>
