@@ -38,6 +38,14 @@ const OWN = [
   `/jobs/${JOBS.failed}`,
   '/jobs/not-mine',
   '/settings',
+  '/operator',
+];
+const OF_AN_OPERATOR = [
+  '/operator',
+  '/operator?part=dead-letters',
+  '/operator?part=accounts',
+  '/operator?part=accounts&account=01900000-0000-7000-8000-000000000900',
+  '/operator?part=parameters',
 ];
 const OF_A_USER = ['/settings', `/settings/webhooks/${WEBHOOK}`];
 
@@ -63,11 +71,12 @@ interface Visit {
   /** What went wrong, and what the policy of the page had to refuse. */
   readonly errors: string[];
 }
-/** Who looks. For a user the gateway's own answers are made up too, so the session need not be one. */
-type Who = 'nobody' | 'client' | 'user';
+/** Who looks. For a user and an operator the gateway's own answers are made up too, so the session need not be one. */
+type Who = 'nobody' | 'client' | 'user' | 'admin';
 const CREDENTIALS = {
   client: { kind: 'key', secret: KEYS.client },
   user: { kind: 'session', secret: 'no-session-is-needed' },
+  admin: { kind: 'key', secret: KEYS.admin },
 } as const;
 const visit = async (options: BrowserContextOptions, who: Who): Promise<Visit> => {
   const context = await browser.newContext({ reducedMotion: 'reduce', ...options });
@@ -77,7 +86,7 @@ const visit = async (options: BrowserContextOptions, who: Who): Promise<Visit> =
       (text) => sessionStorage.setItem('aitbc.credential', text),
       JSON.stringify(CREDENTIALS[who]),
     );
-  if (who === 'user') await answerAsGateway(context, ['user']);
+  if (who === 'user' || who === 'admin') await answerAsGateway(context, [who]);
   const page = await context.newPage();
   const errors: string[] = [];
   page.on('pageerror', (error) => errors.push(String(error)));
@@ -123,6 +132,7 @@ describe.skipIf(CHROMIUM === undefined)(`the console${because}`, () => {
         ['nobody', PUBLIC],
         ['client', OWN],
         ['user', OF_A_USER],
+        ['admin', OF_AN_OPERATOR],
       ] as const) {
         const { page, errors } = await visit({ colorScheme, viewport: { width, height: 900 } }, who);
         for (const path of paths) {

@@ -79,6 +79,15 @@ const webhook = createRoute({
   path: '/settings/webhooks/$webhookId',
   component: lazyRouteComponent(() => import('./pages/settings/webhook.tsx'), 'WebhookPage'),
 });
+const operator = createRoute({
+  getParentRoute: () => root,
+  path: '/operator',
+  validateSearch: (search): { part?: string | undefined; account?: string | undefined } => ({
+    part: text(search.part),
+    account: text(search.account),
+  }),
+  component: lazyRouteComponent(() => import('./pages/operator/operator.tsx'), 'Operator'),
+});
 
 export const router = createRouter({
   routeTree: root.addChildren([
@@ -94,6 +103,7 @@ export const router = createRouter({
     miners,
     settings,
     webhook,
+    operator,
   ]),
   defaultPreload: 'intent',
   scrollRestoration: true,

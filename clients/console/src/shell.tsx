@@ -19,9 +19,18 @@ const PAGES = [
 const OwnLinks = () => {
   const { data: who } = useWho();
   return who === undefined ? null : (
-    <li>
-      <Link to="/settings">Settings</Link>
-    </li>
+    <>
+      <li>
+        <Link to="/settings">Settings</Link>
+      </li>
+      {who.scopes.includes('admin') ? (
+        <li>
+          <Link to="/operator" activeOptions={{ includeSearch: false }}>
+            Operator
+          </Link>
+        </li>
+      ) : null}
+    </>
   );
 };
 
