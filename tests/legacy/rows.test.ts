@@ -8,8 +8,7 @@ import { expect, test } from 'vitest';
 const HOST = 'a miner host with a model server: health, registration by its key, work, silence, result';
 const SERVED = 'a miner host runs with its model server: what that answers comes back to whoever asked';
 const CLIENT = 'the command line of a client: submit, pay, look, cancel, refund, receipts';
-const MINER =
-  'the command line of a miner: register, poll by GET, results, earnings, capabilities, goodbye';
+const MINER = 'the command line of a miner: register, poll by GET, results, earnings, capabilities, goodbye';
 const PYTHON = 'the Python client of receipts: reads one, and checks it with nothing of ours';
 const JAVASCRIPT = 'submits, reads, lists, and has a receipt checked';
 const BY_KEY = 'that is called by its key is called default, and the key stands nowhere';
