@@ -107,10 +107,7 @@ const addAudit = (admin: Command, act: Act): void => {
     .option('--account <id>', 'done to what is this account’s')
     .option('--actor <id>', 'done by this account')
     .option('-n, --limit <n>', 'at most so many', wholeNumber, 50)
-    .addHelpText(
-      'after',
-      '\nThat nothing in it was changed is checked by `npm run verify` of the coordinator.',
-    )
+    .addHelpText('after', '\nWhether anything in it was changed: `npm run verify` of the coordinator.')
     .action(
       act(
         async (
