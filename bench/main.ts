@@ -17,7 +17,7 @@ import {
 } from './cycles.ts';
 import { dispatchWorkers } from './dispatch.ts';
 import { call, demand, hammer, median, percentile, readMetrics } from './load.ts';
-import { atRest } from './rest.ts';
+import { atRest, rssMbOf } from './rest.ts';
 import { scaling } from './scaling.ts';
 import { streaming } from './stream.ts';
 import { workOfJobs, workTable } from './work-table.ts';
@@ -59,6 +59,9 @@ const REST_LOOKS = 4;
 const REST_MAX_MS = 900_000;
 /** Full cycles before anything is measured: until the processes have compiled what they run. */
 const WARM_UP_JOBS = 1_000;
+
+/** In which a process that has nothing to do gives memory back. */
+const QUIET_MS = 20_000;
 
 /** Requests in flight during single-request rounds: enough to fill both cores, few enough not to measure a queue. */
 const WIDTH = 32;
@@ -314,7 +317,16 @@ const stream = async (stack: Stack, keys: { client: string; miner: string }) => 
     rounds: values.quick ? 2 : 5,
     turns: values.quick ? 1 : Number(values.rounds),
   };
+  const memory = () =>
+    ['jobs', 'gateway'].map((name) => {
+      const pid = stack.processes.find((process) => process.name === name)?.pid;
+      return pid === undefined ? Number.NaN : rssMbOf(pid);
+    });
+  const before = memory();
   const { first, whole, streams, tokens } = await streaming(stack, keys, size);
+  const after = memory();
+  await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
+  const quiet = memory();
   const ms = (value: number) => `${value.toFixed(1)} ms`;
   say(
     `\n${new Date().toISOString()}  Node ${process.version}  ${streams} streams of ${tokens / streams} tokens\n`,
@@ -329,6 +341,12 @@ const stream = async (stack: Stack, keys: { client: string; miner: string }) => 
       `straight ${ms(first.direct[at])}, ${(first.ours[at] - first.direct[at]).toFixed(1)} ms later${goal}`,
     );
   row('whole stream, p50', ms(whole.ours), `straight ${ms(whole.direct)}`);
+  for (const [at, name] of ['jobs', 'gateway'].entries())
+    row(
+      `memory of ${name}: before / after the streams / 20 s later`,
+      [before, after, quiet].map((each) => each[at]?.toFixed(0)).join(' / '),
+      'MB',
+    );
 };
 
 if (values.help) say(usage);

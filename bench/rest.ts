@@ -7,7 +7,8 @@ import { cpuMsOf } from './work.ts';
 /** After the start: until what is done once is done. */
 const SETTLE_MS = 10_000;
 
-const rssMbOf = (pid: number): number =>
+/** What a process holds in memory now, MB. */
+export const rssMbOf = (pid: number): number =>
   Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1_024;
 
 /** What the processes of the system take while nobody asks anything of them; Redis is not counted. */
