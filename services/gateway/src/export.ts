@@ -27,9 +27,9 @@ const PAGE = 500;
 /** All together, in one process: each holds a page. */
 const EXPORTS_MAX = 8;
 const RETRY_SECONDS = 30;
-/** A service that restarts is away for a few seconds. */
-const TRIES = 6;
-const TRY_AGAIN_MS = 2_000;
+/** A service that restarts is away for a few seconds: 6.3 s of trying, twice as long from one to the next. */
+const TRIES = 7;
+const TRY_AGAIN_MS = 100;
 /** A reader that takes nothing for so long is gone: it holds one of the few places. */
 const SILENCE_MS = 60_000;
 
@@ -64,7 +64,7 @@ export const exportHandlers = (options: {
       const answer = await services.askAs(caller, service, path).catch((error: Error) => error);
       if (!(answer instanceof Error) && answer.ok) return (await answer.json()) as Page;
       if (tries === TRIES) throw new Problem('SERVICE_UNAVAILABLE', `${service} does not answer.`);
-      await sleep(TRY_AGAIN_MS, undefined, { signal });
+      await sleep(TRY_AGAIN_MS * 2 ** (tries - 1), undefined, { signal });
     }
   };
 
