@@ -291,7 +291,9 @@ export const TABLE: Record<string, Row> = {
     }),
   },
   'gateway.logout': { expected: users(200) },
-  'gateway.me': { expected: { ...clients(200, 200), voterA: 200, minerA: 200, minerB: 200 } },
+  'gateway.me': {
+    expected: { ...clients(200, 200), voterA: 200, minerA: 200, minerB: 200, admin: 200 },
+  },
   'gateway.end_session': {
     expected: users(200),
     call: async (scene) => ({ params: { session_id: await scene.otherSession() } }),

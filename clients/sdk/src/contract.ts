@@ -1579,7 +1579,13 @@ dependencies: Record<string, { ok: boolean;
 required: boolean;
 message: string | null; }>;
 dead_letters: number | null;
-outbox_unacknowledged: number | null; })[]; };
+outbox_unacknowledged: number | null; })[];
+/** What waits in Redis for each service and worker, in batches of messages. Null: Redis does not answer */ mailboxes: ({ destination: "jobs" | "miners" | "market" | "payments" | "governance" | "gateway" | "dispatcher" | "webhooks";
+waiting: number;
+active: number;
+delayed: number;
+/** Given up by the queue; the sender says them again */ failed: number;
+/** Connections of processes that empty it */ workers: number; })[] | null; };
   };
 /** Messages that could not be handled, of all services */ "gateway.admin_dead_letters": {
     params: undefined;

@@ -286,6 +286,18 @@ describe('operations', () => {
     expect(body).toMatchObject({ accounts: 4, api_keys: 4, services: expect.any(Array) });
   });
 
+  test('an operator is told who he is, and what waits in each mailbox with who empties it', async () => {
+    const admin = gateway.client(KEYS.admin);
+    expect((await admin.call(routes.gateway.me, {})).body).toMatchObject({ scopes: ['admin'] });
+    const mailbox = await eventually(async () => {
+      const { body } = await admin.call(routes.gateway.stats, {});
+      const all = 'mailboxes' in body ? (body.mailboxes ?? []) : [];
+      expect(all.map(({ destination }) => destination)).toContain('dispatcher');
+      return all.find(({ destination, workers }) => destination === 'gateway' && workers > 0);
+    });
+    expect(mailbox).toMatchObject({ workers: 1, failed: 0 });
+  });
+
   test('dead letters of the gateway itself are listed, tried again and dropped', async () => {
     const peers = await openPeers(gateway.env.REDIS_URL as string);
     const admin = gateway.client(KEYS.admin);

@@ -21,6 +21,7 @@ import type { Credentials } from './credentials.ts';
 import { pageById, readCursor } from './cursor.ts';
 import { keyAct, keyEnvironment, NONCE_MS, SESSION_IDLE_MS, sessionEndsAt } from './domain.ts';
 import { readMetric } from './metrics.ts';
+import type { Queues } from './queues.ts';
 import type { Services } from './services.ts';
 import * as rows from './store.ts';
 import type { ApiKeyTable } from './tables.ts';
@@ -32,6 +33,7 @@ interface Dependencies {
   readonly store: Store;
   readonly credentials: Credentials;
   readonly services: Services;
+  readonly queues: Queues;
   readonly nodeEnv: string;
   /** Where people reach this API, when the configuration says so. */
   readonly publicUrl: string | undefined;
@@ -79,7 +81,7 @@ const readExpiry = (expires_at: string | undefined, nowMs: number): number | nul
 const isService = (name: string): name is ServiceName => (SERVICES as readonly string[]).includes(name);
 
 export const createHandlers = (dependencies: Dependencies): Handlers<typeof gatewayRoutes> => {
-  const { store, credentials, services, nodeEnv, now } = dependencies;
+  const { store, credentials, services, queues, nodeEnv, now } = dependencies;
   const environment = keyEnvironment(nodeEnv);
 
   /** The page that wallets compare a message with. Outside development a caller's Host header is not good enough. */
@@ -290,7 +292,7 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
 
     stats: async () => {
       const nowMs = now();
-      const texts = await services.metrics();
+      const [texts, mailboxes] = await Promise.all([services.metrics(), queues.counts()]);
       const states = await Promise.all(
         SERVICES.map(async (service) => {
           const health =
@@ -320,6 +322,7 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
           active_jobs: readMetric(texts, 'active_jobs'),
           registered_miners: readMetric(texts, 'registered_miners'),
           services: states,
+          mailboxes,
         },
       };
     },

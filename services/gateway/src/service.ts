@@ -30,6 +30,7 @@ import {
 import { legacyHandlers } from './legacy.ts';
 import { mergeMetrics } from './metrics.ts';
 import { createProxy } from './proxy.ts';
+import { createQueues } from './queues.ts';
 import { createRateLimits } from './rate-limits.ts';
 import { createHandlers } from './routes.ts';
 import { createSchedule } from './schedule.ts';
@@ -78,7 +79,7 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
         const targets = createTargets({ urls, agents, ask });
         const proxy = createProxy(targets, settleCost, config.DOOR_SILENCE_SECONDS * 1_000);
         const services = createServices(urls, ask, callerKey);
-        const board = createBoard(redis, redisPrefix);
+        const queues = createQueues(redis, redisPrefix);
         const webhooks = openWebhooks({
           store,
           sender: openSender({ from: 'gateway', to: 'webhooks', redis, postal }),
@@ -132,7 +133,7 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
           pages: [
             metricsPage,
             createDocsPage(offered),
-            board.page,
+            createBoard(queues),
             ...(consolePage === undefined ? [] : [consolePage]),
           ],
           limitOf: (rate) => limits[rate](),
@@ -162,6 +163,7 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
           store,
           credentials,
           services,
+          queues,
           now,
           nodeEnv: config.NODE_ENV,
           publicUrl: config.PUBLIC_URL,
@@ -217,7 +219,7 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
             await proxy.stop();
             await webhooks.stop();
             agents.destroy();
-            await board.stop();
+            await queues.stop();
             await credentials.saveUses();
             credentials.stop();
             rateLimits.stop();

@@ -12,7 +12,7 @@ export const addAdmin = (program: Command, act: Act): void => {
       act(async ({ client, output, signal }) => {
         const stats = await client.admin.stats({ signal });
         if (output.isJson) return output.json(stats);
-        const { services, ...figures } = stats;
+        const { services, mailboxes, ...figures } = stats;
         output.record(figures);
         output.line();
         output.table(
@@ -28,6 +28,19 @@ export const addAdmin = (program: Command, act: Act): void => {
               .join(' '),
           ]),
           'No services.',
+        );
+        output.line();
+        output.table(
+          ['mailbox', 'waiting', 'active', 'delayed', 'failed', 'workers'],
+          (mailboxes ?? []).map((one) => [
+            one.destination,
+            one.waiting,
+            one.active,
+            one.delayed,
+            one.failed,
+            one.workers,
+          ]),
+          'Redis does not answer.',
         );
       }),
     );
