@@ -21,6 +21,7 @@ test('every contract stands in the table, and nothing else does', () => {
   expect(Object.keys(TABLE).sort()).toEqual(published.map((route) => route.name).sort());
 });
 
+const isStream = ({ stream, lines }: AnyRoute): boolean => stream === true || lines === true;
 const callerFor = async (route: AnyRoute, kind: Kind) =>
   route.name === 'gateway.logout' && kind === 'user' ? scene.throwAwayUser() : scene.callers[kind];
 
@@ -30,14 +31,13 @@ test.each(published.map((route) => [route.name, route] as const))('%s', async (n
   const call = (await row.call?.(scene)) ?? {};
   const answers: Record<string, number> = {};
   for (const kind of KINDS) {
-    const { status, ok, body } =
-      route.stream === true
-        ? await openStream(route, kind, call.params as Record<string, string>)
-        : await callAs(await callerFor(route, kind), route, call);
+    const { status, ok, body } = isStream(route)
+      ? await openStream(route, kind, call.params as Record<string, string>)
+      : await callAs(await callerFor(route, kind), route, call);
     answers[kind] = status;
     const shape = route.speaks === 'openai' ? OpenAiErrorBody : ProblemBody;
     if (!ok) expect(shape.safeParse(body).error).toBeUndefined();
-    else if (route.stream !== true) {
+    else if (!isStream(route)) {
       const { error } = route.responses[status].safeParse(body);
       expect([name, kind, error?.issues]).toEqual([name, kind, undefined]);
     }

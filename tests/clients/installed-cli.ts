@@ -322,6 +322,15 @@ export const installedCommandLine = (world: () => World) => {
     expect(good(await admin.aitbc('admin', 'keys', 'list', '--account', key.account_id))).toContain(
       'made in a terminal',
     );
+    const lines = good(await client.aitbc('account', 'export'))
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { type: string; data: { id?: string; result?: unknown } });
+    expect(lines[0]).toMatchObject({ type: 'account' });
+    const done = lines.filter(({ type, data }) => type === 'job' && data.result !== null);
+    expect(done.length).toBeGreaterThan(0);
+    expect(lines.filter(({ type }) => type === 'receipt').length).toBe(done.length);
+    expect(lines.at(-1)).toMatchObject({ type: 'end', data: { left_out: ['api_key', 'miner'] } });
     good(await admin.aitbc('admin', 'keys', 'revoke', key.id));
     const revoked = await admin.aitbc('admin', 'audit', '--account', key.account_id);
     expect(good(revoked)).toMatch(new RegExp(`key.revoked +${key.id}[^]*key.created +${key.id}`));

@@ -281,6 +281,14 @@ const isFurtherName = (issue: z.core.$ZodIssue): boolean =>
 const isToldMore = (route: AnyRoute, issues: readonly z.core.$ZodIssue[]): boolean =>
   dialects[route.name]?.answer !== undefined && issues.every(isFurtherName);
 
+const faultInLines = (route: AnyRoute, text: string): string | null => {
+  const types = text
+    .trimEnd()
+    .split('\n')
+    .map((line) => (route.responses[200] as z.ZodType).parse(JSON.parse(line)) as { type: string });
+  return types.at(-1)?.type === 'end' ? null : `broke off: ${JSON.stringify(types.at(-1))}`;
+};
+
 /** What no answer may show: our code, our database, our disk. */
 const LEAK =
   /node_modules|SQLITE|sqlite|\bat [\w.<>]+ \(|\.ts:\d|\/services\/|ZodError|constraint failed|ECONN|undefined is not/;
@@ -314,6 +322,7 @@ const fire = async ({ route, kind, path, body, headers }: Shot): Promise<string 
   if (performance.now() - startedAt > ANSWER_WITHIN_MS) return 'was too slow';
   if (response.headers.get('content-type')?.startsWith('text/csv') === true)
     return route.name === 'payments.statement' ? null : 'a table where none is declared';
+  if (route.lines === true && status === 200) return faultInLines(route, text);
   const json = text === '' ? undefined : JSON.parse(text);
   // Refused before it was known whose route it is, it has the one shape of all.
   if (status >= 400 && route.speaks === 'openai' && OpenAiErrorBody.safeParse(json).success) return null;

@@ -1,7 +1,7 @@
 // Made from the contracts by `node run.mjs openapi`: not written by hand.
 
 /** Codes of refusals; a newer coordinator may know more. */
-export type ErrorCode = "INVALID_JSON" | "BAD_REQUEST" | "MODEL_SERVER_REFUSED" | "AMOUNT_MISMATCH" | "UNAUTHENTICATED" | "INSUFFICIENT_FUNDS" | "SPEND_CAP_EXCEEDED" | "PRICE_TOO_LOW" | "TRANSFER_CAP_EXCEEDED" | "FORBIDDEN" | "HTTPS_REQUIRED" | "INSUFFICIENT_VOTING_POWER" | "REVIEW_NOT_ALLOWED" | "NOT_FOUND" | "MINER_NOT_REGISTERED" | "MODEL_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "BODY_TOO_LARGE" | "URI_TOO_LONG" | "UNSUPPORTED_MEDIA_TYPE" | "EXPECTATION_FAILED" | "VALIDATION_ERROR" | "INVALID_JOB_TYPE" | "IDEMPOTENCY_KEY_REUSED" | "RESULT_NOT_READY" | "RATE_LIMITED" | "TOO_MANY_REQUIREMENTS" | "TOO_MANY_STREAMS" | "TOO_MANY_POLLS" | "TOO_MANY_ATTRIBUTES" | "HEADERS_TOO_LARGE" | "IDEMPOTENCY_KEY_IN_USE" | "JOB_ALREADY_ENDED" | "JOB_RUNNING" | "JOB_COMPLETED" | "JOB_NOT_COMPLETED" | "MINER_NAME_IN_USE" | "STALE_LEASE" | "RESULT_CONFLICT" | "PAYMENT_ALREADY_EXISTS" | "PAYMENT_ALREADY_RESOLVED" | "PAYMENT_NOT_ESCROWED" | "SUPPLY_CAP_REACHED" | "GPU_NOT_AVAILABLE" | "GPU_BOOKED" | "ORDER_ALREADY_ENDED" | "ALREADY_REVIEWED" | "PROPOSAL_CLOSED" | "PROPOSAL_NOT_EXECUTABLE" | "PROPOSAL_LIMIT_REACHED" | "PROPOSAL_NOT_VETOABLE" | "GUARDIAN_DISABLED" | "TIMELOCK_ACTIVE" | "KEY_ALREADY_REVOKED" | "KEY_LIMIT_REACHED" | "WEBHOOK_LIMIT_REACHED" | "WEBHOOK_DISABLED" | "INVOICE_LIMIT_REACHED" | "MINER_LIMIT_REACHED" | "PRICE_ABOVE_LIMIT" | "GPU_LIMIT_REACHED" | "ORDER_NOT_ENDED" | "TRANSACTION_NOT_SEALED" | "INTERNAL_ERROR" | "BAD_GATEWAY" | "UPSTREAM_FAILED" | "NO_CAPACITY" | "OVERLOADED" | "SERVICE_UNAVAILABLE" | "GATEWAY_TIMEOUT" | "JOB_TIMED_OUT";
+export type ErrorCode = "INVALID_JSON" | "BAD_REQUEST" | "MODEL_SERVER_REFUSED" | "AMOUNT_MISMATCH" | "UNAUTHENTICATED" | "INSUFFICIENT_FUNDS" | "SPEND_CAP_EXCEEDED" | "PRICE_TOO_LOW" | "TRANSFER_CAP_EXCEEDED" | "FORBIDDEN" | "HTTPS_REQUIRED" | "INSUFFICIENT_VOTING_POWER" | "REVIEW_NOT_ALLOWED" | "NOT_FOUND" | "MINER_NOT_REGISTERED" | "MODEL_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "BODY_TOO_LARGE" | "URI_TOO_LONG" | "UNSUPPORTED_MEDIA_TYPE" | "EXPECTATION_FAILED" | "VALIDATION_ERROR" | "INVALID_JOB_TYPE" | "IDEMPOTENCY_KEY_REUSED" | "RESULT_NOT_READY" | "RATE_LIMITED" | "TOO_MANY_REQUIREMENTS" | "TOO_MANY_STREAMS" | "TOO_MANY_POLLS" | "EXPORT_RUNNING" | "TOO_MANY_ATTRIBUTES" | "HEADERS_TOO_LARGE" | "IDEMPOTENCY_KEY_IN_USE" | "JOB_ALREADY_ENDED" | "JOB_RUNNING" | "JOB_COMPLETED" | "JOB_NOT_COMPLETED" | "MINER_NAME_IN_USE" | "STALE_LEASE" | "RESULT_CONFLICT" | "PAYMENT_ALREADY_EXISTS" | "PAYMENT_ALREADY_RESOLVED" | "PAYMENT_NOT_ESCROWED" | "SUPPLY_CAP_REACHED" | "GPU_NOT_AVAILABLE" | "GPU_BOOKED" | "ORDER_ALREADY_ENDED" | "ALREADY_REVIEWED" | "PROPOSAL_CLOSED" | "PROPOSAL_NOT_EXECUTABLE" | "PROPOSAL_LIMIT_REACHED" | "PROPOSAL_NOT_VETOABLE" | "GUARDIAN_DISABLED" | "TIMELOCK_ACTIVE" | "KEY_ALREADY_REVOKED" | "KEY_LIMIT_REACHED" | "WEBHOOK_LIMIT_REACHED" | "WEBHOOK_DISABLED" | "INVOICE_LIMIT_REACHED" | "MINER_LIMIT_REACHED" | "PRICE_ABOVE_LIMIT" | "GPU_LIMIT_REACHED" | "ORDER_NOT_ENDED" | "TRANSACTION_NOT_SEALED" | "INTERNAL_ERROR" | "BAD_GATEWAY" | "UPSTREAM_FAILED" | "NO_CAPACITY" | "OVERLOADED" | "SERVICE_UNAVAILABLE" | "GATEWAY_TIMEOUT" | "JOB_TIMED_OUT";
 
 export type JobSubmission = { job_type: string;
 parameters: Record<string, unknown>;
@@ -784,6 +784,8 @@ action: "key.created" | "key.rotated" | "key.revoked" | "key.restored" | "accoun
 details: Record<string, string | number | boolean | null>;
 /** The `hash` of the entry before; of the first: 64 zeros */ prev_hash: string;
 /** SHA-256 of the canonical JSON (RFC 8785) of all other fields of this entry */ hash: string; };
+export type ExportLine = { type: "account" | "api_key" | "job" | "receipt" | "transaction" | "exchange_payment" | "order" | "miner" | "vote" | "webhook" | "end" | "error";
+data: unknown; };
 
 /** What each job type takes as `parameters`. */
 export interface JobParameters {
@@ -1403,7 +1405,8 @@ type?: "parameter_change" | "fund_allocation" | "policy_change" | "protocol_upgr
 /** The votes that the tally is the sum of, newest first */ "governance.votes": {
     params: { /** UUIDv7; taken in any case, given in lower case */ proposal_id: string; };
     query: { /** Items per page, 1–500 */ limit?: number | undefined;
-/** `next_cursor` of the page before */ cursor?: string | undefined; };
+/** `next_cursor` of the page before */ cursor?: string | undefined;
+/** The vote of this account alone */ voter_id?: string | undefined; };
     body: undefined;
     reply: { items: (Vote)[];
 /** Null on the last page alone: a page ends at `limit` items or 256 KB */ next_cursor: string | null; };
@@ -1669,6 +1672,12 @@ action?: "key.created" | "key.rotated" | "key.revoked" | "key.restored" | "accou
     reply: { items: (AuditEntry)[];
 /** Null on the last page alone: a page ends at `limit` items or 256 KB */ next_cursor: string | null; };
   };
+/** All that is the account’s, as lines of JSON */ "gateway.export": {
+    params: undefined;
+    query: undefined;
+    body: undefined;
+    reply: ExportLine;
+  };
 }
 
 export const operations: Readonly<Record<keyof Operations, { method: string; path: string; idempotent: boolean }>> = {
@@ -1771,6 +1780,7 @@ export const operations: Readonly<Record<keyof Operations, { method: string; pat
   "gateway.list_webhook_deliveries": { method: "GET", path: "/v1/users/me/webhooks/:webhook_id/deliveries", idempotent: false },
   "gateway.redeliver_webhook": { method: "POST", path: "/v1/users/me/webhooks/:webhook_id/deliveries/:delivery_id/redeliver", idempotent: true },
   "gateway.admin_audit": { method: "GET", path: "/v1/admin/audit", idempotent: false },
+  "gateway.export": { method: "GET", path: "/v1/users/me/export", idempotent: false },
 };
 
 export const LIMITS = {

@@ -280,8 +280,12 @@ export const createTransport = (options: AitbcOptions) => {
       return body as Reply<N>;
     },
     /** Opens an answer that goes on; one attempt, no time limit: who reads it comes back by itself. */
-    open: <N extends OperationName>(name: N, input: Input<N>, call: RequestOptions = {}): Promise<Response> =>
-      attempt(name, input as AnyInput, call, { accept: 'text/event-stream' }),
+    open: <N extends OperationName>(
+      name: N,
+      input: Input<N>,
+      call: RequestOptions = {},
+      accept = 'text/event-stream',
+    ): Promise<Response> => attempt(name, input as AnyInput, call, { accept }),
   };
 };
 export type Transport = ReturnType<typeof createTransport>;

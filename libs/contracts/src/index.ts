@@ -23,6 +23,7 @@ export * from './route.ts';
 export * from './routes/audit.ts';
 export * from './routes/door.ts';
 export * from './routes/exchange.ts';
+export * from './routes/export.ts';
 export * from './routes/gateway.ts';
 export * from './routes/governance.ts';
 export * from './routes/index.ts';

@@ -133,7 +133,12 @@ const answers = (route: AnyRoute) =>
   Object.fromEntries(
     Object.entries(route.responses as Record<string, z.ZodType>).map(([status, schema]) => {
       const isEmpty = schema._zod.def.type === 'void';
-      const type = route.stream === true ? 'text/event-stream' : 'application/json';
+      const type =
+        route.stream === true
+          ? 'text/event-stream'
+          : route.lines === true
+            ? 'application/x-ndjson'
+            : 'application/json';
       return [
         status,
         {

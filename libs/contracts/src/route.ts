@@ -70,6 +70,8 @@ export interface Route<
   readonly idempotent?: boolean;
   /** Answers as `text/event-stream`; the response schema is that of one event's data. */
   readonly stream?: boolean;
+  /** Answers as `application/x-ndjson`, however long; the response schema is that of one line. */
+  readonly lines?: boolean;
   /** A GET that hands out what nobody else gets then, such as a lease: there is no HEAD of it. */
   readonly takes?: boolean;
   /** Speaks as OpenAI's API does: its errors have that shape, and it may be silent for as long as a model thinks. */

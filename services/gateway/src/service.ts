@@ -15,6 +15,7 @@ import { createConsumers } from './consumers.ts';
 import { createCredentials } from './credentials.ts';
 import { createDocsPage } from './docs.ts';
 import { bootstrapKeys, SESSION_ABSOLUTE_MS, secretHash } from './domain.ts';
+import { exportHandlers } from './export.ts';
 import {
   boundConnections,
   type CountedClass,
@@ -50,6 +51,9 @@ const hasToken = (request: Request, token: string | undefined): boolean => {
   if (token === undefined || scheme?.toLowerCase() !== 'bearer' || given === undefined) return false;
   return timingSafeEqual(Buffer.from(secretHash(given)), Buffer.from(secretHash(token)));
 };
+
+/** What a handler of the gateway's own says. */
+const bodyOf = (reply: { readonly body: unknown } | null) => reply?.body as never;
 
 /**
  * The composition root: every part with its plain dependencies, and nothing else.
@@ -155,6 +159,15 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
           cors: crossOrigin(config.CORS_ORIGINS),
         });
 
+        const own = createHandlers({
+          store,
+          credentials,
+          services,
+          queues,
+          now,
+          nodeEnv: config.NODE_ENV,
+          publicUrl: config.PUBLIC_URL,
+        });
         return {
           handlers: {
             ...legacyHandlers({
@@ -165,14 +178,16 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
             }),
             ...webhooks.handlers,
             ...auditHandlers(store),
-            ...createHandlers({
-              store,
-              credentials,
+            ...own,
+            ...exportHandlers({
               services,
-              queues,
-              now,
-              nodeEnv: config.NODE_ENV,
-              publicUrl: config.PUBLIC_URL,
+              log,
+              own: {
+                me: async (caller) => bodyOf(await own.me({ caller } as never)),
+                keys: async (caller, query) => bodyOf(await own.listKeys({ caller, query } as never)),
+                webhooks: async (caller, query) =>
+                  bodyOf(await webhooks.handlers.listWebhooks({ caller, query } as never)),
+              },
             }),
           },
           consumers: createConsumers(parameters, now),

@@ -93,6 +93,25 @@ export const createServices = (urls: Record<Upstream, readonly string[]>, askUrl
     return new Map(await Promise.all(asked));
   });
 
+  /** All processes have the same; what is asked twice is done once. @throws when none answers */
+  const askInTurn = async (service: Upstream, path: string, init: Omit<Question, 'timeoutMs'>) => {
+    let failure: unknown;
+    for (const url of urls[service]) {
+      try {
+        return await ask(url, path, init);
+      } catch (error) {
+        failure = error;
+      }
+    }
+    throw failure;
+  };
+
+  /** What a route of a service answers this caller, as through the front. @throws when no process answers */
+  const askAs = (caller: Caller, service: Upstream, path: string): Promise<Response> => {
+    const signed = signCaller(callerKey, { caller, request_id: newId(), at_ms: Date.now() }, 'GET', path);
+    return askInTurn(service, path, { headers: { [CALLER_HEADER]: signed } });
+  };
+
   const askAsAdmin = async (service: Upstream, caller: Caller, path: string, body?: unknown) => {
     const method = body === undefined ? 'GET' : 'POST';
     const signed = signCaller(callerKey, { caller, request_id: newId(), at_ms: Date.now() }, method, path);
@@ -101,18 +120,7 @@ export const createServices = (urls: Record<Upstream, readonly string[]>, askUrl
       headers: { [CALLER_HEADER]: signed, 'content-type': 'application/json' },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     };
-    // All processes have the same; what is asked twice is done once.
-    let response: Response | undefined;
-    let failure: unknown;
-    for (const url of urls[service]) {
-      try {
-        response = await ask(url, path, init);
-        break;
-      } catch (error) {
-        failure = error;
-      }
-    }
-    if (response === undefined) throw failure;
+    const response = await askInTurn(service, path, init);
     if (response.status === 404) throw new Problem('NOT_FOUND', 'No such dead letter.');
     if (!response.ok) throw new Error(`${service} answered ${response.status}`);
     return response.json();
@@ -141,6 +149,7 @@ export const createServices = (urls: Record<Upstream, readonly string[]>, askUrl
     names,
     health,
     resultOfJob,
+    askAs,
     /** The metrics of every process that answers, as text. */
     metrics,
     /** @param before the id of a dead letter, to go on after it. */

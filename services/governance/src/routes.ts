@@ -97,7 +97,8 @@ export const createHandlers = (
 
   votes: async ({ params, query }) => {
     if ((await findProposal(store.read, params.proposal_id)) === undefined) throw notFound('proposal');
-    const rows = await listVotes(store.read, params.proposal_id, fromCursor(query.cursor), query.limit + 1);
+    const { cursor, limit, voter_id } = query;
+    const rows = await listVotes(store.read, params.proposal_id, fromCursor(cursor), limit + 1, voter_id);
     return { status: 200, body: await toPage(rows, query.limit, viewVote, (row) => row.id) };
   },
 

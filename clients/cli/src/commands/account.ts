@@ -1,9 +1,10 @@
+import { once } from 'node:events';
 import { type Aitbc, AuthenticationError, type Input, PermissionError } from '@aitbc/sdk';
 import { isCancel, password, text } from '@clack/prompts';
 import type { Command } from 'commander';
 import { collect, number, wholeNumber } from '../arguments.ts';
 import { type Context, clientOf } from '../context.ts';
-import { UsageError } from '../failures.ts';
+import { EXIT, UsageError } from '../failures.ts';
 import { PROFILE_DEFAULT, readProfiles, URL_DEFAULT, writeProfiles } from '../profiles.ts';
 import type { Act } from '../program.ts';
 
@@ -132,6 +133,41 @@ Examples:
       }),
     );
   addKeys(program, act);
+  addExport(program, act);
+};
+
+/** Longer than the last line ever is: it has a count for each of a dozen types. */
+const TAIL_BYTES = 4_096;
+
+const addExport = (program: Command, act: Act): void => {
+  program
+    .command('account')
+    .description('What the account holds')
+    .command('export')
+    .description("Write all that is the account's to stdout, as lines of JSON")
+    .addHelpText(
+      'after',
+      `
+Jobs with parameters and results, receipts, transactions, bookings, votes,
+webhooks and keys without secrets, as far as the credential may read them.
+It ends with 0 only when all of it came.
+
+Example:
+  aitbc account export > account.ndjson`,
+    )
+    .action(
+      act(async ({ client, output, streams, signal }) => {
+        let tail = Buffer.alloc(0);
+        for await (const chunk of await client.account.export({ signal })) {
+          if (!streams.stdout.write(chunk)) await once(streams.stdout, 'drain', { signal });
+          tail = Buffer.concat([tail, chunk]).subarray(-TAIL_BYTES);
+        }
+        const last = tail.toString().trimEnd().split('\n').at(-1) ?? '';
+        if (last.startsWith('{"type":"end"')) return EXIT.done;
+        output.note(`The export broke off. ${last.startsWith('{"type":"error"') ? last : ''}`.trimEnd());
+        return EXIT.failed;
+      }),
+    );
 };
 
 type Created = { id: string; key: string };

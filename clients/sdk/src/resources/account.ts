@@ -34,6 +34,14 @@ export const createAccount = (transport: Transport) => {
     /** The same as a file for a spreadsheet, a piece for each page. */
     statementCsv: (query: StatementQuery = {}, call: RequestOptions = {}) =>
       statementCsv(transport, query, call),
+    /**
+     * All that is the account's, as lines of JSON (`{type, data}`), in pieces as they come. A text whose last line is not of
+     * the type `end` broke off.
+     */
+    export: async (call: RequestOptions = {}): Promise<ReadableStream<Uint8Array>> => {
+      const { body } = await transport.open('gateway.export', {}, call, 'application/x-ndjson');
+      return body as ReadableStream<Uint8Array>;
+    },
     /** Jobs and what they cost, by day, type, model and key; `page()` has the `total` of the whole range. */
     usage: (query: NonNullable<Input<'jobs.usage'>['query']> = {}, call: RequestOptions = {}) =>
       listOf(query, call, (page, options) => transport.call('jobs.usage', { query: page }, options)),

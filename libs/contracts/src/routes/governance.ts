@@ -281,7 +281,9 @@ export const governanceRoutes = {
     path: '/v1/governance/proposals/:proposal_id/votes',
     summary: 'The votes that the tally is the sum of, newest first',
     params: ProposalParams,
-    query: PageQuery,
+    query: PageQuery.extend({
+      voter_id: Id.optional().meta({ description: 'The vote of this account alone' }),
+    }),
     responses: { 200: Page(Vote) },
   }),
   cancel: defineRoute({

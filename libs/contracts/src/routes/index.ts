@@ -1,6 +1,7 @@
 import type { AnyRoute } from '../route.ts';
 import { auditRoutes } from './audit.ts';
 import { doorRoutes } from './door.ts';
+import { exportRoutes } from './export.ts';
 import { gatewayRoutes } from './gateway.ts';
 import { governanceRoutes } from './governance.ts';
 import { jobsRoutes } from './jobs.ts';
@@ -24,7 +25,7 @@ export const routes = {
   market: { ...marketRoutes, ...legacyMarketRoutes },
   payments: { ...paymentsRoutes, ...legacyPaymentsRoutes },
   governance: governanceRoutes,
-  gateway: { ...gatewayRoutes, ...webhookRoutes, ...auditRoutes, ...legacyGatewayRoutes },
+  gateway: { ...gatewayRoutes, ...webhookRoutes, ...auditRoutes, ...exportRoutes, ...legacyGatewayRoutes },
 } as const;
 
 /** Every public contract. A path that is not here is 404 at the door. */

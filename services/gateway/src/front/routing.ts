@@ -10,7 +10,8 @@ export type Found = { readonly route: AnyRoute } | { readonly allowed: readonly 
  * HEAD is GET without the body: for every route but those where somebody would wait for one, or work for nobody.
  * A stream without a body would never end, and hold up whoever is next on the connection behind us.
  */
-const hasHead = (route: AnyRoute): boolean => route.takes !== true && route.stream !== true;
+const hasHead = (route: AnyRoute): boolean =>
+  route.takes !== true && route.stream !== true && route.lines !== true;
 
 /** @returns the look-up of a contract by method and path; `allowed` is empty for a path that nobody declares. */
 export const createRouting = (routes: readonly AnyRoute[] = allRoutes) => {

@@ -177,6 +177,7 @@ export const listVotes = async (
   proposalId: string,
   before: string | undefined,
   limit: number,
+  voterId?: string,
 ): Promise<VoteRow[]> => {
   let query = db
     .selectFrom('vote')
@@ -185,6 +186,7 @@ export const listVotes = async (
     .orderBy('id', 'desc')
     .limit(limit);
   if (before !== undefined) query = query.where('id', '<', before);
+  if (voterId !== undefined) query = query.where('account_id', '=', voterId);
   return await reader.all(query);
 };
 
