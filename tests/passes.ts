@@ -16,7 +16,7 @@ export const every = globSync('{libs,services,clients,tests,scripts,bench}/**/*.
  */
 const ALONE = [
   /^(tests|scripts|bench)\//,
-  /storm|ledger-model|swarm|scale|cost|race|disk|stopping|on-cluster/,
+  /storm|ledger-model|swarm|scale|cost|race|disk|stopping|on-cluster|fairness/,
   /^services\/gateway\/src\/(connections|raw|rate-limits|uploads)\./,
   /^libs\/chassis\/src\/(http|ticker)\./,
 ];

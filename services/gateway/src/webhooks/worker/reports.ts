@@ -3,8 +3,8 @@ import { messages, type Payload } from '@aitbc/contracts';
 
 /** In one queue entry. */
 const BATCH_MAX = 100;
-/** What comes right behind the first travels together. */
-const GATHER_MS = 20;
+/** What comes right behind the first travels together: each entry is a commit of the gateway's. */
+const GATHER_MS = 50;
 /** Redis is away. The gateway takes a call for lost after 30 s, and takes a late word about it all the same. */
 const AGAIN_MS = 500;
 const TRIES_MAX = 240;
