@@ -343,6 +343,7 @@ export const TABLE: Record<string, Row> = {
     call: async (scene) => ({ params: { key_id: await scene.adminKey() } }),
   },
   'gateway.admin_stats': { expected: operators(200) },
+  'gateway.admin_audit': { expected: operators(200) },
   'gateway.admin_dead_letters': { expected: operators(200) },
   'gateway.admin_act_on_dead_letter': {
     // There is none: an operator is told so.

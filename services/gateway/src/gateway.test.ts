@@ -323,6 +323,14 @@ describe('operations', () => {
     expect((await act('drop', letter.id)).status).toBe(200);
     expect(await list('gateway')).toEqual([]);
     expect((await act('drop', letter.id)).status).toBe(404);
+    const { body } = await admin.call(routes.gateway.audit, { query: { limit: 2 } });
+    const details = { message: 'governance.parameter_changed', stream: letter.stream };
+    expect(body).toMatchObject({
+      items: [
+        { action: 'dead_letter.dropped', object: letter.id, details },
+        { action: 'dead_letter.replayed', object: letter.id, details },
+      ],
+    });
     await peers.close();
   });
 

@@ -1,4 +1,4 @@
-import { actOnDeadLetter, type Handlers, listDeadLetters, type Store } from '@aitbc/chassis';
+import { actOnDeadLetter, type Handlers, listDeadLetters, type Store, type Trx } from '@aitbc/chassis';
 import {
   type ApiKeyView,
   type Caller,
@@ -15,10 +15,11 @@ import {
   toTimestampOrNull,
 } from '@aitbc/contracts';
 import type { z } from 'zod';
+import { writeOwn } from './audit.ts';
 import * as commands from './commands.ts';
 import type { Credentials } from './credentials.ts';
 import { pageById, readCursor } from './cursor.ts';
-import { keyEnvironment, NONCE_MS, SESSION_IDLE_MS, sessionEndsAt } from './domain.ts';
+import { keyAct, keyEnvironment, NONCE_MS, SESSION_IDLE_MS, sessionEndsAt } from './domain.ts';
 import { readMetric } from './metrics.ts';
 import type { Queues } from './queues.ts';
 import type { Services } from './services.ts';
@@ -112,7 +113,13 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
       viewKey,
     );
 
-  const rotate = (id: string, owner: string | null, overlapSeconds: number) =>
+  const create = async (trx: Trx, caller: Caller, wish: commands.KeyWish, nowMs: number) => {
+    const made = await commands.createKey(trx, wish, environment, nowMs);
+    await writeOwn(trx, caller, keyAct('key.created', made.row), nowMs);
+    return made;
+  };
+
+  const rotate = (caller: Caller, id: string, owner: string | null, overlapSeconds: number) =>
     store.transact('key.rotate', async (trx) => {
       const { row, key, old } = await commands.rotateKey(
         trx,
@@ -121,13 +128,15 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
         now(),
       );
       credentials.forgetAfter(trx, [old.key_sha256]);
+      await writeOwn(trx, caller, keyAct('key.rotated', row), now());
       return { status: 201 as const, body: { ...viewKey(row), key } };
     });
 
-  const revoke = (id: string, owner: string | null) =>
+  const revoke = (caller: Caller, id: string, owner: string | null) =>
     store.transact('key.revoke', async (trx) => {
       const row = await commands.revokeKey(trx, id, owner, now());
       credentials.forgetAfter(trx, [row.key_sha256]);
+      await writeOwn(trx, caller, keyAct('key.revoked', row), now());
       return { status: 200 as const, body: viewKey(row) };
     });
 
@@ -230,8 +239,9 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
       const nowMs = now();
       const expires_at_ms = readExpiry(body.expires_at, nowMs);
       const made = await store.transact('key.create', (trx) =>
-        commands.createKey(
+        create(
           trx,
+          caller,
           {
             account_id: caller.account_id,
             scopes: body.scopes,
@@ -242,25 +252,26 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
             source: 'user',
             replaces: null,
           },
-          environment,
           nowMs,
         ),
       );
       return { status: 201, body: { ...viewKey(made.row), key: made.key } };
     },
-    rotateKey: ({ caller, params, body }) => rotate(params.key_id, caller.account_id, body.overlap_seconds),
-    revokeKey: ({ caller, params }) => revoke(params.key_id, caller.account_id),
+    rotateKey: ({ caller, params, body }) =>
+      rotate(caller, params.key_id, caller.account_id, body.overlap_seconds),
+    revokeKey: ({ caller, params }) => revoke(caller, params.key_id, caller.account_id),
 
     adminListKeys: async ({ query }) => ({ status: 200, body: await listKeys(query, query.account_id) }),
-    adminCreateKey: async ({ body }) => {
+    adminCreateKey: async ({ caller, body }) => {
       const nowMs = now();
       const expires_at_ms = readExpiry(body.expires_at, nowMs);
       const made = await store.transact('key.create', async (trx) => {
         if (body.account_id !== undefined && (await rows.findAccount(trx, body.account_id)) === undefined) {
           throw invalidField('account_id', 'no such account');
         }
-        return await commands.createKey(
+        return await create(
           trx,
+          caller,
           {
             account_id: body.account_id ?? (await commands.createAccount(trx, null, nowMs)),
             scopes: body.scopes,
@@ -271,14 +282,13 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
             source: 'admin',
             replaces: null,
           },
-          environment,
           nowMs,
         );
       });
       return { status: 201, body: { ...viewKey(made.row), key: made.key } };
     },
-    adminRotateKey: ({ params, body }) => rotate(params.key_id, null, body.overlap_seconds),
-    adminRevokeKey: ({ params }) => revoke(params.key_id, null),
+    adminRotateKey: ({ caller, params, body }) => rotate(caller, params.key_id, null, body.overlap_seconds),
+    adminRevokeKey: ({ caller, params }) => revoke(caller, params.key_id, null),
 
     stats: async () => {
       const nowMs = now();
@@ -334,7 +344,10 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
     },
     actOnDeadLetter: async ({ caller, body }) => {
       const { service, id, action } = body;
-      if (service === 'gateway') await actOnDeadLetter(store, id, action);
+      if (service === 'gateway')
+        await actOnDeadLetter(store, { id, action }, caller, (trx, actor, done) =>
+          writeOwn(trx, actor, done, now()),
+        );
       else if (isService(service)) {
         await services.actOnDeadLetter(service, caller, id, action).catch((error) => {
           if (error instanceof Problem) throw error;

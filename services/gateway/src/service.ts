@@ -6,6 +6,7 @@ import helmet from 'helmet';
 import { migrations } from '../migrations/index.ts';
 import { createAgents } from './agents.ts';
 import { createAsk } from './ask.ts';
+import { auditHandlers } from './audit.ts';
 import { createBoard } from './board.ts';
 import { syncBootstrapKeys } from './commands.ts';
 import { type Config, withAddress } from './config.ts';
@@ -163,6 +164,7 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
               nodeEnv: config.NODE_ENV,
             }),
             ...webhooks.handlers,
+            ...auditHandlers(store),
             ...createHandlers({
               store,
               credentials,
