@@ -128,6 +128,7 @@ async function main(): Promise<void> {
       [{ kind: 'key', secret: stack.keys.admin }, 'operator', '/operator'],
       [{ kind: 'key', secret: stack.keys.admin }, 'operator-accounts', '/operator?part=accounts'],
       [{ kind: 'key', secret: stack.keys.admin }, 'operator-parameters', '/operator?part=parameters'],
+      [{ kind: 'key', secret: stack.keys.admin }, 'operator-audit', '/operator?part=audit'],
     ] as const;
     const only = process.argv.slice(2);
     const isWanted = (name: string) => only.length === 0 || only.includes(name);

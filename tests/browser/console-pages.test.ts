@@ -58,6 +58,7 @@ const OF_AN_OPERATOR = [
   '/operator?part=accounts',
   '/operator?part=accounts&account=01900000-0000-7000-8000-000000000900',
   '/operator?part=parameters',
+  '/operator?part=audit',
 ];
 const OF_A_USER = ['/settings', `/settings/webhooks/${WEBHOOK}`];
 
