@@ -6,7 +6,7 @@ import { count } from '../../format.ts';
 import { Answer, More } from '../../parts/answer.tsx';
 import { Entries, Entry } from '../../parts/entries.tsx';
 import { Card, Empty, Hash, Id, When } from '../../parts/look.tsx';
-import { SOMETIMES_MS } from '../../queries.ts';
+import { OFTEN_MS } from '../../queries.ts';
 import { api } from '../../session.ts';
 
 const PAGE = 50;
@@ -71,7 +71,7 @@ export const Audit = () => {
     queryFn: ({ pageParam, signal }) =>
       api().admin.audit({ limit: PAGE, cursor: pageParam, action }, { signal }).page(),
     getNextPageParam: ({ next_cursor }) => next_cursor ?? undefined,
-    refetchInterval: ({ state }) => ((state.data?.pages.length ?? 1) > LIVE_PAGES_MAX ? false : SOMETIMES_MS),
+    refetchInterval: ({ state }) => ((state.data?.pages.length ?? 1) > LIVE_PAGES_MAX ? false : OFTEN_MS),
   });
   return (
     <Card
