@@ -35,6 +35,8 @@ const AccountLink = ({ id }: { id: string }) => (
   </Link>
 );
 
+const detailsOf = ({ details }: AuditEntry) => Object.entries(details).filter(([, value]) => value !== null);
+
 const Facts = ({ entry }: { entry: AuditEntry }) => (
   <>
     <p>
@@ -49,7 +51,7 @@ const Facts = ({ entry }: { entry: AuditEntry }) => (
     </p>
     <p>
       <bdi className="mono">{entry.object}</bdi>
-      {Object.entries(entry.details).map(([name, value]) => (
+      {detailsOf(entry).map(([name, value]) => (
         <span key={name}>
           {' '}
           · <bdi>{name}</bdi>: <bdi>{String(value)}</bdi>
