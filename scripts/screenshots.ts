@@ -1,8 +1,10 @@
 // `npm run screenshots`: every page of the console in both themes, narrow and wide, as pictures in docs/console.
+// `npm run screenshots -- job settings`: these alone.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type BrowserContext, chromium } from 'playwright-core';
+import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts';
 import { Aitbc } from '../clients/sdk/src/index.ts';
 import { CHROMIUM, CHROMIUM_ARGUMENTS } from '../tests/browser/chromium.ts';
 import { buildConsole } from './console.ts';
@@ -56,6 +58,24 @@ const furnish = async (stack: Stack): Promise<{ ocr: string; waiting: string; ha
   }
 };
 
+/** Somebody with a wallet, a key and a webhook. @returns the session, and the webhook */
+const furnishUser = async (baseUrl: string): Promise<{ session: string; webhook: string }> => {
+  const wallet = privateKeyToAccount(generatePrivateKey());
+  const { account } = new Aitbc({ baseUrl });
+  const { message } = await account.challenge({ wallet_address: wallet.address });
+  const signature = await wallet.signMessage({ message });
+  const { session_token } = await account.login({ wallet_address: wallet.address, message, signature });
+  const user = new Aitbc({ baseUrl, sessionToken: session_token });
+  await user.account.keys.create({ label: 'render farm', scopes: ['client'], spend_cap: 50 });
+  await user.account.keys.create({ label: 'the box under the desk', scopes: ['miner'] });
+  const { id } = await user.webhooks.create({
+    url: 'https://example.org/hooks/aitbc',
+    events: ['job.completed', 'job.failed'],
+    description: 'the shop',
+  });
+  return { session: session_token, webhook: id };
+};
+
 const take = async (context: BrowserContext, url: string, name: string): Promise<void> => {
   const page = await context.newPage();
   page.setDefaultTimeout(LOADED_MS);
@@ -89,6 +109,7 @@ async function main(): Promise<void> {
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_ARGUMENTS });
   try {
     const { ocr, waiting, hash } = await furnish(stack);
+    const { session, webhook } = await furnishUser(stack.url);
     const pages = [
       ['welcome', '/', false],
       ['sign-in', '/sign-in', false],
@@ -101,19 +122,39 @@ async function main(): Promise<void> {
       ['transfer', `/explorer/transactions/${hash}`, false],
       ['miners', '/miners', false],
     ] as const;
+    const ofOthers = [
+      [{ kind: 'session', secret: session }, 'settings', '/settings'],
+      [{ kind: 'session', secret: session }, 'webhook', `/settings/webhooks/${webhook}`],
+      [{ kind: 'key', secret: stack.keys.admin }, 'operator', '/operator'],
+      [{ kind: 'key', secret: stack.keys.admin }, 'operator-accounts', '/operator?part=accounts'],
+      [{ kind: 'key', secret: stack.keys.admin }, 'operator-parameters', '/operator?part=parameters'],
+      [{ kind: 'key', secret: stack.keys.admin }, 'operator-audit', '/operator?part=audit'],
+    ] as const;
+    const only = process.argv.slice(2);
+    const isWanted = (name: string) => only.length === 0 || only.includes(name);
     mkdirSync(folder, { recursive: true });
     const secret = JSON.stringify({ kind: 'key', secret: stack.keys.client });
     for (const viewport of SIZES)
-      for (const colorScheme of THEMES)
+      for (const colorScheme of THEMES) {
         for (const isSignedIn of [false, true]) {
           const context = await browser.newContext({ viewport, colorScheme, reducedMotion: 'reduce' });
           if (isSignedIn)
             await context.addInitScript((text) => sessionStorage.setItem('aitbc.credential', text), secret);
           for (const [name, path, needsKey] of pages)
-            if (needsKey === isSignedIn)
+            if (needsKey === isSignedIn && isWanted(name))
               await take(context, stack.url + path, `${name}-${viewport.width}-${colorScheme}`);
           await context.close();
         }
+        for (const [credential, name, path] of ofOthers.filter(([, each]) => isWanted(each))) {
+          const context = await browser.newContext({ viewport, colorScheme, reducedMotion: 'reduce' });
+          await context.addInitScript(
+            (text) => sessionStorage.setItem('aitbc.credential', text),
+            JSON.stringify(credential),
+          );
+          await take(context, stack.url + path, `${name}-${viewport.width}-${colorScheme}`);
+          await context.close();
+        }
+      }
     console.log(`The pictures are in ${folder}.`);
   } finally {
     await browser.close();

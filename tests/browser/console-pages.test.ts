@@ -14,6 +14,10 @@ import { answerAsGateway, WEBHOOK } from './gateway-answers.ts';
 const because =
   CHROMIUM === undefined ? ' (skipped: no Chromium here; apt-get install chromium, or CHROMIUM_PATH)' : '';
 const SLOW_MS = 60_000;
+/** What Web Vitals call good: hardly anything that is seen moves. */
+const MOVED_MAX = 0.1;
+/** Until all of the first page stands there, from nothing. On loopback the rest is no time. */
+const FIRST_PAGE_MS = 1_000;
 /** A screenful is 16 rows, and a dozen stand ready before and after it. */
 const ROWS_MAX = 80;
 /** Half a screen at once, fifty times: up through a thousand rows. */
@@ -54,6 +58,7 @@ const OF_AN_OPERATOR = [
   '/operator?part=accounts',
   '/operator?part=accounts&account=01900000-0000-7000-8000-000000000900',
   '/operator?part=parameters',
+  '/operator?part=audit',
 ];
 const OF_A_USER = ['/settings', `/settings/webhooks/${WEBHOOK}`];
 
@@ -96,10 +101,10 @@ const visit = async (options: BrowserContextOptions, who: Who): Promise<Visit> =
     );
   // What moved though nobody touched it, and when the largest piece stood there.
   await context.addInitScript(`
-    window.moved = [];
+    window.moved = 0;
     new PerformanceObserver((list) => {
       for (const entry of list.getEntries())
-        if (!entry.hadRecentInput) window.moved.push([entry.value, entry.sources.map(({ node }) => node?.outerHTML?.slice(0, 80))]);
+        if (!entry.hadRecentInput) window.moved += entry.value;
     }).observe({ type: 'layout-shift', buffered: true });
     new PerformanceObserver((list) => { window.largestAt = list.getEntries().at(-1).startTime; })
       .observe({ type: 'largest-contentful-paint', buffered: true });
@@ -126,6 +131,16 @@ const open = async (page: Page, path: string): Promise<void> => {
   await page.goto(gateway.url + path);
   await page.locator('main h1').first().waitFor();
   await expect.poll(() => page.locator('.bone').count(), { timeout: SLOW_MS }).toBe(0);
+};
+
+/** What the page's thread has computed, not what the clock says: a machine that does other things too makes nothing slow. */
+const thread = async (page: Page): Promise<() => Promise<number>> => {
+  const cdp = await page.context().newCDPSession(page);
+  await cdp.send('Performance.enable', { timeDomain: 'threadTicks' });
+  return async () => {
+    const { metrics } = await cdp.send('Performance.getMetrics');
+    return 1_000 * (metrics.find(({ name }) => name === 'TaskDuration')?.value ?? Number.NaN);
+  };
 };
 
 const complaints = async (page: Page): Promise<string[]> => {
@@ -155,7 +170,7 @@ describe.skipIf(CHROMIUM === undefined)(`the console${because}`, () => {
         const { page, errors } = await visit({ colorScheme, viewport: { width, height: 900 } }, who);
         for (const path of paths) {
           await open(page, path);
-          console.log(width, path, await page.evaluate('JSON.stringify([window.largestAt, window.moved])'));
+          expect.soft(await page.evaluate('window.moved'), path).toBeLessThan(MOVED_MAX);
           expect.soft(await complaints(page), path).toEqual([]);
           expect.soft(await page.evaluate('window.ran'), path).toBeUndefined();
           expect.soft(await page.locator('main').isVisible(), path).toBe(true);
@@ -170,25 +185,28 @@ describe.skipIf(CHROMIUM === undefined)(`the console${because}`, () => {
     },
   );
 
+  test('the first page stands there after less than a second of work', { timeout: 2 * SLOW_MS }, async () => {
+    const { page } = await visit({}, 'nobody');
+    const spentMs = await thread(page);
+    await open(page, '/');
+    expect(await page.evaluate('window.largestAt')).toBeGreaterThan(0);
+    expect(await spentMs()).toBeLessThan(FIRST_PAGE_MS);
+    await page.context().close();
+  });
+
   test('ten thousand jobs scroll as a screenful does, and are asked for as they are scrolled', {
     timeout: 2 * SLOW_MS,
   }, async () => {
     const { page, errors } = await visit({ viewport: { width: 1_200, height: 800 } }, 'client');
     await open(page, `/jobs?label=${MANY.label}`);
     await page.getByText('200 jobs so far').waitFor();
-    const whole = page.getByText('10,000 jobs', { exact: true });
+    const whole = page.getByText(/^10,000 jobs\./);
     for (let looks = 0; (await whole.count()) === 0; looks++) {
       expect(looks).toBeLessThan(2_000);
       await page.evaluate('scrollTo(0, document.body.scrollHeight); new Promise(requestAnimationFrame)');
     }
     const rows = page.locator('.job-body > li');
-    const cdp = await page.context().newCDPSession(page);
-    // What the page's thread computes, not what the clock says: a machine that does other things too makes no frame long.
-    await cdp.send('Performance.enable', { timeDomain: 'threadTicks' });
-    const spentMs = async (): Promise<number> => {
-      const { metrics } = await cdp.send('Performance.getMetrics');
-      return 1_000 * (metrics.find(({ name }) => name === 'TaskDuration')?.value ?? Number.NaN);
-    };
+    const spentMs = await thread(page);
     const frames: number[] = [];
     for (let frame = 0; frame < FRAMES; frame++) {
       const before = await spentMs();
@@ -197,7 +215,8 @@ describe.skipIf(CHROMIUM === undefined)(`the console${because}`, () => {
       );
       frames.push((await spentMs()) - before);
     }
-    expect(frames.filter((ms) => ms > LONG_FRAME_MS)).toEqual([]);
+    // One or two may fall together with the browser's own tidying up.
+    expect(frames.sort((a, b) => b - a)[2]).toBeLessThan(LONG_FRAME_MS);
     expect(await rows.count()).toBeLessThan(ROWS_MAX);
     expect(errors).toEqual([]);
     await page.context().close();

@@ -99,6 +99,8 @@ inBrowser(
       .waitFor({ timeout: 2 * SLOW_MS });
 
     await page.getByRole('link', { name: 'Its page, with receipt and proof' }).click();
+    // A frame around each word of the picture.
+    await expect.poll(() => page.locator('.word-boxes rect').count(), { timeout: SLOW_MS }).toBe(25);
     const proof = page.locator('.chain');
     // Receipt, block and Merkle proof: each by arithmetic in this browser.
     await expect

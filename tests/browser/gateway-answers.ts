@@ -108,6 +108,25 @@ const ANSWERS: readonly (readonly [RegExp, unknown])[] = [
   [/^\/v1\/admin\/api-keys$/, page([key(1), key(2, { label: null })])],
   [/^\/v1\/admin\/dead-letters$/, { ...page([letter(1, ago(-60)), letter(2, null)]), unavailable: ['jobs'] }],
   [
+    /^\/v1\/admin\/audit$/,
+    page(
+      ['key.created', 'job.wiped'].map((action, at) => ({
+        seq: 2 - at,
+        id: id(at),
+        at: ago(60),
+        service: 'gateway',
+        action,
+        actor_id: at === 0 ? id(900) : null,
+        credential_id: null,
+        object: ALL,
+        account_id: id(900),
+        details: { [HOSTILE[0]]: ALL, amount: 0.1 },
+        prev_hash: '0'.repeat(64),
+        hash: '1'.repeat(64),
+      })),
+    ),
+  ],
+  [
     /^\/v1\/governance\/parameters$/,
     {
       items: ['rate_limit_user_per_minute', 'job_types'].map((name, at) => ({

@@ -50,6 +50,10 @@ export const deadLetterStory = async (page: Page, coordinator: Coordinator): Pro
   await page.getByRole('link', { name: 'Dead letters' }).click();
   await page.getByRole('button', { name: 'Replay: governance.parameter_changed to miners' }).click();
   await page.getByText('No dead letter').waitFor();
+  await page.getByRole('link', { name: 'Audit log' }).click();
+  const done = page.getByRole('list', { name: 'Audit log' }).getByRole('listitem');
+  // It is told by the service that did it, moments after.
+  await done.filter({ hasText: 'A dead letter was replayed' }).waitFor();
   const { caller } = await coordinator.newAccount(['miner']);
   const miner = await registerMiner(caller);
   await eventually(async () => {

@@ -107,10 +107,10 @@ export const Shell = () => {
                     </Link>
                   </li>
                 ))}
-                <OwnLinks />
                 <li>
                   <a href="/docs">API</a>
                 </li>
+                <OwnLinks />
               </ul>
             </nav>
             <div className="side-foot">

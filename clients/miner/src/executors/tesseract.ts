@@ -24,7 +24,7 @@ interface Page {
 const LEVEL_OF_WORDS = '5';
 const wordsOf = (table: string): Word[] =>
   table.split('\n').flatMap((row): Word[] => {
-    const [level, , , , , x, y, width, height, confidence, text] = row.split('\t');
+    const [level, , , , , , x, y, width, height, confidence, text] = row.split('\t');
     if (level !== LEVEL_OF_WORDS || text === undefined || text.trim() === '') return [];
     return [
       {

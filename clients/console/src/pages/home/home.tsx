@@ -17,6 +17,8 @@ const RECEIPTS = 500;
 const MINERS = 500;
 const BLOCKS = 8;
 const OWN_JOBS = 6;
+/** A row of a table is so high: what is kept free for a list, so that nothing moves when it comes. */
+const ROW_PX = 37;
 
 const Offer = ({ title, children, action }: { title: string; children: string; action: React.ReactNode }) => (
   <section className="card stack">
@@ -166,13 +168,15 @@ const NewestBlocks = () => {
   });
   return (
     <Card title="Newest blocks" actions={<Link to="/explorer">All blocks</Link>}>
-      <Answer query={blocks} lines={5}>
-        {({ items }) => (
-          <div className="scroll">
-            <Blocks items={items} />
-          </div>
-        )}
-      </Answer>
+      <div style={{ minHeight: (BLOCKS + 1) * ROW_PX }}>
+        <Answer query={blocks} lines={5}>
+          {({ items }) => (
+            <div className="scroll">
+              <Blocks items={items} />
+            </div>
+          )}
+        </Answer>
+      </div>
     </Card>
   );
 };
@@ -185,17 +189,19 @@ const OwnJobs = () => {
   });
   return (
     <Card title="Your newest jobs" actions={<Link to="/jobs">All jobs</Link>}>
-      <Answer query={jobs} lines={5}>
-        {({ items }) =>
-          items.length === 0 ? (
-            <Empty title="No job yet">
-              <p>What you send with this key or account stands here, as it happens.</p>
-            </Empty>
-          ) : (
-            <JobTable jobs={items} />
-          )
-        }
-      </Answer>
+      <div style={{ minHeight: (OWN_JOBS + 1) * ROW_PX }}>
+        <Answer query={jobs} lines={5}>
+          {({ items }) =>
+            items.length === 0 ? (
+              <Empty title="No job yet">
+                <p>What you send with this key or account stands here, as it happens.</p>
+              </Empty>
+            ) : (
+              <JobTable jobs={items} />
+            )
+          }
+        </Answer>
+      </div>
     </Card>
   );
 };

@@ -79,10 +79,13 @@ const Row = ({ job }: { job: JobLine }) => (
 const Rows = ({
   jobs,
   isWhole,
+  canGoOn,
   onEnd,
 }: {
   jobs: readonly JobLine[];
   isWhole: boolean;
+  /** There is more, and nothing is being asked for: what is fresh comes first. */
+  canGoOn: boolean;
   onEnd: () => void;
 }) => {
   const place = useRef<HTMLUListElement>(null);
@@ -98,8 +101,8 @@ const Rows = ({
   const shown = rows.getVirtualItems();
   const last = shown.at(-1)?.index ?? 0;
   useEffect(() => {
-    if (last >= jobs.length - AHEAD) onEnd();
-  }, [last, jobs.length, onEnd]);
+    if (canGoOn && last >= jobs.length - AHEAD) onEnd();
+  }, [last, jobs.length, canGoOn, onEnd]);
   return (
     <div className="job-rows">
       <div className="job-row job-row-head" aria-hidden="true">
@@ -177,11 +180,6 @@ const List = ({ filters }: { filters: Filters }) => {
     for (const page of query.data?.pages ?? []) for (const line of page.lines) all.set(line.id, line);
     return [...all.values()];
   }, [query.data]);
-  const more = useRef(() => {});
-  more.current = () => {
-    if (hasNextPage && !isFetching) void fetchNextPage();
-  };
-  const onEnd = useMemo(() => () => more.current(), []);
   const isStill = (query.data?.pages.length ?? 0) > LIVE_PAGES_MAX;
   const isFiltered = Object.values(filters).some((value) => value !== undefined);
   return (
@@ -198,7 +196,12 @@ const List = ({ filters }: { filters: Filters }) => {
             </Empty>
           ) : (
             <>
-              <Rows jobs={jobs} isWhole={!hasNextPage} onEnd={onEnd} />
+              <Rows
+                jobs={jobs}
+                isWhole={!hasNextPage}
+                canGoOn={hasNextPage && !isFetching}
+                onEnd={fetchNextPage}
+              />
               <p className="small muted" role="status">
                 {hasNextPage ? `${count(jobs.length)} jobs so far` : `${count(jobs.length)} jobs`}
                 {isFetchingNextPage ? ', more are coming …' : ''}

@@ -6,7 +6,7 @@ import { amount } from '../../format.ts';
 import { Answer, Failure, More } from '../../parts/answer.tsx';
 import { Confirm } from '../../parts/confirm.tsx';
 import { AmountField, amountIn, Entries, Entry } from '../../parts/entries.tsx';
-import { Badge, Card, Empty, Facts, Id } from '../../parts/look.tsx';
+import { Badge, Card, Empty, Facts, Id, Skeleton } from '../../parts/look.tsx';
 import { SOMETIMES_MS } from '../../queries.ts';
 import { api } from '../../session.ts';
 import { KeyFacts, stateOf } from '../settings/keys.tsx';
@@ -67,8 +67,8 @@ const Revoke = ({ apiKey: key }: { apiKey: ApiKey }) => {
   );
 };
 
-const KeysOf = ({ account }: { account: string | undefined }) => {
-  const keys = useInfiniteQuery({
+const useKeysOf = (account: string | undefined) =>
+  useInfiniteQuery({
     queryKey: ['operator', 'keys', account],
     initialPageParam: undefined as string | undefined,
     queryFn: ({ pageParam, signal }) =>
@@ -80,6 +80,9 @@ const KeysOf = ({ account }: { account: string | undefined }) => {
         .page(),
     getNextPageParam: ({ next_cursor }) => next_cursor ?? undefined,
   });
+
+const KeysOf = ({ account }: { account: string | undefined }) => {
+  const keys = useKeysOf(account);
   return (
     <Card title={account === undefined ? 'Keys of all accounts, newest first' : 'Its keys'}>
       <Answer query={keys} lines={6}>
@@ -165,12 +168,15 @@ const Credit = ({ account }: { account: string }) => {
   );
 };
 
-const Account = ({ account }: { account: string }) => {
-  const balance = useQuery({
+const useBalanceOf = (account: string) =>
+  useQuery({
     queryKey: ['operator', 'balance', account],
     queryFn: ({ signal }) => api().call('payments.balance', { params: { user_id: account } }, { signal }),
     refetchInterval: SOMETIMES_MS,
   });
+
+const Account = ({ account }: { account: string }) => {
+  const balance = useBalanceOf(account);
   return (
     <Card title={<span className="mono wrap">{account}</span>}>
       <div className="stack">
@@ -203,16 +209,25 @@ const Account = ({ account }: { account: string }) => {
   );
 };
 
+/** Both at once, so that the second does not move when the first comes. */
+const One = ({ account }: { account: string }) => {
+  const both = [useBalanceOf(account), useKeysOf(account)];
+  if (both.some(({ isPending }) => isPending)) return <Skeleton lines={12} />;
+  return (
+    <>
+      <Account account={account} />
+      <KeysOf account={account} />
+    </>
+  );
+};
+
 export const Accounts = ({ account }: { account: string | undefined }) => (
   <>
     <Find />
     {account === undefined ? (
       <KeysOf account={undefined} />
     ) : ID.test(account) ? (
-      <>
-        <Account key={account} account={account.toLowerCase()} />
-        <KeysOf account={account.toLowerCase()} />
-      </>
+      <One key={account} account={account.toLowerCase()} />
     ) : (
       <section className="card">
         <Empty title="That is no id of an account">

@@ -1,6 +1,6 @@
 import type { DeadLetter } from '@aitbc/sdk';
 import { useInfiniteQuery, useMutation, useQueryClient } from '@tanstack/react-query';
-import { count } from '../../format.ts';
+import { count, shortId } from '../../format.ts';
 import { Answer, Failure, More } from '../../parts/answer.tsx';
 import { Confirm } from '../../parts/confirm.tsx';
 import { Entries, Entry } from '../../parts/entries.tsx';
@@ -90,7 +90,11 @@ export const DeadLetters = () => {
                       title={letter.name}
                       state={state(letter)}
                       actions={<Actions letter={letter} />}
-                      rest={<Block name={`why ${letter.name} failed`}>{letter.error}</Block>}
+                      rest={
+                        <Block name={`why ${letter.name} ${shortId(letter.id)} to ${letter.service} failed`}>
+                          {letter.error}
+                        </Block>
+                      }
                     >
                       To {letter.service} · came <When at={letter.created_at} isRelative /> · failed{' '}
                       {count(letter.attempts)} {letter.attempts === 1 ? 'time' : 'times'}

@@ -3,6 +3,7 @@ import { SignedIn } from '../../parts/answer.tsx';
 import { Empty, Head, Skeleton } from '../../parts/look.tsx';
 import { useWho } from '../../queries.ts';
 import { Accounts } from './accounts.tsx';
+import { Audit } from './audit.tsx';
 import { DeadLetters } from './dead-letters.tsx';
 import { Health } from './health.tsx';
 import { Parameters } from './parameters.tsx';
@@ -13,6 +14,7 @@ const PARTS = [
   ['dead-letters', 'Dead letters'],
   ['accounts', 'Accounts and credits'],
   ['parameters', 'Parameters'],
+  ['audit', 'Audit log'],
 ] as const;
 
 const Part = () => {
@@ -24,6 +26,8 @@ const Part = () => {
       return <Accounts account={account} />;
     case 'parameters':
       return <Parameters />;
+    case 'audit':
+      return <Audit />;
     default:
       return <Health />;
   }

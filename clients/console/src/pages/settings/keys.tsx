@@ -196,12 +196,8 @@ const Actions = ({ apiKey: key, onMade }: { apiKey: ApiKey; onMade: (made: ApiKe
   );
 };
 
-export const Keys = () => {
-  const queries = useQueryClient();
-  const [isMaking, setMaking] = useState(false);
-  const [made, setMade] = useState<ApiKeyCreated>();
-  const [isWhole, setWhole] = useState(false);
-  const keys = useInfiniteQuery({
+export const useKeys = (isWhole: boolean) =>
+  useInfiniteQuery({
     queryKey: ['keys', isWhole],
     initialPageParam: undefined as string | undefined,
     queryFn: ({ pageParam, signal }) =>
@@ -213,6 +209,13 @@ export const Keys = () => {
         .page(),
     getNextPageParam: ({ next_cursor }) => next_cursor ?? undefined,
   });
+
+export const Keys = () => {
+  const queries = useQueryClient();
+  const [isMaking, setMaking] = useState(false);
+  const [made, setMade] = useState<ApiKeyCreated>();
+  const [isWhole, setWhole] = useState(false);
+  const keys = useKeys(isWhole);
   const show = (key: ApiKeyCreated): void => {
     setMade(key);
     setMaking(false);

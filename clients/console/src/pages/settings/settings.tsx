@@ -1,10 +1,11 @@
 import { Link } from '@tanstack/react-router';
 import { SignedIn } from '../../parts/answer.tsx';
-import { Card, Empty, Head } from '../../parts/look.tsx';
+import { Card, Empty, Head, Skeleton } from '../../parts/look.tsx';
+import { useWho } from '../../queries.ts';
 import { useCredential } from '../../session.ts';
-import { Keys } from './keys.tsx';
+import { Keys, useKeys } from './keys.tsx';
 import { Sessions } from './sessions.tsx';
-import { Webhooks } from './webhooks.tsx';
+import { useWebhooks, Webhooks } from './webhooks.tsx';
 
 /** A key can make no other key, so that one which was lost cannot grow. */
 const WalletOnly = () => (
@@ -21,6 +22,19 @@ const WalletOnly = () => (
   </Card>
 );
 
+/** All at once, when all is there: three lists of any length one below the other would push each other down. */
+const OfAWallet = () => {
+  const lists = [useKeys(false), useWho(), useWebhooks()];
+  if (lists.some(({ isPending }) => isPending)) return <Skeleton lines={16} />;
+  return (
+    <>
+      <Keys />
+      <Sessions />
+      <Webhooks />
+    </>
+  );
+};
+
 export const Settings = () => {
   const credential = useCredential();
   return (
@@ -28,14 +42,13 @@ export const Settings = () => {
       <Head title="Settings">Who may act for your account, and where it tells what happened.</Head>
       <SignedIn what="your settings">
         {credential?.kind === 'session' ? (
-          <>
-            <Keys />
-            <Sessions />
-          </>
+          <OfAWallet />
         ) : (
-          <WalletOnly />
+          <>
+            <WalletOnly />
+            <Webhooks />
+          </>
         )}
-        <Webhooks />
       </SignedIn>
     </>
   );

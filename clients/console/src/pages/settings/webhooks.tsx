@@ -81,6 +81,16 @@ const Callbacks = () => {
   );
 };
 
+export const useWebhooks = () =>
+  useInfiniteQuery({
+    queryKey: ['webhooks', 'list'],
+    initialPageParam: undefined as string | undefined,
+    queryFn: ({ pageParam, signal }) =>
+      api().webhooks.list({ limit: PAGE, cursor: pageParam }, { signal }).page(),
+    getNextPageParam: ({ next_cursor }) => next_cursor ?? undefined,
+    refetchInterval: SOMETIMES_MS,
+  });
+
 export const Webhooks = () => {
   const queries = useQueryClient();
   const [isMaking, setMaking] = useState(false);
@@ -95,14 +105,7 @@ export const Webhooks = () => {
     },
     onSettled: () => queries.invalidateQueries({ queryKey: ['webhooks'] }),
   });
-  const webhooks = useInfiniteQuery({
-    queryKey: ['webhooks', 'list'],
-    initialPageParam: undefined as string | undefined,
-    queryFn: ({ pageParam, signal }) =>
-      api().webhooks.list({ limit: PAGE, cursor: pageParam }, { signal }).page(),
-    getNextPageParam: ({ next_cursor }) => next_cursor ?? undefined,
-    refetchInterval: SOMETIMES_MS,
-  });
+  const webhooks = useWebhooks();
   return (
     <Card
       title="Webhooks"
