@@ -100,6 +100,9 @@ test('an act of another service is written once, however often it is told', asyn
     },
   ]);
   expect(await entries({ actor_id: act.actor?.account_id })).toHaveLength(1);
+  // What was told again was no mistake of anybody.
+  const letters = await admin().call(routes.gateway.deadLetters, { query: { service: 'gateway' } });
+  expect(letters.body).toMatchObject({ items: [] });
 });
 
 test('it is read in pages, newest first, and checked as a whole', async () => {
