@@ -1,7 +1,7 @@
 // Made from the contracts by `node run.mjs openapi`: not written by hand.
 
 /** Codes of refusals; a newer coordinator may know more. */
-export type ErrorCode = "INVALID_JSON" | "BAD_REQUEST" | "MODEL_SERVER_REFUSED" | "AMOUNT_MISMATCH" | "UNAUTHENTICATED" | "INSUFFICIENT_FUNDS" | "SPEND_CAP_EXCEEDED" | "PRICE_TOO_LOW" | "TRANSFER_CAP_EXCEEDED" | "FORBIDDEN" | "HTTPS_REQUIRED" | "INSUFFICIENT_VOTING_POWER" | "REVIEW_NOT_ALLOWED" | "NOT_FOUND" | "MINER_NOT_REGISTERED" | "MODEL_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "BODY_TOO_LARGE" | "URI_TOO_LONG" | "UNSUPPORTED_MEDIA_TYPE" | "EXPECTATION_FAILED" | "VALIDATION_ERROR" | "INVALID_JOB_TYPE" | "IDEMPOTENCY_KEY_REUSED" | "RESULT_NOT_READY" | "RATE_LIMITED" | "TOO_MANY_REQUIREMENTS" | "TOO_MANY_STREAMS" | "TOO_MANY_POLLS" | "TOO_MANY_ATTRIBUTES" | "HEADERS_TOO_LARGE" | "IDEMPOTENCY_KEY_IN_USE" | "JOB_ALREADY_ENDED" | "JOB_RUNNING" | "JOB_COMPLETED" | "JOB_NOT_COMPLETED" | "MINER_NAME_IN_USE" | "STALE_LEASE" | "RESULT_CONFLICT" | "PAYMENT_ALREADY_EXISTS" | "PAYMENT_ALREADY_RESOLVED" | "PAYMENT_NOT_ESCROWED" | "SUPPLY_CAP_REACHED" | "GPU_NOT_AVAILABLE" | "GPU_BOOKED" | "ORDER_ALREADY_ENDED" | "ALREADY_REVIEWED" | "PROPOSAL_CLOSED" | "PROPOSAL_NOT_EXECUTABLE" | "PROPOSAL_LIMIT_REACHED" | "PROPOSAL_NOT_VETOABLE" | "GUARDIAN_DISABLED" | "TIMELOCK_ACTIVE" | "KEY_ALREADY_REVOKED" | "KEY_LIMIT_REACHED" | "WEBHOOK_LIMIT_REACHED" | "WEBHOOK_DISABLED" | "INVOICE_LIMIT_REACHED" | "MINER_LIMIT_REACHED" | "PRICE_ABOVE_LIMIT" | "GPU_LIMIT_REACHED" | "ORDER_NOT_ENDED" | "TRANSACTION_NOT_SEALED" | "INTERNAL_ERROR" | "BAD_GATEWAY" | "UPSTREAM_FAILED" | "NO_CAPACITY" | "OVERLOADED" | "SERVICE_UNAVAILABLE" | "GATEWAY_TIMEOUT" | "JOB_TIMED_OUT";
+export type ErrorCode = "INVALID_JSON" | "BAD_REQUEST" | "MODEL_SERVER_REFUSED" | "AMOUNT_MISMATCH" | "UNAUTHENTICATED" | "INSUFFICIENT_FUNDS" | "SPEND_CAP_EXCEEDED" | "PRICE_TOO_LOW" | "TRANSFER_CAP_EXCEEDED" | "FORBIDDEN" | "HTTPS_REQUIRED" | "INSUFFICIENT_VOTING_POWER" | "REVIEW_NOT_ALLOWED" | "NOT_FOUND" | "MINER_NOT_REGISTERED" | "MODEL_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "CONTENT_EXPIRED" | "BODY_TOO_LARGE" | "URI_TOO_LONG" | "UNSUPPORTED_MEDIA_TYPE" | "EXPECTATION_FAILED" | "VALIDATION_ERROR" | "INVALID_JOB_TYPE" | "IDEMPOTENCY_KEY_REUSED" | "RESULT_NOT_READY" | "RATE_LIMITED" | "TOO_MANY_REQUIREMENTS" | "TOO_MANY_STREAMS" | "TOO_MANY_POLLS" | "TOO_MANY_ATTRIBUTES" | "HEADERS_TOO_LARGE" | "IDEMPOTENCY_KEY_IN_USE" | "JOB_ALREADY_ENDED" | "JOB_NOT_ENDED" | "JOB_RUNNING" | "JOB_COMPLETED" | "JOB_NOT_COMPLETED" | "MINER_NAME_IN_USE" | "STALE_LEASE" | "RESULT_CONFLICT" | "PAYMENT_ALREADY_EXISTS" | "PAYMENT_ALREADY_RESOLVED" | "PAYMENT_NOT_ESCROWED" | "SUPPLY_CAP_REACHED" | "GPU_NOT_AVAILABLE" | "GPU_BOOKED" | "ORDER_ALREADY_ENDED" | "ALREADY_REVIEWED" | "PROPOSAL_CLOSED" | "PROPOSAL_NOT_EXECUTABLE" | "PROPOSAL_LIMIT_REACHED" | "PROPOSAL_NOT_VETOABLE" | "GUARDIAN_DISABLED" | "TIMELOCK_ACTIVE" | "KEY_ALREADY_REVOKED" | "KEY_LIMIT_REACHED" | "WEBHOOK_LIMIT_REACHED" | "WEBHOOK_DISABLED" | "INVOICE_LIMIT_REACHED" | "MINER_LIMIT_REACHED" | "PRICE_ABOVE_LIMIT" | "GPU_LIMIT_REACHED" | "ORDER_NOT_ENDED" | "TRANSACTION_NOT_SEALED" | "INTERNAL_ERROR" | "BAD_GATEWAY" | "UPSTREAM_FAILED" | "NO_CAPACITY" | "OVERLOADED" | "SERVICE_UNAVAILABLE" | "GATEWAY_TIMEOUT" | "JOB_TIMED_OUT";
 
 export type JobSubmission = { job_type: string;
 parameters: Record<string, unknown>;
@@ -197,9 +197,17 @@ started_at: string | null;
 ended_at: string | null;
 /** ISO 8601, UTC */ expires_at: string;
 timeout_seconds: number;
+/** When its parameters, result and salt were erased: at its client’s wish, or when the time was over for which they are kept. From then on parameters are `{}`, result and salt null */ content_expired_at: string | null;
 metrics: { queue_ms: number | null;
 run_ms: number | null;
 /** What the miner said it measured */ reported: Record<string, number> | null; }; };
+export type JobRemains = { /** UUIDv7; taken in any case, given in lower case */ job_id: string;
+/** ISO 8601, UTC */ content_expired_at: string;
+/** SHA-256, lower-case hex, over the bytes of the job’s salt and then the parameters as canonical JSON (RFC 8785, UTF-8) */ parameters_sha256: string;
+result_sha256: string | null;
+receipt: { /** UUIDv7; taken in any case, given in lower case */ id: string;
+/** Compact JWS (EdDSA, Ed25519), checked offline with /.well-known/jwks.json */ proof: string;
+/** ISO 8601, UTC */ created_at: string; } | null; };
 export type JobStatusView = { /** UUIDv7; taken in any case, given in lower case */ id: string;
 status: "pending" | "running" | "completed" | "failed" | "cancelled" | "expired";
 progress: number;
@@ -835,6 +843,12 @@ details: Record<string, unknown>; } | undefined; })[]; };
     query: undefined;
     body: undefined;
     reply: Job;
+  };
+/** Erase what a job that ended was given and made */ "jobs.wipe": {
+    params: { /** UUIDv7; taken in any case, given in lower case */ job_id: string; };
+    query: undefined;
+    body: undefined;
+    reply: JobRemains;
   };
 /** Where a job stands */ "jobs.status": {
     params: { /** UUIDv7; taken in any case, given in lower case */ job_id: string; };
@@ -1650,6 +1664,7 @@ export const operations: Readonly<Record<keyof Operations, { method: string; pat
   "jobs.status": { method: "GET", path: "/v1/client/jobs/:job_id/status", idempotent: false },
   "jobs.events": { method: "GET", path: "/v1/client/jobs/:job_id/events", idempotent: false },
   "jobs.cancel": { method: "POST", path: "/v1/client/jobs/:job_id/cancel", idempotent: true },
+  "jobs.wipe": { method: "DELETE", path: "/v1/client/jobs/:job_id", idempotent: false },
   "jobs.receipts": { method: "GET", path: "/v1/client/jobs/:job_id/receipts", idempotent: false },
   "jobs.public_receipts": { method: "GET", path: "/v1/explorer/receipts", idempotent: false },
   "jobs.verify_receipt": { method: "POST", path: "/v1/receipts/verify", idempotent: false },

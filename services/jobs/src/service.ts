@@ -15,6 +15,7 @@ import { makeSureOfMoney } from './commands/restored.ts';
 import type { Config } from './config.ts';
 import { createConsumers } from './consumers.ts';
 import { type DispatchKeys, dispatchKeys } from './dispatcher/keys.ts';
+import { createErasures } from './erasures.ts';
 import { createEventStreams } from './event-stream.ts';
 import { createFleet } from './fleet.ts';
 import { createFleetSync } from './fleet-sync.ts';
@@ -132,6 +133,7 @@ export const startJobs = async (config: Config, fail: Fail) => {
           store,
           parameters: await createParameters(store, 'jobs'),
           listeners: await createListeners(store),
+          erasures: createErasures(store),
           fleet,
           hints,
           polls,

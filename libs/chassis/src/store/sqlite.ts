@@ -220,6 +220,28 @@ export const openSqlite = async (options: {
   };
   const groups = createGroups(commit);
 
+  const truncateLog = async (): Promise<boolean> => {
+    // A copy that is being made reads; this process would stand still until it is done.
+    writer.pragma('busy_timeout = 0');
+    try {
+      const [answer] = writer.pragma('wal_checkpoint(TRUNCATE)') as { busy: number }[];
+      return answer?.busy === 0;
+    } finally {
+      writer.pragma(`busy_timeout = ${BUSY_TIMEOUT_MS}`);
+    }
+  };
+  /** The next one, which has not begun: it empties what was written before it does. */
+  let emptying: Promise<boolean> | undefined;
+  const emptyLog = (): Promise<boolean> => {
+    emptying ??= groups
+      .between(() => {
+        emptying = undefined;
+        return truncateLog();
+      })
+      .then((isEmpty) => isEmpty ?? false);
+    return emptying;
+  };
+
   const refused = (error: unknown): never => {
     throw refusalFor(error);
   };
@@ -258,6 +280,7 @@ export const openSqlite = async (options: {
     waiting: groups.waiting,
     statements: tally.counts,
     subscribe: topics.subscribe,
+    emptyLog,
     backup: async (target) => {
       await readConnection.backup(target);
     },

@@ -10,6 +10,7 @@ import { JobSubmission, newId } from '@aitbc/contracts';
 import { scratchDatabase, someone } from '@aitbc/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { migrations } from '../../migrations/index.ts';
+import { createErasures } from '../erasures.ts';
 import { createFleet } from '../fleet.ts';
 import type { Hints } from '../hints.ts';
 import { createKeyring } from '../keyring.ts';
@@ -84,6 +85,7 @@ beforeEach(async () => {
     isProduction: false,
     parameters: await createParameters(store, 'jobs'),
     listeners: await createListeners(store),
+    erasures: createErasures(store),
     fleet,
     hints: recorder,
     polls,

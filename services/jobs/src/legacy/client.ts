@@ -9,6 +9,7 @@ import {
   type QueryOf,
 } from '@aitbc/contracts';
 import { cancel } from '../commands/end.ts';
+import { assertContent } from '../commands/wipe.ts';
 import { submit } from '../commands/submit.ts';
 import { readCursor, writeCursor } from '../cursor.ts';
 import { isTerminal } from '../domain.ts';
@@ -114,6 +115,7 @@ export const clientHandlers = (work: Work): Handlers<ClientRoutes> => {
     legacyList: ({ query, caller }) => list(query, caller.account_id),
     legacyGet: async ({ params, caller }) => {
       const job = await ownJob(params.job_id, caller.account_id);
+      await assertContent(work, job);
       const row = job.status === 'completed' ? await receiptOf(store.read, job.seq) : undefined;
       return { status: 200, body: jobView(job, row?.result ?? null) };
     },
@@ -127,6 +129,7 @@ export const clientHandlers = (work: Work): Handlers<ClientRoutes> => {
         throw new Problem('RESULT_NOT_READY', `The job is ${STATES[job.status].state}; ask again.`, {
           retryAfterSeconds: 1,
         });
+      await assertContent(work, job);
       const found = await endOf(job);
       if (found === undefined)
         throw new Problem(

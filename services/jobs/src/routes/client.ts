@@ -11,8 +11,10 @@ import {
   unitsOf,
   validationProblem,
 } from '@aitbc/contracts';
+import { jobsOfItems, oneJob } from '../abridged.ts';
 import { cancel } from '../commands/end.ts';
 import { type Prepared, prepare, submit, submitAll } from '../commands/submit.ts';
+import { assertContent, wipe } from '../commands/wipe.ts';
 import { readCursor, writeCursor } from '../cursor.ts';
 import { isTerminal } from '../domain.ts';
 import type { EventStreams } from '../event-stream.ts';
@@ -22,7 +24,7 @@ import { findOwnJob, type JobAndTexts, parametersOf, textsOf } from '../store/jo
 import { receiptOf } from '../store/receipts.ts';
 import type { JobRow } from '../tables.ts';
 import { withTexts } from '../texts.ts';
-import { toJob, toReceipt, toStatusView } from '../views.ts';
+import { resultOf, toJob, toReceipt, toStatusView } from '../views.ts';
 import type { Work } from '../work.ts';
 
 /** Jobs of a batch that share a transaction: below 10 ms in which nobody else writes. */
@@ -33,7 +35,7 @@ const WAITS_PER_ACCOUNT_MAX = 1_000;
 
 type ClientRoutes = Pick<
   typeof jobsRoutes,
-  'submit' | 'submitBatch' | 'list' | 'get' | 'status' | 'events' | 'cancel' | 'receipts'
+  'submit' | 'submitBatch' | 'list' | 'get' | 'status' | 'events' | 'cancel' | 'wipe' | 'receipts'
 >;
 
 interface BatchItem {
@@ -122,10 +124,10 @@ export const clientHandlers = (
   return {
     submit: (context) => {
       const prepared = prepare(work, context.body);
-      return context.write(async (trx) => ({
-        status: 201,
-        body: await submit(trx, work, context.caller, prepared),
-      }));
+      return context.write(
+        async (trx) => ({ status: 201, body: await submit(trx, work, context.caller, prepared) }),
+        oneJob,
+      );
     },
 
     submitBatch: async (context) => {
@@ -158,10 +160,10 @@ export const clientHandlers = (
       };
       // With a key, the answer is kept in the transaction of its effect, so that must be one.
       if (context.response.req.get('idempotency-key') !== undefined)
-        return context.write(async (trx) => ({
-          status: 207,
-          body: { items: await submitSome(trx, prepared) },
-        }));
+        return context.write(
+          async (trx) => ({ status: 207, body: { items: await submitSome(trx, prepared) } }),
+          jobsOfItems,
+        );
       const groups: Promise<BatchItem[]>[] = [];
       for (let at = 0; at < prepared.length; at += GROUP) {
         const group = prepared.slice(at, at + GROUP);
@@ -191,10 +193,11 @@ export const clientHandlers = (
       };
     },
 
-    get: async (context) => ({
-      status: 200,
-      body: await wholeOne(await ownJob(context.params.job_id, context.caller.account_id)),
-    }),
+    get: async (context) => {
+      const job = await ownJob(context.params.job_id, context.caller.account_id);
+      await assertContent(work, job);
+      return { status: 200, body: await wholeOne(job) };
+    },
 
     status: async (context) => {
       const { job_id: jobId } = context.params;
@@ -213,20 +216,29 @@ export const clientHandlers = (
 
     cancel: async (context) => {
       const { parameters } = await readParameters(context.params.job_id, context.caller.account_id);
-      return context.write(async (trx) => ({
-        status: 200,
-        body: toJob(
-          await cancel(trx, work, context.params.job_id, context.caller.account_id),
-          parameters,
-          null,
-        ),
-      }));
+      return context.write(
+        async (trx) => ({
+          status: 200,
+          body: toJob(
+            await cancel(trx, work, context.params.job_id, context.caller.account_id),
+            parameters,
+            null,
+          ),
+        }),
+        oneJob,
+      );
+    },
+
+    wipe: async ({ params, caller }) => {
+      const body = await store.transact('jobs.wipe', (trx) => wipe(trx, params.job_id, caller.account_id));
+      await work.erasures.finish();
+      return { status: 200, body };
     },
 
     receipts: async (context) => {
       const job = await ownJob(context.params.job_id, context.caller.account_id);
       const receipt = await receiptOf(store.read, job.seq);
-      const items = receipt === undefined ? [] : [toReceipt(job, receipt, JSON.parse(receipt.result))];
+      const items = receipt === undefined ? [] : [toReceipt(job, receipt, resultOf(job, receipt))];
       return { status: 200, body: { items } };
     },
   };

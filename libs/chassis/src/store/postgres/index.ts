@@ -240,6 +240,7 @@ export const openPostgres = async (options: {
     waiting: groups.waiting,
     statements: tally.counts,
     subscribe: topics.subscribe,
+    emptyLog: async () => true,
     backup: async () => {
       throw new Error('PostgreSQL is copied with its own means: pg_dump, or a base backup');
     },

@@ -176,7 +176,7 @@ export const legacyJobsRoutes = {
     responses: {
       200: z.object({ id: Id, result: z.unknown(), output: z.unknown(), receipt: LegacyReceipt }),
     },
-    errors: ['RESULT_NOT_READY', 'JOB_NOT_COMPLETED'],
+    errors: ['RESULT_NOT_READY', 'JOB_NOT_COMPLETED', 'CONTENT_EXPIRED'],
   }),
   legacyCancel: defineRoute({
     ...ofJob,
