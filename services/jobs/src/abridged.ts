@@ -14,7 +14,9 @@ const wholeAgain = async (trx: Trx, kept: readonly Kept[]): Promise<Job[]> => {
     kept.map(({ id }) => id),
   );
   const rows = [...found.values()];
-  const texts = new Map((rows.length === 0 ? [] : await textsOf(trx, rows)).map((each) => [each.job.id, each]));
+  const texts = new Map(
+    (rows.length === 0 ? [] : await textsOf(trx, rows)).map((each) => [each.job.id, each]),
+  );
   return kept.map((job) => {
     const of = texts.get(job.id);
     return {
@@ -42,7 +44,14 @@ export const jobsOfItems: Abridged = {
   }),
   recall: async (trx, kept) => {
     const { items } = kept as Items;
-    const whole = (await wholeAgain(trx, items.flatMap(({ job }) => (job === undefined ? [] : [job])))).values();
-    return { items: items.map((item) => (item.job === undefined ? item : { ...item, job: whole.next().value })) };
+    const whole = (
+      await wholeAgain(
+        trx,
+        items.flatMap(({ job }) => (job === undefined ? [] : [job])),
+      )
+    ).values();
+    return {
+      items: items.map((item) => (item.job === undefined ? item : { ...item, job: whole.next().value })),
+    };
   },
 };

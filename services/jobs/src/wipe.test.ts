@@ -43,7 +43,10 @@ test('a wiped job keeps its state, its hashes and its receipt, and nothing that 
   const { content_expired_at } = wiped.body as { content_expired_at: string };
 
   const gone = await client.http.call(jobsRoutes.get, { params: { job_id: id } });
-  expect(gone).toMatchObject({ status: 410, body: { error: { code: 'CONTENT_EXPIRED', details: wiped.body } } });
+  expect(gone).toMatchObject({
+    status: 410,
+    body: { error: { code: 'CONTENT_EXPIRED', details: wiped.body } },
+  });
   expect(await client.status(id)).toMatchObject({ status: 'completed', error: null });
   const receipts = await client.http.call(jobsRoutes.receipts, { params: { job_id: id } });
   expect(receipts.body).toMatchObject({ items: [{ proof: receipt.proof, result: null, salt: null }] });
@@ -69,7 +72,10 @@ test('what was not read may be wiped by its client alone, once the job has ended
   expect(await wipeOf(other, id)).toMatchObject({ status: 404 });
   expect((await client.get(id)).parameters).toMatchObject({ image_base64: 'aGkgdGhlcmU=' });
   await client.http.call(jobsRoutes.cancel, { params: { job_id: id } });
-  expect(await wipeOf(client, id)).toMatchObject({ status: 200, body: { receipt: null, result_sha256: null } });
+  expect(await wipeOf(client, id)).toMatchObject({
+    status: 200,
+    body: { receipt: null, result_sha256: null },
+  });
 });
 
 test('a miner that reports again is told that the job has ended', async () => {
@@ -109,7 +115,9 @@ describe('an answer kept for an Idempotency-Key', () => {
 
 /** All that SQLite keeps of a database. */
 const bytesOf = (url: string): string =>
-  ['', '-wal', '-shm'].map((end) => readFileSync(url.slice('sqlite:///'.length) + end).toString('latin1')).join();
+  ['', '-wal', '-shm']
+    .map((end) => readFileSync(url.slice('sqlite:///'.length) + end).toString('latin1'))
+    .join();
 
 test.runIf(testEngine === 'sqlite')(
   'a wiped word is in no page, freed page or log of the file, whatever was written around it',
@@ -123,7 +131,12 @@ test.runIf(testEngine === 'sqlite')(
       // Some of one page, some of many; one so long that it is written by itself.
       const text = `${word} `.repeat([1, 200, 2][at % 3] as number).slice(0, 19_000);
       jobs.push((await runJob(client, text, { said: at === 0 ? `${word} `.repeat(2_000) : text })).id);
-      const batch = { jobs: Array.from({ length: 20 }, () => ({ job_type: 'ocr', parameters: { image_base64: 'aGkgdGhlcmU=' } })) };
+      const batch = {
+        jobs: Array.from({ length: 20 }, () => ({
+          job_type: 'ocr',
+          parameters: { image_base64: 'aGkgdGhlcmU=' },
+        })),
+      };
       await client.http.call(jobsRoutes.submitBatch, { body: batch, idempotencyKey: newId() });
     }
     expect(seen(bytesOf(stack.databaseUrl)).every((count) => count > 0)).toBe(true);
@@ -135,6 +148,8 @@ test.runIf(testEngine === 'sqlite')(
       return others.every((count) => count === 0) ? { first } : undefined;
     });
     expect(left.first).toBeGreaterThan(0);
-    expect((await client.get(kept)).result).toMatchObject({ said: expect.stringContaining(words[0] as string) });
+    expect((await client.get(kept)).result).toMatchObject({
+      said: expect.stringContaining(words[0] as string),
+    });
   },
 );

@@ -9,8 +9,8 @@ import {
   type QueryOf,
 } from '@aitbc/contracts';
 import { cancel } from '../commands/end.ts';
-import { assertContent } from '../commands/wipe.ts';
 import { submit } from '../commands/submit.ts';
+import { assertContent } from '../commands/wipe.ts';
 import { readCursor, writeCursor } from '../cursor.ts';
 import { isTerminal } from '../domain.ts';
 import { claimsOf } from '../receipts.ts';
