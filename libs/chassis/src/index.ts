@@ -25,6 +25,7 @@ export * from './queue.ts';
 export * from './redis/index.ts';
 export * from './service.ts';
 export { createShare } from './shares.ts';
+export { createSmallSteps } from './small-steps.ts';
 export { builder, type Hot, hot, type Params } from './sql.ts';
 export { blanked, equalsIgnoringCase, listOf, opaque, rowsOf, unindexed } from './store/dialect.ts';
 export * from './store/index.ts';

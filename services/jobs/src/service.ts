@@ -3,6 +3,7 @@ import {
   clock,
   createListeners,
   createParameters,
+  DAY_MS,
   deriveKey,
   type Fail,
   type RedisClient,
@@ -29,6 +30,7 @@ import { createJobMetrics } from './metrics.ts';
 import { createOutput } from './output/index.ts';
 import { createPolls } from './polls.ts';
 import { createPresence } from './presence.ts';
+import { createPurge } from './purge.ts';
 import { createSigner } from './receipts.ts';
 import { paysOf, requirementOfRow } from './requirement.ts';
 import { createRests } from './rests.ts';
@@ -164,7 +166,14 @@ export const startJobs = async (config: Config, fail: Fail) => {
         return {
           handlers: createHandlers(work, streams, stopping.signal),
           consumers: createConsumers(work),
-          schedule: createSchedule(work, sync, presence),
+          schedule: [
+            ...createSchedule(work, sync, presence),
+            createPurge(
+              work,
+              { contentMs: config.KEEP_CONTENT_DAYS * DAY_MS, jobsMs: config.KEEP_JOBS_DAYS * DAY_MS },
+              metrics,
+            ),
+          ],
           start: async () => {
             // Among several the one that leads: the others' clocks did not start again.
             if (store.leads())

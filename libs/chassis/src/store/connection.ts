@@ -2,6 +2,7 @@ import Database from 'better-sqlite3';
 import { type Compilable, Kysely, SqliteDialect } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import { type Hot, resolveQuery } from '../sql.ts';
+import { beginShrinkable, makeShrinkable, REWRITTEN_MAX_BYTES } from './shrink.ts';
 import type { Migrations, Reader } from './store.ts';
 import { kindOf, type TallyKeeper } from './tally.ts';
 
@@ -88,6 +89,7 @@ export const migrate = async (
     connection.close();
     throw error;
   }
+  beginShrinkable(connection);
   configure(connection);
   const db = new Kysely<unknown>({ dialect: new SqliteDialect({ database: connection }) });
   const migrator = new Migrator({
@@ -99,6 +101,7 @@ export const migrate = async (
   try {
     const { error } = await migrator.migrateToLatest();
     if (error !== undefined) throw error;
+    makeShrinkable(connection, REWRITTEN_MAX_BYTES);
   } finally {
     await db.destroy();
   }

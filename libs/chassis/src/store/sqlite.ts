@@ -20,6 +20,7 @@ import {
   settle,
   type Waiting,
 } from './groups.ts';
+import { shrinkFile } from './shrink.ts';
 import type { Migrations, Store, Trx } from './store.ts';
 import { createTally } from './tally.ts';
 
@@ -281,6 +282,10 @@ export const openSqlite = async (options: {
     statements: tally.counts,
     subscribe: topics.subscribe,
     emptyLog,
+    shrink: async (pages) => {
+      const freed = await groups.between(async () => shrinkFile(writer, pages));
+      return freed ?? { found: 0, tookMs: 0 };
+    },
     backup: async (target) => {
       await readConnection.backup(target);
     },

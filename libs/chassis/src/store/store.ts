@@ -79,6 +79,12 @@ export interface Store {
    */
   emptyLog(): Promise<boolean>;
   /**
+   * Gives pages that nothing stands in back to the disk, at most so many, beyond those that the next rows will want.
+   * PostgreSQL does that by itself.
+   * @returns how many, and how long nobody else could write
+   */
+  shrink(pages: number): Promise<{ found: number; tookMs: number }>;
+  /**
    * Calls `listener` when the topic was notified, in any process of the service. It is a hint: it may come for nothing,
    * and what another process notifies may be lost. So it looks again by itself, and where {@link isShared} it is called
    * every 2 s at the latest; who waits needs no timer of its own for that. Subscribe first, then read.

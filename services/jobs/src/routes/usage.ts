@@ -1,7 +1,6 @@
-import { clock, type Handlers, pageOf } from '@aitbc/chassis';
+import { clock, DAY_MS, type Handlers, pageOf } from '@aitbc/chassis';
 import { fromMinor, invalidField, type jobsRoutes, USAGE_DAYS_MAX, type Usage } from '@aitbc/contracts';
 import { type Counts, type Group, type Place, placeOf, sumBy, sumOf } from '../store/usage.ts';
-import { DAY_MS } from '../usage.ts';
 import type { Work } from '../work.ts';
 
 const DAYS_DEFAULT = 30;

@@ -36,19 +36,35 @@ export const receiptOf = (reader: Reader, jobSeq: number): Promise<ReceiptRow | 
   reader.get(ofJob, { job_seq: jobSeq });
 
 const proofById = hot((p: Params<{ id: string }>) =>
-  db.selectFrom('receipt').select('proof').where('id', '=', p('id')),
+  db
+    .selectFrom('receipt')
+    .select('proof')
+    .where('id', '=', p('id'))
+    .unionAll(db.selectFrom('kept_receipt').select('proof').where('id', '=', p('id'))),
 );
 export const proofOf = async (reader: Reader, id: string): Promise<string | undefined> =>
   (await reader.get(proofById, { id }))?.proof;
 
-/** Newest first, without results. */
-export const listReceiptsQuery = (before: string | undefined, limit: number) => {
+const listOfTable = (table: 'receipt' | 'kept_receipt', before: string | undefined, limit: number) => {
   const query = db
-    .selectFrom('receipt')
+    .selectFrom(table)
     .select(['id', 'proof', 'created_at_ms'])
     .orderBy('id', 'desc')
     .limit(limit);
   return before === undefined ? query : query.where('id', '<', before);
+};
+/** Newest first, without results: also of jobs whose rows are gone. */
+export const listReceipts = async (
+  reader: Reader,
+  before: string | undefined,
+  limit: number,
+): Promise<Pick<ReceiptRow, 'id' | 'proof' | 'created_at_ms'>[]> => {
+  const found = await reader.all(listOfTable('receipt', before, limit));
+  // The older ones, nearly always.
+  const kept = await reader.all(listOfTable('kept_receipt', before, limit));
+  // One that went from there to here between the two looks is in both.
+  const byId = new Map([...found, ...kept].map((row) => [row.id, row]));
+  return [...byId.values()].sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, limit);
 };
 
 /** Every key that signed here, newest first. */
