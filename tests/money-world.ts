@@ -251,7 +251,9 @@ export const createWorld = async (run: number) => {
         max_attempts: maxAttempts,
         ...(amount === null ? {} : { payment_amount: amount / 100_000_000 }),
       });
-      const job = await inJobs((trx) => submit(trx, work, people.payer, prepare(work, submission)));
+      const job = await inJobs((trx) =>
+        submit(trx, work, people.payer, prepare(work, submission), { take: () => {} }),
+      );
       jobIds.push(job.id);
     },
     payLater: async (at: number, amount: number) =>

@@ -69,7 +69,7 @@ export const createPurge = (work: Work, periods: Periods, metrics: Metrics): Sch
     (job) => job.dueAtMs,
     async (trx, due) => {
       const nowMs = clock.nowMs();
-      for (const { seq } of due) await eraseContent(trx, seq, nowMs);
+      for (const { seq } of due) await eraseContent(trx, { seq, nowMs, place: store.place });
     },
   );
   const jobs = steps(

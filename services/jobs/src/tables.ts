@@ -112,8 +112,8 @@ export type KeptReceipt = Pick<ReceiptRow, 'id' | 'proof' | 'created_at_ms'> & {
 export interface AccountLoad {
   account_id: string;
   place: number;
-  /** Jobs that wait. */
-  waiting_jobs: number;
+  /** Jobs that wait or run. */
+  open_jobs: number;
   /** Bytes of parameters and results. */
   content_bytes: number;
 }

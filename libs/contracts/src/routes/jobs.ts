@@ -353,7 +353,13 @@ export const jobsRoutes = {
     body: JobSubmission,
     bodyLimitBytes: BATCH_BODY_LIMIT_BYTES,
     responses: { 201: Job },
-    errors: ['INVALID_JOB_TYPE', 'IDEMPOTENCY_KEY_REUSED', 'TOO_MANY_REQUIREMENTS', 'OVERLOADED'],
+    errors: [
+      'INVALID_JOB_TYPE',
+      'IDEMPOTENCY_KEY_REUSED',
+      'TOO_MANY_REQUIREMENTS',
+      'QUOTA_EXCEEDED',
+      'OVERLOADED',
+    ],
   }),
   submitBatch: defineRoute({
     ...base,

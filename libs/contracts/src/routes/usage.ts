@@ -39,6 +39,19 @@ export const Usage = z
   .meta({ id: 'Usage', description: 'Has the fields that it is grouped by' });
 export type Usage = z.infer<typeof Usage>;
 
+const Bound = z.number().int().min(0);
+const AccountLoad = z
+  .strictObject({
+    open_jobs: Bound,
+    open_jobs_max: Bound,
+    content_bytes: Bound,
+    content_bytes_max: Bound,
+  })
+  .meta({
+    description:
+      'Jobs that wait or run, and bytes of parameters and results that are kept, with how much of each there may be: what would be more is QUOTA_EXCEEDED',
+  });
+
 const GROUPS_MAX = UsageDimension.options.length;
 
 export const usageRoutes = {
@@ -70,6 +83,7 @@ export const usageRoutes = {
     responses: {
       200: Page(Usage).extend({
         total: z.strictObject(Counts).meta({ description: 'Of the whole range, not of the page' }),
+        now: AccountLoad,
       }),
     },
   }),

@@ -36,13 +36,13 @@ const statements = [
   `CREATE TABLE account_load (
      account_id ${TEXT} NOT NULL,
      place BIGINT NOT NULL,
-     waiting_jobs BIGINT NOT NULL,
+     open_jobs BIGINT NOT NULL,
      content_bytes BIGINT NOT NULL,
      PRIMARY KEY (account_id, place)
    )`,
   // Once, from end to end.
   `INSERT INTO account_load
-     SELECT client_id, 0, count(CASE status WHEN 'pending' THEN 1 END),
+     SELECT client_id, 0, count(CASE WHEN ended_at_ms IS NULL THEN 1 END),
        sum(octet_length(parameters) + coalesce(octet_length(payload), 0) + coalesce(octet_length(result), 0))
      FROM job JOIN job_parameters ON job_parameters.job_seq = job.seq LEFT JOIN receipt ON receipt.job_seq = job.seq
      GROUP BY 1`,

@@ -34,13 +34,13 @@ const statements = [
   `CREATE TABLE account_load (
      account_id TEXT NOT NULL,
      place INTEGER NOT NULL,
-     waiting_jobs INTEGER NOT NULL,
+     open_jobs INTEGER NOT NULL,
      content_bytes INTEGER NOT NULL,
      PRIMARY KEY (account_id, place)
    ) STRICT, WITHOUT ROWID`,
   // Once, from end to end; the length stands before the text, which is not read.
   `INSERT INTO account_load
-     SELECT client_id, 0, sum(status = 'pending'),
+     SELECT client_id, 0, sum(ended_at_ms IS NULL),
        sum(octet_length(parameters) + coalesce(octet_length(payload), 0) + coalesce(octet_length(result), 0))
      FROM job JOIN job_parameters ON job_parameters.job_seq = job.seq LEFT JOIN receipt ON receipt.job_seq = job.seq
      GROUP BY 1`,

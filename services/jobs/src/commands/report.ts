@@ -142,6 +142,7 @@ const complete = async (trx: Trx, work: Work, job: JobRow, prepared: PreparedRep
     outcome: 'completed',
     error: null,
     report: reportOf(job, prepared),
+    resultBytes: Buffer.byteLength(prepared.resultText as string),
     nowMs,
   });
   if (ended === undefined) throw refuse('STALE_LEASE');

@@ -36,12 +36,12 @@ export const assertContent = async (work: Work, job: JobRow): Promise<void> => {
 };
 
 /** @throws Problem NOT_FOUND, JOB_NOT_ENDED */
-export const wipe = async (trx: Trx, jobId: string, clientId: string): Promise<JobRemains> => {
+export const wipe = async (trx: Trx, work: Work, jobId: string, clientId: string): Promise<JobRemains> => {
   const job = await findOwnJob(trx, jobId, clientId);
   if (job === undefined) throw notFound('job');
   if (!isTerminal(job.status))
     throw new Problem('JOB_NOT_ENDED', `The job is ${job.status}: cancel it first, or wait for its end.`);
   const nowMs = clock.nowMs();
-  await eraseContent(trx, job.seq, nowMs);
+  await eraseContent(trx, { seq: job.seq, nowMs, place: work.store.place });
   return remainsOf(trx, job, job.content_gone_at_ms ?? nowMs);
 };

@@ -16,6 +16,7 @@ import { isTerminal } from '../domain.ts';
 import { claimsOf } from '../receipts.ts';
 import { countJobs, listJobsQuery } from '../store/backlog.ts';
 import { findJob, findOwnJob } from '../store/jobs.ts';
+import { findRoom } from '../quotas.ts';
 import { receiptOf } from '../store/receipts.ts';
 import type { JobRow } from '../tables.ts';
 import { withTexts } from '../texts.ts';
@@ -104,10 +105,11 @@ export const clientHandlers = (work: Work): Handlers<ClientRoutes> => {
   };
 
   return {
-    legacySubmit: (context) => {
+    legacySubmit: async (context) => {
       const prepared = prepareLegacy(work, context.body);
+      const room = await findRoom(work, context.caller.account_id);
       return context.write(async (trx) => {
-        const { id } = await submit(trx, work, context.caller, prepared);
+        const { id } = await submit(trx, work, context.caller, prepared, room);
         return { status: 201, body: jobView((await findJob(trx, id)) as JobRow, null) };
       });
     },

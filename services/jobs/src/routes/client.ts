@@ -18,6 +18,7 @@ import { assertContent, wipe } from '../commands/wipe.ts';
 import { readCursor, writeCursor } from '../cursor.ts';
 import { isTerminal } from '../domain.ts';
 import type { EventStreams } from '../event-stream.ts';
+import { findRoom } from '../quotas.ts';
 import { requirementOfRow } from '../requirement.ts';
 import { listJobsQuery } from '../store/backlog.ts';
 import { findOwnJob, type JobAndTexts, parametersOf, textsOf } from '../store/jobs.ts';
@@ -122,10 +123,11 @@ export const clientHandlers = (
   };
 
   return {
-    submit: (context) => {
+    submit: async (context) => {
       const prepared = prepare(work, context.body);
+      const room = await findRoom(work, context.caller.account_id);
       return context.write(
-        async (trx) => ({ status: 201, body: await submit(trx, work, context.caller, prepared) }),
+        async (trx) => ({ status: 201, body: await submit(trx, work, context.caller, prepared, room) }),
         oneJob,
       );
     },
@@ -146,10 +148,11 @@ export const clientHandlers = (
           return refused(error);
         }
       });
+      const room = await findRoom(work, caller.account_id);
       const submitSome = async (trx: Trx, some: readonly (Prepared | BatchItem)[]): Promise<BatchItem[]> => {
         const isPrepared = (item: Prepared | BatchItem): item is Prepared => !('status' in item);
         // Without savepoints: what is refused is refused before it wrote anything.
-        const taken = (await submitAll(trx, work, caller, some.filter(isPrepared))).values();
+        const taken = (await submitAll(trx, work, caller, some.filter(isPrepared), room)).values();
         return some.map((item) => {
           if (!isPrepared(item)) return item;
           const outcome = taken.next().value as PromiseSettledResult<Job>;
@@ -230,7 +233,7 @@ export const clientHandlers = (
     },
 
     wipe: async ({ params, caller }) => {
-      const body = await store.transact('jobs.wipe', (trx) => wipe(trx, params.job_id, caller.account_id));
+      const body = await store.transact('jobs.wipe', (trx) => wipe(trx, work, params.job_id, caller.account_id));
       await work.erasures.finish();
       return { status: 200, body };
     },

@@ -1,5 +1,7 @@
 import { blanked, builder, hot, type Params, type Trx } from '@aitbc/chassis';
+import { sql } from 'kysely';
 import type { Tables } from '../tables.ts';
+import { countLoad } from './load.ts';
 
 const db = builder<Tables>();
 
@@ -41,15 +43,40 @@ const markGone = hot((p: Params<{ seq: number; now_ms: number }>) =>
     .where('ended_at_ms', 'is not', null),
 );
 
+const lengths = hot((p: Params<{ seq: number }>) =>
+  db
+    .selectFrom('job')
+    .leftJoin('job_parameters', 'job_parameters.job_seq', 'job.seq')
+    .leftJoin('job_result', 'job_result.job_seq', 'job.seq')
+    .leftJoin('receipt', 'receipt.job_seq', 'job.seq')
+    .select([
+      'client_id',
+      sql<number>`coalesce(octet_length(parameters), 0) + coalesce(octet_length(payload), 0)
+        + coalesce(octet_length(job_result.result), octet_length(receipt.result), 0)`.as('bytes'),
+    ])
+    .where('job.seq', '=', p('seq')),
+);
+
 /**
  * Erases parameters, result and the words of miners of a job that ended.
  * @returns false when they are gone already, or the job has not ended
  */
-export const eraseContent = async (trx: Trx, seq: number, nowMs: number): Promise<boolean> => {
+export const eraseContent = async (
+  trx: Trx,
+  { seq, nowMs, place }: { seq: number; nowMs: number; place: number },
+): Promise<boolean> => {
   // Its texts may be of this same commit.
   await trx.flush();
   if ((await trx.run(markGone, { seq, now_ms: nowMs })) === 0) return false;
   const ofJob = { job_seq: seq };
+  const found = await trx.get(lengths, { seq });
+  if (found !== undefined)
+    trx.gather(countLoad, {
+      account_id: found.client_id,
+      place,
+      open_jobs: 0,
+      content_bytes: -Number(found.bytes),
+    });
   await trx.run(blankParameters, ofJob);
   await trx.run(blankResult, ofJob);
   await trx.run(blankOldResult, ofJob);

@@ -117,7 +117,7 @@ export const legacyJobsRoutes = {
     body: LegacySubmission,
     bodyLimitBytes: BATCH_BODY_LIMIT_BYTES,
     responses: { 201: LegacyJob },
-    errors: ['INVALID_JOB_TYPE', 'TOO_MANY_REQUIREMENTS', 'OVERLOADED'],
+    errors: ['INVALID_JOB_TYPE', 'TOO_MANY_REQUIREMENTS', 'QUOTA_EXCEEDED', 'OVERLOADED'],
   }),
   legacyHistory: defineRoute({
     ...asClient,
