@@ -7,6 +7,8 @@ import type { Work } from './work.ts';
 const EVERY_MS = 1_000;
 /** Rows a step: what is bound in one statement, and what a reader of texts looks at beyond its margin. */
 const STEP_MAX = 500;
+/** On PostgreSQL a step is mostly its ways to the server, and holds up this process alone. */
+const SHARED_STEP_LEAST = 64;
 
 export interface Periods {
   /** Parameters, results and what miners said, after the end of a job. */
@@ -43,7 +45,7 @@ export const createPurge = (work: Work, periods: Periods, metrics: Metrics): Sch
     dueAtMs: (row: T) => number,
     act: (trx: Trx, rows: readonly T[]) => Promise<unknown>,
   ) => {
-    const small = createSmallSteps({ max: STEP_MAX });
+    const small = createSmallSteps({ max: STEP_MAX, least: store.isShared ? SHARED_STEP_LEAST : 1 });
     return (signal: AbortSignal): Promise<number> =>
       small.run(signal, async (limit) => {
         const rows = await find(limit);
@@ -67,10 +69,8 @@ export const createPurge = (work: Work, periods: Periods, metrics: Metrics): Sch
     'content',
     (limit) => contentDue(store.read, { nowMs: clock.nowMs(), keptMs: contentMs }, limit),
     (job) => job.dueAtMs,
-    async (trx, due) => {
-      const nowMs = clock.nowMs();
-      for (const { seq } of due) await eraseContent(trx, { seq, nowMs, place: store.place });
-    },
+    (trx, due) =>
+      eraseContent(trx, { seqs: due.map(({ seq }) => seq), nowMs: clock.nowMs(), place: store.place }),
   );
   const jobs = steps(
     'jobs',
@@ -79,7 +79,7 @@ export const createPurge = (work: Work, periods: Periods, metrics: Metrics): Sch
     dropJobs,
   );
   const textsOf = (what: keyof typeof TEXTS) => {
-    const small = createSmallSteps({ max: STEP_MAX });
+    const small = createSmallSteps({ max: STEP_MAX, least: store.isShared ? SHARED_STEP_LEAST : 1 });
     return (signal: AbortSignal): Promise<number> =>
       small.run(signal, async (limit) => {
         const front = await erasedFront(store.read, TEXTS[what], limit);

@@ -42,6 +42,6 @@ export const wipe = async (trx: Trx, work: Work, jobId: string, clientId: string
   if (!isTerminal(job.status))
     throw new Problem('JOB_NOT_ENDED', `The job is ${job.status}: cancel it first, or wait for its end.`);
   const nowMs = clock.nowMs();
-  await eraseContent(trx, { seq: job.seq, nowMs, place: work.store.place });
+  await eraseContent(trx, { seqs: [job.seq], nowMs, place: work.store.place });
   return remainsOf(trx, job, job.content_gone_at_ms ?? nowMs);
 };

@@ -1,49 +1,56 @@
-import { blanked, builder, hot, type Params, type Trx } from '@aitbc/chassis';
+import { blanked, builder, hot, type Params, rowsOf, type Trx } from '@aitbc/chassis';
 import { sql } from 'kysely';
 import type { Tables } from '../tables.ts';
 import { countLoad } from './load.ts';
 
 const db = builder<Tables>();
 
+/** Numbers of jobs that come as JSON: one statement, compiled once, for any number of them. */
+const given = (seqs: string) =>
+  builder<Tables>()
+    .selectFrom(rowsOf(seqs, { seq: 'integer' }).as('given'))
+    .select('given.seq');
+
 // Each text is overwritten where it stands: what SQLite moves to make room, or to close a gap, may stay in the page it left.
-const blankParameters = hot((p: Params<{ job_seq: number }>) =>
+const blankParameters = hot((p: Params<{ seqs: string }>) =>
   db
     .updateTable('job_parameters')
     .set({ parameters: blanked('parameters'), payload: blanked('payload') })
-    .where('job_seq', '=', p('job_seq')),
+    .where('job_seq', 'in', given(p('seqs'))),
 );
-const blankResult = hot((p: Params<{ job_seq: number }>) =>
+const blankResult = hot((p: Params<{ seqs: string }>) =>
   db
     .updateTable('job_result')
     .set({ result: blanked('result') })
-    .where('job_seq', '=', p('job_seq')),
+    .where('job_seq', 'in', given(p('seqs'))),
 );
 // Of before results stood apart.
-const blankOldResult = hot((p: Params<{ job_seq: number }>) =>
+const blankOldResult = hot((p: Params<{ seqs: string }>) =>
   db
     .updateTable('receipt')
     .set({ result: blanked('result') })
-    .where('job_seq', '=', p('job_seq'))
+    .where('job_seq', 'in', given(p('seqs')))
     .where('result', '<>', ''),
 );
-const blankMessages = hot((p: Params<{ job_seq: number }>) =>
+const blankMessages = hot((p: Params<{ seqs: string }>) =>
   db
     .updateTable('job_event')
     .set({ message: blanked('message') })
-    .where('job_seq', '=', p('job_seq'))
+    .where('job_seq', 'in', given(p('seqs')))
     .where('message', 'is not', null),
 );
 // The salt too, and the hash without one: with either, who has the file could try out what a short text was.
-const markGone = hot((p: Params<{ seq: number; now_ms: number }>) =>
+const markGone = hot((p: Params<{ seqs: string; now_ms: number }>) =>
   db
     .updateTable('job')
     .set({ content_gone_at_ms: p('now_ms'), salt: null, report_sha256: null, error_message: null })
-    .where('seq', '=', p('seq'))
+    .where('seq', 'in', given(p('seqs')))
     .where('content_gone_at_ms', 'is', null)
-    .where('ended_at_ms', 'is not', null),
+    .where('ended_at_ms', 'is not', null)
+    .returning('seq'),
 );
 
-const lengths = hot((p: Params<{ seq: number }>) =>
+const lengths = hot((p: Params<{ seqs: string }>) =>
   db
     .selectFrom('job')
     .leftJoin('job_parameters', 'job_parameters.job_seq', 'job.seq')
@@ -54,32 +61,31 @@ const lengths = hot((p: Params<{ seq: number }>) =>
       sql<number>`coalesce(octet_length(parameters), 0) + coalesce(octet_length(payload), 0)
         + coalesce(octet_length(job_result.result), octet_length(receipt.result), 0)`.as('bytes'),
     ])
-    .where('job.seq', '=', p('seq')),
+    .where('job.seq', 'in', given(p('seqs'))),
 );
 
-/**
- * Erases parameters, result and the words of miners of a job that ended.
- * @returns false when they are gone already, or the job has not ended
- */
+/** Erases parameters, results and the words of miners, of those of these jobs that ended and still have them. */
 export const eraseContent = async (
   trx: Trx,
-  { seq, nowMs, place }: { seq: number; nowMs: number; place: number },
-): Promise<boolean> => {
-  // Its texts may be of this same commit.
+  of: { seqs: readonly number[]; nowMs: number; place: number },
+): Promise<void> => {
+  // Texts may be of this same commit.
   await trx.flush();
-  if ((await trx.run(markGone, { seq, now_ms: nowMs })) === 0) return false;
-  const ofJob = { job_seq: seq };
-  const found = await trx.get(lengths, { seq });
-  if (found !== undefined)
+  const seqs = numbers(of.seqs);
+  const marked = await trx.all(markGone, { seqs, now_ms: of.nowMs });
+  if (marked.length === 0) return;
+  const gone = { seqs: numbers(marked.map(({ seq }) => seq)) };
+  for (const { client_id, bytes } of await trx.all(lengths, gone))
     trx.gather(countLoad, {
-      account_id: found.client_id,
-      place,
+      account_id: client_id,
+      place: of.place,
       open_jobs: 0,
-      content_bytes: -Number(found.bytes),
+      content_bytes: -Number(bytes),
     });
-  await trx.run(blankParameters, ofJob);
-  await trx.run(blankResult, ofJob);
-  await trx.run(blankOldResult, ofJob);
-  await trx.run(blankMessages, ofJob);
-  return true;
+  await trx.run(blankParameters, gone);
+  await trx.run(blankResult, gone);
+  await trx.run(blankOldResult, gone);
+  await trx.run(blankMessages, gone);
 };
+
+const numbers = (seqs: readonly number[]): string => JSON.stringify(seqs.map((seq) => [seq]));
