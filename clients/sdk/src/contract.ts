@@ -33,6 +33,7 @@ retryable?: boolean | undefined;
 metrics?: Record<string, number> | undefined;
 next?: { wait_seconds?: number | undefined;
 max_jobs?: number | undefined; } | undefined; };
+export type Retention = { /** Days after its end for which parameters and result of a job are kept; null: as long as this coordinator keeps them. Never longer than that */ content_days: number | null; };
 /** Price, patience and place of one request */ export type DoorOptions = { /** What is paid for the answer, exactly: held before, released on success. 0 is nothing */ price?: number | undefined;
 /** Until a miner has it; 60 without */ max_wait_seconds?: number | undefined;
 /** Until it is done; 300 without */ timeout_seconds?: number | undefined;
@@ -960,6 +961,18 @@ error?: { code: ErrorCode;
 /** One sentence for a person */ message: string;
 details: Record<string, unknown>; } | undefined; })[]; };
   };
+/** How long the content of your jobs is kept */ "jobs.retention": {
+    params: undefined;
+    query: undefined;
+    body: undefined;
+    reply: Retention;
+  };
+/** Have the content of your jobs kept for less long */ "jobs.set_retention": {
+    params: undefined;
+    query: undefined;
+    body: Retention;
+    reply: Retention;
+  };
 /** Your jobs and what they cost, by day, type, model and key */ "jobs.usage": {
     params: undefined;
     query: { /** Items per page, 1–500 */ limit?: number | undefined;
@@ -1677,6 +1690,8 @@ export const operations: Readonly<Record<keyof Operations, { method: string; pat
   "jobs.progress": { method: "POST", path: "/v1/miner/progress", idempotent: false },
   "jobs.stream": { method: "POST", path: "/v1/miner/stream", idempotent: false },
   "jobs.result": { method: "POST", path: "/v1/miner/result", idempotent: false },
+  "jobs.retention": { method: "GET", path: "/v1/users/me/retention", idempotent: false },
+  "jobs.set_retention": { method: "PATCH", path: "/v1/users/me/retention", idempotent: false },
   "jobs.usage": { method: "GET", path: "/v1/users/me/usage", idempotent: false },
   "jobs.chat_completions": { method: "POST", path: "/v1/chat/completions", idempotent: false },
   "jobs.completions": { method: "POST", path: "/v1/completions", idempotent: false },

@@ -90,3 +90,13 @@ test('content goes first, then the job; the proof of its receipt stays, and what
   ] as const)
     await eventually(async () => (await purged(what)) === count, { withinMs: 30_000 });
 });
+
+test('an account says for how long the content of its jobs is kept', async () => {
+  const client = stack.client();
+  const set = (content_days: number | null) =>
+    client.http.call(jobsRoutes.setRetention, { body: { content_days } });
+  expect((await client.http.call(jobsRoutes.retention, {})).body).toEqual({ content_days: null });
+  expect(await set(7)).toMatchObject({ status: 200, body: { content_days: 7 } });
+  expect((await client.http.call(jobsRoutes.retention, {})).body).toEqual({ content_days: 7 });
+  expect(await set(0)).toMatchObject({ status: 422 });
+});

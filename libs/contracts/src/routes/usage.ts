@@ -54,7 +54,42 @@ const AccountLoad = z
 
 const GROUPS_MAX = UsageDimension.options.length;
 
+/** The longest that can be asked for: a hundred years are for ever. */
+const KEPT_DAYS_MAX = 36_500;
+const Retention = z
+  .strictObject({
+    content_days: z.number().int().min(1).max(KEPT_DAYS_MAX).nullable().meta({
+      description:
+        'Days after its end for which parameters and result of a job are kept; null: as long as this coordinator keeps them. Never longer than that',
+    }),
+  })
+  .meta({ id: 'Retention' });
+const ofAccount = {
+  service: 'jobs',
+  tag: 'Users',
+  who: ['user', 'client'],
+  rate: 'user',
+  path: '/v1/users/me/retention',
+} as const;
+
 export const usageRoutes = {
+  retention: defineRoute({
+    ...ofAccount,
+    name: 'jobs.retention',
+    method: 'GET',
+    summary: 'How long the content of your jobs is kept',
+    responses: { 200: Retention },
+  }),
+  setRetention: defineRoute({
+    ...ofAccount,
+    name: 'jobs.set_retention',
+    method: 'PATCH',
+    summary: 'Have the content of your jobs kept for less long',
+    description:
+      'For jobs that are submitted from then on. What is there already can be wiped: DELETE /v1/client/jobs/{job_id}.',
+    body: Retention,
+    responses: { 200: Retention },
+  }),
   usage: defineRoute({
     service: 'jobs',
     tag: 'Users',

@@ -1,6 +1,7 @@
 import { clock, DAY_MS, type Handlers, pageOf } from '@aitbc/chassis';
 import { fromMinor, invalidField, type jobsRoutes, USAGE_DAYS_MAX, type Usage } from '@aitbc/contracts';
 import { quotasOf } from '../quotas.ts';
+import { contentKeptOf, setContentKept } from '../store/content.ts';
 import { loadOf } from '../store/load.ts';
 import { type Counts, type Group, type Place, placeOf, sumBy, sumOf } from '../store/usage.ts';
 import type { Work } from '../work.ts';
@@ -50,7 +51,7 @@ const view = (group: Group): Usage => ({
   ...countsOf(group),
 });
 
-export const usageHandlers = (work: Work): Handlers<Pick<typeof jobsRoutes, 'usage'>> => {
+export const usageHandlers = (work: Work): Handlers<Pick<typeof jobsRoutes, 'usage' | 'retention' | 'setRetention'>> => {
   const { store } = work;
   const nowOf = async (accountId: string) => {
     const { openJobs, contentBytes } = await loadOf(store.read, accountId);
@@ -63,6 +64,16 @@ export const usageHandlers = (work: Work): Handlers<Pick<typeof jobsRoutes, 'usa
     };
   };
   return {
+    retention: async ({ caller }) => {
+      const keptMs = await contentKeptOf(store.read, caller.account_id);
+      return { status: 200, body: { content_days: keptMs === null ? null : keptMs / DAY_MS } };
+    },
+    setRetention: ({ caller, body, write }) =>
+      write(async (trx) => {
+        const { content_days: days } = body;
+        await setContentKept(trx, caller.account_id, days === null ? null : days * DAY_MS);
+        return { status: 200, body };
+      }),
   usage: async ({ caller, query }) => {
     const { limit, group_by: dimensions } = query;
     const range = { accountId: caller.account_id, ...rangeOf(query) };

@@ -1,4 +1,4 @@
-import { blanked, builder, hot, type Params, rowsOf, type Trx } from '@aitbc/chassis';
+import { blanked, builder, hot, type Params, type Reader, rowsOf, type Trx } from '@aitbc/chassis';
 import { sql } from 'kysely';
 import type { Tables } from '../tables.ts';
 import { countLoad } from './load.ts';
@@ -89,3 +89,29 @@ export const eraseContent = async (
 };
 
 const numbers = (seqs: readonly number[]): string => JSON.stringify(seqs.map((seq) => [seq]));
+
+const kept = hot((p: Params<{ account_id: string }>) =>
+  db.selectFrom('account_setting').select('content_kept_ms').where('account_id', '=', p('account_id')),
+);
+/** For how long after the end an account wants content kept, where that is shorter than it is kept anyway. */
+export const contentKeptOf = async (reader: Reader, account_id: string): Promise<number | null> =>
+  (await reader.get(kept, { account_id }))?.content_kept_ms ?? null;
+
+const setKept = hot((p: Params<Tables['account_setting']>) =>
+  db
+    .insertInto('account_setting')
+    .values({ account_id: p('account_id'), content_kept_ms: p('content_kept_ms') })
+    .onConflict((conflict) =>
+      conflict
+        .column('account_id')
+        .doUpdateSet((eb) => ({ content_kept_ms: eb.ref('excluded.content_kept_ms') })),
+    ),
+);
+/** For jobs that are submitted from then on. */
+export const setContentKept = async (
+  trx: Trx,
+  account_id: string,
+  content_kept_ms: number | null,
+): Promise<void> => {
+  await trx.run(setKept, { account_id, content_kept_ms });
+};
