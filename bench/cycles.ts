@@ -8,6 +8,8 @@ interface Keys {
 
 const parameters = { text: 'Guten Morgen, liebe Welt' };
 const PRICE = 0.001;
+/** A poll that is open for so long is a poll that waits. */
+const OPEN_MS = 20;
 
 /** Each part of the bench has a job type of its own, so that one part's leftovers are not another's work. */
 type JobType = 'language_detection' | 'custom' | 'ocr';
@@ -125,6 +127,26 @@ export const dispatchLatency = async (
   stopBeat();
   if (gotAt.size < total) throw new Error(`${total - gotAt.size} of ${total} jobs never reached the miner`);
   return [...sentAt].map(([id, at]) => (gotAt.get(id) as number) - at);
+};
+
+/** The same with nothing else to do: each job is submitted when a poll has waited for a while, and one after the other. */
+export const idleLatency = async (url: string, keys: Keys, jobs: number): Promise<number[]> => {
+  const miner = await registerMiner(url, keys.miner, 'language_detection', 64);
+  const stopBeat = beat(url, keys.miner, miner);
+  const took: number[] = [];
+  for (let i = 0; i < jobs; i++) {
+    const polled = poll(url, keys.miner, miner, 1, 20);
+    await new Promise((resolve) => setTimeout(resolve, OPEN_MS));
+    const at = performance.now();
+    const sent = call(url, 'POST', '/v1/client/jobs', keys.client, submission('language_detection'));
+    const items = await polled;
+    took.push(performance.now() - at);
+    demand(await sent, 201);
+    if (items.length !== 1) throw new Error('an open poll was answered with nothing although a job came');
+    await report(url, keys.miner, items);
+  }
+  stopBeat();
+  return took;
 };
 
 const untilReleased = async (url: string, client: string, label: string, jobs: number): Promise<void> => {

@@ -51,7 +51,8 @@ const sum = (numbers: Iterable<number>): number => [...numbers].reduce((total, v
 /** A group of processes has one name: `dispatcher-1` and `dispatcher-2` are dispatchers. */
 const groupOf = (process: string): string => process.replace(/-\d+$/, '');
 
-const cpuMsOf = (pid: number): number => {
+/** Milliseconds of processor time that a process has used. */
+export const cpuMsOf = (pid: number): number => {
   // The name in brackets may hold blanks; after it the fields are numbers. 14 and 15 of all are user and system time.
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
   return ((Number(fields[11]) + Number(fields[12])) * 1_000) / TICKS_PER_SECOND;

@@ -1,6 +1,8 @@
 import { parseArgs } from 'node:util';
 import {
+  type AuditEntry,
   type Block,
+  createAuditChecker,
   createChainChecker,
   createClient,
   type Reply,
@@ -22,6 +24,22 @@ export interface Verdict {
 
 const PAGE = 500;
 
+/** Asks again as long as it is told to slow down. */
+const patiently =
+  (url: string) =>
+  async <T extends { ok: boolean; status: number; headers: Headers; body: unknown }>(
+    call: () => Promise<T>,
+  ): Promise<Extract<T, { ok: true }>['body']> => {
+    for (;;) {
+      const reply = await call();
+      if (reply.ok) return reply.body as Extract<T, { ok: true }>['body'];
+      if (reply.status !== 429 && reply.status !== 503)
+        throw new Error(`${url} answered ${reply.status}: ${JSON.stringify(reply.body)}`);
+      const seconds = Number(reply.headers.get('retry-after') ?? 1);
+      await new Promise((resolve) => setTimeout(resolve, Math.max(1, seconds) * 1_000));
+    }
+  };
+
 /**
  * Checks the sealed ledger from `from` on, with nothing but what the public routes say: every hash, signature and link,
  * every transaction's inclusion proof, and (from 0) that nobody ever spent more than they had.
@@ -35,19 +53,7 @@ export const verifyLedger = async (options: {
   const { from } = options;
   const client = createClient(options.url, options.headers ?? {});
 
-  /** Asks again as long as it is told to slow down. */
-  const ask = async <T extends { ok: boolean; status: number; headers: Headers; body: unknown }>(
-    call: () => Promise<T>,
-  ): Promise<Extract<T, { ok: true }>['body']> => {
-    for (;;) {
-      const reply = await call();
-      if (reply.ok) return reply.body as Extract<T, { ok: true }>['body'];
-      if (reply.status !== 429 && reply.status !== 503)
-        throw new Error(`${options.url} answered ${reply.status}: ${JSON.stringify(reply.body)}`);
-      const seconds = Number(reply.headers.get('retry-after') ?? 1);
-      await new Promise((resolve) => setTimeout(resolve, Math.max(1, seconds) * 1_000));
-    }
-  };
+  const ask = patiently(options.url);
   type BlocksQuery = { from_height: number; cursor: string | undefined };
   const blocksPage = (query: BlocksQuery) =>
     ask<Reply<typeof routes.payments.blocks>>(() =>
@@ -122,6 +128,50 @@ export const verifyLedger = async (options: {
   return verdict;
 };
 
+export interface AuditVerdict {
+  entries: number;
+  /** The hash of the newest entry; null of an empty log. Kept elsewhere, it shows any later change before it. */
+  head: string | null;
+  wrong: { seq: number; reason: string } | null;
+}
+
+/**
+ * Checks the audit log, from the newest entry back to the first, with an operator's key.
+ * @param options.known the head of an earlier check: it must still be there
+ */
+export const verifyAudit = async (options: {
+  url: string;
+  headers: Parameters<typeof createClient>[1];
+  known?: string | undefined;
+}): Promise<AuditVerdict> => {
+  const client = createClient(options.url, options.headers);
+  const ask = patiently(options.url);
+  const checker = createAuditChecker();
+  const verdict: AuditVerdict = { entries: 0, head: null, wrong: null };
+  let last: AuditEntry | undefined;
+  let isKnownThere = options.known === undefined;
+  let cursor: string | undefined;
+  do {
+    const query = { limit: PAGE, cursor };
+    const page = await ask<Reply<typeof routes.gateway.audit>>(() =>
+      client.call(routes.gateway.audit, { query }),
+    );
+    for (const entry of page.items) {
+      const reason = checker.check(entry);
+      if (reason !== null) return { ...verdict, wrong: { seq: entry.seq, reason } };
+      verdict.head ??= entry.hash;
+      verdict.entries += 1;
+      isKnownThere ||= entry.hash === options.known;
+      last = entry;
+    }
+    cursor = page.next_cursor ?? undefined;
+  } while (cursor !== undefined);
+  if (!checker.isWhole())
+    return { ...verdict, wrong: { seq: (last?.seq ?? 1) - 1, reason: 'it is missing' } };
+  if (!isKnownThere) return { ...verdict, wrong: { seq: 0, reason: 'the entry that was known is gone' } };
+  return verdict;
+};
+
 const toSealed = ({ timestamp, ...block }: Block): SealedBlock => ({
   ...block,
   timestamp_ms: Date.parse(timestamp),
@@ -146,9 +196,31 @@ const HELP = `Checks the sealed ledger of a coordinator, from its public routes 
 
   --from   the first block to check (0); from 0 on, every balance is replayed too
   --url    the coordinator (API_URL, or http://127.0.0.1:8000)
-  --key    an API key, for its higher rate limit (AITBC_API_KEY)
+  --key    an API key, for its higher rate limit (AITBC_API_KEY); with an operator's, the audit log is checked too
+  --audit-head  the newest hash of the audit log that an earlier run said: it must still be there
 
 Ends with 0 when all is right, 1 when a block is wrong, 2 when it could not be checked.`;
+
+/** @returns the code to end with */
+const sayAudit = async (
+  url: string,
+  headers: Record<string, string>,
+  known: string | undefined,
+): Promise<number> => {
+  const first = await createClient(url, headers).call(routes.gateway.audit, { query: { limit: 1 } });
+  if (first.status === 403) {
+    if (known !== undefined) throw new Error('--audit-head takes an operator’s key');
+    console.log('The audit log is not checked: that takes an operator’s key.');
+    return 0;
+  }
+  const { entries, head, wrong } = await verifyAudit({ url, headers, known });
+  if (wrong !== null) {
+    console.error(`Entry ${wrong.seq} of the audit log is wrong: ${wrong.reason}.`);
+    return 1;
+  }
+  console.log(`${entries} entries of the audit log are right; the newest is ${head}.`);
+  return 0;
+};
 
 const main = async (): Promise<number> => {
   const { values } = parseArgs({
@@ -156,6 +228,7 @@ const main = async (): Promise<number> => {
       from: { type: 'string', default: '0' },
       url: { type: 'string', default: process.env.API_URL ?? 'http://127.0.0.1:8000' },
       key: { type: 'string', default: process.env.AITBC_API_KEY ?? '' },
+      'audit-head': { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
@@ -176,10 +249,12 @@ const main = async (): Promise<number> => {
     if (isTerminal) process.stdout.write(`\r\x1b[K${line}`);
     else console.log(line);
   };
+  const url = values.url.replace(/\/$/, '');
+  const headers = values.key === '' ? {} : { 'x-api-key': values.key };
   const verdict = await verifyLedger({
-    url: values.url.replace(/\/$/, ''),
+    url,
     from,
-    headers: values.key === '' ? {} : { 'x-api-key': values.key },
+    headers,
     onProgress: show,
   });
   if (isTerminal) process.stdout.write('\n');
@@ -191,7 +266,7 @@ const main = async (): Promise<number> => {
   console.log(
     `${verdict.blocks} blocks and ${verdict.transactions} transactions with their proofs are right (${seconds} s).`,
   );
-  return 0;
+  return values.key === '' ? 0 : await sayAudit(url, headers, values['audit-head']);
 };
 
 if (import.meta.main) {

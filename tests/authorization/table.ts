@@ -291,7 +291,9 @@ export const TABLE: Record<string, Row> = {
     }),
   },
   'gateway.logout': { expected: users(200) },
-  'gateway.me': { expected: { ...clients(200, 200), voterA: 200, minerA: 200, minerB: 200 } },
+  'gateway.me': {
+    expected: { ...clients(200, 200), voterA: 200, minerA: 200, minerB: 200, admin: 200 },
+  },
   'gateway.end_session': {
     expected: users(200),
     call: async (scene) => ({ params: { session_id: await scene.otherSession() } }),
@@ -341,6 +343,7 @@ export const TABLE: Record<string, Row> = {
     call: async (scene) => ({ params: { key_id: await scene.adminKey() } }),
   },
   'gateway.admin_stats': { expected: operators(200) },
+  'gateway.admin_audit': { expected: operators(200) },
   'gateway.admin_dead_letters': { expected: operators(200) },
   'gateway.admin_act_on_dead_letter': {
     // There is none: an operator is told so.

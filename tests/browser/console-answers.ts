@@ -11,16 +11,17 @@ export const HOSTILE = [
   '\u202eltr\u0000\ufeff{{constructor.constructor("window.ran=1")()}}',
   `W${'w'.repeat(300)}`,
 ] as const;
-const ALL = HOSTILE.join(' ');
+export const ALL = HOSTILE.join(' ');
 
-const id = (number: number): string => `01900000-0000-7000-8000-${String(number).padStart(12, '0')}`;
+export const id = (number: number): string => `01900000-0000-7000-8000-${String(number).padStart(12, '0')}`;
 const hash = (digit: string): string => digit.repeat(64);
-const ago = (seconds: number): string => new Date(Date.now() - seconds * 1_000).toISOString();
+export const ago = (seconds: number): string => new Date(Date.now() - seconds * 1_000).toISOString();
 
 export const JOBS = {
   done: id(1),
   waiting: id(2),
   failed: id(3),
+  read: id(4),
 } as const;
 
 export const job = (number: number, change: Record<string, unknown> = {}): Record<string, unknown> => ({
@@ -61,9 +62,32 @@ const failed = job(3, {
   parameters: { image_base64: HOSTILE[0], language: HOSTILE[1] },
 });
 
-/** Rows of a list that has many; the first three are those above. */
+/** A picture of one pixel, and a miner that says of words in it what no picture holds. */
+const read = job(4, {
+  job_type: 'ocr',
+  parameters: {
+    image_base64:
+      'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
+  },
+  result: {
+    text: ALL,
+    confidence: 0.5,
+    words: 7,
+    boxes: [
+      { text: ALL, confidence: 0.2, x: 0, y: 0, width: 1e300, height: 1 },
+      { text: ALL, confidence: 0.9, x: '1"><script>', y: 0, width: 1, height: 1 },
+      { text: 1, confidence: -1, x: null, y: 0, width: 1, height: 1 },
+      HOSTILE[0],
+    ],
+  },
+});
+
+/** Rows of a list that has many; the first are those above. */
 const LISTED = 450;
-const listed = [job(1), waiting, failed, ...Array.from({ length: LISTED }, (_, at) => job(at + 4))];
+const listed = [job(1), waiting, failed, read, ...Array.from({ length: LISTED - 1 }, (_, at) => job(at + 5))];
+/** What a label finds: as many as somebody has after a month. */
+export const MANY = { label: 'ten-thousand', count: 10_000 };
+const lean = { parameters: {}, result: null, labels: ['ten-thousand'] };
 
 const page = (items: readonly unknown[]) => ({ items, next_cursor: null });
 
@@ -96,8 +120,12 @@ const ANSWERS: readonly (readonly [RegExp, (match: RegExpExecArray, query: URLSe
     (_, query) => {
       const from = Number(query.get('cursor') ?? 0);
       const limit = Number(query.get('limit'));
-      const items = listed.slice(from, from + limit);
-      return { items, next_cursor: from + limit < listed.length ? String(from + limit) : null };
+      const isMany = query.get('label') === MANY.label;
+      const all = isMany ? MANY.count : listed.length;
+      const items = isMany
+        ? Array.from({ length: Math.min(limit, all - from) }, (_, at) => job(from + at, lean))
+        : listed.slice(from, from + limit);
+      return { items, next_cursor: from + limit < all ? String(from + limit) : null };
     },
   ],
   [/^\/v1\/client\/jobs\/([^/]+)$/, ([, jobId]) => listed.find((each) => each.id === jobId)],

@@ -8,6 +8,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { buildConsole } from '../../scripts/console.ts';
 import { type Coordinator, must, STARTING_MS, startCoordinator } from '../coordinator.ts';
 import { CHROMIUM, CHROMIUM_ARGUMENTS } from './chromium.ts';
+import { deadLetterStory, deadMinerStory } from './operator-story.ts';
+import { keysStory, webhookStory } from './settings-story.ts';
 
 // What people do in the console, before a whole coordinator with a miner.
 
@@ -110,30 +112,63 @@ inBrowser(
   },
 );
 
+/** A page of a browser that has a wallet, signed in with it. */
+const visitWithWallet = async (): Promise<Page> => {
+  const account = privateKeyToAccount(`0x${'5a'.repeat(32)}`);
+  const context = await browser.newContext({ reducedMotion: 'reduce' });
+  context.setDefaultTimeout(SLOW_MS);
+  await context.exposeFunction('signForTest', (hex: `0x${string}`) =>
+    account.signMessage({ message: { raw: hex } }),
+  );
+  await context.addInitScript(`
+    const provider = { request: async ({ method, params }) =>
+      method === 'eth_requestAccounts' ? ['${account.address}'] : window.signForTest(params[0]) };
+    const detail = Object.freeze({ info: { uuid: 'w', name: 'Wallet of the test', icon: '', rdns: 't' }, provider });
+    const announce = () => window.dispatchEvent(new CustomEvent('eip6963:announceProvider', { detail }));
+    window.addEventListener('eip6963:requestProvider', announce);
+  `);
+  const page = await context.newPage();
+  await page.goto(`${coordinator.url}/sign-in`);
+  await page.getByRole('button', { name: 'Wallet of the test' }).click();
+  await page.getByText('with a wallet').waitFor();
+  await page.getByText('Your balance').waitFor();
+  expect(page.url()).toBe(`${coordinator.url}/`);
+  return page;
+};
+
+inBrowser(
+  `a user makes, replaces and revokes a key, is told of a job by a webhook, and ends all sessions${because}`,
+  { timeout: 5 * SLOW_MS },
+  async () => {
+    const page = await visitWithWallet();
+    await keysStory(page, coordinator);
+    await webhookStory(page, coordinator);
+    await page.context().close();
+  },
+);
+
+inBrowser(`an operator finds a dead letter and replays it${because}`, { timeout: 5 * SLOW_MS }, async () => {
+  const { page } = await visit('/operator');
+  await page.getByText('Sign in to see how the coordinator is').waitFor();
+  await deadLetterStory(page, coordinator);
+  await page.context().close();
+});
+
+inBrowser(
+  `a miner dies with a job in hand, and its page tells it${because}`,
+  { timeout: 5 * SLOW_MS },
+  async () => {
+    const { page } = await visit('/');
+    await deadMinerStory(page, coordinator);
+    await page.context().close();
+  },
+);
+
 inBrowser(
   `a wallet that the browser announces signs in, and the page comes back by itself after the gateway was gone${because}`,
   { timeout: 5 * SLOW_MS },
   async () => {
-    const account = privateKeyToAccount(`0x${'5a'.repeat(32)}`);
-    const context = await browser.newContext({ reducedMotion: 'reduce' });
-    context.setDefaultTimeout(SLOW_MS);
-    await context.exposeFunction('signForTest', (hex: `0x${string}`) =>
-      account.signMessage({ message: { raw: hex } }),
-    );
-    await context.addInitScript(`
-      const provider = { request: async ({ method, params }) =>
-        method === 'eth_requestAccounts' ? ['${account.address}'] : window.signForTest(params[0]) };
-      const detail = Object.freeze({ info: { uuid: 'w', name: 'Wallet of the test', icon: '', rdns: 't' }, provider });
-      const announce = () => window.dispatchEvent(new CustomEvent('eip6963:announceProvider', { detail }));
-      window.addEventListener('eip6963:requestProvider', announce);
-    `);
-    const page = await context.newPage();
-    await page.goto(`${coordinator.url}/sign-in`);
-    await page.getByRole('button', { name: 'Wallet of the test' }).click();
-    await page.getByText('with a wallet').waitFor();
-    await page.getByText('Your balance').waitFor();
-    expect(page.url()).toBe(`${coordinator.url}/`);
-
+    const page = await visitWithWallet();
     // A new one is there within a second, and the page asks every few: so it is killed until the page has noticed.
     const notice = page.getByText('The coordinator does not answer');
     const killed = () => {
@@ -145,6 +180,6 @@ inBrowser(
     // Still signed in: a session outlives the process.
     await page.getByRole('button', { name: 'Sign out' }).click();
     await page.getByRole('link', { name: 'Sign in', exact: true }).waitFor();
-    await context.close();
+    await page.context().close();
   },
 );

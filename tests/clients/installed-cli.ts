@@ -1,7 +1,7 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { routes } from '@aitbc/contracts';
-import { rememberSecret } from '@aitbc/testing';
+import { eventually, rememberSecret } from '@aitbc/testing';
 import { expect, test } from 'vitest';
 import { openTerminal } from '../../clients/cli/src/testing/terminal.ts';
 import { newWallet } from '../../services/gateway/src/testing/wallet.ts';
@@ -323,6 +323,14 @@ export const installedCommandLine = (world: () => World) => {
       'made in a terminal',
     );
     good(await admin.aitbc('admin', 'keys', 'revoke', key.id));
+    const revoked = await admin.aitbc('admin', 'audit', '--account', key.account_id);
+    expect(good(revoked)).toMatch(new RegExp(`key.revoked +${key.id}[^]*key.created +${key.id}`));
+    // The credit is another service's: it is told a moment later.
+    await eventually(async () => {
+      const audit = await admin.aitbc('admin', 'audit', '--action', 'account.credited', '--json');
+      expect(json(audit)[0]).toMatchObject({ account_id: account, details: { reason: 'of a pipe' } });
+      return true;
+    });
     expect(
       json(
         await client

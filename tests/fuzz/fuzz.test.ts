@@ -1,6 +1,7 @@
 import {
   type AnyRoute,
-  nativeRoutes,
+  allRoutes,
+  dialects,
   OpenAiErrorBody,
   PARAMETER_NAMES,
   PROBLEM_STATUS,
@@ -33,8 +34,7 @@ let leaver: Record<string, string>;
 let restartsBefore: object;
 const restarts = () => coordinator.stack.processes.map(({ name, restarts: count }) => [name, count]);
 beforeAll(async () => {
-  // Answers are compared with the contracts, to which programs of the original are told further names.
-  coordinator = await startCoordinator({ env: { LEGACY_ROUTES: 'off' } });
+  coordinator = await startCoordinator();
   scene = await setScene(coordinator);
   leaver = { 'x-session-token': (await scene.newUser()).token };
   known = await thingsOf();
@@ -51,7 +51,7 @@ interface Shot {
   readonly headers: Record<string, string>;
 }
 
-const published = nativeRoutes.filter((route) => route.internal !== true);
+const published = allRoutes.filter((route) => route.internal !== true);
 
 const several = async <T>(make: () => Promise<T>): Promise<T[]> => [await make(), await make(), await make()];
 
@@ -101,7 +101,14 @@ const bodiesOf = async (): Promise<typeof bodies> => {
 };
 
 /** They end what they name for all who come after; so the first of each kind is not given to them. */
-const ENDING = ['market.withdraw', 'governance.cancel', 'governance.veto', 'jobs.cancel'];
+const ENDING = [
+  'market.withdraw',
+  'governance.cancel',
+  'governance.veto',
+  'jobs.cancel',
+  'jobs.legacy_cancel',
+  'jobs.legacy_delete',
+];
 const thingsFor = (route: AnyRoute, name: string): readonly unknown[] | undefined =>
   ENDING.includes(route.name) ? known[name]?.slice(1) : known[name];
 
@@ -133,7 +140,7 @@ const pathFor = (route: AnyRoute): fc.Arbitrary<string> => {
 
 /** A wait that is allowed and longer than anybody here waits for an answer. */
 const isLongWait = (name: string, value: unknown): boolean =>
-  name === 'wait_seconds' && typeof value === 'number' && value > 1;
+  name.endsWith('wait_seconds') && typeof value === 'number' && value > 1;
 
 const queryFor = (route: AnyRoute): fc.Arbitrary<string> => {
   if (route.query === undefined) {
@@ -263,6 +270,17 @@ const shotsAt = (route: AnyRoute, count: number): Shot[] =>
     })
     .map(([path, query, body, headers, kind]) => ({ route, kind, path: path + query, body, headers }));
 
+/** Holds each request for seconds, and nothing in it says how long. */
+const HOLDS = 'jobs.legacy_poll_by_get';
+const HELD_REQUESTS = 6;
+
+/** Programs of the original are told further names in answers of ours. */
+const isFurtherName = (issue: z.core.$ZodIssue): boolean =>
+  issue.code === 'unrecognized_keys' ||
+  (issue.code === 'invalid_union' && issue.errors.some((issues) => issues.every(isFurtherName)));
+const isToldMore = (route: AnyRoute, issues: readonly z.core.$ZodIssue[]): boolean =>
+  dialects[route.name]?.answer !== undefined && issues.every(isFurtherName);
+
 /** What no answer may show: our code, our database, our disk. */
 const LEAK =
   /node_modules|SQLITE|sqlite|\bat [\w.<>]+ \(|\.ts:\d|\/services\/|ZodError|constraint failed|ECONN|undefined is not/;
@@ -309,7 +327,7 @@ const fire = async ({ route, kind, path, body, headers }: Shot): Promise<string 
   // A path whose last part is empty or dots is another path.
   if (schema === undefined) return `answered ${status}, which it does not declare`;
   const parsed = schema.safeParse(json);
-  return parsed.success
+  return parsed.success || isToldMore(route, parsed.error.issues)
     ? null
     : `${status} breaks its schema: ${JSON.stringify(parsed.error.issues).slice(0, 300)}`;
 };
@@ -318,7 +336,7 @@ test(`${REQUESTS} requests made from the contracts (seed ${SEED})`, {
   timeout: 60_000 + REQUESTS * 40,
 }, async () => {
   const each = Math.ceil(REQUESTS / published.length);
-  const shots = published.flatMap((route) => shotsAt(route, each));
+  const shots = published.flatMap((route) => shotsAt(route, route.name === HOLDS ? HELD_REQUESTS : each));
   // Not route by route, so that all services are busy all the time.
   const order = fc.sample(fc.shuffledSubarray(shots, { minLength: shots.length }), {
     numRuns: 1,
@@ -337,7 +355,7 @@ test(`${REQUESTS} requests made from the contracts (seed ${SEED})`, {
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
-  expect(shots.length).toBeGreaterThanOrEqual(REQUESTS);
+  expect(shots.length).toBeGreaterThanOrEqual(REQUESTS - each);
   expect(wrong.slice(0, 20)).toEqual([]);
 });
 

@@ -214,6 +214,9 @@ export const jobRows = (given: () => Coordinator): void => {
       for (const status of ['pending', 'QUEUED', 'queued'])
         expect((await list(`status=${status}`)).items).toEqual(ids.slice(1));
       expect((await list('type=training')).items).toEqual([ids[1]]);
+      expect((await list('job_type=llm_inference')).items).toEqual([ids[0], ids[2]]);
+      expect((await list('service_type=custom')).items).toEqual([ids[1]]);
+      expect((await list('service_type=ocr')).items).toEqual([]);
       expect((await list('job_type=inference&status=')).items).toEqual([ids[0], ids[2]]);
       expect((await list('from_time=2020-01-01T00:00:00&to_time=2020-02-01T00:00:00')).items).toEqual([]);
       expect((await list('from_time=2020-01-01')).items).toEqual(ids);
@@ -260,6 +263,38 @@ export const jobRows = (given: () => Coordinator): void => {
       expect(JSON.stringify(mine)).not.toContain(minerKey);
     });
 
+    test('gets a payload byte for byte: number forms, the order of names, escapes, blanks', async () => {
+      const written =
+        '{ "steps":1.0, "2":"b", "1":"\\u00e4/\\/", "e":1E+2, "zero":-0.0, "input":{"input":[ ]} }';
+      for (const [payload, isNative] of [
+        [`{"type":"inference","model":"only-mine","prompt":"Hi","more":${written}}`, false],
+        [written, false],
+        [written, true],
+      ] as const) {
+        const body = isNative
+          ? `{"job_type":"custom","parameters":{"input":${payload}},"constraints":{"region":"only-here"}}`
+          : `{"ttl_seconds":0,"payload": ${payload} ,"constraints":{"region":"only-here"}}`;
+        const answer = await client.post(isNative ? '/v1/client/jobs' : '/v1/jobs', body);
+        expect(answer.status).toBe(201);
+        await register(miner, { models: ['only-mine'] }, { region: 'only-here' });
+        const { text } = await eventually(async () => {
+          const polled = await miner.post('/v1/miners/poll', { max_wait_seconds: 2 });
+          return polled.status === 200 ? polled : undefined;
+        });
+        // What our own clients send is JSON that means the same.
+        const means = JSON.stringify(JSON.parse(payload));
+        expect(text).toContain(
+          `{"job_id":"${answer.body.id}","payload":${isNative ? means : payload},"constraints":{`,
+        );
+        const { parameters } = await native(answer.body.id);
+        expect(JSON.stringify(parameters)).toBe(
+          payload === written ? `{"input":${means}}` : '{"model":"only-mine","prompt":"Hi"}',
+        );
+        expect((await miner.post(`/v1/miners/${answer.body.id}/fail`)).body).toEqual({ status: 'ok' });
+        expect((await native(answer.body.id)).error).toMatchObject({ code: 'MINER_FAILED' });
+      }
+    });
+
     test('gets a payload back as it was sent, and nothing as the client understands it', async () => {
       expect((await miner.post('/v1/miners/poll', { max_wait_seconds: 0 })).status).toBe(204);
       // Their HTTP client gives up after 5 s.
@@ -275,7 +310,6 @@ export const jobRows = (given: () => Coordinator): void => {
         payload,
         constraints: { ...NO_CONSTRAINTS, models: ['only-mine'], max_price: 3 },
       });
-      expect(JSON.stringify(work.payload)).toBe(JSON.stringify(payload));
       // A stranger's word is worth nothing, a second one of the same counts once.
       const result = {
         result: { output: 'Blue.', model: 'only-mine' },

@@ -34,6 +34,9 @@ export const publicReads = (given: () => Coordinator): void => {
     expect((await page.get(`/v1/explorer/blocks/${block.hash}`)).body).toEqual(block);
     expect((await page.get(`/api/explorer/blocks/${block.height}`)).body).toEqual(block);
     expect((await page.get('/v1/explorer/blocks')).body.items[0].txCount).toBeGreaterThan(0);
+    for (const unknown of ['0'.repeat(64), `0x${'f'.repeat(64)}`, newId(), '999999999', 'does-not-exist'])
+      for (const path of ['/v1/explorer/blocks', '/api/explorer/blocks'])
+        expect([unknown, (await page.get(`${path}/${unknown}`)).status]).toEqual([unknown, 404]);
     const [address] = (await page.get('/api/explorer/addresses')).body.items;
     expect(address).toMatchObject({
       txCount: address.tx_count,

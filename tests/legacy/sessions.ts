@@ -149,6 +149,11 @@ export const sessions = (given: () => Coordinator): void => {
       status: 200,
       body: { status: 'refunded', payment_id: paid.body.id },
     });
+    // Both ids are allowed there too, and the state alone is against it.
+    const release = (body: object) => cli.post(`/v1/payments/${paid.body.id}/release`, body);
+    expect((await release({ job_id: jobId, payment_id: newId() })).status).toBe(422);
+    const released = await release({ job_id: jobId, payment_id: paid.body.id, reason: null });
+    expect([released.status, released.body.error.code]).toEqual([409, 'PAYMENT_ALREADY_RESOLVED']);
     const receipt = (await cli.get(`/v1/payments/${paid.body.id}/receipt`)).body;
     expect(receipt).toMatchObject({
       job_id: jobId,

@@ -69,6 +69,25 @@ const miners = createRoute({
   path: '/miners',
   component: lazyRouteComponent(() => import('./pages/miners.tsx'), 'Miners'),
 });
+const settings = createRoute({
+  getParentRoute: () => root,
+  path: '/settings',
+  component: lazyRouteComponent(() => import('./pages/settings/settings.tsx'), 'Settings'),
+});
+const webhook = createRoute({
+  getParentRoute: () => root,
+  path: '/settings/webhooks/$webhookId',
+  component: lazyRouteComponent(() => import('./pages/settings/webhook.tsx'), 'WebhookPage'),
+});
+const operator = createRoute({
+  getParentRoute: () => root,
+  path: '/operator',
+  validateSearch: (search): { part?: string | undefined; account?: string | undefined } => ({
+    part: text(search.part),
+    account: text(search.account),
+  }),
+  component: lazyRouteComponent(() => import('./pages/operator/operator.tsx'), 'Operator'),
+});
 
 export const router = createRouter({
   routeTree: root.addChildren([
@@ -82,6 +101,9 @@ export const router = createRouter({
     transaction,
     address,
     miners,
+    settings,
+    webhook,
+    operator,
   ]),
   defaultPreload: 'intent',
   scrollRestoration: true,

@@ -15,6 +15,25 @@ const PAGES = [
   { to: '/explorer', name: 'Explorer' },
 ] as const;
 
+/** Pages that are there for those who can use them. */
+const OwnLinks = () => {
+  const { data: who } = useWho();
+  return who === undefined ? null : (
+    <>
+      <li>
+        <Link to="/settings">Settings</Link>
+      </li>
+      {who.scopes.includes('admin') ? (
+        <li>
+          <Link to="/operator" activeOptions={{ includeSearch: false }}>
+            Operator
+          </Link>
+        </li>
+      ) : null}
+    </>
+  );
+};
+
 const Account = () => {
   const credential = useCredential();
   const { data: who } = useWho();
@@ -88,6 +107,7 @@ export const Shell = () => {
                     </Link>
                   </li>
                 ))}
+                <OwnLinks />
                 <li>
                   <a href="/docs">API</a>
                 </li>

@@ -4,6 +4,8 @@ const ASK_MS = 1_000;
 const FULL = 4 * 1024;
 /** Kept to be sent again, or from the beginning when somebody comes late: as much as the coordinator keeps. */
 const KEPT_MAX = 1024 * 1024;
+/** The first two wait for nothing either: most servers say who speaks before they say the first word. */
+const FIRST = 2;
 /** The contract's bounds. */
 const CHUNKS_MAX = 256;
 const CHUNK_MAX = 64 * 1024;
@@ -63,7 +65,8 @@ export const createOutputSender = (options: {
   let onIdle: (() => void) | undefined;
 
   const hasUnsent = (): boolean => next < first + kept.length;
-  const isUrgent = (): boolean => !hasAsked || isFlushing || unsentSize >= FULL;
+  const isUrgent = (): boolean =>
+    !hasAsked || (isListened && next < FIRST) || isFlushing || unsentSize >= FULL;
 
   const take = (): OutputPart => {
     const chunks: string[] = [];

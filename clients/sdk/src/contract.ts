@@ -781,6 +781,18 @@ duration_ms: number | null;
 /** Of HTTP; null when there was no answer */ status: number | null;
 /** Null: it was taken (2xx). `interrupted`: we stopped in the middle of it, and it may have arrived */ error: "url_refused" | "address_refused" | "name_unknown" | "timed_out" | "not_reached" | "bad_status" | "interrupted" | null;
 /** The first 1 KB of what was answered */ response: string | null; })[]; };
+export type AuditEntry = { /** Without a gap */ seq: number;
+/** UUIDv7; taken in any case, given in lower case */ id: string;
+/** ISO 8601, UTC */ at: string;
+/** Where it was done */ service: "jobs" | "miners" | "market" | "payments" | "governance" | "gateway";
+action: "key.created" | "key.rotated" | "key.revoked" | "key.restored" | "account.credited" | "proposal.vetoed" | "parameter.reset" | "dead_letter.replayed" | "dead_letter.dropped" | "job.wiped";
+/** The account that did it; null: the configuration */ actor_id: string | null;
+/** With which key or session */ credential_id: string | null;
+/** What it was done to */ object: string;
+/** Whose that is */ account_id: string | null;
+details: Record<string, string | number | boolean | null>;
+/** The `hash` of the entry before; of the first: 64 zeros */ prev_hash: string;
+/** SHA-256 of the canonical JSON (RFC 8785) of all other fields of this entry */ hash: string; };
 
 /** What each job type takes as `parameters`. */
 export interface JobParameters {
@@ -1595,7 +1607,13 @@ dependencies: Record<string, { ok: boolean;
 required: boolean;
 message: string | null; }>;
 dead_letters: number | null;
-outbox_unacknowledged: number | null; })[]; };
+outbox_unacknowledged: number | null; })[];
+/** What waits in Redis for each service and worker, in batches of messages. Null: Redis does not answer */ mailboxes: ({ destination: "jobs" | "miners" | "market" | "payments" | "governance" | "gateway" | "dispatcher" | "webhooks";
+waiting: number;
+active: number;
+delayed: number;
+/** Given up by the queue; the sender says them again */ failed: number;
+/** Connections of processes that empty it */ workers: number; })[] | null; };
   };
 /** Messages that could not be handled, of all services */ "gateway.admin_dead_letters": {
     params: undefined;
@@ -1670,6 +1688,17 @@ action: "replay" | "drop"; };
     query: undefined;
     body: undefined;
     reply: WebhookDelivery;
+  };
+/** What was done with keys, money, votes, parameters, messages and contents */ "gateway.admin_audit": {
+    params: undefined;
+    query: { /** Items per page, 1–500 */ limit?: number | undefined;
+/** `next_cursor` of the page before */ cursor?: string | undefined;
+action?: "key.created" | "key.rotated" | "key.revoked" | "key.restored" | "account.credited" | "proposal.vetoed" | "parameter.reset" | "dead_letter.replayed" | "dead_letter.dropped" | "job.wiped" | undefined;
+/** Done to what is this account’s */ account_id?: string | undefined;
+/** Done by this account */ actor_id?: string | undefined; };
+    body: undefined;
+    reply: { items: (AuditEntry)[];
+/** Null on the last page alone: a page ends at `limit` items or 256 KB */ next_cursor: string | null; };
   };
 }
 
@@ -1775,6 +1804,7 @@ export const operations: Readonly<Record<keyof Operations, { method: string; pat
   "gateway.rotate_webhook_secret": { method: "POST", path: "/v1/users/me/webhooks/:webhook_id/rotate-secret", idempotent: false },
   "gateway.list_webhook_deliveries": { method: "GET", path: "/v1/users/me/webhooks/:webhook_id/deliveries", idempotent: false },
   "gateway.redeliver_webhook": { method: "POST", path: "/v1/users/me/webhooks/:webhook_id/deliveries/:delivery_id/redeliver", idempotent: true },
+  "gateway.admin_audit": { method: "GET", path: "/v1/admin/audit", idempotent: false },
 };
 
 export const LIMITS = {

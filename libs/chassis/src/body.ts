@@ -9,6 +9,8 @@ export interface Received extends Request {
   json?: { readonly value: unknown; readonly issues: readonly JsonIssue[] };
 }
 
+const BYTE_ORDER_MARK = 0xfeff;
+
 /** `charset=utf-8` as people write it. Every other parameter of the type is of no concern. */
 const UTF8 = new Set(['utf-8', 'utf8']);
 
@@ -49,12 +51,18 @@ const checkHeaders = (request: Request): void => {
   }
 };
 
-const parse = (bytes: Buffer): Received['json'] => {
+/** The body as it was sent; `{}` without one. */
+export const textOf = ({ body }: Request): string => {
+  const text = Buffer.isBuffer(body) && body.length > 0 ? body.toString() : '{}';
+  return text.charCodeAt(0) === BYTE_ORDER_MARK ? text.slice(1) : text;
+};
+
+const parse = (request: Request): Received['json'] => {
+  const bytes = request.body as Buffer;
   if (bytes.length === 0) return undefined;
   // A decoder would put U+FFFD in the place of what it cannot read.
   if (!isUtf8(bytes)) throw new Problem('INVALID_JSON', 'The body is not valid UTF-8.');
-  let text = bytes.toString();
-  if (text.charCodeAt(0) === 0xfeff) text = text.slice(1);
+  const text = textOf(request);
   try {
     return { value: JSON.parse(text) as unknown, issues: findJsonIssues(text) };
   } catch {
@@ -77,7 +85,7 @@ export const readBody = (limit: number): RequestHandler => {
         return;
       }
       try {
-        const json = parse(request.body as Buffer);
+        const json = parse(request);
         if (json !== undefined) request.json = json;
       } catch (problem) {
         next(problem);

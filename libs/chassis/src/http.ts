@@ -28,7 +28,7 @@ import {
 } from '@aitbc/contracts';
 import express, { type RequestHandler, type Response } from 'express';
 import type { z } from 'zod';
-import { type Received, readBody } from './body.ts';
+import { type Received, readBody, textOf } from './body.ts';
 import { DEFAULT_PACE, type Pace, watchBodies } from './body-pace.ts';
 import { CALLER_HEADER, type SignedCaller, verifyCaller } from './caller.ts';
 import { guardConnections } from './connections.ts';
@@ -55,6 +55,8 @@ export interface Context<T extends AnyRoute> {
   readonly params: ParamsOf<T>;
   readonly query: QueryOf<T>;
   readonly body: BodyOf<T>;
+  /** The body as it was sent, for what is given on without a change. Decoded anew at each call. */
+  bodyText(): string;
   /** Who calls. On a `public` route it may be nobody: see {@link Context.anyone}. */
   readonly caller: Caller;
   readonly anyone: Caller | null;
@@ -73,7 +75,7 @@ export interface Context<T extends AnyRoute> {
    * @param abridged how that answer is kept, where it is not as a whole
    */
   write(fn: Write<T>, abridged?: Abridged): Promise<ReplyOf<T>>;
-  /** For event streams alone: the raw response. */
+  /** The raw response: for what is no JSON that we write, as event streams. The handler then returns null. */
   readonly response: Response;
 }
 
@@ -181,6 +183,7 @@ const serve = (
       params: params?.data,
       query,
       body,
+      bodyText: () => textOf(request),
       get caller(): Caller {
         if (caller === null) throw new Problem('UNAUTHENTICATED', 'A credential is required.');
         return caller;

@@ -1,3 +1,4 @@
+export * from './audit.ts';
 export * from './backup.ts';
 export * from './caller.ts';
 export { clock } from './clock.ts';

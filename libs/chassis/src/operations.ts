@@ -1,5 +1,6 @@
-import { Problem, toTimestamp, toTimestampOrNull } from '@aitbc/contracts';
+import { type Caller, Problem, type ServiceName, toTimestamp, toTimestampOrNull } from '@aitbc/contracts';
 import express from 'express';
+import { type Actor, type Audit, auditAs } from './audit.ts';
 import { CALLER_HEADER, verifyCaller } from './caller.ts';
 import { clock } from './clock.ts';
 import type { Metrics } from './metrics.ts';
@@ -63,24 +64,40 @@ export const listDeadLetters = async (service: string, store: Store, before?: st
   );
 };
 
-/** Tries a dead letter again from its first attempt, or forgets it. @throws Problem NOT_FOUND */
-export const actOnDeadLetter = async (store: Store, id: string, action: 'replay' | 'drop'): Promise<void> => {
-  const changed = await store.transact('dead_letter.act', async (trx) =>
-    action === 'drop'
-      ? await trx.run(db.deleteFrom('dead_letter').where('id', '=', id))
-      : await trx.run(
-          db.updateTable('dead_letter').set({ retry_at_ms: clock.nowMs(), attempts: 0 }).where('id', '=', id),
-        ),
-  );
-  if (changed === 0) throw new Problem('NOT_FOUND', 'No such dead letter.');
+/**
+ * Tries a dead letter again from its first attempt, or forgets it; and says so, in the same transaction.
+ * @throws Problem NOT_FOUND
+ */
+export const actOnDeadLetter = async (
+  store: Store,
+  { id, action }: { readonly id: string; readonly action: 'replay' | 'drop' },
+  actor: Actor,
+  audit: Audit,
+): Promise<void> => {
+  await store.transact('dead_letter.act', async (trx) => {
+    const letter = await trx.get(
+      db.selectFrom('dead_letter').select(['name', 'stream']).where('id', '=', id),
+    );
+    if (letter === undefined) throw new Problem('NOT_FOUND', 'No such dead letter.');
+    if (action === 'drop') await trx.run(db.deleteFrom('dead_letter').where('id', '=', id));
+    else
+      await trx.run(
+        db.updateTable('dead_letter').set({ retry_at_ms: clock.nowMs(), attempts: 0 }).where('id', '=', id),
+      );
+    await audit(trx, actor, {
+      action: action === 'drop' ? 'dead_letter.dropped' : 'dead_letter.replayed',
+      object: id,
+      details: { message: letter.name, stream: letter.stream },
+    });
+  });
 };
 
 /** The operator's view of what could not be handled; for the gateway's admin routes, with an admin caller. */
 export const deadLetterRoutes =
-  (service: string, store: Store, callerKey: Buffer) =>
+  (service: ServiceName, store: Store, callerKey: Buffer) =>
   (app: express.Express): void => {
     const path = '/internal/dead-letters';
-    const demandAdmin = (request: express.Request): void => {
+    const demandAdmin = (request: express.Request): Caller => {
       const { caller } = verifyCaller(
         callerKey,
         request.headers[CALLER_HEADER],
@@ -89,6 +106,7 @@ export const deadLetterRoutes =
         Date.now(),
       );
       if (caller?.scopes.includes('admin') !== true) throw new Problem('FORBIDDEN', 'Operators only.');
+      return caller;
     };
     app.get(path, async (request, response) => {
       demandAdmin(request);
@@ -97,13 +115,16 @@ export const deadLetterRoutes =
         items: await listDeadLetters(service, store, typeof before === 'string' ? before : undefined),
       });
     });
+    // The gateway's own are for its routes to act on.
+    if (service === 'gateway') return;
+    const audit = auditAs(service);
     app.post(path, express.json({ limit: 4_096 }), async (request, response) => {
-      demandAdmin(request);
+      const caller = demandAdmin(request);
       const { id, action } = (request.body ?? {}) as { id?: unknown; action?: unknown };
       if (typeof id !== 'string' || (action !== 'replay' && action !== 'drop')) {
         throw new Problem('VALIDATION_ERROR', 'Send {id, action: "replay" | "drop"}.');
       }
-      await actOnDeadLetter(store, id, action);
+      await actOnDeadLetter(store, { id, action }, caller, audit);
       response.json({ id, action });
     });
   };

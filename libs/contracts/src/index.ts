@@ -1,3 +1,4 @@
+export * from './audit.ts';
 export * from './caller.ts';
 export * from './canonical-json.ts';
 export * from './client.ts';
@@ -19,6 +20,7 @@ export * from './parameters.ts';
 export * from './problem.ts';
 export * from './query.ts';
 export * from './route.ts';
+export * from './routes/audit.ts';
 export * from './routes/door.ts';
 export * from './routes/exchange.ts';
 export * from './routes/gateway.ts';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { canonicalJson } from './canonical-json.ts';
-import { findJsonIssues } from './json-text.ts';
+import { findJsonIssues, memberText } from './json-text.ts';
 
 const pathsIn = (text: string): string[] => {
   JSON.parse(text);
@@ -135,4 +135,30 @@ test('a body of 4 MB of anything is looked through in a moment', () => {
     findJsonIssues(text);
     expect([text.slice(0, 10), performance.now() - startedAt < 2_000]).toEqual([text.slice(0, 10), true]);
   }
+});
+
+describe('a member as it was written', () => {
+  test.each([
+    ['{"a":1.0}', '1.0'],
+    [' { "b" : [1,{"a":2}] , "a" :  {"2":1e2, "1":"}\\"," } } ', '{"2":1e2, "1":"}\\"," }'],
+    ['{"b":"a","a":"\\u00e4\\\\"}', '"\\u00e4\\\\"'],
+    ['{"\\u0061":[ ]}', '[ ]'],
+    ['{"a":null,"b":2}', 'null'],
+    ['{"b":{"a":1}}', undefined],
+    ['["a","a"]', undefined],
+    ['"a"', undefined],
+    ['{}', undefined],
+  ])('of %s', (text, written) => {
+    JSON.parse(text);
+    expect(memberText(text, 'a')).toBe(written);
+  });
+
+  test('of anything means what it meant', () => {
+    fc.assert(
+      fc.property(fc.json(), fc.string(), fc.json(), (before, name, value) => {
+        const text = `{"-":${before}, ${JSON.stringify(`x${name}`)} : ${value} ,"z":${before}}`;
+        expect(memberText(text, `x${name}`)).toBe(value.trim());
+      }),
+    );
+  });
 });

@@ -142,3 +142,36 @@ export const findJsonIssues = (text: string): JsonIssue[] => {
   }
   return issues;
 };
+
+const isOpening = (code: number): boolean => code === 0x7b || code === 0x5b;
+const isClosing = (code: number): boolean => code === 0x7d || code === 0x5d;
+const COMMA = 0x2c;
+
+/**
+ * A member of the object that a JSON text is, as it was written: for who must give it on without a change.
+ * @param text that JSON.parse took: the grammar is not checked again.
+ * @returns undefined when it is no object, or has no such member
+ */
+export const memberText = (text: string, name: string): string | undefined => {
+  if (!text.trimStart().startsWith('{')) return undefined;
+  let depth = 0;
+  let expectsName = true;
+  let begin = -1;
+  for (let at = 0; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code === QUOTE) {
+      const end = closingQuote(text, at);
+      if (depth === 1 && expectsName) {
+        expectsName = false;
+        if (JSON.parse(text.slice(at, end + 1)) === name) begin = text.indexOf(':', end) + 1;
+      }
+      at = end;
+    } else if (isOpening(code)) depth += 1;
+    else if (isClosing(code)) depth -= 1;
+    else if (code !== COMMA || depth !== 1) continue;
+    else expectsName = true;
+    const isEnd = depth === 0 || (code === COMMA && depth === 1);
+    if (isEnd && begin !== -1) return text.slice(begin, at).trim();
+  }
+  return undefined;
+};

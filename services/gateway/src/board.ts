@@ -1,7 +1,7 @@
-import { openQueuesToWatch, queuePrefix, type RedisClient } from '@aitbc/chassis';
-import { inboxQueue, Problem, SERVICES, WORKERS } from '@aitbc/contracts';
+import { Problem } from '@aitbc/contracts';
 import express, { type RequestHandler } from 'express';
 import type { Page } from './front/index.ts';
+import type { Queues } from './queues.ts';
 
 const PATH = '/admin/queues';
 
@@ -21,8 +21,7 @@ const POLICY = [
  * The mailboxes, for operators to look at. Nothing can be changed there: what the queues hold are hints, and a
  * browser that keeps a password must not be made to act by another page. Dead letters are acted on through the API.
  */
-export const createBoard = (redis: RedisClient, redisPrefix: string) => {
-  let closing: (() => Promise<void>) | undefined;
+export const createBoard = (queues: Queues): Page => {
   let board: Promise<RequestHandler> | undefined;
 
   // Loaded when first looked at: most processes never are.
@@ -32,17 +31,9 @@ export const createBoard = (redis: RedisClient, redisPrefix: string) => {
       import('@bull-board/api/bullMQAdapter'),
       import('@bull-board/express'),
     ]);
-    const queues = openQueuesToWatch(
-      [...SERVICES, ...WORKERS].map((destination) => inboxQueue(destination)),
-      redis,
-      queuePrefix(redisPrefix),
-    );
-    closing = async () => {
-      for (const queue of queues) await queue.close();
-    };
     const serverAdapter = new ExpressAdapter().setBasePath(PATH);
     createBullBoard({
-      queues: queues.map((queue) => new BullMQAdapter(queue, { readOnlyMode: true })),
+      queues: queues.open().map((queue) => new BullMQAdapter(queue, { readOnlyMode: true })),
       // It brings its own copy of the same types.
       serverAdapter: serverAdapter as never,
       options: { uiConfig: { boardTitle: 'AITBC mailboxes' } },
@@ -50,7 +41,7 @@ export const createBoard = (redis: RedisClient, redisPrefix: string) => {
     return express.Router().use(PATH, serverAdapter.getRouter());
   };
 
-  const page: Page = {
+  return {
     matches: (path) => path === PATH || path.startsWith(`${PATH}/`),
     label: PATH,
     operatorsOnly: true,
@@ -64,5 +55,4 @@ export const createBoard = (redis: RedisClient, redisPrefix: string) => {
       board.then((handler) => handler(request, response, next)).catch(next);
     },
   };
-  return { page, stop: async () => closing?.() };
 };

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { sendAs, type Trx } from '@aitbc/chassis';
 import { invalidField, newId, notFound, Problem, type Scope } from '@aitbc/contracts';
+import { writeOwn } from './audit.ts';
 import {
   KEYS_PER_ACCOUNT_MAX,
+  keyAct,
   keyOf,
   keyRefusal,
   overlapEndsAt,
@@ -49,7 +51,7 @@ export const syncBootstrapKeys = async (
       const taken = await rows.findKeyByHash(trx, key_sha256);
       // Made through the API and then put into the configuration: it is that key, with that account.
       if (taken !== undefined) continue;
-      await rows.insertKey(trx, {
+      const made: ApiKeyTable = {
         ...blankKey,
         id: newId(),
         account_id: await createAccount(trx, null, nowMs),
@@ -58,13 +60,22 @@ export const syncBootstrapKeys = async (
         scopes,
         source: 'environment',
         created_at_ms: nowMs,
-      });
+      };
+      await rows.insertKey(trx, made);
+      await writeOwn(trx, null, keyAct('key.created', made), nowMs);
       continue;
     }
-    if (row.revoked_by === 'operator') refused += 1;
-    else await rows.setBootstrapKey(trx, row.id, scopes, true);
+    if (row.revoked_by === 'operator') {
+      refused += 1;
+      continue;
+    }
+    await rows.setBootstrapKey(trx, row.id, scopes, true);
+    if (row.revoked_at_ms !== null || row.scopes !== scopes)
+      await writeOwn(trx, null, keyAct('key.restored', { ...row, scopes }), nowMs);
   }
-  for (const row of stored.values()) await rows.revokeKeyRow(trx, row.id, 'configuration', nowMs);
+  for (const row of stored.values())
+    if ((await rows.revokeKeyRow(trx, row.id, 'configuration', nowMs)) > 0)
+      await writeOwn(trx, null, keyAct('key.revoked', row), nowMs);
   return refused;
 };
 

@@ -1,4 +1,5 @@
 import type { Consumers, Parameters } from '@aitbc/chassis';
+import { writeAct } from './audit.ts';
 import { announced, called } from './webhooks/commands.ts';
 
 /** @param now by which deliveries are due */
@@ -12,5 +13,10 @@ export const createConsumers = (
   'market.announced': (trx, said) => announced(trx, said, now()),
   'miners.announced': (trx, said) => announced(trx, said, now()),
   'governance.announced': (trx, said) => announced(trx, said, now()),
+  'jobs.audited': (trx, act) => writeAct(trx, 'jobs', act),
+  'miners.audited': (trx, act) => writeAct(trx, 'miners', act),
+  'market.audited': (trx, act) => writeAct(trx, 'market', act),
+  'payments.audited': (trx, act) => writeAct(trx, 'payments', act),
+  'governance.audited': (trx, act) => writeAct(trx, 'governance', act),
   'webhooks.called': (trx, report) => called(trx, report, now(), Math.random()),
 });

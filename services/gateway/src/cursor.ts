@@ -8,7 +8,7 @@ export const readCursor = (cursor: string | undefined): string | undefined => {
   if (!/^[\x21-\x7e]{1,200}$/.test(text)) throw invalidField('query.cursor', 'is not a cursor of this list');
   return text;
 };
-const cursorAfter = (id: string): string => Buffer.from(id).toString('base64url');
+export const cursorAfter = (id: string): string => Buffer.from(id).toString('base64url');
 
 /** A page of rows that were asked for with one more than the page holds. */
 export const pageById = <R extends { id: string }, T>(

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
-import type { Scope } from '@aitbc/contracts';
+import type { AuditAction, Scope } from '@aitbc/contracts';
 import type { ApiKeyTable, SessionTable } from './tables.ts';
 
 /** A session unused for so long is over. */
@@ -89,3 +89,18 @@ export const bootstrapKeys = (
   }
   return keys;
 };
+
+/** What the audit log keeps of an act on a key: nothing of the key itself. */
+export const keyAct = (
+  action: Extract<AuditAction, `key.${string}`>,
+  row: Pick<ApiKeyTable, 'id' | 'account_id' | 'scopes' | 'source' | 'replaces'>,
+) => ({
+  action,
+  object: row.id,
+  account_id: row.account_id,
+  details: {
+    scopes: (JSON.parse(row.scopes) as Scope[]).join(' '),
+    source: row.source,
+    replaces: row.replaces,
+  },
+});

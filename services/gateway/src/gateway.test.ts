@@ -286,6 +286,18 @@ describe('operations', () => {
     expect(body).toMatchObject({ accounts: 4, api_keys: 4, services: expect.any(Array) });
   });
 
+  test('an operator is told who he is, and what waits in each mailbox with who empties it', async () => {
+    const admin = gateway.client(KEYS.admin);
+    expect((await admin.call(routes.gateway.me, {})).body).toMatchObject({ scopes: ['admin'] });
+    const mailbox = await eventually(async () => {
+      const { body } = await admin.call(routes.gateway.stats, {});
+      const all = 'mailboxes' in body ? (body.mailboxes ?? []) : [];
+      expect(all.map(({ destination }) => destination)).toContain('dispatcher');
+      return all.find(({ destination, workers }) => destination === 'gateway' && workers > 0);
+    });
+    expect(mailbox).toMatchObject({ workers: 1, failed: 0 });
+  });
+
   test('dead letters of the gateway itself are listed, tried again and dropped', async () => {
     const peers = await openPeers(gateway.env.REDIS_URL as string);
     const admin = gateway.client(KEYS.admin);
@@ -311,6 +323,14 @@ describe('operations', () => {
     expect((await act('drop', letter.id)).status).toBe(200);
     expect(await list('gateway')).toEqual([]);
     expect((await act('drop', letter.id)).status).toBe(404);
+    const { body } = await admin.call(routes.gateway.audit, { query: { limit: 2 } });
+    const details = { message: 'governance.parameter_changed', stream: letter.stream };
+    expect(body).toMatchObject({
+      items: [
+        { action: 'dead_letter.dropped', object: letter.id, details },
+        { action: 'dead_letter.replayed', object: letter.id, details },
+      ],
+    });
     await peers.close();
   });
 

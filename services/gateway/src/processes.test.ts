@@ -1,10 +1,10 @@
-import { routes } from '@aitbc/contracts';
+import { createAuditChecker, routes } from '@aitbc/contracts';
 import { eventually, hasPostgres, type PostgresServer, rememberSecret, startPostgres } from '@aitbc/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { gatewayEnv, KEYS, startTestGateway, type TestGateway } from './testing/gateway.ts';
 import { startUpstream, type TestUpstream } from './testing/upstream.ts';
 
-const { adminCreateKey, adminRevokeKey, me } = routes.gateway;
+const { adminCreateKey, adminRevokeKey, audit, me } = routes.gateway;
 /** As the README has it; the rest is for a busy machine. */
 const REVOKED_WITHIN_MS = 5_000;
 
@@ -54,6 +54,19 @@ test.skipIf(!hasPostgres)(
     expect((await first.client(KEYS.admin).call(adminRevokeKey, { params })).status).toBe(200);
     await eventually(async () => (await second.client(key).call(me, {})).status === 401);
     expect(performance.now() - revokedAt).toBeLessThan(REVOKED_WITHIN_MS);
+
+    // Both write into the one line of the audit log at once.
+    const makings = Array.from({ length: 12 }, (_, at) =>
+      (at % 2 === 0 ? first : second).client(KEYS.admin).call(adminCreateKey, {
+        body: { scopes: ['client'], label: 'at once' },
+      }),
+    );
+    expect((await Promise.all(makings)).map(({ status }) => status)).toEqual(makings.map(() => 201));
+    const log = await first.client(KEYS.admin).call(audit, { query: { limit: 500 } });
+    if (!log.ok) throw new Error(JSON.stringify(log.body));
+    const checker = createAuditChecker();
+    for (const entry of log.body.items) expect(checker.check(entry)).toBeNull();
+    expect([checker.isWhole(), log.body.items.length]).toEqual([true, 4 + 2 + makings.length]);
   },
   60_000,
 );

@@ -1,4 +1,4 @@
-import { actOnDeadLetter, type Handlers, listDeadLetters, type Store } from '@aitbc/chassis';
+import { actOnDeadLetter, type Handlers, listDeadLetters, type Store, type Trx } from '@aitbc/chassis';
 import {
   type ApiKeyView,
   type Caller,
@@ -15,11 +15,13 @@ import {
   toTimestampOrNull,
 } from '@aitbc/contracts';
 import type { z } from 'zod';
+import { writeOwn } from './audit.ts';
 import * as commands from './commands.ts';
 import type { Credentials } from './credentials.ts';
 import { pageById, readCursor } from './cursor.ts';
-import { keyEnvironment, NONCE_MS, SESSION_IDLE_MS, sessionEndsAt } from './domain.ts';
+import { keyAct, keyEnvironment, NONCE_MS, SESSION_IDLE_MS, sessionEndsAt } from './domain.ts';
 import { readMetric } from './metrics.ts';
+import type { Queues } from './queues.ts';
 import type { Services } from './services.ts';
 import * as rows from './store.ts';
 import type { ApiKeyTable } from './tables.ts';
@@ -31,6 +33,7 @@ interface Dependencies {
   readonly store: Store;
   readonly credentials: Credentials;
   readonly services: Services;
+  readonly queues: Queues;
   readonly nodeEnv: string;
   /** Where people reach this API, when the configuration says so. */
   readonly publicUrl: string | undefined;
@@ -78,7 +81,7 @@ const readExpiry = (expires_at: string | undefined, nowMs: number): number | nul
 const isService = (name: string): name is ServiceName => (SERVICES as readonly string[]).includes(name);
 
 export const createHandlers = (dependencies: Dependencies): Handlers<typeof gatewayRoutes> => {
-  const { store, credentials, services, nodeEnv, now } = dependencies;
+  const { store, credentials, services, queues, nodeEnv, now } = dependencies;
   const environment = keyEnvironment(nodeEnv);
 
   /** The page that wallets compare a message with. Outside development a caller's Host header is not good enough. */
@@ -110,7 +113,13 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
       viewKey,
     );
 
-  const rotate = (id: string, owner: string | null, overlapSeconds: number) =>
+  const create = async (trx: Trx, caller: Caller, wish: commands.KeyWish, nowMs: number) => {
+    const made = await commands.createKey(trx, wish, environment, nowMs);
+    await writeOwn(trx, caller, keyAct('key.created', made.row), nowMs);
+    return made;
+  };
+
+  const rotate = (caller: Caller, id: string, owner: string | null, overlapSeconds: number) =>
     store.transact('key.rotate', async (trx) => {
       const { row, key, old } = await commands.rotateKey(
         trx,
@@ -119,13 +128,15 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
         now(),
       );
       credentials.forgetAfter(trx, [old.key_sha256]);
+      await writeOwn(trx, caller, keyAct('key.rotated', row), now());
       return { status: 201 as const, body: { ...viewKey(row), key } };
     });
 
-  const revoke = (id: string, owner: string | null) =>
+  const revoke = (caller: Caller, id: string, owner: string | null) =>
     store.transact('key.revoke', async (trx) => {
       const row = await commands.revokeKey(trx, id, owner, now());
       credentials.forgetAfter(trx, [row.key_sha256]);
+      await writeOwn(trx, caller, keyAct('key.revoked', row), now());
       return { status: 200 as const, body: viewKey(row) };
     });
 
@@ -228,8 +239,9 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
       const nowMs = now();
       const expires_at_ms = readExpiry(body.expires_at, nowMs);
       const made = await store.transact('key.create', (trx) =>
-        commands.createKey(
+        create(
           trx,
+          caller,
           {
             account_id: caller.account_id,
             scopes: body.scopes,
@@ -240,25 +252,26 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
             source: 'user',
             replaces: null,
           },
-          environment,
           nowMs,
         ),
       );
       return { status: 201, body: { ...viewKey(made.row), key: made.key } };
     },
-    rotateKey: ({ caller, params, body }) => rotate(params.key_id, caller.account_id, body.overlap_seconds),
-    revokeKey: ({ caller, params }) => revoke(params.key_id, caller.account_id),
+    rotateKey: ({ caller, params, body }) =>
+      rotate(caller, params.key_id, caller.account_id, body.overlap_seconds),
+    revokeKey: ({ caller, params }) => revoke(caller, params.key_id, caller.account_id),
 
     adminListKeys: async ({ query }) => ({ status: 200, body: await listKeys(query, query.account_id) }),
-    adminCreateKey: async ({ body }) => {
+    adminCreateKey: async ({ caller, body }) => {
       const nowMs = now();
       const expires_at_ms = readExpiry(body.expires_at, nowMs);
       const made = await store.transact('key.create', async (trx) => {
         if (body.account_id !== undefined && (await rows.findAccount(trx, body.account_id)) === undefined) {
           throw invalidField('account_id', 'no such account');
         }
-        return await commands.createKey(
+        return await create(
           trx,
+          caller,
           {
             account_id: body.account_id ?? (await commands.createAccount(trx, null, nowMs)),
             scopes: body.scopes,
@@ -269,18 +282,17 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
             source: 'admin',
             replaces: null,
           },
-          environment,
           nowMs,
         );
       });
       return { status: 201, body: { ...viewKey(made.row), key: made.key } };
     },
-    adminRotateKey: ({ params, body }) => rotate(params.key_id, null, body.overlap_seconds),
-    adminRevokeKey: ({ params }) => revoke(params.key_id, null),
+    adminRotateKey: ({ caller, params, body }) => rotate(caller, params.key_id, null, body.overlap_seconds),
+    adminRevokeKey: ({ caller, params }) => revoke(caller, params.key_id, null),
 
     stats: async () => {
       const nowMs = now();
-      const texts = await services.metrics();
+      const [texts, mailboxes] = await Promise.all([services.metrics(), queues.counts()]);
       const states = await Promise.all(
         SERVICES.map(async (service) => {
           const health =
@@ -310,6 +322,7 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
           active_jobs: readMetric(texts, 'active_jobs'),
           registered_miners: readMetric(texts, 'registered_miners'),
           services: states,
+          mailboxes,
         },
       };
     },
@@ -331,7 +344,10 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
     },
     actOnDeadLetter: async ({ caller, body }) => {
       const { service, id, action } = body;
-      if (service === 'gateway') await actOnDeadLetter(store, id, action);
+      if (service === 'gateway')
+        await actOnDeadLetter(store, { id, action }, caller, (trx, actor, done) =>
+          writeOwn(trx, actor, done, now()),
+        );
       else if (isService(service)) {
         await services.actOnDeadLetter(service, caller, id, action).catch((error) => {
           if (error instanceof Problem) throw error;

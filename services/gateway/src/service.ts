@@ -6,6 +6,7 @@ import helmet from 'helmet';
 import { migrations } from '../migrations/index.ts';
 import { createAgents } from './agents.ts';
 import { createAsk } from './ask.ts';
+import { auditHandlers } from './audit.ts';
 import { createBoard } from './board.ts';
 import { syncBootstrapKeys } from './commands.ts';
 import { type Config, withAddress } from './config.ts';
@@ -28,6 +29,7 @@ import {
 import { legacyHandlers } from './legacy.ts';
 import { mergeMetrics } from './metrics.ts';
 import { createProxy } from './proxy.ts';
+import { createQueues } from './queues.ts';
 import { createRateLimits } from './rate-limits.ts';
 import { createHandlers } from './routes.ts';
 import { createSchedule } from './schedule.ts';
@@ -73,7 +75,7 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
         const targets = createTargets({ urls, agents, ask });
         const proxy = createProxy(targets, settleCost, config.DOOR_SILENCE_SECONDS * 1_000);
         const services = createServices(urls, ask, callerKey);
-        const board = createBoard(redis, redisPrefix);
+        const queues = createQueues(redis, redisPrefix);
         const webhooks = openWebhooks({
           store,
           sender: openSender({ from: 'gateway', to: 'webhooks', redis, postal }),
@@ -127,7 +129,7 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
           pages: [
             metricsPage,
             createDocsPage(offered),
-            board.page,
+            createBoard(queues),
             ...(consolePage === undefined ? [] : [consolePage]),
           ],
           limitOf: (rate) => limits[rate](),
@@ -162,10 +164,12 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
               nodeEnv: config.NODE_ENV,
             }),
             ...webhooks.handlers,
+            ...auditHandlers(store),
             ...createHandlers({
               store,
               credentials,
               services,
+              queues,
               now,
               nodeEnv: config.NODE_ENV,
               publicUrl: config.PUBLIC_URL,
@@ -200,7 +204,7 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
             await proxy.stop();
             await webhooks.stop();
             agents.destroy();
-            await board.stop();
+            await queues.stop();
             await credentials.saveUses();
             credentials.stop();
             rateLimits.stop();

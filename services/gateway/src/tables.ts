@@ -1,4 +1,4 @@
-import type { Webhook, WebhookDelivery, WebhookEventName } from '@aitbc/contracts';
+import type { AuditAction, ServiceName, Webhook, WebhookDelivery, WebhookEventName } from '@aitbc/contracts';
 
 interface AccountTable {
   id: string;
@@ -126,7 +126,24 @@ export interface BroadcastTable {
   after_id: string;
 }
 
+export interface AuditTable {
+  seq: number;
+  id: string;
+  service: ServiceName;
+  action: AuditAction;
+  actor_id: string | null;
+  credential_id: string | null;
+  object: string;
+  account_id: string | null;
+  /** JSON. */
+  details: string;
+  at_ms: number;
+  prev_hash: string;
+  hash: string;
+}
+
 export interface Tables {
+  audit: AuditTable;
   webhook: WebhookTable;
   webhook_seed: SeedTable;
   webhook_listener: ListenerTable;

@@ -1,5 +1,5 @@
 import { type BodyIn, type Caller, governanceRoutes } from '@aitbc/contracts';
-import { someone } from '@aitbc/testing';
+import { eventually, someone } from '@aitbc/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { allocationTo, words } from './testing/ledger.ts';
 import { createStand, DAY_MS } from './testing/stand.ts';
@@ -56,6 +56,25 @@ const said = (reply: { ok: boolean; body: unknown }) => {
   ).error;
   return [code, ...(details.issues ?? []).map(({ path }) => path)].join(' ');
 };
+
+test('a veto and a reset are told to the audit log, once each', async () => {
+  const toGateway = stand.peers.listen('gateway');
+  const id = await queued(allocationTo(10));
+  expect((await veto(id)).status).toBe(200);
+  expect((await veto(id)).status).toBe(200);
+  await executed(change('timelock_seconds', 2 * 86_400));
+  expect((await reset('timelock_seconds')).status).toBe(200);
+  expect((await reset('timelock_seconds')).status).toBe(200);
+  const audited = await eventually(() => {
+    const found = toGateway.filter(({ name }) => name === 'governance.audited').map(({ payload }) => payload);
+    return found.some((act) => (act as { action: string }).action === 'parameter.reset') ? found : undefined;
+  });
+  const actor = { account_id: admin.account_id, credential_id: admin.credential_id };
+  expect(audited).toMatchObject([
+    { action: 'proposal.vetoed', actor, object: id, account_id: many.account_id, details: { reason } },
+    { action: 'parameter.reset', actor, object: 'timelock_seconds', account_id: null, details: { reason } },
+  ]);
+});
 
 describe('the rules that judge a proposal', () => {
   test('are not its own: 373 for and 18,618 against do not pay out the treasury', async () => {

@@ -9,10 +9,17 @@ const BATCH_MAX = 100;
  */
 const GATHER_MS = 5;
 const GATHER_MAX_MS = 20;
+/**
+ * Who is free matters to nobody while no job waits: that is told with the next job, in one entry, or after so long. A poll
+ * without waiting stays open for four times as long.
+ */
+const HELD_MS = 250;
 /** Beyond this they are dropped and the index is brought up to date from the file instead. */
 const WAITING_MAX = 20_000;
 
 type HintName = 'jobs.queued' | 'jobs.withdrawn' | 'jobs.capacity_opened' | 'jobs.capacity_closed';
+const isOfCapacity = ({ name }: Batch['messages'][number]): boolean =>
+  name === 'jobs.capacity_opened' || name === 'jobs.capacity_closed';
 
 /**
  * Tells the dispatchers what waits and who is free. These are hints: the facts are rows of this service (a pending
@@ -20,20 +27,46 @@ type HintName = 'jobs.queued' | 'jobs.withdrawn' | 'jobs.capacity_opened' | 'job
  * is dropped, and `lost` makes schedule offer everything again.
  *
  * Alone while idle, up to a hundred in one entry while one is on its way: the busier, the cheaper.
- * @param stream names this sender.
+ * @param options.stream names this sender.
+ * @param options.hasWork whether any job waits; left out where other processes queue jobs too
  */
-export const createHints = (options: { redis: RedisClient; postal: Postal; stream: string; log: Log }) => {
+export const createHints = (options: {
+  redis: RedisClient;
+  postal: Postal;
+  stream: string;
+  log: Log;
+  hasWork?: (() => Promise<boolean>) | undefined;
+  heldMs?: number;
+}) => {
   const sender = openSender({ from: 'jobs', to: 'dispatcher', ...options });
   let waiting: Batch['messages'] = [];
   let isSending = false;
+  /** Until when what waits may be held; undefined when nothing is. */
+  let heldUntil: number | undefined;
+  let timer: NodeJS.Timeout | undefined;
   let isLost = false;
   let offer = 0;
   let aheadMs = 0;
   let drained: (() => void)[] = [];
 
+  const mayHold = async (): Promise<boolean> => {
+    const isFew = (): boolean => waiting.length < BATCH_MAX && waiting.every(isOfCapacity);
+    if (options.hasWork === undefined || drained.length > 0 || !isFew()) return false;
+    heldUntil ??= performance.now() + (options.heldMs ?? HELD_MS);
+    if (performance.now() >= heldUntil) return false;
+    // A job may have come while this was looked up.
+    return !(await options.hasWork()) && isFew() && drained.length === 0;
+  };
+
   const pump = async (): Promise<void> => {
+    clearTimeout(timer);
     try {
       while (waiting.length > 0) {
+        if (await mayHold()) {
+          timer = setTimeout(start, Math.max(1, (heldUntil as number) - performance.now()));
+          break;
+        }
+        heldUntil = undefined;
         const batch: Batch = { stream: options.stream, messages: waiting.slice(0, BATCH_MAX) };
         waiting = waiting.slice(BATCH_MAX);
         await sender.send(batch);
@@ -51,16 +84,20 @@ export const createHints = (options: { redis: RedisClient; postal: Postal; strea
     drained = [];
   };
 
+  const start = (): void => {
+    if (isSending) return;
+    isSending = true;
+    // After the hooks of this commit: its other hints go in the same entry.
+    queueMicrotask(() => void pump());
+  };
+
   const push = <N extends HintName>(name: N, payload: Payload<N>): void => {
     waiting.push({ seq: null, name, version: messages[name].version, payload });
     if (waiting.length > WAITING_MAX) {
       waiting = [];
       isLost = true;
     }
-    if (isSending) return;
-    isSending = true;
-    // After the hooks of this commit: its other hints go in the same entry.
-    queueMicrotask(() => void pump());
+    start();
   };
 
   /** Rises over restarts and processes too, as long as the clock does not jump back. */
@@ -96,7 +133,11 @@ export const createHints = (options: { redis: RedisClient; postal: Postal; strea
     },
     /** Resolves when all that waited is in Redis, or dropped. */
     drain: async (): Promise<void> => {
-      if (isSending) await new Promise<void>((resolve) => drained.push(resolve));
+      if (waiting.length === 0 && !isSending) return;
+      await new Promise<void>((resolve) => {
+        drained.push(resolve);
+        start();
+      });
     },
     /** The dispatchers have not taken all of it yet. */
     isBehind: (): Promise<boolean> => sender.hasWaiting(),

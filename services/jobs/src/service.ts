@@ -37,7 +37,7 @@ import { createRests } from './rests.ts';
 import { createHandlers } from './routes.ts';
 import { createSchedule } from './schedule.ts';
 import { createSeen } from './seen.ts';
-import { boundTimes, countActive, countRunning, type WaitingJob } from './store/backlog.ts';
+import { boundTimes, countActive, countRunning, hasWaiting, type WaitingJob } from './store/backlog.ts';
 import { allMiners } from './store/fleet.ts';
 import { findJob } from './store/jobs.ts';
 import { createWaits } from './waits.ts';
@@ -94,7 +94,13 @@ export const startJobs = async (config: Config, fail: Fail) => {
         const keys = dispatchKeys(postal.prefix, redis.isCluster);
         const epoch = Date.now();
         const fleet = createFleet();
-        const hints = createHints({ redis, postal, stream: `${store.stream}-hints`, log });
+        const hints = createHints({
+          redis,
+          postal,
+          stream: `${store.stream}-hints`,
+          log,
+          hasWork: store.isShared ? undefined : () => hasWaiting(store.read),
+        });
         const load = createLoad();
         const countSlots = gathered(async (minerIds) => {
           await load.countAgain(store, minerIds);

@@ -8,11 +8,13 @@ let stand: Stand;
 let toJobs: ReturnType<Stand['peers']['listen']>;
 let toMarket: ReturnType<Stand['peers']['listen']>;
 let toGovernance: ReturnType<Stand['peers']['listen']>;
+let toGateway: ReturnType<Stand['peers']['listen']>;
 beforeAll(async () => {
   stand = await standForTest();
   toJobs = stand.peers.listen('jobs');
   toMarket = stand.peers.listen('market');
   toGovernance = stand.peers.listen('governance');
+  toGateway = stand.peers.listen('gateway');
 });
 afterAll(() => stand.stop());
 
@@ -493,6 +495,20 @@ describe('the operator', () => {
     expect(await give('one')).toMatchObject({ status: 201, body: first.body });
     await give('two');
     expect(await stand.balanceOf(account)).toMatchObject({ available: 2e-8 });
+    const audited = await eventually(() => {
+      const found = toGateway.filter(
+        ({ name, payload }) =>
+          name === 'payments.audited' &&
+          (payload as { account_id: string }).account_id === account.account_id,
+      );
+      return found.length === 2 ? found : undefined;
+    });
+    expect(audited[0]?.payload).toMatchObject({
+      action: 'account.credited',
+      object: (first.body as { id: string }).id,
+      actor: { account_id: stand.admin.account_id, credential_id: stand.admin.credential_id },
+      details: { amount: 1e-8, reason: 'a trial' },
+    });
   });
 
   it('waits for the news of a new account, and gets 404 for none', async () => {

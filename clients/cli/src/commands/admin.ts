@@ -12,7 +12,7 @@ export const addAdmin = (program: Command, act: Act): void => {
       act(async ({ client, output, signal }) => {
         const stats = await client.admin.stats({ signal });
         if (output.isJson) return output.json(stats);
-        const { services, ...figures } = stats;
+        const { services, mailboxes, ...figures } = stats;
         output.record(figures);
         output.line();
         output.table(
@@ -28,6 +28,19 @@ export const addAdmin = (program: Command, act: Act): void => {
               .join(' '),
           ]),
           'No services.',
+        );
+        output.line();
+        output.table(
+          ['mailbox', 'waiting', 'active', 'delayed', 'failed', 'workers'],
+          (mailboxes ?? []).map((one) => [
+            one.destination,
+            one.waiting,
+            one.active,
+            one.delayed,
+            one.failed,
+            one.workers,
+          ]),
+          'Redis does not answer.',
         );
       }),
     );
@@ -56,6 +69,7 @@ export const addAdmin = (program: Command, act: Act): void => {
     );
   addKeys(admin, act);
   addDeadLetters(admin, act);
+  addAudit(admin, act);
   admin
     .command('veto')
     .description('Stop a passed proposal within its timelock; everybody can read why')
@@ -95,6 +109,47 @@ export const addAdmin = (program: Command, act: Act): void => {
           'No debts.',
         );
       }),
+    );
+};
+
+const addAudit = (admin: Command, act: Act): void => {
+  admin
+    .command('audit')
+    .description('What was done with keys, money, votes, parameters, messages and contents')
+    .option('--action <action>', 'as key.created; of this kind alone')
+    .option('--account <id>', 'done to what is this account’s')
+    .option('--actor <id>', 'done by this account')
+    .option('-n, --limit <n>', 'at most so many', wholeNumber, 50)
+    .addHelpText('after', '\nWhether anything in it was changed: `npm run verify` of the coordinator.')
+    .action(
+      act(
+        async (
+          { client, output, signal },
+          options: { action?: string; account?: string; actor?: string; limit: number },
+        ) => {
+          const query = { action: options.action, account_id: options.account, actor_id: options.actor };
+          const found = await client.admin
+            .audit(query as NonNullable<Input<'gateway.admin_audit'>['query']>, { signal })
+            .take(options.limit);
+          if (output.isJson) return output.json(found);
+          output.table(
+            ['number', 'at', 'what', 'to', 'of account', 'by', 'details'],
+            found.map((entry) => [
+              entry.seq,
+              entry.at,
+              entry.action,
+              entry.object,
+              entry.account_id,
+              entry.actor_id ?? 'configuration',
+              Object.entries(entry.details)
+                .filter(([, value]) => value !== null)
+                .map(([name, value]) => `${name}=${value}`)
+                .join(' '),
+            ]),
+            'Nothing was done.',
+          );
+        },
+      ),
     );
 };
 

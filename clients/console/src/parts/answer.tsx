@@ -16,6 +16,9 @@ const advice = (error: unknown): string => {
   return '';
 };
 
+/** Of refused fields; who mends these is told of the next. */
+const ISSUES_SHOWN = 5;
+
 export const Failure = ({ error, onRetry }: { error: unknown; onRetry?: () => void }) => {
   const known = error instanceof AitbcError ? error : undefined;
   return (
@@ -23,6 +26,11 @@ export const Failure = ({ error, onRetry }: { error: unknown; onRetry?: () => vo
       <p>
         <strong>{error instanceof Error ? error.message : 'That did not work.'}</strong>
       </p>
+      {known?.issues.slice(0, ISSUES_SHOWN).map(({ path, message }) => (
+        <p key={`${path} ${message}`} className="small">
+          <span className="mono">{path}</span> {message}
+        </p>
+      ))}
       <p className="small">
         {advice(error)} {known?.requestId === undefined ? null : `Request ${known.requestId}.`}
       </p>

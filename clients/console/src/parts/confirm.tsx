@@ -8,16 +8,33 @@ export const Confirm = ({
   children,
   onConfirm,
   isBusy = false,
+  isReady = true,
+  kind = 'danger',
+  about,
+  fields,
 }: {
   /** What both buttons say. */
   action: string;
+  /** Which of several it is about, for those who hear the button alone. */
+  about?: string;
   title: string;
   children: ReactNode;
+  /** What is to be filled in first. */
+  fields?: ReactNode;
+  /** `plain`: it loses nothing. */
+  kind?: 'danger' | 'plain';
+  /** False while something is missing in the fields. */
+  isReady?: boolean;
   onConfirm: () => void;
   isBusy?: boolean;
 }) => (
   <AlertDialog.Root>
-    <AlertDialog.Trigger className="button" data-kind="danger" disabled={isBusy}>
+    <AlertDialog.Trigger
+      className="button"
+      data-kind={kind}
+      disabled={isBusy}
+      {...(about === undefined ? {} : { 'aria-label': `${action}: ${about}` })}
+    >
       {action}
     </AlertDialog.Trigger>
     <AlertDialog.Portal>
@@ -25,9 +42,10 @@ export const Confirm = ({
       <AlertDialog.Popup className="dialog stack">
         <AlertDialog.Title>{title}</AlertDialog.Title>
         <AlertDialog.Description>{children}</AlertDialog.Description>
+        {fields}
         <div className="row" style={{ justifyContent: 'flex-end' }}>
           <AlertDialog.Close className="button">No, go back</AlertDialog.Close>
-          <AlertDialog.Close className="button" data-kind="danger" onClick={onConfirm}>
+          <AlertDialog.Close className="button" data-kind="danger" disabled={!isReady} onClick={onConfirm}>
             {action}
           </AlertDialog.Close>
         </div>

@@ -98,6 +98,16 @@ describe('ocr', () => {
     expect(result.confidence).toBeGreaterThan(0.8);
     expect(result.confidence).toBeLessThanOrEqual(1);
     expect(Math.max(...seen)).toBe(1);
+    // Every word, where it stands: within the picture, and the lines one below the other.
+    expect(result.boxes.map(({ text }) => text).join(' ')).toBe(result.text.split(/\s+/).join(' '));
+    const { width, height } = readImageHeader(Buffer.from(invoice, 'base64')) ?? { width: 0, height: 0 };
+    for (const box of result.boxes) {
+      expect(box.confidence).toBeGreaterThan(0.5);
+      expect(Math.min(box.x, box.y, box.width - 1, box.height - 1)).toBeGreaterThanOrEqual(0);
+      expect(box.x + box.width).toBeLessThanOrEqual(width);
+      expect(box.y + box.height).toBeLessThanOrEqual(height);
+    }
+    expect(result.boxes.at(-1)?.y).toBeGreaterThan(result.boxes[0]?.y as number);
   });
 
   it('queues jobs for its engines, and an interrupted one frees its place', async () => {

@@ -11,11 +11,27 @@ const BASE64_MAX = 250_000;
 const PIXELS_MAX = 40_000_000;
 const SIDE_MAX = 20_000;
 
+/** A dense page has 800 words; with their places these take 90 KB of the 256 KB that a report may have. */
+const BOXES_MAX = 1_000;
+
+/** A word and where it stands in the picture, in pixels from the upper left corner. */
+interface WordBox {
+  readonly text: string;
+  /** 0–1 */
+  readonly confidence: number;
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+
 export interface OcrResult {
   readonly text: string;
   /** 0–1: the engine's mean over the words. */
   readonly confidence: number;
   readonly words: number;
+  /** In the order they are read; of more than 1,000 the first. */
+  readonly boxes: readonly WordBox[];
 }
 
 const readImage = (base64: string): Buffer => {
@@ -71,7 +87,10 @@ export const createOcr = (pool: OcrPool): Executor => {
         const words = text === '' ? 0 : text.split(/\s+/).length;
         // The engine reports 95 for a blank page.
         const confidence = words === 0 ? 0 : Math.round(page.confidence * 100) / 10_000;
-        return { text, confidence, words };
+        const boxes = page.words
+          .slice(0, BOXES_MAX)
+          .map((word) => ({ ...word, confidence: Math.round(word.confidence) / 100 }));
+        return { text, confidence, words, boxes };
       } catch (error) {
         if (signal.aborted) throw error;
         // The library rejects with the decoder's words as a string; anything else is the engine itself.

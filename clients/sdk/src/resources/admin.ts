@@ -33,6 +33,9 @@ export const createAdmin = (transport: Transport) => ({
     listOf(query, call, (page, options) =>
       transport.call('gateway.admin_dead_letters', { query: page }, options),
     ),
+  /** What was done with keys, money, votes, parameters, messages and contents, newest first. */
+  audit: (query: NonNullable<Input<'gateway.admin_audit'>['query']> = {}, call: RequestOptions = {}) =>
+    listOf(query, call, (page, options) => transport.call('gateway.admin_audit', { query: page }, options)),
   actOnDeadLetter: (body: Input<'gateway.admin_act_on_dead_letter'>['body'], call?: RequestOptions) =>
     transport.call('gateway.admin_act_on_dead_letter', { body }, call),
   debts: (query: NonNullable<Input<'payments.exchange_debts'>['query']> = {}, call: RequestOptions = {}) =>

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { Destination } from '../names.ts';
+import { auditMessages } from './audit.ts';
 import { dispatchMessages } from './dispatch.ts';
 import { gatewayMessages } from './gateway.ts';
 import { governanceMessages } from './governance.ts';
@@ -23,6 +24,7 @@ export const messages = {
   ...governanceMessages,
   ...gatewayMessages,
   ...webhookMessages,
+  ...auditMessages,
 } as const;
 
 export type Messages = typeof messages;

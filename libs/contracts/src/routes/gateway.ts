@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { Scope } from '../caller.ts';
 import { Id, Timestamp } from '../ids.ts';
 import { Amount, AmountOut } from '../money.ts';
-import { SERVICES } from '../names.ts';
+import { SERVICES, WORKERS } from '../names.ts';
 import { Page, PageQuery } from '../page.ts';
 import { defineRoute } from '../route.ts';
 import { Text } from '../text.ts';
@@ -155,7 +155,7 @@ export const gatewayRoutes = {
   }),
   me: defineRoute({
     ...identity,
-    who: ['user', 'client', 'miner', 'trade', 'vote'],
+    who: ['user', 'client', 'miner', 'trade', 'vote', 'admin'],
     name: 'gateway.me',
     method: 'GET',
     path: '/v1/users/me',
@@ -300,6 +300,25 @@ export const gatewayRoutes = {
             outbox_unacknowledged: z.number().nullable(),
           }),
         ),
+        mailboxes: z
+          .array(
+            z.strictObject({
+              destination: z.enum([...SERVICES, ...WORKERS]),
+              waiting: z.number().int(),
+              active: z.number().int(),
+              delayed: z.number().int(),
+              failed: z
+                .number()
+                .int()
+                .meta({ description: 'Given up by the queue; the sender says them again' }),
+              workers: z.number().int().meta({ description: 'Connections of processes that empty it' }),
+            }),
+          )
+          .nullable()
+          .meta({
+            description:
+              'What waits in Redis for each service and worker, in batches of messages. Null: Redis does not answer',
+          }),
       }),
     },
   }),

@@ -1,4 +1,5 @@
 import type { AnyRoute } from '../route.ts';
+import { auditRoutes } from './audit.ts';
 import { doorRoutes } from './door.ts';
 import { gatewayRoutes } from './gateway.ts';
 import { governanceRoutes } from './governance.ts';
@@ -23,7 +24,7 @@ export const routes = {
   market: { ...marketRoutes, ...legacyMarketRoutes },
   payments: { ...paymentsRoutes, ...legacyPaymentsRoutes },
   governance: governanceRoutes,
-  gateway: { ...gatewayRoutes, ...webhookRoutes, ...legacyGatewayRoutes },
+  gateway: { ...gatewayRoutes, ...webhookRoutes, ...auditRoutes, ...legacyGatewayRoutes },
 } as const;
 
 /** Every public contract. A path that is not here is 404 at the door. */

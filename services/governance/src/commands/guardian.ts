@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type Reader, sendAs, type Trx } from '@aitbc/chassis';
+import { auditAs, type Reader, sendAs, type Trx } from '@aitbc/chassis';
 import {
   type Caller,
   notFound,
@@ -16,6 +16,7 @@ import type { Ruling } from './ruling.ts';
 // Operators as guardians: what they may undo, as long as token holders let them.
 
 const send = sendAs<'governance'>();
+const audit = auditAs('governance');
 
 // From the file and not from memory: the vote that ends this power may stand in the same group commit.
 const demandGuardian = async (reader: Reader): Promise<void> => {
@@ -69,6 +70,13 @@ export const veto = async (
     veto_reason: reason,
     due_at_ms: null,
   });
+  const details = { reason };
+  await audit(trx, caller, {
+    action: 'proposal.vetoed',
+    object: id,
+    account_id: proposal.proposer_account_id,
+    details,
+  });
   return (await findProposal(trx, id)) as ProposalRow;
 };
 
@@ -92,4 +100,5 @@ export const reset = async (
   const change = { name, value, version, proposal_id: null };
   await send(trx, 'governance.parameter_changed', change);
   await ruling.parameters.apply(trx, change);
+  await audit(trx, caller, { action: 'parameter.reset', object: name, details: { reason, version } });
 };

@@ -21,7 +21,7 @@ import { receiptOf } from '../store/receipts.ts';
 import type { JobRow } from '../tables.ts';
 import { withTexts } from '../texts.ts';
 import type { Work } from '../work.ts';
-import { STATES, statusNamed, TYPES } from './names.ts';
+import { STATES, statusNamed, typeNamed } from './names.ts';
 import { legacyReceipt } from './receipt.ts';
 import { prepareLegacy } from './submission.ts';
 import { jobView, outputOf, resultView } from './views.ts';
@@ -74,11 +74,11 @@ export const clientHandlers = (work: Work): Handlers<ClientRoutes> => {
   };
 
   const list = async (query: QueryOf<ClientRoutes['legacyList']>, clientId: string) => {
-    const type = query.type ?? query.job_type;
+    const type = query.type ?? query.job_type ?? query.service_type;
     const filter = {
       client_id: clientId,
       status: statusAsked(query.status),
-      job_type: type === undefined ? undefined : (TYPES.get(type.toLowerCase()) ?? ('custom' as const)),
+      job_type: type === undefined ? undefined : typeNamed(type),
       label: undefined,
       created_after_ms: timeAsked('from_time', query.from_time),
       created_before_ms: timeAsked('to_time', query.to_time),
@@ -106,7 +106,7 @@ export const clientHandlers = (work: Work): Handlers<ClientRoutes> => {
 
   return {
     legacySubmit: async (context) => {
-      const prepared = prepareLegacy(work, context.body);
+      const prepared = prepareLegacy(work, context.body, context.bodyText());
       const room = await findRoom(work, context.caller.account_id);
       return context.write(async (trx) => {
         const { id } = await submit(trx, work, context.caller, prepared, room);

@@ -88,11 +88,17 @@ export const minerHandlers = (work: Work, handOut: HandOut): Handlers<MinerRoute
     const [leased] = await handOut.take(minerId, wish, context);
     if (leased === undefined) return undefined;
     const { job } = leased;
-    return {
-      job_id: job.id,
+    const parts = {
+      job_id: JSON.stringify(job.id),
       payload: payloadFor(job.job_type, leased),
-      constraints: constraintsFor(job.constraints, job.model),
+      constraints: JSON.stringify(constraintsFor(job.constraints, job.model)),
     };
+    return `{${Object.entries(parts).map(([name, text]) => `"${name}":${text}`)}}`;
+  };
+  /** Work as JSON that is written already; null: it was answered. */
+  const sendWork = ({ response }: Asking, text: string): null => {
+    response.status(200).type('application/json').send(text);
+    return null;
   };
 
   /**
@@ -131,13 +137,10 @@ export const minerHandlers = (work: Work, handOut: HandOut): Handlers<MinerRoute
 
   return {
     legacyPoll: async (context) => {
-      const body = await take(context, context.body.max_wait_seconds ?? HOLD_SECONDS_MAX);
-      return body === undefined ? { status: 204, body: undefined } : { status: 200, body };
+      const text = await take(context, context.body.max_wait_seconds ?? HOLD_SECONDS_MAX);
+      return text === undefined ? { status: 204, body: undefined } : sendWork(context, text);
     },
-    legacyPollByGet: async (context) => ({
-      status: 200,
-      body: (await take(context, HOLD_SECONDS_MAX)) ?? {},
-    }),
+    legacyPollByGet: async (context) => sendWork(context, (await take(context, HOLD_SECONDS_MAX)) ?? '{}'),
     legacyReport: async (context) => {
       const { receipt } = await report(context, (job) => saidBy(job, context.body));
       return {

@@ -1,4 +1,10 @@
-import type { JobStatus, JobType, LegacyState, LegacyStatus } from '@aitbc/contracts';
+import {
+  isJobType,
+  type JobStatus,
+  type JobType,
+  type LegacyState,
+  type LegacyStatus,
+} from '@aitbc/contracts';
 import type { z } from 'zod';
 
 // What the original's programs call our states and types, one table each; both ways are read off it.
@@ -32,6 +38,12 @@ export const TYPES: ReadonlyMap<string, JobType> = new Map([
   ['generate', WRITTEN],
   ['chat', WRITTEN],
 ]);
+
+/** What a filter asks for: a payload's word for its type, or what our views call it. */
+export const typeNamed = (name: string): JobType => {
+  const type = name.toLowerCase();
+  return TYPES.get(type) ?? (isJobType(type) ? type : 'custom');
+};
 
 /** The original's word for each of our constraints. */
 export const CONSTRAINTS = {

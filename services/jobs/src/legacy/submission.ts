@@ -6,6 +6,7 @@ import {
   JobSubmission,
   type JobType,
   type LegacySubmission,
+  memberText,
   validationProblem,
 } from '@aitbc/contracts';
 import { type Prepared, prepare } from '../commands/submit.ts';
@@ -55,11 +56,15 @@ const modelWished = ({ models }: Fields): string | null => {
 };
 
 /**
- * What a submission in the original's words is in ours.
+ * What a submission in the original's words is in ours. The payload is kept as it was written, since Python tells 1.0 from 1:
+ * in the parameters where they hold it, beside them where they say the same in our words.
+ * @param text of the whole body
  * @throws Problem INVALID_JOB_TYPE, VALIDATION_ERROR
  */
-export const prepareLegacy = (work: Work, body: LegacySubmission): Prepared => {
+export const prepareLegacy = (work: Work, body: LegacySubmission, text: string): Prepared => {
   const payload = payloadOf(body);
+  const payloadText =
+    (body.payload === undefined ? undefined : memberText(text, 'payload')) ?? JSON.stringify(payload);
   const { payment_currency: currency = CURRENCY } = body;
   if (currency.toUpperCase() !== CURRENCY) throw invalidField('payment_currency', `must be ${CURRENCY}`);
   const wished = body.constraints ?? body.requirements ?? {};
@@ -76,18 +81,21 @@ export const prepareLegacy = (work: Work, body: LegacySubmission): Prepared => {
   });
   if (!submission.success) throw validationProblem(submission.error);
   const prepared = prepare(work, submission.data, modelWished(wished));
-  return written === undefined ? prepared : { ...prepared, payload: JSON.stringify(payload) };
+  return written === undefined
+    ? { ...prepared, parametersText: `{"input":${payloadText}}` }
+    : { ...prepared, payload: payloadText };
 };
 
-/** What a miner of the original gets to read: what its like sent, or the same in its words. */
+/** What a miner of the original gets to read, as JSON: what its like sent, or the same in its words. */
 export const payloadFor = (
   jobType: JobType,
   { parameters, payload }: { parameters: string; payload: string | null },
-): unknown => {
-  if (payload !== null) return JSON.parse(payload);
+): string => {
+  if (payload !== null) return payload;
   const ours = JSON.parse(parameters) as Fields;
-  if (jobType === 'llm_inference') return { type: ours.prompt === undefined ? 'chat' : 'inference', ...ours };
-  return 'input' in ours ? ours.input : { type: jobType, ...ours };
+  if (jobType === 'llm_inference')
+    return JSON.stringify({ type: ours.prompt === undefined ? 'chat' : 'inference', ...ours });
+  return memberText(parameters, 'input') ?? JSON.stringify({ type: jobType, ...ours });
 };
 
 /** The constraints of a job under the original's names, null where there is none. */

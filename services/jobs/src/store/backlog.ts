@@ -160,6 +160,10 @@ export const waitingAfter = (
 ): Promise<WaitingJob[]> =>
   reader.all(waitingAfterStatement, { job_type: after.job_type as JobType, id: after.id, limit });
 
+/** Whether any job may run. */
+export const hasWaiting = async (reader: Reader): Promise<boolean> =>
+  (await waitingAfter(reader, { job_type: '', id: '' }, 1)).length > 0;
+
 const newest = hot((p: Params<{ limit: number }>) =>
   db
     .selectFrom('job')

@@ -1,4 +1,4 @@
-import { builder, clock, failpoint, sendAs, type Trx } from '@aitbc/chassis';
+import { auditAs, builder, clock, failpoint, sendAs, type Trx } from '@aitbc/chassis';
 import {
   type Caller,
   fromMinor,
@@ -16,6 +16,7 @@ import type { Deps } from './resolve.ts';
 
 const db = builder<Tables>();
 const send = sendAs<'payments'>();
+const audit = auditAs('payments');
 
 const mint = async (
   trx: Trx,
@@ -98,6 +99,12 @@ export const creditByAdmin = async (
       created_at_ms: nowMs,
     }),
   );
+  await audit(trx, caller, {
+    action: 'account.credited',
+    object: id,
+    account_id: request.account_id,
+    details: { amount: fromMinor(request.amount_minor), reason: request.reason, address: to.address },
+  });
   failpoint('credit:before-commit');
   trx.afterCommit(() => failpoint('credit:after-commit'));
   return { id, address: to.address, transaction_hash, created_at_ms: nowMs };

@@ -2,6 +2,7 @@ import type { Job } from '@aitbc/sdk';
 import type { ReactNode } from 'react';
 import { count, percent } from '../../format.ts';
 import { Block, Copy, Facts } from '../../parts/look.tsx';
+import { askedPicture, WordBoxes } from './word-boxes.tsx';
 
 // What a job gave, by its type. A miner wrote it, so everything is text to React, and nothing of it is a link.
 
@@ -110,13 +111,16 @@ const Shaped = ({ job }: { job: Job }): ReactNode => {
       const text = textIn(result.text);
       const confidence = numberIn(result.confidence);
       return text === undefined ? null : (
-        <Text text={text === '' ? '(no text was found in the picture)' : text}>
-          {confidence === undefined ? null : (
-            <p className="small muted">
-              {percent(confidence)} sure, {count(numberIn(result.words) ?? 0)} words
-            </p>
-          )}
-        </Text>
+        <>
+          <WordBoxes job={job} value={result.boxes} />
+          <Text text={text === '' ? '(no text was found in the picture)' : text}>
+            {confidence === undefined ? null : (
+              <p className="small muted">
+                {percent(confidence)} sure, {count(numberIn(result.words) ?? 0)} words
+              </p>
+            )}
+          </Text>
+        </>
       );
     }
     case 'chat_completion':
@@ -155,20 +159,17 @@ export const Result = ({ job }: { job: Job }) => {
 
 /** What was asked. A picture among it is shown, for it is what the answer is compared with. */
 export const Parameters = ({ job }: { job: Job }) => {
-  const base64 = textIn(job.parameters.image_base64)?.replace(/^data:[^,]*,/, '');
+  const given = textIn(job.parameters.image_base64);
+  const picture = askedPicture(job);
   const rest =
-    base64 === undefined
+    given === undefined
       ? job.parameters
-      : { ...job.parameters, image_base64: `(${count(base64.length)} characters)` };
+      : { ...job.parameters, image_base64: `(${count(given.length)} characters)` };
   return (
     <div className="stack">
-      {base64 !== undefined && /^[A-Za-z0-9+/=]+$/.test(base64) ? (
-        <img
-          src={`data:image/png;base64,${base64}`}
-          alt="What the job was asked to read"
-          className="picture"
-        />
-      ) : null}
+      {picture === undefined ? null : (
+        <img src={picture} alt="What the job was asked to read" className="picture" />
+      )}
       <Raw value={rest} what="the parameters" />
     </div>
   );

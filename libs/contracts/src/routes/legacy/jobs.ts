@@ -87,6 +87,7 @@ const history = z.object({
   status: Words,
   type: Words,
   job_type: Words,
+  service_type: Words,
   from_time: Words,
   to_time: Words,
 });
