@@ -19,8 +19,11 @@ const loadOf = async (client: Client) => {
 /** As it stands in the file. */
 const bytesOf = (value: unknown): number => Buffer.byteLength(JSON.stringify(value));
 
-const vote = (name: 'account_open_jobs_max' | 'account_content_megabytes_max', value: number, version: number) =>
-  stack.peers.send('governance.parameter_changed', { name, value, version, proposal_id: newId() }, 'jobs');
+const vote = (
+  name: 'account_open_jobs_max' | 'account_content_megabytes_max',
+  value: number,
+  version: number,
+) => stack.peers.send('governance.parameter_changed', { name, value, version, proposal_id: newId() }, 'jobs');
 
 test('what an account has is counted as it comes and goes, and is what a recount finds', async () => {
   const client = stack.client();
@@ -32,7 +35,13 @@ test('what an account has is counted as it comes and goes, and is what a recount
   const first = await submit();
   const work = await miner.take();
   // Lost once, and leased again: it is open all the time.
-  await miner.report({ job_id: work.id, lease: work.lease, status: 'failed', retryable: true, not_started: true });
+  await miner.report({
+    job_id: work.id,
+    lease: work.lease,
+    status: 'failed',
+    retryable: true,
+    not_started: true,
+  });
   const [second, third] = [await submit(), await submit()];
   expect(await loadOf(client)).toMatchObject({ open_jobs: 3, content_bytes: 3 * bytesOf(parameters) });
 
@@ -47,10 +56,10 @@ test('what an account has is counted as it comes and goes, and is what a recount
   expect(await loadOf(client)).toMatchObject({ open_jobs: 1, content_bytes: bytes });
 
   for (const again of [1, 2]) {
-    expect([again, (await client.http.call(jobsRoutes.wipe, { params: { job_id: done.id } })).status]).toEqual([
+    expect([
       again,
-      200,
-    ]);
+      (await client.http.call(jobsRoutes.wipe, { params: { job_id: done.id } })).status,
+    ]).toEqual([again, 200]);
     expect(await loadOf(client)).toMatchObject({ open_jobs: 1, content_bytes: 2 * bytesOf(parameters) });
   }
   if (testEngine !== 'sqlite') return;
@@ -65,7 +74,9 @@ test('what an account has is counted as it comes and goes, and is what a recount
       )
       .get(client.caller.account_id);
     const kept = db
-      .prepare('SELECT sum(open_jobs) AS open_jobs, sum(content_bytes) AS content_bytes FROM account_load WHERE account_id = ?')
+      .prepare(
+        'SELECT sum(open_jobs) AS open_jobs, sum(content_bytes) AS content_bytes FROM account_load WHERE account_id = ?',
+      )
       .get(client.caller.account_id);
     db.close();
     expect(kept).toEqual(counted);
@@ -76,7 +87,9 @@ test('an account that is full is refused by item, and others are not', async () 
   const [client, other] = [stack.client(), stack.client()];
   const job = { job_type: 'ocr', parameters: { image_base64: 'aGkgdGhlcmU=' } };
   const batch = async (count: number) => {
-    const reply = await client.http.call(jobsRoutes.submitBatch, { body: { jobs: Array.from({ length: count }, () => job) } });
+    const reply = await client.http.call(jobsRoutes.submitBatch, {
+      body: { jobs: Array.from({ length: count }, () => job) },
+    });
     const { items } = reply.body as { items: { status: number; error?: { code: string } }[] };
     return items.map(({ status, error }) => error?.code ?? status);
   };

@@ -31,7 +31,11 @@ export const findRoom = async (work: Work, accountId: string): Promise<Room> => 
   return {
     take: (bytes) => {
       if (used.openJobs >= max.openJobs)
-        throw refuse('open_jobs', max.openJobs, 'So many jobs of your account wait or run that it can have no more');
+        throw refuse(
+          'open_jobs',
+          max.openJobs,
+          'So many jobs of your account wait or run that it can have no more',
+        );
       if (used.contentBytes + bytes > max.contentBytes)
         throw refuse('content_bytes', max.contentBytes, 'Your jobs hold as much as your account can keep');
       used.openJobs += 1;

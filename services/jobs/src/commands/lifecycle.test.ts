@@ -173,7 +173,10 @@ test('content is due when its account says so, or when the time of all is over; 
   await erase();
   await erase();
   expect(await due(30)).toEqual([before.seq]);
-  expect(await loadOf(store.read, brief.account_id)).toEqual({ openJobs: 0, contentBytes: '{"input":1}'.length });
+  expect(await loadOf(store.read, brief.account_id)).toEqual({
+    openJobs: 0,
+    contentBytes: '{"input":1}'.length,
+  });
 });
 
 describe('a lease that never reached its miner', () => {

@@ -51,7 +51,9 @@ const view = (group: Group): Usage => ({
   ...countsOf(group),
 });
 
-export const usageHandlers = (work: Work): Handlers<Pick<typeof jobsRoutes, 'usage' | 'retention' | 'setRetention'>> => {
+export const usageHandlers = (
+  work: Work,
+): Handlers<Pick<typeof jobsRoutes, 'usage' | 'retention' | 'setRetention'>> => {
   const { store } = work;
   const nowOf = async (accountId: string) => {
     const { openJobs, contentBytes } = await loadOf(store.read, accountId);
@@ -74,13 +76,20 @@ export const usageHandlers = (work: Work): Handlers<Pick<typeof jobsRoutes, 'usa
         await setContentKept(trx, caller.account_id, days === null ? null : days * DAY_MS);
         return { status: 200, body };
       }),
-  usage: async ({ caller, query }) => {
-    const { limit, group_by: dimensions } = query;
-    const range = { accountId: caller.account_id, ...rangeOf(query) };
-    const after = query.cursor === undefined ? undefined : readCursor(query.cursor, dimensions);
-    const groups = await sumBy(store.read, range, dimensions, { after, limit: limit + 1 });
-    const page = await pageOf(groups, limit, view, (last) => writeCursor(placeOf(last, dimensions)));
-    return { status: 200, body: { ...page, total: countsOf(await sumOf(store.read, range)), now: await nowOf(caller.account_id) } };
-  },
-};
+    usage: async ({ caller, query }) => {
+      const { limit, group_by: dimensions } = query;
+      const range = { accountId: caller.account_id, ...rangeOf(query) };
+      const after = query.cursor === undefined ? undefined : readCursor(query.cursor, dimensions);
+      const groups = await sumBy(store.read, range, dimensions, { after, limit: limit + 1 });
+      const page = await pageOf(groups, limit, view, (last) => writeCursor(placeOf(last, dimensions)));
+      return {
+        status: 200,
+        body: {
+          ...page,
+          total: countsOf(await sumOf(store.read, range)),
+          now: await nowOf(caller.account_id),
+        },
+      };
+    },
+  };
 };
