@@ -38,4 +38,3 @@ export const createSmallSteps = (options: { max: number; least?: number }) => {
     },
   };
 };
-export type SmallSteps = ReturnType<typeof createSmallSteps>;

@@ -1,5 +1,5 @@
-import { clock, type Trx } from '@aitbc/chassis';
-import { type JobRemains, notFound, Problem, toTimestamp } from '@aitbc/contracts';
+import { auditAs, clock, type Trx } from '@aitbc/chassis';
+import { type Caller, type JobRemains, notFound, Problem, toTimestamp } from '@aitbc/contracts';
 import { isTerminal } from '../domain.ts';
 import { claimsOf } from '../receipts.ts';
 import { eraseContent } from '../store/content.ts';
@@ -7,6 +7,8 @@ import { findOwnJob } from '../store/jobs.ts';
 import { receiptOf } from '../store/receipts.ts';
 import type { JobRow } from '../tables.ts';
 import type { Work } from '../work.ts';
+
+const audit = auditAs('jobs');
 
 /** What stays of a job whose content is gone. */
 export const remainsOf = async (
@@ -36,12 +38,19 @@ export const assertContent = async (work: Work, job: JobRow): Promise<void> => {
 };
 
 /** @throws Problem NOT_FOUND, JOB_NOT_ENDED */
-export const wipe = async (trx: Trx, work: Work, jobId: string, clientId: string): Promise<JobRemains> => {
-  const job = await findOwnJob(trx, jobId, clientId);
+export const wipe = async (trx: Trx, work: Work, jobId: string, caller: Caller): Promise<JobRemains> => {
+  const job = await findOwnJob(trx, jobId, caller.account_id);
   if (job === undefined) throw notFound('job');
   if (!isTerminal(job.status))
     throw new Problem('JOB_NOT_ENDED', `The job is ${job.status}: cancel it first, or wait for its end.`);
   const nowMs = clock.nowMs();
-  await eraseContent(trx, { seqs: [job.seq], nowMs, place: work.store.place });
+  const erased = await eraseContent(trx, { seqs: [job.seq], nowMs, place: work.store.place });
+  if (erased > 0)
+    await audit(trx, caller, {
+      action: 'job.wiped',
+      object: job.id,
+      account_id: job.client_id,
+      details: { parameters_sha256: job.parameters_sha256 },
+    });
   return remainsOf(trx, job, job.content_gone_at_ms ?? nowMs);
 };

@@ -233,9 +233,7 @@ export const clientHandlers = (
     },
 
     wipe: async ({ params, caller }) => {
-      const body = await store.transact('jobs.wipe', (trx) =>
-        wipe(trx, work, params.job_id, caller.account_id),
-      );
+      const body = await store.transact('jobs.wipe', (trx) => wipe(trx, work, params.job_id, caller));
       await work.erasures.finish();
       return { status: 200, body };
     },

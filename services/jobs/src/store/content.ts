@@ -64,16 +64,19 @@ const lengths = hot((p: Params<{ seqs: string }>) =>
     .where('job.seq', 'in', given(p('seqs'))),
 );
 
-/** Erases parameters, results and the words of miners, of those of these jobs that ended and still have them. */
+/**
+ * Erases parameters, results and the words of miners, of those of these jobs that ended and still have them.
+ * @returns how many those are
+ */
 export const eraseContent = async (
   trx: Trx,
   of: { seqs: readonly number[]; nowMs: number; place: number },
-): Promise<void> => {
+): Promise<number> => {
   // Texts may be of this same commit.
   await trx.flush();
   const seqs = numbers(of.seqs);
   const marked = await trx.all(markGone, { seqs, now_ms: of.nowMs });
-  if (marked.length === 0) return;
+  if (marked.length === 0) return 0;
   const gone = { seqs: numbers(marked.map(({ seq }) => seq)) };
   for (const { client_id, bytes } of await trx.all(lengths, gone))
     trx.gather(countLoad, {
@@ -86,6 +89,7 @@ export const eraseContent = async (
   await trx.run(blankResult, gone);
   await trx.run(blankOldResult, gone);
   await trx.run(blankMessages, gone);
+  return marked.length;
 };
 
 const numbers = (seqs: readonly number[]): string => JSON.stringify(seqs.map((seq) => [seq]));
