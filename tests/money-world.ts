@@ -17,6 +17,7 @@ import { acceptReport, prepareReport } from '../services/jobs/src/commands/repor
 import { returnLeases, startMatched } from '../services/jobs/src/commands/start.ts';
 import { prepare, submit } from '../services/jobs/src/commands/submit.ts';
 import { createConsumers as createJobsConsumers } from '../services/jobs/src/consumers.ts';
+import { createErasures } from '../services/jobs/src/erasures.ts';
 import { createFleet } from '../services/jobs/src/fleet.ts';
 import type { Hints } from '../services/jobs/src/hints.ts';
 import { createKeyring } from '../services/jobs/src/keyring.ts';
@@ -85,6 +86,7 @@ const startJobs = async (): Promise<void> => {
     isProduction: false,
     parameters: await createParameters(jobsStore, 'jobs'),
     listeners: await createListeners(jobsStore),
+    erasures: createErasures(jobsStore),
     fleet,
     hints,
     polls,
@@ -249,7 +251,9 @@ export const createWorld = async (run: number) => {
         max_attempts: maxAttempts,
         ...(amount === null ? {} : { payment_amount: amount / 100_000_000 }),
       });
-      const job = await inJobs((trx) => submit(trx, work, people.payer, prepare(work, submission)));
+      const job = await inJobs((trx) =>
+        submit(trx, work, people.payer, prepare(work, submission), { take: () => {} }),
+      );
       jobIds.push(job.id);
     },
     payLater: async (at: number, amount: number) =>

@@ -65,6 +65,7 @@ const DIFFERENCES: Record<keyof typeof SERVICES, readonly Difference[]> = {
       postgres: 'job.seq is generated',
       because: 'SQLite numbers the rows of every INTEGER PRIMARY KEY by itself',
     },
+    { postgres: 'job_result.seq is generated', because: 'the same' },
   ],
   market: [
     {

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { backUpFile } from '@aitbc/chassis';
 import { type AnyRoute, allRoutes, createClient, newId, routes } from '@aitbc/contracts';
 import { eventually, openByHand, rememberSecret, scratchDatabase, testEngine } from '@aitbc/testing';
 import { Redis } from 'ioredis';
@@ -311,4 +312,27 @@ test('no public route shows a key, a prompt or a result', async () => {
     expect({ path, status: response.status < 500 }).toEqual({ path, status: true });
   }
   console.log(`searched ${commands.length} Redis commands and ${paths.length} public routes`);
+});
+
+test('what its client wipes is in no file, page, log, Redis key or later copy', async () => {
+  const client = createClient(coordinator.url, { 'x-api-key': secrets.made as string });
+  for (const job_id of [jobId, paidJobId]) {
+    const { receipt } = must(await client.call(jobs.wipe, { params: { job_id } }));
+    expect(receipt).not.toBeNull();
+    expect(refusal(await client.call(jobs.get, { params: { job_id } }))).toBe('410 CONTENT_EXPIRED');
+  }
+  for (const kept of await Promise.all(SERVICES.map(keptBy)))
+    for (const each of kept) expect(among(CONTENT, each)).toEqual([]);
+  // PostgreSQL keeps what was deleted until its own vacuum, and in its own log: that is its operator's.
+  if (testEngine !== 'sqlite') return;
+  const { dataDir } = coordinator;
+  await backUpFile(join(dataDir, 'jobs.db'), join(dataDir, 'copy-after-wipe.db'));
+  const files = readdirSync(dataDir, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
+  expect(files.some((file) => file.endsWith('copy-after-wipe.db'))).toBe(true);
+  const holders = files.filter((file) => among(CONTENT, readFileSync(file)).length > 0);
+  expect(holders).toEqual([]);
+  // From here on a secret: the search at the end of the run looks for it in all that any test left.
+  for (const word of Object.values(CONTENT)) rememberSecret(word);
 });

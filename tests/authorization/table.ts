@@ -88,6 +88,11 @@ export const TABLE: Record<string, Row> = {
     expected: clients(200, 404),
     call: async (scene) => ({ params: { job_id: await scene.waiting() } }),
   },
+  // Not one that ended: others look at it.
+  'jobs.wipe': {
+    expected: clients(409, 404),
+    call: async (scene) => ({ params: { job_id: await scene.waiting() } }),
+  },
   'jobs.receipts': { expected: clients(200, 404), call: job },
   'jobs.chat_completions': {
     expected: clients(404, 404),
@@ -105,6 +110,8 @@ export const TABLE: Record<string, Row> = {
   'jobs.model': { expected: clients(200, 200), call: () => ({ params: { model: 'm' } }) },
   'jobs.public_receipts': { expected: open(200) },
   'jobs.usage': { expected: clients(200, 200) },
+  'jobs.retention': { expected: clients(200, 200) },
+  'jobs.set_retention': { expected: clients(200, 200), call: () => ({ body: { content_days: null } }) },
   'jobs.verify_receipt': { expected: open(200), call: () => ({ body: { proof: 'not a proof' } }) },
   'jobs.jwks': { expected: open(200) },
   'jobs.poll': { expected: miners(200, 404), call: ({ miners }) => ({ query: { miner_id: miners.a } }) },

@@ -106,6 +106,7 @@ const ENDING = [
   'governance.cancel',
   'governance.veto',
   'jobs.cancel',
+  'jobs.wipe',
   'jobs.legacy_cancel',
   'jobs.legacy_delete',
 ];

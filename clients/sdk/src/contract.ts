@@ -1,7 +1,7 @@
 // Made from the contracts by `node run.mjs openapi`: not written by hand.
 
 /** Codes of refusals; a newer coordinator may know more. */
-export type ErrorCode = "INVALID_JSON" | "BAD_REQUEST" | "MODEL_SERVER_REFUSED" | "AMOUNT_MISMATCH" | "UNAUTHENTICATED" | "INSUFFICIENT_FUNDS" | "SPEND_CAP_EXCEEDED" | "PRICE_TOO_LOW" | "TRANSFER_CAP_EXCEEDED" | "FORBIDDEN" | "HTTPS_REQUIRED" | "INSUFFICIENT_VOTING_POWER" | "REVIEW_NOT_ALLOWED" | "NOT_FOUND" | "MINER_NOT_REGISTERED" | "MODEL_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "BODY_TOO_LARGE" | "URI_TOO_LONG" | "UNSUPPORTED_MEDIA_TYPE" | "EXPECTATION_FAILED" | "VALIDATION_ERROR" | "INVALID_JOB_TYPE" | "IDEMPOTENCY_KEY_REUSED" | "RESULT_NOT_READY" | "RATE_LIMITED" | "TOO_MANY_REQUIREMENTS" | "TOO_MANY_STREAMS" | "TOO_MANY_POLLS" | "EXPORT_RUNNING" | "TOO_MANY_ATTRIBUTES" | "HEADERS_TOO_LARGE" | "IDEMPOTENCY_KEY_IN_USE" | "JOB_ALREADY_ENDED" | "JOB_RUNNING" | "JOB_COMPLETED" | "JOB_NOT_COMPLETED" | "MINER_NAME_IN_USE" | "STALE_LEASE" | "RESULT_CONFLICT" | "PAYMENT_ALREADY_EXISTS" | "PAYMENT_ALREADY_RESOLVED" | "PAYMENT_NOT_ESCROWED" | "SUPPLY_CAP_REACHED" | "GPU_NOT_AVAILABLE" | "GPU_BOOKED" | "ORDER_ALREADY_ENDED" | "ALREADY_REVIEWED" | "PROPOSAL_CLOSED" | "PROPOSAL_NOT_EXECUTABLE" | "PROPOSAL_LIMIT_REACHED" | "PROPOSAL_NOT_VETOABLE" | "GUARDIAN_DISABLED" | "TIMELOCK_ACTIVE" | "KEY_ALREADY_REVOKED" | "KEY_LIMIT_REACHED" | "WEBHOOK_LIMIT_REACHED" | "WEBHOOK_DISABLED" | "INVOICE_LIMIT_REACHED" | "MINER_LIMIT_REACHED" | "PRICE_ABOVE_LIMIT" | "GPU_LIMIT_REACHED" | "ORDER_NOT_ENDED" | "TRANSACTION_NOT_SEALED" | "INTERNAL_ERROR" | "BAD_GATEWAY" | "UPSTREAM_FAILED" | "NO_CAPACITY" | "OVERLOADED" | "SERVICE_UNAVAILABLE" | "GATEWAY_TIMEOUT" | "JOB_TIMED_OUT";
+export type ErrorCode = "INVALID_JSON" | "BAD_REQUEST" | "MODEL_SERVER_REFUSED" | "AMOUNT_MISMATCH" | "UNAUTHENTICATED" | "INSUFFICIENT_FUNDS" | "SPEND_CAP_EXCEEDED" | "PRICE_TOO_LOW" | "TRANSFER_CAP_EXCEEDED" | "FORBIDDEN" | "HTTPS_REQUIRED" | "INSUFFICIENT_VOTING_POWER" | "REVIEW_NOT_ALLOWED" | "NOT_FOUND" | "MINER_NOT_REGISTERED" | "MODEL_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "REQUEST_TIMEOUT" | "CONTENT_EXPIRED" | "BODY_TOO_LARGE" | "URI_TOO_LONG" | "UNSUPPORTED_MEDIA_TYPE" | "EXPECTATION_FAILED" | "VALIDATION_ERROR" | "INVALID_JOB_TYPE" | "IDEMPOTENCY_KEY_REUSED" | "RESULT_NOT_READY" | "RATE_LIMITED" | "QUOTA_EXCEEDED" | "TOO_MANY_REQUIREMENTS" | "TOO_MANY_STREAMS" | "TOO_MANY_POLLS" | "EXPORT_RUNNING" | "TOO_MANY_ATTRIBUTES" | "HEADERS_TOO_LARGE" | "IDEMPOTENCY_KEY_IN_USE" | "JOB_ALREADY_ENDED" | "JOB_NOT_ENDED" | "JOB_RUNNING" | "JOB_COMPLETED" | "JOB_NOT_COMPLETED" | "MINER_NAME_IN_USE" | "STALE_LEASE" | "RESULT_CONFLICT" | "PAYMENT_ALREADY_EXISTS" | "PAYMENT_ALREADY_RESOLVED" | "PAYMENT_NOT_ESCROWED" | "SUPPLY_CAP_REACHED" | "GPU_NOT_AVAILABLE" | "GPU_BOOKED" | "ORDER_ALREADY_ENDED" | "ALREADY_REVIEWED" | "PROPOSAL_CLOSED" | "PROPOSAL_NOT_EXECUTABLE" | "PROPOSAL_LIMIT_REACHED" | "PROPOSAL_NOT_VETOABLE" | "GUARDIAN_DISABLED" | "TIMELOCK_ACTIVE" | "KEY_ALREADY_REVOKED" | "KEY_LIMIT_REACHED" | "WEBHOOK_LIMIT_REACHED" | "WEBHOOK_DISABLED" | "INVOICE_LIMIT_REACHED" | "MINER_LIMIT_REACHED" | "PRICE_ABOVE_LIMIT" | "GPU_LIMIT_REACHED" | "ORDER_NOT_ENDED" | "TRANSACTION_NOT_SEALED" | "INTERNAL_ERROR" | "BAD_GATEWAY" | "UPSTREAM_FAILED" | "NO_CAPACITY" | "OVERLOADED" | "SERVICE_UNAVAILABLE" | "GATEWAY_TIMEOUT" | "JOB_TIMED_OUT";
 
 export type JobSubmission = { job_type: string;
 parameters: Record<string, unknown>;
@@ -33,6 +33,7 @@ retryable?: boolean | undefined;
 metrics?: Record<string, number> | undefined;
 next?: { wait_seconds?: number | undefined;
 max_jobs?: number | undefined; } | undefined; };
+export type Retention = { /** Days after its end for which parameters and result of a job are kept; null: as long as this coordinator keeps them. Never longer than that */ content_days: number | null; };
 /** Price, patience and place of one request */ export type DoorOptions = { /** What is paid for the answer, exactly: held before, released on success. 0 is nothing */ price?: number | undefined;
 /** Until a miner has it; 60 without */ max_wait_seconds?: number | undefined;
 /** Until it is done; 300 without */ timeout_seconds?: number | undefined;
@@ -104,7 +105,7 @@ voting_period_days?: number | undefined;
 /** Share of for among for and against that must be reached: no less than the parameter `approval_threshold`, which it is without. A proposal to raise that is held to what it asks for */ approval_threshold?: number | undefined;
 type: "protocol_upgrade";
 target: ProtocolUpgrade; };
-export type ParameterChange = { parameter: "platform_fee_basis_points" | "escrow_timeout_seconds" | "block_interval_seconds" | "heartbeat_timeout_seconds" | "default_max_attempts" | "supported_job_types" | "rate_limit_client_per_minute" | "rate_limit_miner_per_minute" | "rate_limit_user_per_minute" | "min_proposal_voting_power" | "timelock_seconds" | "quorum_floor" | "approval_threshold" | "guardian_enabled";
+export type ParameterChange = { parameter: "platform_fee_basis_points" | "escrow_timeout_seconds" | "block_interval_seconds" | "heartbeat_timeout_seconds" | "default_max_attempts" | "account_open_jobs_max" | "account_content_megabytes_max" | "supported_job_types" | "rate_limit_client_per_minute" | "rate_limit_miner_per_minute" | "rate_limit_user_per_minute" | "min_proposal_voting_power" | "timelock_seconds" | "quorum_floor" | "approval_threshold" | "guardian_enabled";
 value: unknown; };
 /** A payment out of the treasury account */ export type FundAllocation = { /** UUIDv7; taken in any case, given in lower case */ recipient_account_id: string;
 /** AITBC, at most 8 decimals */ amount: number; };
@@ -197,9 +198,17 @@ started_at: string | null;
 ended_at: string | null;
 /** ISO 8601, UTC */ expires_at: string;
 timeout_seconds: number;
+/** When its parameters, result and salt were erased: at its client’s wish, or when the time was over for which they are kept. From then on parameters are `{}`, result and salt null */ content_expired_at: string | null;
 metrics: { queue_ms: number | null;
 run_ms: number | null;
 /** What the miner said it measured */ reported: Record<string, number> | null; }; };
+export type JobRemains = { /** UUIDv7; taken in any case, given in lower case */ job_id: string;
+/** ISO 8601, UTC */ content_expired_at: string;
+/** SHA-256, lower-case hex, over the bytes of the job’s salt and then the parameters as canonical JSON (RFC 8785, UTF-8) */ parameters_sha256: string;
+result_sha256: string | null;
+receipt: { /** UUIDv7; taken in any case, given in lower case */ id: string;
+/** Compact JWS (EdDSA, Ed25519), checked offline with /.well-known/jwks.json */ proof: string;
+/** ISO 8601, UTC */ created_at: string; } | null; };
 export type JobStatusView = { /** UUIDv7; taken in any case, given in lower case */ id: string;
 status: "pending" | "running" | "completed" | "failed" | "cancelled" | "expired";
 progress: number;
@@ -609,7 +618,7 @@ export type Proposal = { /** UUIDv7; taken in any case, given in lower case */ i
 title: string;
 description: string;
 type: "parameter_change" | "fund_allocation" | "policy_change" | "protocol_upgrade";
-target: { parameter: "platform_fee_basis_points" | "escrow_timeout_seconds" | "block_interval_seconds" | "heartbeat_timeout_seconds" | "default_max_attempts" | "supported_job_types" | "rate_limit_client_per_minute" | "rate_limit_miner_per_minute" | "rate_limit_user_per_minute" | "min_proposal_voting_power" | "timelock_seconds" | "quorum_floor" | "approval_threshold" | "guardian_enabled";
+target: { parameter: "platform_fee_basis_points" | "escrow_timeout_seconds" | "block_interval_seconds" | "heartbeat_timeout_seconds" | "default_max_attempts" | "account_open_jobs_max" | "account_content_megabytes_max" | "supported_job_types" | "rate_limit_client_per_minute" | "rate_limit_miner_per_minute" | "rate_limit_user_per_minute" | "min_proposal_voting_power" | "timelock_seconds" | "quorum_floor" | "approval_threshold" | "guardian_enabled";
 value: unknown; } | FundAllocation | PolicyChange | ProtocolUpgrade;
 status: "active" | "passed" | "rejected" | "queued" | "executed" | "cancelled" | "execution_failed";
 quorum_threshold: number;
@@ -636,7 +645,7 @@ quorum_reached: boolean;
 export type Execution = { /** UUIDv7; taken in any case, given in lower case */ proposal_id: string;
 /** settling: the ledger was told to pay and has not answered yet */ status: "settling" | "executed" | "failed";
 /** Null when it failed */ effect: { kind: "parameter_changed";
-parameter: "platform_fee_basis_points" | "escrow_timeout_seconds" | "block_interval_seconds" | "heartbeat_timeout_seconds" | "default_max_attempts" | "supported_job_types" | "rate_limit_client_per_minute" | "rate_limit_miner_per_minute" | "rate_limit_user_per_minute" | "min_proposal_voting_power" | "timelock_seconds" | "quorum_floor" | "approval_threshold" | "guardian_enabled";
+parameter: "platform_fee_basis_points" | "escrow_timeout_seconds" | "block_interval_seconds" | "heartbeat_timeout_seconds" | "default_max_attempts" | "account_open_jobs_max" | "account_content_megabytes_max" | "supported_job_types" | "rate_limit_client_per_minute" | "rate_limit_miner_per_minute" | "rate_limit_user_per_minute" | "min_proposal_voting_power" | "timelock_seconds" | "quorum_floor" | "approval_threshold" | "guardian_enabled";
 value: unknown;
 version: number; } | { kind: "funds_allocated";
 /** UUIDv7; taken in any case, given in lower case */ recipient_account_id: string;
@@ -660,7 +669,7 @@ export type VotingPower = { /** UUIDv7; taken in any case, given in lower case *
 /** Null before the first block is known */ height: number | null;
 sealed_at: string | null;
 proposal_id: string | null; };
-export type GovernedParameter = { name: "platform_fee_basis_points" | "escrow_timeout_seconds" | "block_interval_seconds" | "heartbeat_timeout_seconds" | "default_max_attempts" | "supported_job_types" | "rate_limit_client_per_minute" | "rate_limit_miner_per_minute" | "rate_limit_user_per_minute" | "min_proposal_voting_power" | "timelock_seconds" | "quorum_floor" | "approval_threshold" | "guardian_enabled";
+export type GovernedParameter = { name: "platform_fee_basis_points" | "escrow_timeout_seconds" | "block_interval_seconds" | "heartbeat_timeout_seconds" | "default_max_attempts" | "account_open_jobs_max" | "account_content_megabytes_max" | "supported_job_types" | "rate_limit_client_per_minute" | "rate_limit_miner_per_minute" | "rate_limit_user_per_minute" | "min_proposal_voting_power" | "timelock_seconds" | "quorum_floor" | "approval_threshold" | "guardian_enabled";
 description: string;
 /** The service that obeys it */ service: string;
 value: unknown;
@@ -850,6 +859,12 @@ details: Record<string, unknown>; } | undefined; })[]; };
     body: undefined;
     reply: Job;
   };
+/** Erase what a job that ended was given and made */ "jobs.wipe": {
+    params: { /** UUIDv7; taken in any case, given in lower case */ job_id: string; };
+    query: undefined;
+    body: undefined;
+    reply: JobRemains;
+  };
 /** Where a job stands */ "jobs.status": {
     params: { /** UUIDv7; taken in any case, given in lower case */ job_id: string; };
     query: { wait_seconds?: number | undefined; };
@@ -960,6 +975,18 @@ error?: { code: ErrorCode;
 /** One sentence for a person */ message: string;
 details: Record<string, unknown>; } | undefined; })[]; };
   };
+/** How long the content of your jobs is kept */ "jobs.retention": {
+    params: undefined;
+    query: undefined;
+    body: undefined;
+    reply: Retention;
+  };
+/** Have the content of your jobs kept for less long */ "jobs.set_retention": {
+    params: undefined;
+    query: undefined;
+    body: Retention;
+    reply: Retention;
+  };
 /** Your jobs and what they cost, by day, type, model and key */ "jobs.usage": {
     params: undefined;
     query: { /** Items per page, 1–500 */ limit?: number | undefined;
@@ -975,7 +1002,11 @@ completed: number;
 failed: number;
 cancelled: number;
 expired: number;
-/** The prices in the receipts of those that completed */ spend: number; }; };
+/** The prices in the receipts of those that completed */ spend: number; };
+/** Jobs that wait or run, and bytes of parameters and results that are kept, with how much of each there may be: what would be more is QUOTA_EXCEEDED */ now: { open_jobs: number;
+open_jobs_max: number;
+content_bytes: number;
+content_bytes_max: number; }; };
   };
 /** Chat with a model */ "jobs.chat_completions": {
     params: undefined;
@@ -1436,7 +1467,7 @@ type?: "parameter_change" | "fund_allocation" | "policy_change" | "protocol_upgr
     reply: { items: (GovernedParameter)[]; };
   };
 /** Every value a parameter was given, by whom and why, newest first */ "governance.parameter_history": {
-    params: { name: "platform_fee_basis_points" | "escrow_timeout_seconds" | "block_interval_seconds" | "heartbeat_timeout_seconds" | "default_max_attempts" | "supported_job_types" | "rate_limit_client_per_minute" | "rate_limit_miner_per_minute" | "rate_limit_user_per_minute" | "min_proposal_voting_power" | "timelock_seconds" | "quorum_floor" | "approval_threshold" | "guardian_enabled"; };
+    params: { name: "platform_fee_basis_points" | "escrow_timeout_seconds" | "block_interval_seconds" | "heartbeat_timeout_seconds" | "default_max_attempts" | "account_open_jobs_max" | "account_content_megabytes_max" | "supported_job_types" | "rate_limit_client_per_minute" | "rate_limit_miner_per_minute" | "rate_limit_user_per_minute" | "min_proposal_voting_power" | "timelock_seconds" | "quorum_floor" | "approval_threshold" | "guardian_enabled"; };
     query: { /** Items per page, 1–500 */ limit?: number | undefined;
 /** `next_cursor` of the page before */ cursor?: string | undefined; };
     body: undefined;
@@ -1444,7 +1475,7 @@ type?: "parameter_change" | "fund_allocation" | "policy_change" | "protocol_upgr
 /** Null on the last page alone: a page ends at `limit` items or 256 KB */ next_cursor: string | null; };
   };
 /** Set a parameter to its default */ "governance.reset_parameter": {
-    params: { name: "platform_fee_basis_points" | "escrow_timeout_seconds" | "block_interval_seconds" | "heartbeat_timeout_seconds" | "default_max_attempts" | "supported_job_types" | "rate_limit_client_per_minute" | "rate_limit_miner_per_minute" | "rate_limit_user_per_minute" | "min_proposal_voting_power" | "timelock_seconds" | "quorum_floor" | "approval_threshold" | "guardian_enabled"; };
+    params: { name: "platform_fee_basis_points" | "escrow_timeout_seconds" | "block_interval_seconds" | "heartbeat_timeout_seconds" | "default_max_attempts" | "account_open_jobs_max" | "account_content_megabytes_max" | "supported_job_types" | "rate_limit_client_per_minute" | "rate_limit_miner_per_minute" | "rate_limit_user_per_minute" | "min_proposal_voting_power" | "timelock_seconds" | "quorum_floor" | "approval_threshold" | "guardian_enabled"; };
     query: undefined;
     body: ParameterReset;
     reply: GovernedParameter;
@@ -1688,6 +1719,7 @@ export const operations: Readonly<Record<keyof Operations, { method: string; pat
   "jobs.status": { method: "GET", path: "/v1/client/jobs/:job_id/status", idempotent: false },
   "jobs.events": { method: "GET", path: "/v1/client/jobs/:job_id/events", idempotent: false },
   "jobs.cancel": { method: "POST", path: "/v1/client/jobs/:job_id/cancel", idempotent: true },
+  "jobs.wipe": { method: "DELETE", path: "/v1/client/jobs/:job_id", idempotent: false },
   "jobs.receipts": { method: "GET", path: "/v1/client/jobs/:job_id/receipts", idempotent: false },
   "jobs.public_receipts": { method: "GET", path: "/v1/explorer/receipts", idempotent: false },
   "jobs.verify_receipt": { method: "POST", path: "/v1/receipts/verify", idempotent: false },
@@ -1696,6 +1728,8 @@ export const operations: Readonly<Record<keyof Operations, { method: string; pat
   "jobs.progress": { method: "POST", path: "/v1/miner/progress", idempotent: false },
   "jobs.stream": { method: "POST", path: "/v1/miner/stream", idempotent: false },
   "jobs.result": { method: "POST", path: "/v1/miner/result", idempotent: false },
+  "jobs.retention": { method: "GET", path: "/v1/users/me/retention", idempotent: false },
+  "jobs.set_retention": { method: "PATCH", path: "/v1/users/me/retention", idempotent: false },
   "jobs.usage": { method: "GET", path: "/v1/users/me/usage", idempotent: false },
   "jobs.chat_completions": { method: "POST", path: "/v1/chat/completions", idempotent: false },
   "jobs.completions": { method: "POST", path: "/v1/completions", idempotent: false },

@@ -1,6 +1,7 @@
 import { copyFileSync, existsSync, renameSync, rmSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { keepPrivate } from './store/index.ts';
+import { makeShrinkable } from './store/shrink.ts';
 
 /** What a copy was found to hold, so that an operator can compare it with its neighbours. */
 export interface CopyReport {
@@ -112,6 +113,7 @@ export const restoreFile = (copy: string, target: string): CopyReport => {
   try {
     db.pragma('synchronous = FULL');
     renameStream(db);
+    makeShrinkable(db);
   } finally {
     db.close();
   }

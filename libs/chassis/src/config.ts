@@ -88,6 +88,10 @@ export const serviceConfig = {
   POSTGRES_URL: PostgresUrl.optional(),
 };
 
+/** How long something is kept; parts of a day are for trying it out. A hundred years are for ever. */
+export const KeepDays = z.coerce.number().positive().max(36_500);
+export const DAY_MS = 86_400_000;
+
 const passwordOf = (name: string, url: string): string => {
   try {
     return (name === 'REDIS_URL' ? parseRedisUrl(url).password : new URL(url).password) ?? '';

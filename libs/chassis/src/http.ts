@@ -32,7 +32,7 @@ import { type Received, readBody, textOf } from './body.ts';
 import { DEFAULT_PACE, type Pace, watchBodies } from './body-pace.ts';
 import { CALLER_HEADER, type SignedCaller, verifyCaller } from './caller.ts';
 import { guardConnections } from './connections.ts';
-import { type Write, withIdempotency } from './idempotency.ts';
+import { type Abridged, type Write, withIdempotency } from './idempotency.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { errorHandler, speakAs } from './problems.ts';
@@ -72,8 +72,9 @@ export interface Context<T extends AnyRoute> {
   /**
    * Runs the one write of a request. With an Idempotency-Key the answer is stored in the same transaction, and a
    * repeated request gets it again without running `fn`.
+   * @param abridged how that answer is kept, where it is not as a whole
    */
-  write(fn: Write<T>): Promise<ReplyOf<T>>;
+  write(fn: Write<T>, abridged?: Abridged): Promise<ReplyOf<T>>;
   /** The raw response: for what is no JSON that we write, as event streams. The handler then returns null. */
   readonly response: Response;
 }
@@ -193,11 +194,13 @@ const serve = (
       lastEventId: request.get('last-event-id'),
       signal: gone.signal,
       response,
-      write: (fn: Write<AnyRoute>) =>
-        options.store.transact<ReplyOf<AnyRoute>>(
+      write: (fn: Write<AnyRoute>, abridged?: Abridged) => {
+        const asked = { request, params: params?.data, query, body: json?.value };
+        return options.store.transact<ReplyOf<AnyRoute>>(
           route.name,
-          withIdempotency(route, caller, { request, params: params?.data, query, body: json?.value }, fn),
-        ),
+          withIdempotency(route, caller, asked, fn, abridged),
+        );
+      },
     });
     if (reply === null) return;
     if (options.checkAnswers) {

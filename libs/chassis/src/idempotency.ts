@@ -65,6 +65,15 @@ const forget = hot((p: Params<{ account_id: string; route: string; key: string }
 export type Write<T extends AnyRoute> = (trx: Trx) => ReplyOf<T> | Promise<ReplyOf<T>>;
 
 /**
+ * How an answer is kept beside its key without what must stand in one place alone, and made whole again from there.
+ * Bodies, not answers: the status is kept as it is.
+ */
+export interface Abridged {
+  readonly keep: (body: unknown) => unknown;
+  readonly recall: (trx: Trx, kept: unknown) => Promise<unknown>;
+}
+
+/**
  * Wraps the write of a request so that the same caller, route, key and request get the stored answer again.
  * Lookup, effect and stored answer are one transaction, so "still running" cannot be met.
  * Answers of refused requests are not kept: nothing happened, and a second try may fare better.
@@ -75,6 +84,7 @@ export const withIdempotency = (
   caller: Caller | null,
   asked: Asked,
   fn: Write<AnyRoute>,
+  abridged?: Abridged,
 ): Write<AnyRoute> => {
   if (route.idempotent !== true || caller === null) return fn;
   const key = readKey(asked.request);
@@ -91,13 +101,17 @@ export const withIdempotency = (
         'This Idempotency-Key was used with another request; make a new one.',
       );
     }
-    return { status: seen.status, body: JSON.parse(seen.body) } as ReplyOf<AnyRoute>;
+    const kept: unknown = JSON.parse(seen.body);
+    return {
+      status: seen.status,
+      body: abridged === undefined ? kept : await abridged.recall(trx, kept),
+    } as ReplyOf<AnyRoute>;
   };
   const rowOf = (reply: ReplyOf<AnyRoute>) => ({
     ...id,
     request_sha256: requestHash,
     status: reply.status,
-    body: JSON.stringify(reply.body ?? null),
+    body: JSON.stringify((abridged === undefined ? reply.body : abridged.keep(reply.body)) ?? null),
     created_at_ms: clock.nowMs(),
   });
   const lookThenDo: Write<AnyRoute> = async (trx) => {

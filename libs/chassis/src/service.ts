@@ -21,6 +21,7 @@ import type { ChassisTables } from './migrations/index.ts';
 import { type Dependencies, deadLetterRoutes, healthRoutes } from './operations.ts';
 import { startRelays } from './outbox/index.ts';
 import { connectRedis, type RedisClient, watchBroker } from './redis/index.ts';
+import { createSmallSteps } from './small-steps.ts';
 import { builder } from './sql.ts';
 import { type Migrations, type MigrationsByEngine, openStore, type Store } from './store/index.ts';
 import { type Scheduled, startTicker } from './ticker.ts';
@@ -155,6 +156,7 @@ export const standUp = async <
       ...(tls?.schedule ?? []),
       ...relay.schedule,
       purgeIdempotency(store),
+      shrinkStore(store),
       watchClock(clock, log, metrics),
     ],
     leads: store.leads,
@@ -237,6 +239,20 @@ export const standUp = async <
       redis.disconnect();
       await store.close();
       log.info('stopped');
+    },
+  };
+};
+
+const SHRINK_EVERY_MS = 5_000;
+/** Pages a step: 1 MB. */
+const SHRINK_MAX = 256;
+const shrinkStore = (store: Store): Scheduled => {
+  const small = createSmallSteps({ max: SHRINK_MAX });
+  return {
+    name: 'store.shrink',
+    everyMs: SHRINK_EVERY_MS,
+    run: async (signal) => {
+      await small.run(signal, store.shrink);
     },
   };
 };

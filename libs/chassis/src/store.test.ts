@@ -1,8 +1,9 @@
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { newId } from '@aitbc/contracts';
 import { hasPostgres, messagesOf, type PostgresServer, startPostgres } from '@aitbc/testing';
+import Database from 'better-sqlite3';
 import { type Kysely, sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { ChassisTables } from './migrations/index.ts';
@@ -242,6 +243,39 @@ describe('SQLite alone', () => {
       await trx.get({ compile: () => sql`PRAGMA journal_mode`.compile(db) }),
     ]);
     expect(modes).toEqual([{ synchronous: 2 }, { journal_mode: 'wal' }]);
+  });
+
+  test('gives free pages back to the disk, some at a time, and those of a file of before once it was written anew', async () => {
+    const path = url.slice('sqlite:///'.length);
+    const fill = () =>
+      store.transact('fill', async (trx) => {
+        for (let id = 1; id <= 60; id++) await trx.run(insert(id, 'x'.repeat(200_000)));
+      });
+    const empty = () => store.transact('empty', (trx) => trx.run(db.deleteFrom('thing')));
+    const shrunk = async () => {
+      let freed = 0;
+      for (let step = await store.shrink(256); step.found > 0; step = await store.shrink(256))
+        freed += step.found;
+      expect(await store.emptyLog()).toBe(true);
+      return freed;
+    };
+    await fill();
+    await empty();
+    expect(await store.emptyLog()).toBe(true);
+    const before = statSync(path).size;
+    expect(await shrunk()).toBeGreaterThan(1_500);
+    // 4 MB stay for the next rows.
+    expect(statSync(path).size).toBeLessThan(before / 2);
+
+    await store.close();
+    const old = new Database(path);
+    old.pragma('auto_vacuum = NONE');
+    old.exec('VACUUM');
+    old.close();
+    store = await open();
+    await fill();
+    await empty();
+    expect(await shrunk()).toBeGreaterThan(1_500);
   });
 
   test('what SQLite undid by itself is over: nothing can be written after it, by whatever way', async () => {

@@ -80,6 +80,23 @@ export const PARAMETERS = {
     default: 3,
     step: { by: 3 },
   }),
+  account_open_jobs_max: parameter({
+    owner: 'jobs',
+    description: 'Jobs of one account that wait or run at once; more are refused with QUOTA_EXCEEDED',
+    // 1,000: one batch. 10,000,000: some 40 GB of rows for one account, which an operator may want for the only one.
+    schema: integer(1_000, 10_000_000),
+    default: 2_000_000,
+    step: { times: 4 },
+  }),
+  account_content_megabytes_max: parameter({
+    owner: 'jobs',
+    description:
+      'Millions of bytes of parameters and results that are kept of one account; what would be more is refused with QUOTA_EXCEEDED',
+    // 100: a job of the largest size goes in 25 times. 10,000,000: ten disks of today.
+    schema: integer(100, 10_000_000),
+    default: 10_000,
+    step: { times: 4 },
+  }),
   supported_job_types: parameter({
     owner: 'jobs',
     description: 'Job types that are taken; any other is INVALID_JOB_TYPE',

@@ -4,6 +4,7 @@ import { door as doorOfPostgres } from './postgres/0007-door.ts';
 import { create as createUsage } from './postgres/0008-usage.ts';
 import { up as callbackOfPostgres } from './postgres/0009-callback.ts';
 import { up as payloadOfPostgres } from './postgres/0010-payload.ts';
+import { up as keepingOfPostgres } from './postgres/0011-keeping.ts';
 import { jobs } from './sqlite/0001-jobs.ts';
 import { salt } from './sqlite/0002-salt.ts';
 import { termsOfALease } from './sqlite/0004-terms-of-a-lease.ts';
@@ -13,6 +14,7 @@ import { door } from './sqlite/0007-door.ts';
 import { usage } from './sqlite/0008-usage.ts';
 import { up as callback } from './sqlite/0009-callback.ts';
 import { up as payload } from './sqlite/0010-payload.ts';
+import { up as keeping } from './sqlite/0011-keeping.ts';
 
 /** PostgreSQL begins with what all of SQLite's make together; a change from here on goes into both. */
 export const migrations: MigrationsByEngine = {
@@ -26,6 +28,7 @@ export const migrations: MigrationsByEngine = {
     '0008-usage': usage,
     '0009-callback': { up: callback },
     '0010-payload': { up: payload },
+    '0011-keeping': { up: keeping },
   },
   postgres: {
     '0001-jobs': { up: create },
@@ -33,5 +36,6 @@ export const migrations: MigrationsByEngine = {
     '0008-usage': { up: createUsage },
     '0009-callback': { up: callbackOfPostgres },
     '0010-payload': { up: payloadOfPostgres },
+    '0011-keeping': { up: keepingOfPostgres },
   },
 };

@@ -159,12 +159,13 @@ export const judgeReport = (
     status: JobStatus;
     attempt: number;
     report_attempt: number | null;
+    /** Null also once the content is gone. */
     report_sha256: string | null;
   },
   leaseAttempt: number,
   reportSha256: string | null,
 ): ReportVerdict => {
-  if (reportSha256 !== null && job.report_attempt === leaseAttempt)
+  if (reportSha256 !== null && job.report_attempt === leaseAttempt && job.report_sha256 !== null)
     return job.report_sha256 === reportSha256 ? 'repeat' : 'RESULT_CONFLICT';
   if (job.attempt !== leaseAttempt) return 'STALE_LEASE';
   if (job.status === 'running') return 'accept';

@@ -58,6 +58,7 @@ export const createSchedule = (work: Work, sync: IndexSync, presence: Presence |
     everyMs: 500,
     run: () => work.polls.reofferOld(clock.nowMs()),
   },
+  work.erasures.schedule,
   { name: 'door.purge', everyMs: PURGE_EVERY_MS, run: (signal) => purgeDoorRequests(work, signal) },
   // In each, which looks whether it leads: one that does no more must forget how far it came.
   { name: 'jobs.index', where: 'everywhere', everyMs: 1_000, run: sync.tick },

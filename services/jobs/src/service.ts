@@ -3,6 +3,7 @@ import {
   clock,
   createListeners,
   createParameters,
+  DAY_MS,
   deriveKey,
   type Fail,
   type RedisClient,
@@ -15,6 +16,7 @@ import { makeSureOfMoney } from './commands/restored.ts';
 import type { Config } from './config.ts';
 import { createConsumers } from './consumers.ts';
 import { type DispatchKeys, dispatchKeys } from './dispatcher/keys.ts';
+import { createErasures } from './erasures.ts';
 import { createEventStreams } from './event-stream.ts';
 import { createFleet } from './fleet.ts';
 import { createFleetSync } from './fleet-sync.ts';
@@ -28,6 +30,7 @@ import { createJobMetrics } from './metrics.ts';
 import { createOutput } from './output/index.ts';
 import { createPolls } from './polls.ts';
 import { createPresence } from './presence.ts';
+import { createPurge } from './purge.ts';
 import { createSigner } from './receipts.ts';
 import { paysOf, requirementOfRow } from './requirement.ts';
 import { createRests } from './rests.ts';
@@ -138,6 +141,7 @@ export const startJobs = async (config: Config, fail: Fail) => {
           store,
           parameters: await createParameters(store, 'jobs'),
           listeners: await createListeners(store),
+          erasures: createErasures(store),
           fleet,
           hints,
           polls,
@@ -168,7 +172,14 @@ export const startJobs = async (config: Config, fail: Fail) => {
         return {
           handlers: createHandlers(work, streams, stopping.signal),
           consumers: createConsumers(work),
-          schedule: createSchedule(work, sync, presence),
+          schedule: [
+            ...createSchedule(work, sync, presence),
+            createPurge(
+              work,
+              { contentMs: config.KEEP_CONTENT_DAYS * DAY_MS, jobsMs: config.KEEP_JOBS_DAYS * DAY_MS },
+              metrics,
+            ),
+          ],
           start: async () => {
             // Among several the one that leads: the others' clocks did not start again.
             if (store.leads())

@@ -62,6 +62,7 @@ export const startStack = async (
 
   const stack = {
     redisUrl,
+    databaseUrl: env('jobs').DATABASE_URL as string,
     peers,
     toPayments,
     toMiners,

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { migrations } from '../migrations/index.ts';
 import * as backlog from './store/backlog.ts';
 import * as jobs from './store/jobs.ts';
-import { insertReceipt, listReceiptsQuery } from './store/receipts.ts';
+import { insertReceipt, listReceipts } from './store/receipts.ts';
 import { startJob } from './store/start.ts';
 import type { JobRow, Tables } from './tables.ts';
 
@@ -244,7 +244,7 @@ sqliteOnly('plans in the words of EXPLAIN QUERY PLAN').describe(
         listed({ label: 'l', before: 'x' }),
         /job_label USING PRIMARY KEY \(client_id=\? AND label=\? AND job_id<\?\)/,
       ],
-      ['receipts', (r) => r.all(listReceiptsQuery('x', 9)), /INDEX sqlite_autoindex_receipt_1 \(id<\?\)/],
+      ['receipts', (r) => listReceipts(r, 'x', 9), /INDEX sqlite_autoindex_receipt_1 \(id<\?\)/],
     ])('%s', async (_, run, index) => {
       const plan = await planOf(run);
       expect(plan.join('\n')).toMatch(index);

@@ -69,6 +69,12 @@ export interface JobRow {
   ended_at_ms: number | null;
   expires_at_ms: number;
   deadline_at_ms: number | null;
+  /** When parameters, result and salt were erased. */
+  content_gone_at_ms: number | null;
+  /** For how long after the end its account wants them kept, where that is shorter than they are kept anyway. */
+  content_kept_ms: number | null;
+  /** Until when that is. */
+  content_due_at_ms: number | null;
 }
 
 export interface EventRow {
@@ -97,6 +103,19 @@ export interface ReceiptRow {
   proof: string;
   created_at_ms: number;
   result: string;
+}
+
+/** Of a job whose row is gone. */
+export type KeptReceipt = Pick<ReceiptRow, 'id' | 'proof' | 'created_at_ms'> & { job_id: string };
+
+/** What an account has here, as one process counted it; the sum over all of them says how much that is. */
+export interface AccountLoad {
+  account_id: string;
+  place: number;
+  /** Jobs that wait or run. */
+  open_jobs: number;
+  /** Bytes of parameters and results. */
+  content_bytes: number;
 }
 
 /** Which job a request at the OpenAI door became. */
@@ -133,7 +152,12 @@ export interface Tables {
   job_parameters: { job_seq: number; parameters: string; payload: string | null };
   job_label: { client_id: string; label: string; job_id: string };
   job_event: EventRow;
+  /** A receipt has its result itself where it is older than `job_result`. */
   receipt: ReceiptRow;
+  job_result: { seq: Generated<number>; job_seq: number; result: string };
+  kept_receipt: KeptReceipt;
+  account_setting: { account_id: string; content_kept_ms: number | null };
+  account_load: AccountLoad;
   lost_attempt: LostAttempt;
   door_request: DoorRequest;
   sure_of_money: { id: 1; stream: string };

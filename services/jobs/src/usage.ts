@@ -1,6 +1,5 @@
+import { DAY_MS } from '@aitbc/chassis';
 import type { JobRow, UsageDay } from './tables.ts';
-
-export const DAY_MS = 86_400_000;
 
 /**
  * What a job that has just ended adds to the usage of its account.

@@ -50,6 +50,7 @@ export const toJob = (job: JobRow, parameters: Record<string, unknown>, result: 
       job.started_at_ms === null || job.ended_at_ms === null ? null : job.ended_at_ms - job.started_at_ms,
     reported: job.report_metrics === null ? null : (JSON.parse(job.report_metrics) as Record<string, number>),
   },
+  content_expired_at: toTimestampOrNull(job.content_gone_at_ms),
 });
 
 export const toStatusView = (
@@ -74,7 +75,7 @@ const eventOf = <T extends string>(job: JobRow, event: EventRow) => ({
   status: event.status,
   attempt: event.attempt,
   progress: event.progress,
-  message: event.message,
+  message: job.content_gone_at_ms === null ? event.message : null,
   at: toTimestamp(event.at_ms),
 });
 export const toChange = (job: JobRow, event: EventRow): JobChange => eventOf(job, event);
@@ -83,6 +84,12 @@ export const toEnd = (job: JobRow, event: EventRow, result: unknown): JobEnd => 
   ...eventOf<JobEnd['type']>(job, event),
   result,
 });
+
+/** Null once it is gone. */
+export const resultOf = (
+  job: Pick<JobRow, 'content_gone_at_ms'>,
+  receipt: Pick<ReceiptRow, 'result'>,
+): unknown => (job.content_gone_at_ms === null ? JSON.parse(receipt.result) : null);
 
 export const toReceipt = (
   job: Pick<JobRow, 'id' | 'miner_id' | 'salt'>,

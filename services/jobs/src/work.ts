@@ -1,4 +1,5 @@
 import type { Listeners, Parameters, Store } from '@aitbc/chassis';
+import type { Erasures } from './erasures.ts';
 import type { Fleet } from './fleet.ts';
 import type { FleetSync } from './fleet-sync.ts';
 import type { Hints } from './hints.ts';
@@ -20,6 +21,7 @@ export interface Work {
   readonly store: Store;
   readonly parameters: Parameters<'jobs'>;
   readonly listeners: Listeners;
+  readonly erasures: Erasures;
   readonly fleet: Fleet;
   readonly hints: Hints;
   readonly polls: Polls;

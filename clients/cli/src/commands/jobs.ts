@@ -1,6 +1,7 @@
 import { hasEnded, type Job, type JobSubmission } from '@aitbc/sdk';
 import type { Command } from 'commander';
 import { collect, number, parseFields, parseObject, readText, wholeNumber } from '../arguments.ts';
+import { isMeant } from '../confirmation.ts';
 import type { Context } from '../context.ts';
 import { EXIT, type ExitCode, UsageError } from '../failures.ts';
 import type { Act } from '../program.ts';
@@ -168,6 +169,31 @@ Examples:
     );
 };
 
+const addWipe = (jobs: Command, act: Act): void => {
+  jobs
+    .command('wipe')
+    .description('Erase what jobs that ended were given and made; hashes and receipts stay')
+    .argument('<ids...>')
+    .option('-y, --yes', 'do not ask')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  aitbc jobs wipe 0190f2a5-…\n  aitbc jobs wipe 0190f2a5-… --yes --json',
+    )
+    .action(
+      act(async ({ client, output, streams, signal }, ids: string[], options: { yes?: true }) => {
+        const what = ids.length === 1 ? `the content of ${ids[0]}` : `the content of ${ids.length} jobs`;
+        const asked = { what: `erase ${what}`, done: 'erased', isSure: options.yes === true };
+        if (!(await isMeant(output, streams, asked))) return EXIT.failed;
+        const wiped: Awaited<ReturnType<typeof client.jobs.wipe>>[] = [];
+        for (const id of ids) {
+          wiped.push(await client.jobs.wipe(id, { signal }));
+          if (!output.isJson) output.line(`${id} wiped`);
+        }
+        if (output.isJson) output.json(wiped);
+      }),
+    );
+};
+
 export const addJobs = (program: Command, act: Act): void => {
   const jobs = program.command('jobs').description('Submit work, follow it, and read what came of it');
   addSubmits(jobs, act);
@@ -281,5 +307,6 @@ export const addJobs = (program: Command, act: Act): void => {
         if (output.isJson) output.json(cancelled);
       }),
     );
+  addWipe(jobs, act);
   addBatch(jobs, act);
 };

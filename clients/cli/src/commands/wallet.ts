@@ -1,7 +1,7 @@
 import type { ExchangePaymentStatus } from '@aitbc/sdk';
-import { confirm } from '@clack/prompts';
 import type { Command } from 'commander';
 import { number, wholeNumber } from '../arguments.ts';
+import { isMeant } from '../confirmation.ts';
 import { EXIT, UsageError } from '../failures.ts';
 import type { Act } from '../program.ts';
 import { qrText } from '../qr.ts';
@@ -79,24 +79,9 @@ const addSend = (wallet: Command, act: Act): void => {
           amount: number,
           options: { memo?: string; yes?: true; idempotencyKey?: string },
         ) => {
-          const what = `${amount} AITBC to ${to}`;
-          if (options.yes !== true) {
-            if (!output.isInteractive)
-              throw new UsageError(
-                `Nobody can be asked whether to send ${what}.`,
-                'With --yes it is sent without a question.',
-              );
-            const isSure = await confirm({
-              message: `Send ${what}? It cannot be taken back.`,
-              initialValue: false,
-              input: streams.stdin,
-              output: streams.stderr,
-            });
-            if (isSure !== true) {
-              output.note('Nothing was sent.');
-              return EXIT.failed;
-            }
-          }
+          const what = `send ${amount} AITBC to ${to}`;
+          if (!(await isMeant(output, streams, { what, done: 'sent', isSure: options.yes === true })))
+            return EXIT.failed;
           const sent = await client.account.transfer(
             { to, amount, memo: options.memo },
             { signal, idempotencyKey: options.idempotencyKey },

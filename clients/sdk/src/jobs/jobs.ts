@@ -112,6 +112,9 @@ export const createJobs = (transport: Transport) => {
     get,
     status,
     cancel,
+    /** Erases parameters and result of a job that ended. What stays are hashes and the receipt. */
+    wipe: (jobId: string, call?: RequestOptions): Promise<Reply<'jobs.wipe'>> =>
+      transport.call('jobs.wipe', { params: { job_id: jobId } }, call),
     /** Own jobs, newest first. */
     list: (query: NonNullable<Input<'jobs.list'>['query']> = {}, call: RequestOptions = {}) =>
       listOf(query, call, (page, options) => transport.call('jobs.list', { query: page }, options)),

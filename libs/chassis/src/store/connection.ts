@@ -2,6 +2,7 @@ import Database from 'better-sqlite3';
 import { type Compilable, Kysely, SqliteDialect } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import { type Hot, resolveQuery } from '../sql.ts';
+import { beginShrinkable, makeShrinkable, REWRITTEN_MAX_BYTES } from './shrink.ts';
 import type { Migrations, Reader } from './store.ts';
 import { kindOf, type TallyKeeper } from './tally.ts';
 
@@ -21,6 +22,8 @@ export const configure = (db: Database.Database): void => {
   db.pragma('trusted_schema = OFF');
   // The pages that an open savepoint may have to put back: beyond 64 KB they would go to a file, at each statement.
   db.pragma('temp_store = MEMORY');
+  // What leaves a page is overwritten in it, as long as that page is written anyway; see decisions/0047.
+  db.pragma('secure_delete = FAST');
   db.pragma(`busy_timeout = ${BUSY_TIMEOUT_MS}`);
 };
 
@@ -86,6 +89,7 @@ export const migrate = async (
     connection.close();
     throw error;
   }
+  beginShrinkable(connection);
   configure(connection);
   const db = new Kysely<unknown>({ dialect: new SqliteDialect({ database: connection }) });
   const migrator = new Migrator({
@@ -97,6 +101,7 @@ export const migrate = async (
   try {
     const { error } = await migrator.migrateToLatest();
     if (error !== undefined) throw error;
+    makeShrinkable(connection, REWRITTEN_MAX_BYTES);
   } finally {
     await db.destroy();
   }

@@ -100,6 +100,16 @@ const textsFrom = words({
 });
 const textsEnd = words({ sqlite: '))', postgres: '::json))' });
 
+const blankStart = words({ sqlite: "printf('%*s', octet_length(", postgres: "left('', octet_length(" });
+const blankEnd = words({ sqlite: "), '')", postgres: '))' });
+
+/**
+ * Sets a text to one that says nothing. In SQLite it is of the same length, so it lands where the text was, byte by byte,
+ * and nothing beside it is moved; PostgreSQL writes a row anew whatever its length, so there it is empty.
+ */
+export const blanked = (column: string): RawBuilder<string> =>
+  sql<string>`CASE WHEN ${sql.ref(column)} IS NOT NULL THEN ${blankStart}${sql.ref(column)}${blankEnd} END`;
+
 /** The texts of a JSON array, as a list for `in`: one statement, compiled once, for any number of them. */
 export const listOf = (json: string): RawBuilder<string> => sql<string>`${textsFrom}${json}${textsEnd}`;
 

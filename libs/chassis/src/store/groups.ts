@@ -58,9 +58,9 @@ export const createGroups = (commit: (group: Waiting[]) => Promise<void>) => {
         schedule();
       }),
     /** Runs `chore` while no transaction does. @throws what it throws */
-    between: (chore: () => Promise<void>): Promise<void> =>
+    between: <T>(chore: () => Promise<T>): Promise<T | undefined> =>
       new Promise((resolve, reject) => {
-        if (closed) return resolve();
+        if (closed) return resolve(undefined);
         chores.push(() => chore().then(resolve, reject));
         schedule();
       }),

@@ -20,6 +20,7 @@ import {
   settle,
   type Waiting,
 } from './groups.ts';
+import { shrinkFile } from './shrink.ts';
 import type { Migrations, Store, Trx } from './store.ts';
 import { createTally } from './tally.ts';
 
@@ -220,6 +221,28 @@ export const openSqlite = async (options: {
   };
   const groups = createGroups(commit);
 
+  const truncateLog = async (): Promise<boolean> => {
+    // A copy that is being made reads; this process would stand still until it is done.
+    writer.pragma('busy_timeout = 0');
+    try {
+      const [answer] = writer.pragma('wal_checkpoint(TRUNCATE)') as { busy: number }[];
+      return answer?.busy === 0;
+    } finally {
+      writer.pragma(`busy_timeout = ${BUSY_TIMEOUT_MS}`);
+    }
+  };
+  /** The next one, which has not begun: it empties what was written before it does. */
+  let emptying: Promise<boolean> | undefined;
+  const emptyLog = (): Promise<boolean> => {
+    emptying ??= groups
+      .between(() => {
+        emptying = undefined;
+        return truncateLog();
+      })
+      .then((isEmpty) => isEmpty ?? false);
+    return emptying;
+  };
+
   const refused = (error: unknown): never => {
     throw refusalFor(error);
   };
@@ -258,6 +281,11 @@ export const openSqlite = async (options: {
     waiting: groups.waiting,
     statements: tally.counts,
     subscribe: topics.subscribe,
+    emptyLog,
+    shrink: async (pages) => {
+      const freed = await groups.between(async () => shrinkFile(writer, pages));
+      return freed ?? { found: 0, tookMs: 0 };
+    },
     backup: async (target) => {
       await readConnection.backup(target);
     },

@@ -73,6 +73,18 @@ export interface Store {
   /** An online, consistent copy of the file. */
   backup(path: string): Promise<void>;
   /**
+   * Empties the log of what was written before, in which the old content of what was overwritten still stands. Those who ask
+   * at once share it. PostgreSQL's log is its operator's: nothing is done there.
+   * @returns false when somebody else read the file at that moment; to be tried again
+   */
+  emptyLog(): Promise<boolean>;
+  /**
+   * Gives pages that nothing stands in back to the disk, at most so many, beyond those that the next rows will want.
+   * PostgreSQL does that by itself.
+   * @returns how many, and how long nobody else could write
+   */
+  shrink(pages: number): Promise<{ found: number; tookMs: number }>;
+  /**
    * Calls `listener` when the topic was notified, in any process of the service. It is a hint: it may come for nothing,
    * and what another process notifies may be lost. So it looks again by itself, and where {@link isShared} it is called
    * every 2 s at the latest; who waits needs no timer of its own for that. Subscribe first, then read.

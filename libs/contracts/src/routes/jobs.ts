@@ -109,6 +109,10 @@ export const Job = z
     ended_at: Timestamp.nullable(),
     expires_at: Timestamp,
     timeout_seconds: z.number().int(),
+    content_expired_at: Timestamp.nullable().meta({
+      description:
+        'When its parameters, result and salt were erased: at its client’s wish, or when the time was over for which they are kept. From then on parameters are `{}`, result and salt null',
+    }),
     metrics: z.strictObject({
       queue_ms: z.number().nullable(),
       run_ms: z.number().nullable(),
@@ -214,6 +218,18 @@ export const Receipt = z
     created_at: Timestamp,
   })
   .meta({ id: 'Receipt' });
+
+/** What stays of a job whose content is gone, and what `details` of `CONTENT_EXPIRED` holds. */
+export const JobRemains = z
+  .strictObject({
+    job_id: Id,
+    content_expired_at: Timestamp,
+    parameters_sha256: SaltedHash('the parameters'),
+    result_sha256: SaltedHash('the result').nullable(),
+    receipt: Receipt.pick({ id: true, proof: true, created_at: true }).nullable(),
+  })
+  .meta({ id: 'JobRemains' });
+export type JobRemains = z.infer<typeof JobRemains>;
 
 /** What anyone may see: hashes, never a parameter or a result. */
 export const PublicReceipt = z
@@ -337,7 +353,13 @@ export const jobsRoutes = {
     body: JobSubmission,
     bodyLimitBytes: BATCH_BODY_LIMIT_BYTES,
     responses: { 201: Job },
-    errors: ['INVALID_JOB_TYPE', 'IDEMPOTENCY_KEY_REUSED', 'TOO_MANY_REQUIREMENTS', 'OVERLOADED'],
+    errors: [
+      'INVALID_JOB_TYPE',
+      'IDEMPOTENCY_KEY_REUSED',
+      'TOO_MANY_REQUIREMENTS',
+      'QUOTA_EXCEEDED',
+      'OVERLOADED',
+    ],
   }),
   submitBatch: defineRoute({
     ...base,
@@ -390,6 +412,7 @@ export const jobsRoutes = {
     summary: 'One job, with its result when it has one',
     params: JobParams,
     responses: { 200: Job },
+    errors: ['CONTENT_EXPIRED'],
   }),
   status: defineRoute({
     ...base,
@@ -429,12 +452,26 @@ export const jobsRoutes = {
     responses: { 200: Job },
     errors: ['JOB_ALREADY_ENDED'],
   }),
+  wipe: defineRoute({
+    ...base,
+    name: 'jobs.wipe',
+    method: 'DELETE',
+    path: '/v1/client/jobs/:job_id',
+    summary: 'Erase what a job that ended was given and made',
+    description:
+      'Parameters, result, and what its miners said of it are gone when this is answered; the job’s state, the hashes and the receipt stay. ' +
+      'Again is the same answer. A job that has not ended is to be cancelled first. Copies made before are not reached: backups, a database’s own log, what a webhook’s receiver or the miner kept.',
+    params: JobParams,
+    responses: { 200: JobRemains },
+    errors: ['JOB_NOT_ENDED'],
+  }),
   receipts: defineRoute({
     ...base,
     name: 'jobs.receipts',
     method: 'GET',
     path: '/v1/client/jobs/:job_id/receipts',
     summary: 'The receipts of a job',
+    description: 'Without result and salt once the content is gone.',
     params: JobParams,
     responses: { 200: z.strictObject({ items: z.array(Receipt) }) },
   }),

@@ -39,9 +39,57 @@ export const Usage = z
   .meta({ id: 'Usage', description: 'Has the fields that it is grouped by' });
 export type Usage = z.infer<typeof Usage>;
 
+const Bound = z.number().int().min(0);
+const AccountLoad = z
+  .strictObject({
+    open_jobs: Bound,
+    open_jobs_max: Bound,
+    content_bytes: Bound,
+    content_bytes_max: Bound,
+  })
+  .meta({
+    description:
+      'Jobs that wait or run, and bytes of parameters and results that are kept, with how much of each there may be: what would be more is QUOTA_EXCEEDED',
+  });
+
 const GROUPS_MAX = UsageDimension.options.length;
 
+/** The longest that can be asked for: a hundred years are for ever. */
+const KEPT_DAYS_MAX = 36_500;
+const Retention = z
+  .strictObject({
+    content_days: z.number().int().min(1).max(KEPT_DAYS_MAX).nullable().meta({
+      description:
+        'Days after its end for which parameters and result of a job are kept; null: as long as this coordinator keeps them. Never longer than that',
+    }),
+  })
+  .meta({ id: 'Retention' });
+const ofAccount = {
+  service: 'jobs',
+  tag: 'Users',
+  who: ['user', 'client'],
+  rate: 'user',
+  path: '/v1/users/me/retention',
+} as const;
+
 export const usageRoutes = {
+  retention: defineRoute({
+    ...ofAccount,
+    name: 'jobs.retention',
+    method: 'GET',
+    summary: 'How long the content of your jobs is kept',
+    responses: { 200: Retention },
+  }),
+  setRetention: defineRoute({
+    ...ofAccount,
+    name: 'jobs.set_retention',
+    method: 'PATCH',
+    summary: 'Have the content of your jobs kept for less long',
+    description:
+      'For jobs that are submitted from then on. What is there already can be wiped: DELETE /v1/client/jobs/{job_id}.',
+    body: Retention,
+    responses: { 200: Retention },
+  }),
   usage: defineRoute({
     service: 'jobs',
     tag: 'Users',
@@ -70,6 +118,7 @@ export const usageRoutes = {
     responses: {
       200: Page(Usage).extend({
         total: z.strictObject(Counts).meta({ description: 'Of the whole range, not of the page' }),
+        now: AccountLoad,
       }),
     },
   }),

@@ -10,6 +10,7 @@ import { JobSubmission, newId } from '@aitbc/contracts';
 import { scratchDatabase, someone } from '@aitbc/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { migrations } from '../../migrations/index.ts';
+import { createErasures } from '../erasures.ts';
 import { createFleet } from '../fleet.ts';
 import type { Hints } from '../hints.ts';
 import { createKeyring } from '../keyring.ts';
@@ -20,11 +21,15 @@ import { createOutput } from '../output/index.ts';
 import { createPolls, type Leased } from '../polls.ts';
 import { createRests } from '../rests.ts';
 import { createSeen } from '../seen.ts';
+import { eraseContent, setContentKept } from '../store/content.ts';
 import { findJob } from '../store/jobs.ts';
+import { loadOf } from '../store/load.ts';
+import { contentDue } from '../store/purge.ts';
 import type { MinerOffer } from '../tables.ts';
 import { createWaits } from '../waits.ts';
 import { createWatch } from '../watch.ts';
 import type { Work } from '../work.ts';
+import { cancel } from './end.ts';
 import { describeAgain, minerChanged } from './miners.ts';
 import { paymentEscrowed } from './payments.ts';
 import { returnLeases, startMatched } from './start.ts';
@@ -84,6 +89,7 @@ beforeEach(async () => {
     isProduction: false,
     parameters: await createParameters(store, 'jobs'),
     listeners: await createListeners(store),
+    erasures: createErasures(store),
     fleet,
     hints: recorder,
     polls,
@@ -126,7 +132,7 @@ const addMiner = async (changes: Partial<MinerOffer> = {}): Promise<MinerOffer> 
 const addJob = (changes: object = {}) => {
   const submission = JobSubmission.parse({ job_type: 'custom', parameters: { input: 1 }, ...changes });
   const prepared = prepare(work, submission);
-  return write((trx) => submit(trx, work, someone(['client']), prepared));
+  return write((trx) => submit(trx, work, someone(['client']), prepared, { take: () => {} }));
 };
 const openPoll = (miner: MinerOffer, wanted = 1) => {
   const before = hints.length;
@@ -143,6 +149,35 @@ const lease = async (miner: MinerOffer, jobId: string): Promise<readonly Leased[
 };
 const queuedHints = (jobId: string) =>
   hints.filter((hint) => hint.name === 'queued' && hint.payload.job_id === jobId);
+
+test('content is due when its account says so, or when the time of all is over; and once', async () => {
+  const DAY = 86_400_000;
+  const [brief, other] = [someone(['client']), someone(['client'])];
+  const prepared = () => prepare(work, JobSubmission.parse({ job_type: 'custom', parameters: { input: 1 } }));
+  const end = async (caller: typeof brief) => {
+    const { id } = await write((trx) => submit(trx, work, caller, prepared(), { take: () => {} }));
+    return await write((trx) => cancel(trx, work, id, caller.account_id));
+  };
+  const before = await end(brief);
+  await write((trx) => setContentKept(trx, brief.account_id, 7 * DAY));
+  const [after, others] = [await end(brief), await end(other)];
+  const due = async (days: number) =>
+    (await contentDue(store.read, { nowMs: Date.now() + days * DAY + 5_000, keptMs: 30 * DAY }, 10)).map(
+      ({ seq }) => seq,
+    );
+  expect(await due(6)).toEqual([]);
+  expect(await due(7)).toEqual([after.seq]);
+  expect((await due(30)).sort()).toEqual([before.seq, after.seq, others.seq].sort());
+  const erase = () =>
+    write((trx) => eraseContent(trx, { seqs: [after.seq, others.seq], nowMs: Date.now(), place: 0 }));
+  await erase();
+  await erase();
+  expect(await due(30)).toEqual([before.seq]);
+  expect(await loadOf(store.read, brief.account_id)).toEqual({
+    openJobs: 0,
+    contentBytes: '{"input":1}'.length,
+  });
+});
 
 describe('a lease that never reached its miner', () => {
   test('goes back at once, counts against nobody, and keeps the fence', async () => {

@@ -6,6 +6,7 @@ import { slotsTopic } from '../load.ts';
 import { paysOf, requirementOfRow } from '../requirement.ts';
 import type { WaitingJob } from '../store/backlog.ts';
 import { addEvent, endJob, findJob, type Report, requeueJob } from '../store/jobs.ts';
+import { countLoad } from '../store/load.ts';
 import { accountsThatLost, addLostAttempt } from '../store/lost-attempts.ts';
 import { countUsage } from '../store/usage.ts';
 import type { JobRow } from '../tables.ts';
@@ -167,6 +168,8 @@ export const finish = async (
     outcome: Outcome;
     error: Failure | null;
     report: Report | null;
+    /** Of the result that it ends with. */
+    resultBytes?: number;
     nowMs: number;
   },
 ): Promise<JobRow | undefined> => {
@@ -178,6 +181,13 @@ export const finish = async (
   await sayEnded(trx, ended);
   await announce(trx, work, ended);
   trx.gather(countUsage, usageOf(ended, work.store.place));
+  const { resultBytes = 0 } = end;
+  trx.gather(countLoad, {
+    account_id: job.client_id,
+    place: work.store.place,
+    open_jobs: -1,
+    content_bytes: resultBytes,
+  });
   trx.afterCommit(() => {
     work.metrics.active[job.status as 'pending' | 'running'] -= 1;
     work.metrics.ended.inc({ status });

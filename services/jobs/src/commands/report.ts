@@ -22,7 +22,7 @@ import { findMiner } from '../store/fleet.ts';
 import { addEvent, findJob, type Report, setProgress } from '../store/jobs.ts';
 import { insertReceipt, receiptOf } from '../store/receipts.ts';
 import type { JobRow } from '../tables.ts';
-import { toReceipt } from '../views.ts';
+import { resultOf, toReceipt } from '../views.ts';
 import type { Work } from '../work.ts';
 import { finish, giveBack, loseAttempt } from './lifecycle.ts';
 
@@ -127,7 +127,7 @@ const repeated = async (trx: Trx, job: JobRow): Promise<Verdict> => {
   const receipt = job.status === 'completed' ? await receiptOf(trx, job.seq) : undefined;
   return {
     status: job.status,
-    receipt: receipt === undefined ? null : toReceipt(job, receipt, JSON.parse(receipt.result)),
+    receipt: receipt === undefined ? null : toReceipt(job, receipt, resultOf(job, receipt)),
   };
 };
 
@@ -142,6 +142,7 @@ const complete = async (trx: Trx, work: Work, job: JobRow, prepared: PreparedRep
     outcome: 'completed',
     error: null,
     report: reportOf(job, prepared),
+    resultBytes: Buffer.byteLength(prepared.resultText as string),
     nowMs,
   });
   if (ended === undefined) throw refuse('STALE_LEASE');

@@ -17,8 +17,10 @@ import {
   validationProblem,
 } from '@aitbc/contracts';
 import { requirementName, requirementOf } from '../dispatcher/match.ts';
+import type { Room } from '../quotas.ts';
 import { countRequirements, waitingWith } from '../store/backlog.ts';
 import { insertJob } from '../store/jobs.ts';
+import { countLoad } from '../store/load.ts';
 import { toJob } from '../views.ts';
 import type { Work } from '../work.ts';
 import { offerAfterCommit } from './lifecycle.ts';
@@ -132,9 +134,15 @@ const tooManyRequirements = (): Problem => {
 };
 
 /** Takes a job in: the row, its event, and what payments must know. Runs once funds are held, or at once without. */
-export const submit = async (trx: Trx, work: Work, caller: Caller, prepared: Prepared): Promise<Job> => {
+export const submit = async (
+  trx: Trx,
+  work: Work,
+  caller: Caller,
+  prepared: Prepared,
+  room: Room,
+): Promise<Job> => {
   await lookAtShare(trx, caller.account_id, [prepared.requirement]);
-  return submitOne(trx, work, caller, prepared);
+  return submitOne(trx, work, caller, prepared, room);
 };
 
 /**
@@ -146,21 +154,36 @@ export const submitAll = async (
   work: Work,
   caller: Caller,
   all: readonly Prepared[],
+  room: Room,
 ): Promise<PromiseSettledResult<Job>[]> => {
   await lookAtShare(
     trx,
     caller.account_id,
     all.map(({ requirement }) => requirement),
   );
-  return await Promise.allSettled(all.map((each) => submitOne(trx, work, caller, each)));
+  return await Promise.allSettled(all.map((each) => submitOne(trx, work, caller, each, room)));
 };
 
-const submitOne = async (trx: Trx, work: Work, caller: Caller, prepared: Prepared): Promise<Job> => {
+const submitOne = async (
+  trx: Trx,
+  work: Work,
+  caller: Caller,
+  prepared: Prepared,
+  room: Room,
+): Promise<Job> => {
   const { submission, paymentAmountMinor } = prepared;
   const id = newId();
   // Not the time in the id: ids only rise, so after a clock that ran ahead was put right theirs is in the future.
   const nowMs = clock.nowMs();
+  const bytes = Buffer.byteLength(prepared.parametersText) + Buffer.byteLength(prepared.payload ?? '');
+  room.take(bytes);
   takeShare(trx, caller.account_id, prepared.requirement);
+  trx.gather(countLoad, {
+    account_id: caller.account_id,
+    place: work.store.place,
+    open_jobs: 1,
+    content_bytes: bytes,
+  });
   const row = await insertJob(
     trx,
     {

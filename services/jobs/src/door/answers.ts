@@ -1,4 +1,5 @@
 import { fromMinor, isRecord } from '@aitbc/contracts';
+import { assertContent } from '../commands/wipe.ts';
 import { receiptOf } from '../store/receipts.ts';
 import type { JobRow } from '../tables.ts';
 import type { Work } from '../work.ts';
@@ -115,6 +116,7 @@ export const readVectors = (result: unknown, encoding: Asked['encoding']): Field
 
 /** What a completed job is worth: its result and its receipt, which was signed with it. */
 export const readEnd = async (work: Work, job: JobRow): Promise<{ result: unknown; of: OfJob } | null> => {
+  await assertContent(work, job);
   const receipt = await receiptOf(work.store.read, job.seq);
   if (receipt === undefined) return null;
   return {

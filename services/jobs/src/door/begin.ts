@@ -2,6 +2,7 @@ import { clock, type Reader, type Trx } from '@aitbc/chassis';
 import { type Caller, canonicalJson, Problem, sha256 } from '@aitbc/contracts';
 import { type Prepared, submit } from '../commands/submit.ts';
 import { isTerminal } from '../domain.ts';
+import type { Room } from '../quotas.ts';
 import { findDoorRequest, rememberDoorRequest } from '../store/door.ts';
 import { findOwnJob } from '../store/jobs.ts';
 import type { JobRow } from '../tables.ts';
@@ -61,7 +62,7 @@ export const findBegun = async (reader: Reader, accountId: string, ask: Ask): Pr
 /**
  * The job of a request: the one that it became when it was sent before, or a new one. A client that lost its connection
  * asks again; what was made for it is paid once.
- * @throws Problem IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUIREMENTS
+ * @throws Problem IDEMPOTENCY_KEY_REUSED, TOO_MANY_REQUIREMENTS, QUOTA_EXCEEDED
  */
 export const begin = async (
   trx: Trx,
@@ -69,11 +70,12 @@ export const begin = async (
   caller: Caller,
   prepared: Prepared,
   ask: Ask,
+  room: Room,
 ): Promise<string> => {
   const accountId = caller.account_id;
   const known = await findBegun(trx, accountId, ask);
   if (known !== undefined) return known;
-  const { id } = await submit(trx, work, caller, prepared);
+  const { id } = await submit(trx, work, caller, prepared, room);
   const { ttl_seconds, timeout_seconds } = prepared.submission;
   const lifeMs = ask.isKeyed ? KEYED_MS : (ttl_seconds + timeout_seconds) * 1_000 + ANSWER_KEPT_MS;
   await rememberDoorRequest(trx, {

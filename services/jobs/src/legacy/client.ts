@@ -10,8 +10,10 @@ import {
 } from '@aitbc/contracts';
 import { cancel } from '../commands/end.ts';
 import { submit } from '../commands/submit.ts';
+import { assertContent } from '../commands/wipe.ts';
 import { readCursor, writeCursor } from '../cursor.ts';
 import { isTerminal } from '../domain.ts';
+import { findRoom } from '../quotas.ts';
 import { claimsOf } from '../receipts.ts';
 import { countJobs, listJobsQuery } from '../store/backlog.ts';
 import { findJob, findOwnJob } from '../store/jobs.ts';
@@ -103,10 +105,11 @@ export const clientHandlers = (work: Work): Handlers<ClientRoutes> => {
   };
 
   return {
-    legacySubmit: (context) => {
+    legacySubmit: async (context) => {
       const prepared = prepareLegacy(work, context.body, context.bodyText());
+      const room = await findRoom(work, context.caller.account_id);
       return context.write(async (trx) => {
-        const { id } = await submit(trx, work, context.caller, prepared);
+        const { id } = await submit(trx, work, context.caller, prepared, room);
         return { status: 201, body: jobView((await findJob(trx, id)) as JobRow, null) };
       });
     },
@@ -114,6 +117,7 @@ export const clientHandlers = (work: Work): Handlers<ClientRoutes> => {
     legacyList: ({ query, caller }) => list(query, caller.account_id),
     legacyGet: async ({ params, caller }) => {
       const job = await ownJob(params.job_id, caller.account_id);
+      await assertContent(work, job);
       const row = job.status === 'completed' ? await receiptOf(store.read, job.seq) : undefined;
       return { status: 200, body: jobView(job, row?.result ?? null) };
     },
@@ -127,6 +131,7 @@ export const clientHandlers = (work: Work): Handlers<ClientRoutes> => {
         throw new Problem('RESULT_NOT_READY', `The job is ${STATES[job.status].state}; ask again.`, {
           retryAfterSeconds: 1,
         });
+      await assertContent(work, job);
       const found = await endOf(job);
       if (found === undefined)
         throw new Problem(

@@ -11,18 +11,21 @@ import {
   unitsOf,
   validationProblem,
 } from '@aitbc/contracts';
+import { jobsOfItems, oneJob } from '../abridged.ts';
 import { cancel } from '../commands/end.ts';
 import { type Prepared, prepare, submit, submitAll } from '../commands/submit.ts';
+import { assertContent, wipe } from '../commands/wipe.ts';
 import { readCursor, writeCursor } from '../cursor.ts';
 import { isTerminal } from '../domain.ts';
 import type { EventStreams } from '../event-stream.ts';
+import { findRoom } from '../quotas.ts';
 import { requirementOfRow } from '../requirement.ts';
 import { listJobsQuery } from '../store/backlog.ts';
 import { findOwnJob, type JobAndTexts, parametersOf, textsOf } from '../store/jobs.ts';
 import { receiptOf } from '../store/receipts.ts';
 import type { JobRow } from '../tables.ts';
 import { withTexts } from '../texts.ts';
-import { toJob, toReceipt, toStatusView } from '../views.ts';
+import { resultOf, toJob, toReceipt, toStatusView } from '../views.ts';
 import type { Work } from '../work.ts';
 
 /** Jobs of a batch that share a transaction: below 10 ms in which nobody else writes. */
@@ -33,7 +36,7 @@ const WAITS_PER_ACCOUNT_MAX = 1_000;
 
 type ClientRoutes = Pick<
   typeof jobsRoutes,
-  'submit' | 'submitBatch' | 'list' | 'get' | 'status' | 'events' | 'cancel' | 'receipts'
+  'submit' | 'submitBatch' | 'list' | 'get' | 'status' | 'events' | 'cancel' | 'wipe' | 'receipts'
 >;
 
 interface BatchItem {
@@ -120,12 +123,13 @@ export const clientHandlers = (
   };
 
   return {
-    submit: (context) => {
+    submit: async (context) => {
       const prepared = prepare(work, context.body);
-      return context.write(async (trx) => ({
-        status: 201,
-        body: await submit(trx, work, context.caller, prepared),
-      }));
+      const room = await findRoom(work, context.caller.account_id);
+      return context.write(
+        async (trx) => ({ status: 201, body: await submit(trx, work, context.caller, prepared, room) }),
+        oneJob,
+      );
     },
 
     submitBatch: async (context) => {
@@ -144,10 +148,11 @@ export const clientHandlers = (
           return refused(error);
         }
       });
+      const room = await findRoom(work, caller.account_id);
       const submitSome = async (trx: Trx, some: readonly (Prepared | BatchItem)[]): Promise<BatchItem[]> => {
         const isPrepared = (item: Prepared | BatchItem): item is Prepared => !('status' in item);
         // Without savepoints: what is refused is refused before it wrote anything.
-        const taken = (await submitAll(trx, work, caller, some.filter(isPrepared))).values();
+        const taken = (await submitAll(trx, work, caller, some.filter(isPrepared), room)).values();
         return some.map((item) => {
           if (!isPrepared(item)) return item;
           const outcome = taken.next().value as PromiseSettledResult<Job>;
@@ -158,10 +163,10 @@ export const clientHandlers = (
       };
       // With a key, the answer is kept in the transaction of its effect, so that must be one.
       if (context.response.req.get('idempotency-key') !== undefined)
-        return context.write(async (trx) => ({
-          status: 207,
-          body: { items: await submitSome(trx, prepared) },
-        }));
+        return context.write(
+          async (trx) => ({ status: 207, body: { items: await submitSome(trx, prepared) } }),
+          jobsOfItems,
+        );
       const groups: Promise<BatchItem[]>[] = [];
       for (let at = 0; at < prepared.length; at += GROUP) {
         const group = prepared.slice(at, at + GROUP);
@@ -191,10 +196,11 @@ export const clientHandlers = (
       };
     },
 
-    get: async (context) => ({
-      status: 200,
-      body: await wholeOne(await ownJob(context.params.job_id, context.caller.account_id)),
-    }),
+    get: async (context) => {
+      const job = await ownJob(context.params.job_id, context.caller.account_id);
+      await assertContent(work, job);
+      return { status: 200, body: await wholeOne(job) };
+    },
 
     status: async (context) => {
       const { job_id: jobId } = context.params;
@@ -213,20 +219,29 @@ export const clientHandlers = (
 
     cancel: async (context) => {
       const { parameters } = await readParameters(context.params.job_id, context.caller.account_id);
-      return context.write(async (trx) => ({
-        status: 200,
-        body: toJob(
-          await cancel(trx, work, context.params.job_id, context.caller.account_id),
-          parameters,
-          null,
-        ),
-      }));
+      return context.write(
+        async (trx) => ({
+          status: 200,
+          body: toJob(
+            await cancel(trx, work, context.params.job_id, context.caller.account_id),
+            parameters,
+            null,
+          ),
+        }),
+        oneJob,
+      );
+    },
+
+    wipe: async ({ params, caller }) => {
+      const body = await store.transact('jobs.wipe', (trx) => wipe(trx, work, params.job_id, caller));
+      await work.erasures.finish();
+      return { status: 200, body };
     },
 
     receipts: async (context) => {
       const job = await ownJob(context.params.job_id, context.caller.account_id);
       const receipt = await receiptOf(store.read, job.seq);
-      const items = receipt === undefined ? [] : [toReceipt(job, receipt, JSON.parse(receipt.result))];
+      const items = receipt === undefined ? [] : [toReceipt(job, receipt, resultOf(job, receipt))];
       return { status: 200, body: { items } };
     },
   };

@@ -4,7 +4,8 @@ import { readCursor, writeCursor } from '../cursor.ts';
 import { verifyLegacy } from '../legacy/receipt.ts';
 import { verifyProof } from '../receipts.ts';
 import { findJob } from '../store/jobs.ts';
-import { listReceiptsQuery, receiptOf } from '../store/receipts.ts';
+import { keptReceiptOf } from '../store/purge.ts';
+import { listReceipts, receiptOf } from '../store/receipts.ts';
 import { toPublicReceipt } from '../views.ts';
 import type { Work } from '../work.ts';
 
@@ -15,13 +16,16 @@ export const receiptHandlers = (work: Work): Handlers<ReceiptRoutes> => ({
     const { limit, cursor, job_id: jobId } = context.query;
     if (jobId !== undefined) {
       const job = await findJob(work.store.read, jobId);
-      const row = job === undefined ? undefined : await receiptOf(work.store.read, job.seq);
+      const row =
+        job === undefined
+          ? await keptReceiptOf(work.store.read, jobId)
+          : await receiptOf(work.store.read, job.seq);
       return {
         status: 200,
         body: { items: row === undefined ? [] : [toPublicReceipt(row)], next_cursor: null },
       };
     }
-    const rows = await work.store.read.all(listReceiptsQuery(readCursor(cursor), limit + 1));
+    const rows = await listReceipts(work.store.read, readCursor(cursor), limit + 1);
     const page = rows.slice(0, limit);
     const last = page.at(-1);
     return {

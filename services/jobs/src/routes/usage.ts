@@ -1,7 +1,9 @@
-import { clock, type Handlers, pageOf } from '@aitbc/chassis';
+import { clock, DAY_MS, type Handlers, pageOf } from '@aitbc/chassis';
 import { fromMinor, invalidField, type jobsRoutes, USAGE_DAYS_MAX, type Usage } from '@aitbc/contracts';
+import { quotasOf } from '../quotas.ts';
+import { contentKeptOf, setContentKept } from '../store/content.ts';
+import { loadOf } from '../store/load.ts';
 import { type Counts, type Group, type Place, placeOf, sumBy, sumOf } from '../store/usage.ts';
-import { DAY_MS } from '../usage.ts';
 import type { Work } from '../work.ts';
 
 const DAYS_DEFAULT = 30;
@@ -49,13 +51,45 @@ const view = (group: Group): Usage => ({
   ...countsOf(group),
 });
 
-export const usageHandlers = ({ store }: Work): Handlers<Pick<typeof jobsRoutes, 'usage'>> => ({
-  usage: async ({ caller, query }) => {
-    const { limit, group_by: dimensions } = query;
-    const range = { accountId: caller.account_id, ...rangeOf(query) };
-    const after = query.cursor === undefined ? undefined : readCursor(query.cursor, dimensions);
-    const groups = await sumBy(store.read, range, dimensions, { after, limit: limit + 1 });
-    const page = await pageOf(groups, limit, view, (last) => writeCursor(placeOf(last, dimensions)));
-    return { status: 200, body: { ...page, total: countsOf(await sumOf(store.read, range)) } };
-  },
-});
+export const usageHandlers = (
+  work: Work,
+): Handlers<Pick<typeof jobsRoutes, 'usage' | 'retention' | 'setRetention'>> => {
+  const { store } = work;
+  const nowOf = async (accountId: string) => {
+    const { openJobs, contentBytes } = await loadOf(store.read, accountId);
+    const max = quotasOf(work);
+    return {
+      open_jobs: Math.max(0, openJobs),
+      open_jobs_max: max.openJobs,
+      content_bytes: Math.max(0, contentBytes),
+      content_bytes_max: max.contentBytes,
+    };
+  };
+  return {
+    retention: async ({ caller }) => {
+      const keptMs = await contentKeptOf(store.read, caller.account_id);
+      return { status: 200, body: { content_days: keptMs === null ? null : keptMs / DAY_MS } };
+    },
+    setRetention: ({ caller, body, write }) =>
+      write(async (trx) => {
+        const { content_days: days } = body;
+        await setContentKept(trx, caller.account_id, days === null ? null : days * DAY_MS);
+        return { status: 200, body };
+      }),
+    usage: async ({ caller, query }) => {
+      const { limit, group_by: dimensions } = query;
+      const range = { accountId: caller.account_id, ...rangeOf(query) };
+      const after = query.cursor === undefined ? undefined : readCursor(query.cursor, dimensions);
+      const groups = await sumBy(store.read, range, dimensions, { after, limit: limit + 1 });
+      const page = await pageOf(groups, limit, view, (last) => writeCursor(placeOf(last, dimensions)));
+      return {
+        status: 200,
+        body: {
+          ...page,
+          total: countsOf(await sumOf(store.read, range)),
+          now: await nowOf(caller.account_id),
+        },
+      };
+    },
+  };
+};

@@ -24,9 +24,13 @@ const NEW = {
   started_at_ms: null,
   ended_at_ms: null,
   deadline_at_ms: null,
+  content_gone_at_ms: null,
+  content_due_at_ms: null,
 } as const;
-type NewJob = Omit<JobRow, keyof typeof NEW | 'seq'>;
+type NewJob = Omit<JobRow, keyof typeof NEW | 'seq' | 'content_kept_ms'>;
 
+const settingOf = (accountId: string) =>
+  db.selectFrom('account_setting').select('content_kept_ms').where('account_id', '=', accountId);
 const insert = hot((p: Params<NewJob>) =>
   db
     .insertInto('job')
@@ -49,6 +53,7 @@ const insert = hot((p: Params<NewJob>) =>
       ttl_ms: p('ttl_ms'),
       max_attempts: p('max_attempts'),
       ...NEW,
+      content_kept_ms: settingOf(p('client_id')),
       payment_amount_minor: p('payment_amount_minor'),
       payment_status: p('payment_status'),
       created_at_ms: p('created_at_ms'),
@@ -56,7 +61,7 @@ const insert = hot((p: Params<NewJob>) =>
       queued_at_ms: p('queued_at_ms'),
       expires_at_ms: p('expires_at_ms'),
     })
-    .returning('seq'),
+    .returning(['seq', 'content_kept_ms']),
 );
 /**
  * A longer text is written by the function that brings it, in its own time: sixteen of 4 MB that were written together took
@@ -114,11 +119,14 @@ export const insertJob = async (
   { parameters, payload }: { parameters: string; payload: string | null },
   labels: readonly string[],
 ): Promise<JobRow> => {
-  const { seq } = (await trx.get(insert, job)) as { seq: number };
-  const row: JobRow = { ...NEW, ...job, seq };
+  const made = (await trx.get(insert, job)) as Pick<JobRow, 'seq' | 'content_kept_ms'>;
+  const row: JobRow = { ...NEW, ...job, ...made };
   const texts = { job_seq: row.seq, parameters, payload };
-  if (parameters.length + (payload?.length ?? 0) > GATHERED_TEXT_MAX) await insertParameters(trx, [texts]);
-  else trx.gather(insertParameters, texts);
+  if (parameters.length + (payload?.length ?? 0) > GATHERED_TEXT_MAX) {
+    // In the order of their numbers: what is put between others moves them.
+    await trx.flush();
+    await insertParameters(trx, [texts]);
+  } else trx.gather(insertParameters, texts);
   for (const label of new Set(labels))
     trx.gather(insertLabels, { client_id: job.client_id, label, job_id: job.id });
   addEvent(trx, row, 'pending', null, job.created_at_ms);
@@ -155,11 +163,16 @@ export const eventNumbers = (
 ): Promise<Pick<JobRow, 'id' | 'events'>[]> =>
   reader.all(db.selectFrom('job').select(['id', 'events']).where('id', 'in', ids));
 
+/** What is shown where there are none any more. */
+const NO_PARAMETERS = '{}';
+/** Where it stands apart, or in the receipt of before. */
+export const resultText = sql<string>`coalesce(job_result.result, receipt.result)`.as('result');
+
 const parametersOfJob = hot((p: Params<{ job_seq: number }>) =>
   db.selectFrom('job_parameters').select('parameters').where('job_seq', '=', p('job_seq')),
 );
 export const parametersOf = async (reader: Reader, seq: number): Promise<string> =>
-  (await reader.get(parametersOfJob, { job_seq: seq }))?.parameters ?? '{}';
+  (await reader.get(parametersOfJob, { job_seq: seq }))?.parameters ?? NO_PARAMETERS;
 
 /** A job with its two long texts; `result` is null without a receipt. */
 export interface JobAndTexts {
@@ -173,7 +186,8 @@ export const textsOf = async (reader: Reader, jobs: readonly JobRow[]): Promise<
     db
       .selectFrom('job_parameters')
       .leftJoin('receipt', 'receipt.job_seq', 'job_parameters.job_seq')
-      .select(['job_parameters.job_seq as seq', 'parameters', 'receipt.result as result'])
+      .leftJoin('job_result', 'job_result.job_seq', 'job_parameters.job_seq')
+      .select(['job_parameters.job_seq as seq', 'parameters', resultText])
       .where(
         'job_parameters.job_seq',
         'in',
@@ -183,8 +197,12 @@ export const textsOf = async (reader: Reader, jobs: readonly JobRow[]): Promise<
   const bySeq = new Map(rows.map((row) => [row.seq, row]));
   return jobs.map((job) => ({
     job,
-    parameters: bySeq.get(job.seq)?.parameters ?? '{}',
-    result: bySeq.get(job.seq)?.result ?? null,
+    ...(job.content_gone_at_ms === null
+      ? {
+          parameters: bySeq.get(job.seq)?.parameters ?? NO_PARAMETERS,
+          result: bySeq.get(job.seq)?.result ?? null,
+        }
+      : { parameters: NO_PARAMETERS, result: null }),
   }));
 };
 
@@ -287,6 +305,7 @@ const end = hot(
         updated_at_ms: p('now_ms'),
         ended_at_ms: p('now_ms'),
         deadline_at_ms: null,
+        content_due_at_ms: sql<number | null>`${p('now_ms')} + content_kept_ms`,
       })
       .where('seq', '=', p('seq'))
       // Seen, it would be compared with the partial indexes, which costs a plan at each run.
@@ -324,7 +343,15 @@ export const endJob = async (
   });
   if (found === undefined) return undefined;
   const { events } = found;
-  return { ...job, ...changes, events, updated_at_ms: nowMs, ended_at_ms: nowMs, deadline_at_ms: null };
+  return {
+    ...job,
+    ...changes,
+    events,
+    updated_at_ms: nowMs,
+    ended_at_ms: nowMs,
+    deadline_at_ms: null,
+    content_due_at_ms: job.content_kept_ms === null ? null : nowMs + job.content_kept_ms,
+  };
 };
 
 const progress = hot((p: Params<{ seq: number; attempt: number; progress: number; now_ms: number }>) =>

@@ -1,7 +1,7 @@
 import { builder, hot, insertMany, type Params, type Reader, type Trx } from '@aitbc/chassis';
 import { makeSigningKey, type Signer } from '../receipts.ts';
 import type { ReceiptRow, Tables } from '../tables.ts';
-import { GATHERED_TEXT_MAX } from './jobs.ts';
+import { GATHERED_TEXT_MAX, resultText } from './jobs.ts';
 
 const db = builder<Tables>();
 
@@ -13,31 +13,58 @@ const insertReceipts = insertMany<ReceiptRow>('receipt', [
   'created_at_ms',
   'result',
 ]);
-export const insertReceipt = async (trx: Trx, row: ReceiptRow): Promise<void> => {
-  if (row.result.length > GATHERED_TEXT_MAX) await insertReceipts(trx, [row]);
-  else trx.gather(insertReceipts, row);
+const insertResults = insertMany<Pick<Tables['job_result'], 'job_seq' | 'result'>>('job_result', [
+  'job_seq',
+  'result',
+]);
+/** With its result, which stands apart. */
+export const insertReceipt = async (trx: Trx, { result, ...row }: ReceiptRow): Promise<void> => {
+  const apart = { job_seq: row.job_seq, result };
+  if (result.length > GATHERED_TEXT_MAX) await insertResults(trx, [apart]);
+  else trx.gather(insertResults, apart);
+  trx.gather(insertReceipts, { ...row, result: '' });
 };
 
 const ofJob = hot((p: Params<{ job_seq: number }>) =>
-  db.selectFrom('receipt').selectAll().where('job_seq', '=', p('job_seq')),
+  db
+    .selectFrom('receipt')
+    .leftJoin('job_result', 'job_result.job_seq', 'receipt.job_seq')
+    .select(['receipt.job_seq', 'receipt.id', 'proof', 'created_at_ms', resultText])
+    .where('receipt.job_seq', '=', p('job_seq')),
 );
 export const receiptOf = (reader: Reader, jobSeq: number): Promise<ReceiptRow | undefined> =>
   reader.get(ofJob, { job_seq: jobSeq });
 
 const proofById = hot((p: Params<{ id: string }>) =>
-  db.selectFrom('receipt').select('proof').where('id', '=', p('id')),
+  db
+    .selectFrom('receipt')
+    .select('proof')
+    .where('id', '=', p('id'))
+    .unionAll(db.selectFrom('kept_receipt').select('proof').where('id', '=', p('id'))),
 );
 export const proofOf = async (reader: Reader, id: string): Promise<string | undefined> =>
   (await reader.get(proofById, { id }))?.proof;
 
-/** Newest first, without results. */
-export const listReceiptsQuery = (before: string | undefined, limit: number) => {
+const listOfTable = (table: 'receipt' | 'kept_receipt', before: string | undefined, limit: number) => {
   const query = db
-    .selectFrom('receipt')
+    .selectFrom(table)
     .select(['id', 'proof', 'created_at_ms'])
     .orderBy('id', 'desc')
     .limit(limit);
   return before === undefined ? query : query.where('id', '<', before);
+};
+/** Newest first, without results: also of jobs whose rows are gone. */
+export const listReceipts = async (
+  reader: Reader,
+  before: string | undefined,
+  limit: number,
+): Promise<Pick<ReceiptRow, 'id' | 'proof' | 'created_at_ms'>[]> => {
+  const found = await reader.all(listOfTable('receipt', before, limit));
+  // The older ones, nearly always.
+  const kept = await reader.all(listOfTable('kept_receipt', before, limit));
+  // One that went from there to here between the two looks is in both.
+  const byId = new Map([...found, ...kept].map((row) => [row.id, row]));
+  return [...byId.values()].sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, limit);
 };
 
 /** Every key that signed here, newest first. */

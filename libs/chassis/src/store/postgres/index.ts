@@ -240,6 +240,8 @@ export const openPostgres = async (options: {
     waiting: groups.waiting,
     statements: tally.counts,
     subscribe: topics.subscribe,
+    emptyLog: async () => true,
+    shrink: async () => ({ found: 0, tookMs: 0 }),
     backup: async () => {
       throw new Error('PostgreSQL is copied with its own means: pg_dump, or a base backup');
     },

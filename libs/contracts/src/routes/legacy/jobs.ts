@@ -118,7 +118,7 @@ export const legacyJobsRoutes = {
     body: LegacySubmission,
     bodyLimitBytes: BATCH_BODY_LIMIT_BYTES,
     responses: { 201: LegacyJob },
-    errors: ['INVALID_JOB_TYPE', 'TOO_MANY_REQUIREMENTS', 'OVERLOADED'],
+    errors: ['INVALID_JOB_TYPE', 'TOO_MANY_REQUIREMENTS', 'QUOTA_EXCEEDED', 'OVERLOADED'],
   }),
   legacyHistory: defineRoute({
     ...asClient,
@@ -177,7 +177,7 @@ export const legacyJobsRoutes = {
     responses: {
       200: z.object({ id: Id, result: z.unknown(), output: z.unknown(), receipt: LegacyReceipt }),
     },
-    errors: ['RESULT_NOT_READY', 'JOB_NOT_COMPLETED'],
+    errors: ['RESULT_NOT_READY', 'JOB_NOT_COMPLETED', 'CONTENT_EXPIRED'],
   }),
   legacyCancel: defineRoute({
     ...ofJob,
