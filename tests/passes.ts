@@ -22,7 +22,7 @@ const ALONE = [
 ];
 /** Stories that mostly wait: for a container, a process that starts, a period that ends, a page. None of them measures. */
 const PATIENT =
-  /^tests\/(authorization\/|backup|browser\/|clients\/|compose|governance|move|parameter-bounds|redis-fail-over)/;
+  /^tests\/(authorization\/|backup|browser\/|clients\/|compose|governance|move|parameter-bounds|redis-fail-over|webhooks)/;
 const isAlone = (file: string): boolean => !PATIENT.test(file) && ALONE.some((form) => form.test(file));
 
 /**

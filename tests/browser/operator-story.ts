@@ -1,38 +1,15 @@
-import { join } from 'node:path';
-import { schemaUrl } from '@aitbc/chassis';
-import { messages, newId, routes } from '@aitbc/contracts';
-import { eventually, openByHand, scratchPostgres, testEngine } from '@aitbc/testing';
+import { routes } from '@aitbc/contracts';
+import { eventually } from '@aitbc/testing';
 import type { Page } from 'playwright-core';
 import { expect } from 'vitest';
 import { type Coordinator, must, registerMiner, takeWork } from '../coordinator.ts';
+import { leaveLetter } from '../dead-letter.ts';
 
 const HEARTBEAT_TIMEOUT_SECONDS = 10;
 
-/** A vote that the miners service could not obey: its disk was full, and by now it has room again. */
-const leaveLetter = async (dataDir: string): Promise<void> => {
-  const byHand = await openByHand(
-    testEngine === 'postgres'
-      ? schemaUrl(scratchPostgres(dataDir), 'miners')
-      : `sqlite:///${join(dataDir, 'miners.db')}`,
-  );
-  const name = 'governance.parameter_changed';
-  const payload = JSON.stringify({
-    name: 'heartbeat_timeout_seconds',
-    value: HEARTBEAT_TIMEOUT_SECONDS,
-    version: 1,
-    proposal_id: newId(),
-  });
-  await byHand.exec(
-    `INSERT INTO dead_letter (id, stream, seq, name, version, payload, attempts, error, retry_at_ms, created_at_ms)
-     VALUES ('${newId()}', 'before', 7, '${name}', ${messages[name].version}, '${payload}', 10,
-       'Error: <b>disk full</b>', NULL, ${Date.now()})`,
-  );
-  await byHand.close();
-};
-
 /** An operator sees the system, finds a dead letter, and replays it: what it says is obeyed, and it is gone. */
 export const deadLetterStory = async (page: Page, coordinator: Coordinator): Promise<void> => {
-  await leaveLetter(coordinator.dataDir);
+  await leaveLetter(coordinator.dataDir, HEARTBEAT_TIMEOUT_SECONDS);
   await page.goto(`${coordinator.url}/sign-in?to=${encodeURIComponent('/operator?part=dead-letters')}`);
   await page.getByLabel('API key').fill(coordinator.keys.admin);
   await page.getByRole('button', { name: 'Sign in with the key' }).click();

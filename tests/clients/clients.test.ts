@@ -1,6 +1,8 @@
-import { afterAll, beforeAll, describe } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createProgram } from '../../clients/cli/src/program.ts';
 import { STARTING_MS } from '../coordinator.ts';
 import { chatting } from './chatting.ts';
+import { wasRun } from './commands.ts';
 import { hooks } from './hooks.ts';
 import { installedCommandLine } from './installed-cli.ts';
 import { longBatch } from './long-batch.ts';
@@ -27,3 +29,16 @@ describe('a chat', { timeout: SLOW_MS }, () => chatting(() => world));
 describe('spending', { timeout: SLOW_MS }, () => spending(() => world));
 describe('webhooks', { timeout: SLOW_MS }, () => hooks(() => world));
 describe('a long batch', () => longBatch(() => world));
+
+type Command = ReturnType<typeof createProgram>;
+const leaves = (command: Command, words: readonly string[] = []): (readonly string[])[] =>
+  command.commands.length === 0
+    ? [words]
+    : command.commands.flatMap((inner) => leaves(inner as Command, [...words, inner.name()]));
+
+// Last: whoever adds a command adds its test.
+test('each command of the command line was run by a test above', () => {
+  const all = leaves(createProgram(async () => {}));
+  expect(all.length).toBeGreaterThan(50);
+  expect(all.filter((words) => !wasRun(words)).map((words) => words.join(' '))).toEqual([]);
+});

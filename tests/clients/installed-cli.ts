@@ -6,6 +6,7 @@ import { expect, test } from 'vitest';
 import { openTerminal } from '../../clients/cli/src/testing/terminal.ts';
 import { newWallet } from '../../services/gateway/src/testing/wallet.ts';
 import { accountOf, must } from '../coordinator.ts';
+import { leaveLetter } from '../dead-letter.ts';
 import { commandsOf } from './commands.ts';
 import { installedCli, nodes, type World } from './world.ts';
 
@@ -50,6 +51,12 @@ export const installedCommandLine = (world: () => World) => {
     expect(good(await aitbc('jobs', 'cancel', waiting))).toBe(`${waiting} cancelled\n`);
     expect(await aitbc('jobs', 'cancel', waiting)).toMatchObject({ exit: 5 });
     expect(await aitbc('jobs', 'get', waiting)).toMatchObject({ exit: 9 });
+
+    expect(await aitbc('jobs', 'wipe', id)).toMatchObject({ exit: 2 });
+    expect(good(await aitbc('jobs', 'wipe', id, '--yes'))).toBe(`${id} wiped\n`);
+    const gone = await aitbc('jobs', 'get', id);
+    expect(gone.exit).not.toBe(0);
+    expect(gone.stderr).toContain('erased');
   });
 
   test('jobs run that is interrupted cancels its job', async () => {
@@ -347,6 +354,23 @@ export const installedCommandLine = (world: () => World) => {
           .then((ran) => ({ ...ran, stdout: JSON.stringify(ran.stdout) })),
       ),
     ).toBe('batch\n');
+  });
+
+  test('a dead letter is tried again, another is dropped, and of none there is nothing to do', async () => {
+    const { dataDir } = world().coordinator;
+    const admin = terminal('admin');
+    const [tried, dropped] = [await leaveLetter(dataDir, 30), await leaveLetter(dataDir, 31)];
+    expect(good(await admin.aitbc('admin', 'dead-letters', 'list'))).toMatch(
+      new RegExp(`${dropped}[^]*${tried}|${tried}[^]*${dropped}`),
+    );
+    const act = (action: string, id: string) => admin.aitbc('admin', 'dead-letters', action, 'miners', id);
+    expect(good(await act('replay', tried))).toBe(`${tried} is tried again\n`);
+    expect(good(await act('drop', dropped))).toBe(`${dropped} dropped\n`);
+    expect(await act('drop', dropped)).toMatchObject({ exit: 4 });
+    await eventually(async () => {
+      const { stderr } = await admin.aitbc('admin', 'dead-letters', 'list');
+      return stderr === 'No dead letters.\n';
+    });
   });
 
   test.each(nodes)('it starts with $name', async ({ path }) => {
