@@ -12,7 +12,7 @@ export const every = globSync('{libs,services,clients,tests,scripts,bench}/**/*.
 /**
  * Alone on the machine: the stories, and what measures time or memory, fills the machine, or holds connections open to
  * the second. Two of them on two cores starve each other's timers. All others wait on conditions, most of the time for
- * the start of a process or for a timer, and two of them fill two cores.
+ * the start of a process or for a timer, and three of them fill two cores.
  */
 const ALONE = [
   /^(tests|scripts|bench)\//,
@@ -46,7 +46,7 @@ export const onPostgresToo: readonly string[] = [
   'tests/paid-job.test.ts',
 ];
 
-/** In pairs, and alone. */
+/** Side by side, and alone. */
 export const inPasses = (files: readonly string[]): [string[], string[]] => [
   files.filter((file) => !isAlone(file)),
   files.filter(isAlone),
