@@ -118,6 +118,7 @@ async function main(): Promise<void> {
       ['job', `/jobs/${ocr}`, true],
       ['job-waiting', `/jobs/${waiting}`, true],
       ['playground', '/playground?type=ocr', true],
+      ['wallet', '/wallet', true],
       ['explorer', '/explorer', false],
       ['transfer', `/explorer/transactions/${hash}`, false],
       ['miners', '/miners', false],

@@ -53,6 +53,30 @@ export const job = (number: number, change: Record<string, unknown> = {}): Recor
   ...change,
 });
 
+/** What a chain tells of it may be anything. */
+const INVOICE = {
+  payment_id: id(600),
+  status: 'pending',
+  payment_address: ALL,
+  btc_amount: 0.00125,
+  aitbc_amount: 125,
+  rate: 100_000,
+  confirmations_required: 1,
+  created_at: ago(60),
+  expires_at: ago(-3_600),
+  received: 0.001,
+  remaining: 0.00025,
+  confirmations: 0,
+  tx_hash: null,
+  transactions: [],
+  credited: null,
+  reverted: false,
+  debt: 0,
+  follows: null,
+  followed_by: null,
+  updated_at: ago(10),
+};
+
 const waiting = job(2, { status: 'pending', result: null, started_at: null, ended_at: null, progress: 0 });
 const failed = job(3, {
   job_type: 'ocr',
@@ -267,6 +291,53 @@ const ANSWERS: readonly (readonly [RegExp, (match: RegExpExecArray, query: URLSe
       })),
     }),
   ],
+  [
+    /^\/v1\/users\/me\/transactions$/,
+    () => ({
+      items: HOSTILE.map((memo, at) => ({
+        hash: String(at).repeat(64).slice(0, 64),
+        time: ago(60 * at),
+        kind: at % 2 === 0 ? 'transfer' : memo,
+        amount: at % 2 === 0 ? 9_999_999.99999999 : -0.00000001,
+        balance: 12.5,
+        currency: 'AITBC',
+        counterparty: memo,
+        reference: memo,
+        memo,
+      })),
+      next_cursor: 'more',
+    }),
+  ],
+  [
+    /^\/v1\/users\/me\/usage$/,
+    () => {
+      const counts = { jobs: 3, completed: 2, failed: 1, cancelled: 0, expired: 0, spend: 1.25 };
+      return {
+        items: [
+          { day: '2026-11-28', ...counts },
+          { day: '2026-11-27', ...counts, spend: 0 },
+        ],
+        next_cursor: null,
+        total: counts,
+        now: { open_jobs: 1, open_jobs_max: 2, content_bytes: 3, content_bytes_max: 4 },
+      };
+    },
+  ],
+  [
+    /^\/v1\/exchange\/rates$/,
+    () => ({
+      btc_to_aitbc: 100_000,
+      aitbc_to_btc: 0.00001,
+      fee_percent: 0,
+      min_btc: 0.00000546,
+      max_aitbc: 1_000_000,
+      confirmations: [{ below_btc: null, confirmations: 6 }],
+      expires_in_seconds: 3_600,
+      network: 'regtest',
+    }),
+  ],
+  [/^\/v1\/exchange\/payments$/, () => ({ items: [INVOICE], next_cursor: null })],
+  [/^\/v1\/exchange\/payment-status\/([^/]+)$/, () => INVOICE],
   [
     /^\/v1\/users\/([^/]+)\/balance$/,
     ([, userId]) => ({

@@ -49,6 +49,7 @@ const OWN = [
   `/jobs/${JOBS.failed}`,
   `/jobs/${JOBS.read}`,
   '/jobs/not-mine',
+  '/wallet',
   '/settings',
   '/operator',
 ];

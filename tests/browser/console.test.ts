@@ -10,6 +10,7 @@ import { type Coordinator, must, STARTING_MS, startCoordinator } from '../coordi
 import { CHROMIUM, CHROMIUM_ARGUMENTS } from './chromium.ts';
 import { deadLetterStory, deadMinerStory } from './operator-story.ts';
 import { keysStory, webhookStory } from './settings-story.ts';
+import { walletStory } from './wallet-story.ts';
 
 // What people do in the console, before a whole coordinator with a miner.
 
@@ -145,6 +146,17 @@ inBrowser(
     const page = await visitWithWallet();
     await keysStory(page, coordinator);
     await webhookStory(page, coordinator);
+    await page.context().close();
+  },
+);
+
+inBrowser(
+  `somebody buys tokens with bitcoin until they are credited, and sends some${because}`,
+  { timeout: 5 * SLOW_MS },
+  async () => {
+    const { page } = await visit('/wallet');
+    await page.getByText('Sign in to see your wallet').waitFor();
+    await walletStory(page, coordinator);
     await page.context().close();
   },
 );

@@ -69,6 +69,11 @@ const miners = createRoute({
   path: '/miners',
   component: lazyRouteComponent(() => import('./pages/miners.tsx'), 'Miners'),
 });
+const wallet = createRoute({
+  getParentRoute: () => root,
+  path: '/wallet',
+  component: lazyRouteComponent(() => import('./pages/wallet/wallet.tsx'), 'Wallet'),
+});
 const settings = createRoute({
   getParentRoute: () => root,
   path: '/settings',
@@ -101,6 +106,7 @@ export const router = createRouter({
     transaction,
     address,
     miners,
+    wallet,
     settings,
     webhook,
     operator,

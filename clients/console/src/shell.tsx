@@ -21,6 +21,9 @@ const OwnLinks = () => {
   return who === undefined ? null : (
     <>
       <li>
+        <Link to="/wallet">Wallet</Link>
+      </li>
+      <li>
         <Link to="/settings">Settings</Link>
       </li>
       {who.scopes.includes('admin') ? (

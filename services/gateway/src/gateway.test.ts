@@ -79,6 +79,7 @@ describe('a request that goes through', () => {
     const refused = new Map([
       ['/v1/miner/jobs', 'GET'],
       ['/v1/client/jobs/:job_id/events', 'GET'],
+      ['/v1/users/me/export', 'GET'],
       ['/v1/miners/poll', 'GET, POST, DELETE'],
     ]);
     const paths = allRoutes.filter((route) => route.method === 'GET' && route.internal !== true);

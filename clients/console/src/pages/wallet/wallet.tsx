@@ -1,0 +1,64 @@
+import { amount } from '../../format.ts';
+import { SignedIn } from '../../parts/answer.tsx';
+import { Card, Figure, Head, Skeleton } from '../../parts/look.tsx';
+import { useBalance, useWho } from '../../queries.ts';
+import { useCredential } from '../../session.ts';
+import { Buy } from './buy.tsx';
+import { Send } from './send.tsx';
+import { Spend } from './spend.tsx';
+import { Statement } from './statement.tsx';
+
+const Balance = () => {
+  const { data } = useBalance();
+  if (data === undefined) return <Skeleton lines={4} />;
+  return (
+    <div className="figures">
+      <Card>
+        <Figure name="You can spend">{amount(data.available)}</Figure>
+      </Card>
+      <Card>
+        <Figure name="Held in escrow" note="For jobs and bookings that are not over">
+          {amount(data.held)}
+        </Figure>
+      </Card>
+      {data.debt > 0 ? (
+        <Card>
+          <Figure name="Owed" note="Bitcoin that was credited has left its chain again">
+            {amount(data.debt)}
+          </Figure>
+        </Card>
+      ) : null}
+    </div>
+  );
+};
+
+const Own = () => {
+  const credential = useCredential();
+  const { data: who } = useWho();
+  if (who === undefined) return <Skeleton lines={12} />;
+  // A session may do what its account may; a key what it was made for.
+  const may = (scope: 'client' | 'trade'): boolean =>
+    credential?.kind === 'session' || who.scopes.includes(scope);
+  return (
+    <>
+      <Balance />
+      <div className="columns">
+        <div className="stack">
+          {may('client') ? <Buy /> : null}
+          {may('trade') ? <Send /> : null}
+        </div>
+        {may('client') ? <Spend /> : null}
+      </div>
+      {may('client') ? <Statement /> : null}
+    </>
+  );
+};
+
+export const Wallet = () => (
+  <>
+    <Head title="Wallet">What your account has, what it did with it, and how to get more.</Head>
+    <SignedIn what="your wallet">
+      <Own />
+    </SignedIn>
+  </>
+);
