@@ -1,3 +1,4 @@
+import { text } from 'node:stream/consumers';
 import { routes } from '@aitbc/contracts';
 import { eventually } from '@aitbc/testing';
 import type { Page } from 'playwright-core';
@@ -40,4 +41,16 @@ export const walletStory = async (page: Page, coordinator: Coordinator): Promise
     must(await as.call(routes.payments.balance, { params: { user_id } })).available;
   await eventually(async () => (await balanceOf(friend.id, friend.caller)) === 0.5);
   expect(await balanceOf(id)).toBe(124.5);
+
+  // All of it in a file, to its last line.
+  await page.getByRole('link', { name: 'Settings' }).click();
+  const [download] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByRole('button', { name: 'Save it as a file' }).click(),
+  ]);
+  const lines = (await text(await download.createReadStream())).trimEnd().split('\n');
+  expect(JSON.parse(lines.at(-1) as string)).toMatchObject({
+    type: 'end',
+    data: { counts: { transaction: 2 } },
+  });
 };

@@ -92,13 +92,32 @@ const Actions = ({ job }: { job: Job }) => {
     onSettled: () => queries.invalidateQueries({ queryKey: ['job', job.id] }),
   });
   const again = useRunAgain(job);
-  const error = cancel.error ?? again.error;
+  const navigate = useNavigate();
+  const wipe = useMutation({
+    mutationFn: () => api().jobs.wipe(job.id),
+    // What was erased is not to stand in this page's memory either.
+    onSuccess: async () => {
+      await navigate({ to: '/jobs' });
+      queries.removeQueries({ queryKey: ['job', job.id] });
+    },
+  });
+  const error = cancel.error ?? again.error ?? wipe.error;
   return (
     <>
       {hasEnded(job) ? (
-        <button type="button" className="button" disabled={again.isPending} onClick={() => again.mutate()}>
-          Run again{job.payment_amount === null ? '' : ` for ${amount(job.payment_amount)}`}
-        </button>
+        <>
+          <button type="button" className="button" disabled={again.isPending} onClick={() => again.mutate()}>
+            Run again{job.payment_amount === null ? '' : ` for ${amount(job.payment_amount)}`}
+          </button>
+          <Confirm
+            action="Erase"
+            title="Erase what this job was given and made?"
+            isBusy={wipe.isPending}
+            onConfirm={() => wipe.mutate()}
+          >
+            Parameters and result are erased at once, for good. Its state, hashes and receipt stay.
+          </Confirm>
+        </>
       ) : (
         <Confirm
           action="Cancel the job"

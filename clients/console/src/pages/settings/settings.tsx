@@ -3,6 +3,7 @@ import { SignedIn } from '../../parts/answer.tsx';
 import { Card, Empty, Head, Skeleton } from '../../parts/look.tsx';
 import { useWho } from '../../queries.ts';
 import { useCredential } from '../../session.ts';
+import { Data } from './data.tsx';
 import { Keys, useKeys } from './keys.tsx';
 import { Sessions } from './sessions.tsx';
 import { useWebhooks, Webhooks } from './webhooks.tsx';
@@ -31,6 +32,7 @@ const OfAWallet = () => {
       <Keys />
       <Sessions />
       <Webhooks />
+      <Data />
     </>
   );
 };
@@ -47,6 +49,7 @@ export const Settings = () => {
           <>
             <WalletOnly />
             <Webhooks />
+            <Data />
           </>
         )}
       </SignedIn>
