@@ -63,6 +63,9 @@ test('a wiped job keeps its state, its hashes and its receipt, and nothing that 
   expect(told).not.toContain('shall read');
   // Again is the same answer.
   expect((await wipeOf(client, id)).body).toEqual(wiped.body);
+  // What asks for its parameters on the way finds none.
+  const cancelled = await client.http.call(jobsRoutes.cancel, { params: { job_id: id } });
+  expect(cancelled).toMatchObject({ status: 409, body: { error: { code: 'JOB_ALREADY_ENDED' } } });
 });
 
 test('what was not read may be wiped by its client alone, once the job has ended', async () => {

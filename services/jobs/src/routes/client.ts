@@ -21,7 +21,7 @@ import type { EventStreams } from '../event-stream.ts';
 import { findRoom } from '../quotas.ts';
 import { requirementOfRow } from '../requirement.ts';
 import { listJobsQuery } from '../store/backlog.ts';
-import { findOwnJob, type JobAndTexts, parametersOf, textsOf } from '../store/jobs.ts';
+import { findOwnJob, type JobAndTexts, textsOf } from '../store/jobs.ts';
 import { receiptOf } from '../store/receipts.ts';
 import type { JobRow } from '../tables.ts';
 import { withTexts } from '../texts.ts';
@@ -247,7 +247,7 @@ export const clientHandlers = (
   };
 
   async function readParameters(jobId: string, clientId: string) {
-    const job = await ownJob(jobId, clientId);
-    return { parameters: JSON.parse(await parametersOf(store.read, job.seq)) as Record<string, unknown> };
+    const [found] = await textsOf(store.read, [await ownJob(jobId, clientId)]);
+    return { parameters: JSON.parse((found as JobAndTexts).parameters) as Record<string, unknown> };
   }
 };

@@ -168,12 +168,6 @@ const NO_PARAMETERS = '{}';
 /** Where it stands apart, or in the receipt of before. */
 export const resultText = sql<string>`coalesce(job_result.result, receipt.result)`.as('result');
 
-const parametersOfJob = hot((p: Params<{ job_seq: number }>) =>
-  db.selectFrom('job_parameters').select('parameters').where('job_seq', '=', p('job_seq')),
-);
-export const parametersOf = async (reader: Reader, seq: number): Promise<string> =>
-  (await reader.get(parametersOfJob, { job_seq: seq }))?.parameters ?? NO_PARAMETERS;
-
 /** A job with its two long texts; `result` is null without a receipt. */
 export interface JobAndTexts {
   readonly job: JobRow;
