@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createProgram } from '../../clients/cli/src/program.ts';
+import { wasRun } from '../../clients/cli/src/testing/terminal.ts';
 import { STARTING_MS } from '../coordinator.ts';
 import { chatting } from './chatting.ts';
-import { wasRun } from './commands.ts';
 import { hooks } from './hooks.ts';
 import { installedCommandLine } from './installed-cli.ts';
 import { longBatch } from './long-batch.ts';

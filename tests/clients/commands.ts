@@ -2,40 +2,15 @@ import { expect } from 'vitest';
 import { openTerminal, type Ran, type Terminal } from '../../clients/cli/src/testing/terminal.ts';
 import { installedCli, type World } from './world.ts';
 
-/** What was run, each as its words. */
-const ran: string[][] = [];
-/** Whether a test of this run began so. */
-export const wasRun = (words: readonly string[]): boolean =>
-  ran.some((line) => words.every((word, at) => line[at] === word));
-
 /** The installed command line, with the key of one of the coordinator's callers or another one. */
 export const commandsOf = (world: () => World) => {
   const terminal = (key: keyof World['coordinator']['keys'] | string, environment = {}): Terminal => {
     const { coordinator } = world();
     const AITBC_API_KEY = (coordinator.keys as Record<string, string>)[key] ?? key;
-    const opened = openTerminal({ AITBC_URL: coordinator.url, AITBC_API_KEY, ...environment }, [
+    return openTerminal({ AITBC_URL: coordinator.url, AITBC_API_KEY, ...environment }, [
       process.execPath,
       installedCli(world()),
     ]);
-    return {
-      ...opened,
-      start: (...args) => {
-        ran.push(args);
-        return opened.start(...args);
-      },
-      aitbc: (...args) => {
-        ran.push(args);
-        return opened.aitbc(...args);
-      },
-      given: (stdin, ...args) => {
-        ran.push(args);
-        return opened.given(stdin, ...args);
-      },
-      onTerminal: (answers, ...args) => {
-        ran.push(args);
-        return opened.onTerminal(answers, ...args);
-      },
-    };
   };
   const good = (ran: Ran): string => {
     expect(ran).toMatchObject({ exit: 0 });

@@ -35,6 +35,12 @@ const ended = (child: ChildProcess): Promise<Ran> => {
   return new Promise((done) => child.on('close', (exit) => done({ exit, ...said })));
 };
 
+/** What was run in this process, each as its words. */
+const ran: string[][] = [];
+/** Whether a command was run that begins so. */
+export const wasRun = (words: readonly string[]): boolean =>
+  ran.some((line) => words.every((word, at) => line[at] === word));
+
 /** @param program the command line: of the sources, or one that was installed */
 export const openTerminal = (
   environment: Record<string, string | undefined> = {},
@@ -50,8 +56,10 @@ export const openTerminal = (
     XDG_CONFIG_HOME: join(home, '.config'),
     ...environment,
   };
-  const start = (...args: string[]): ChildProcess =>
-    spawn(node, [...main, ...args], { cwd: home, env, stdio: 'pipe' });
+  const start = (...args: string[]): ChildProcess => {
+    ran.push(args);
+    return spawn(node, [...main, ...args], { cwd: home, env, stdio: 'pipe' });
+  };
   return {
     home,
     start,
@@ -66,6 +74,7 @@ export const openTerminal = (
       return ended(child);
     },
     onTerminal: (answers, ...args) => {
+      ran.push(args);
       const words = [node, ...main, ...args].map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ');
       // Of util-linux; it gives back what the program ended with. A terminal that nobody sized has no columns.
       const child = spawn('script', ['-qefc', `stty cols 100 rows 30; exec ${words}`, '/dev/null'], {
