@@ -53,18 +53,22 @@ const TestCoins = ({ invoice }: { invoice: ExchangePaymentStatus }) => {
 const Invoice = ({
   id,
   made,
+  known,
   isTest,
   onLeave,
 }: {
   id: string;
   /** As it was made in this page: that answer alone has the picture and the link. */
   made: ExchangePayment | undefined;
+  /** As it stood when the page was opened. */
+  known: ExchangePaymentStatus | undefined;
   isTest: boolean;
   onLeave: () => void;
 }) => {
   const queries = useQueryClient();
   const invoice = useQuery({
     queryKey: ['invoice', id],
+    ...(known === undefined ? {} : { initialData: known }),
     queryFn: async ({ signal }) => {
       const now = await api().exchange.status(id, {}, { signal });
       if (now.credited !== null)
@@ -165,20 +169,27 @@ const Wish = ({ rates, onMade }: { rates: ExchangeRates; onMade: (made: Exchange
   );
 };
 
-/** Tokens for bitcoin: a wish, then its invoice until it is credited. One that was open before is gone on with. */
-export const Buy = () => {
-  const [made, setMade] = useState<ExchangePayment>();
-  const [hasLeft, setLeft] = useState(false);
-  const rates = useQuery({
+export const useRates = (isAllowed: boolean) =>
+  useQuery({
+    enabled: isAllowed,
     queryKey: ['rates'],
     queryFn: ({ signal }) => api().exchange.rates({ signal }),
     staleTime: 60_000,
   });
-  const before = useQuery({
+export const useNewestInvoice = (isAllowed: boolean) =>
+  useQuery({
+    enabled: isAllowed,
     queryKey: ['invoices', 'newest'],
     queryFn: ({ signal }) => api().exchange.list({ limit: 1 }, { signal }).page(),
     staleTime: Number.POSITIVE_INFINITY,
   });
+
+/** Tokens for bitcoin: a wish, then its invoice until it is credited. One that was open before is gone on with. */
+export const Buy = () => {
+  const [made, setMade] = useState<ExchangePayment>();
+  const [hasLeft, setLeft] = useState(false);
+  const rates = useRates(true);
+  const before = useNewestInvoice(true);
   const open = before.data?.items.find((invoice) => !isOver(invoice));
   const id = made?.payment_id ?? (hasLeft ? undefined : open?.payment_id);
   return (
@@ -192,6 +203,7 @@ export const Buy = () => {
               key={id}
               id={id}
               made={made}
+              known={open?.payment_id === id ? open : undefined}
               isTest={now.network === 'regtest'}
               onLeave={() => {
                 setMade(undefined);

@@ -8,13 +8,17 @@ import './wallet.css';
 /** As many as the service counts without being asked for more. */
 const DAYS = 30;
 
-/** What jobs cost, day by day, the last 30 days that had any. */
-export const Spend = () => {
-  const usage = useQuery({
+export const useSpend = (isAllowed: boolean) =>
+  useQuery({
+    enabled: isAllowed,
     queryKey: ['usage', 'day'],
     queryFn: ({ signal }) => api().account.usage({ group_by: 'day', limit: DAYS }, { signal }).page(),
     staleTime: 30_000,
   });
+
+/** What jobs cost, day by day, the last 30 days that had any. */
+export const Spend = () => {
+  const usage = useSpend(true);
   return (
     <Card title="Spent on jobs, by day">
       <Answer query={usage} lines={6}>

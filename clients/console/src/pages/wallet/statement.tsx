@@ -9,9 +9,9 @@ import { kindOf } from '../explorer/ledger.ts';
 
 const PAGE = 50;
 
-/** What went in and out, newest first, each with the balance after it. */
-export const Statement = () => {
-  const statement = useInfiniteQuery({
+export const useStatement = (isAllowed: boolean) =>
+  useInfiniteQuery({
+    enabled: isAllowed,
     queryKey: ['statement'],
     initialPageParam: undefined as string | undefined,
     queryFn: ({ pageParam, signal }) =>
@@ -19,6 +19,10 @@ export const Statement = () => {
     getNextPageParam: ({ next_cursor }) => next_cursor ?? undefined,
     refetchInterval: SOMETIMES_MS,
   });
+
+/** What went in and out, newest first, each with the balance after it. */
+export const Statement = () => {
+  const statement = useStatement(true);
   return (
     <Card title="Statement">
       <Answer query={statement} lines={8}>

@@ -3,14 +3,14 @@ import { SignedIn } from '../../parts/answer.tsx';
 import { Card, Figure, Head, Skeleton } from '../../parts/look.tsx';
 import { useBalance, useWho } from '../../queries.ts';
 import { useCredential } from '../../session.ts';
-import { Buy } from './buy.tsx';
+import { Buy, useNewestInvoice, useRates } from './buy.tsx';
 import { Send } from './send.tsx';
-import { Spend } from './spend.tsx';
-import { Statement } from './statement.tsx';
+import { Spend, useSpend } from './spend.tsx';
+import { Statement, useStatement } from './statement.tsx';
 
 const Balance = () => {
   const { data } = useBalance();
-  if (data === undefined) return <Skeleton lines={4} />;
+  if (data === undefined) return null;
   return (
     <div className="figures">
       <Card>
@@ -35,21 +35,26 @@ const Balance = () => {
 const Own = () => {
   const credential = useCredential();
   const { data: who } = useWho();
-  if (who === undefined) return <Skeleton lines={12} />;
   // A session may do what its account may; a key what it was made for.
   const may = (scope: 'client' | 'trade'): boolean =>
-    credential?.kind === 'session' || who.scopes.includes(scope);
+    who !== undefined && (credential?.kind === 'session' || who.scopes.includes(scope));
+  const isClient = may('client');
+  const asked = [useRates(isClient), useNewestInvoice(isClient), useSpend(isClient), useStatement(isClient)];
+  const balance = useBalance();
+  // All at once, when all is there: what comes late would push down what stands there.
+  if (who === undefined || balance.isPending || (isClient && asked.some(({ isPending }) => isPending)))
+    return <Skeleton lines={16} />;
   return (
     <>
       <Balance />
       <div className="columns">
         <div className="stack">
-          {may('client') ? <Buy /> : null}
+          {isClient ? <Buy /> : null}
           {may('trade') ? <Send /> : null}
         </div>
-        {may('client') ? <Spend /> : null}
+        {isClient ? <Spend /> : null}
       </div>
-      {may('client') ? <Statement /> : null}
+      {isClient ? <Statement /> : null}
     </>
   );
 };
