@@ -8,7 +8,7 @@ import { purgeHours } from './store/stats.ts';
 /** Rows a turn: a burst is spread over turns, and nobody waits long for the writer. */
 const BATCH = 200;
 /** How late a window may begin or end. What is paid does not depend on it. */
-const WINDOWS_EVERY_MS = 200;
+const WINDOWS_EVERY_MS = 250;
 const PRICE_HISTORY_KEPT_MS = 30 * 86_400_000;
 const PURGE_BATCH = 1_000;
 

@@ -23,7 +23,8 @@ const SHARED_FLUSH_EVERY_MS = 2_000;
 const HEARD_ELSEWHERE_MS = 3 * SHARED_FLUSH_EVERY_MS;
 /** Marked in one turn of the judge; the others are as silent in the next. */
 const SILENT_MAX = 5_000;
-const FORGET_EVERY_MS = 1_000;
+/** What is gone is not seen any more before: this only takes rows away. */
+const FORGET_EVERY_MS = 10_000;
 /** An account of 1,000 miners has its new reputation told in half a minute. */
 const TELL_EVERY_MS = 500;
 const ACCOUNTS_TOLD_AT_ONCE = 10;

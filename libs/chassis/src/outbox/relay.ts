@@ -15,7 +15,7 @@ import { added, BATCH_MAX, BATCH_MAX_BYTES, ROWS_MAX, statementsFor } from './st
  */
 const GATHER_MS = 15;
 /** What lingers waits so long at most, and leaves earlier with whatever does not. */
-const LINGER_MS = 100;
+const LINGER_MS = 200;
 /** Sent so long ago and not acknowledged, with nothing waiting: lost. Receivers acknowledge twice a second. */
 const LOST_AFTER_MS = 2_500;
 /** Each time in vain it waits twice as long: a receiver may be slow, and copies of what it has not read make it slower. */
