@@ -1141,6 +1141,7 @@ status?: "active" | "inactive" | undefined; };
 available?: boolean | undefined;
 /** Case, blanks and dashes do not matter: `rtx-4090` finds `RTX 4090` */ model?: string | undefined;
 region?: string | undefined;
+/** What this account offers */ owner_id?: string | undefined;
 price_min?: number | undefined;
 price_max?: number | undefined;
 memory_min?: number | undefined;

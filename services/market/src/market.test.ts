@@ -676,6 +676,28 @@ describe('lists', () => {
     } while (cursor !== undefined);
     expect(seen).toEqual(ids);
   });
+
+  it('of one owner have all that it offers, in any order, page by page, and nothing of others', async () => {
+    const landlord = someone(['miner']);
+    await scene.offer(someone(['miner']), { model: 'Owned' });
+    const prices = [3, 1, 2];
+    const ids: string[] = [];
+    for (const price_per_hour of prices)
+      ids.push((await scene.offer(landlord, { model: 'Owned', price_per_hour })).id);
+    const list = async (query: Record<string, unknown>) => {
+      const reply = await scene
+        .call(null)
+        .call(market.list, { query: { owner_id: landlord.account_id, ...query } });
+      if (!reply.ok) throw new Error(JSON.stringify(reply.body));
+      return reply.body;
+    };
+    const idsOf = ({ items }: { items: { id: string }[] }) => items.map(({ id }) => id);
+    expect(idsOf(await list({}))).toEqual([...ids].reverse());
+    const first = await list({ sort: 'price', model: 'owned', limit: 2 });
+    expect(idsOf(first)).toEqual([ids[1], ids[2]]);
+    expect(idsOf(await list({ sort: 'price', limit: 2, cursor: first.next_cursor }))).toEqual([ids[0]]);
+    expect(idsOf(await list({ model: 'other' }))).toEqual([]);
+  });
 });
 
 describe('orders', () => {

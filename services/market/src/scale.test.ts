@@ -118,6 +118,9 @@ sqliteOnly('plans in the words of EXPLAIN QUERY PLAN').describe(`with ${OFFERS} 
       expect(plan[0]).toMatch(
         new RegExp(`^SEARCH gpu USING COVERING INDEX ${prefix}${filter.sort ?? 'newest'} \\(`),
       );
+      // Of one owner there are few, whatever else is asked for.
+      const ofOwner = await planOf(pageOfIds({ limit: 50, ...filter, owner_id: OWNER }));
+      expect(ofOwner[0]).toBe('SEARCH gpu USING INDEX gpu_owner (owner_id=?)');
     }
   });
 

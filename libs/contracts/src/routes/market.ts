@@ -243,6 +243,7 @@ export const marketRoutes = {
         .optional()
         .meta({ description: 'Case, blanks and dashes do not matter: `rtx-4090` finds `RTX 4090`' }),
       region: z.string().min(1).max(100).optional(),
+      owner_id: Id.optional().meta({ description: 'What this account offers' }),
       price_min: QueryPrice.optional(),
       price_max: QueryPrice.optional(),
       memory_min: DecimalNumber(z.number().gte(0).max(10_000)).optional(),
@@ -293,7 +294,7 @@ export const marketRoutes = {
     path: '/v1/marketplace/gpu/:gpu_id/book',
     summary: 'Rent a GPU',
     description:
-      'The whole price is held in escrow. The answer waits up to 2 s for that: `active` when held, 402 when refused, `pending_payment` when it takes longer (the order cancels itself after 30 s without an answer). The window begins at start_time, or when the money is held if that is later.',
+      'The price of the minutes, rounded up to 0.00000001 AITBC, is held in escrow. The answer waits up to 2 s for that: `active` when held, 402 when refused, `pending_payment` when it takes longer (the order cancels itself after 30 s without an answer). The window begins at start_time, or when the money is held if that is later.',
     idempotent: true,
     params: GpuParams,
     body: z.strictObject({

@@ -58,25 +58,32 @@ export const pageOfIds = (filter: ListFilter) => {
     .select('id')
     .where('withdrawn_at_ms', 'is', null)
     .limit(filter.limit + 1);
-  if (filter.model !== undefined) query = query.where('model_key', '=', cardKey(filter.model));
+  // What one owner offers is few: found by its index, and sorted then.
+  const indexed = <T>(name: string) =>
+    filter.owner_id === undefined ? sql.ref<T>(name) : unindexed<T>(name);
+  if (filter.owner_id !== undefined) query = query.where('owner_id', '=', filter.owner_id);
+  if (filter.model !== undefined)
+    query = query.where(indexed<string>('model_key'), '=', cardKey(filter.model));
   if (filter.region !== undefined) query = query.where(equalsIgnoringCase('region', filter.region));
   if (filter.available !== undefined)
     query = query.where('is_available', '=', filter.available === 'true' ? 1 : 0);
 
   const column = (name: 'price_minor' | 'memory_gb') =>
-    sort !== 'newest' && COLUMNS[sort] === name ? sql.ref<number>(name) : unindexed<number>(name);
+    sort !== 'newest' && COLUMNS[sort] === name ? indexed<number>(name) : unindexed<number>(name);
   if (filter.price_min !== undefined)
     query = query.where(column('price_minor'), '>=', toMinor(filter.price_min));
   if (filter.price_max !== undefined)
     query = query.where(column('price_minor'), '<=', toMinor(filter.price_max));
   if (filter.memory_min !== undefined) query = query.where(column('memory_gb'), '>=', filter.memory_min);
 
-  if (sort === 'newest') return query.where('id', '<', id).orderBy('id', 'desc');
+  const ids = indexed<string>('id');
+  if (sort === 'newest') return query.where(ids, '<', id).orderBy(ids, 'desc');
   const [direction, beyond] = sort === 'price' ? (['asc', '>'] as const) : (['desc', '<'] as const);
+  const sorted = indexed<number>(COLUMNS[sort]);
   return query
-    .where((eb) => eb(eb.refTuple(COLUMNS[sort], 'id'), beyond, eb.tuple(value, id)))
-    .orderBy(COLUMNS[sort], direction)
-    .orderBy('id', direction);
+    .where((eb) => eb(eb.tuple(sorted, ids), beyond, eb.tuple(value, id)))
+    .orderBy(sorted, direction)
+    .orderBy(ids, direction);
 };
 
 /** The offers of one page and the first of the next. @throws Problem VALIDATION_ERROR for a cursor that no such list gave. */
