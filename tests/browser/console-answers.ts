@@ -113,6 +113,77 @@ const listed = [job(1), waiting, failed, read, ...Array.from({ length: LISTED - 
 export const MANY = { label: 'ten-thousand', count: 10_000 };
 const lean = { parameters: {}, result: null, labels: ['ten-thousand'] };
 
+/** A GPU whose owner wrote all of it. */
+export const GPU = id(300);
+const offer = (number: number) => ({
+  id: id(number),
+  owner_id: id(900),
+  miner_id: null,
+  model: number % 2 === 0 ? ALL : HOSTILE[0],
+  memory_gb: 10_000,
+  cuda_version: HOSTILE[1],
+  region: ALL,
+  capabilities: [...HOSTILE],
+  available: number % 2 === 0,
+  booked: number % 3 === 0,
+  pricing: 'dynamic',
+  price_per_hour: 9_999_999.99999999,
+  base_price_per_hour: 0.00000001,
+  currency: 'AITBC',
+  rating: number % 2 === 0 ? 4.5 : null,
+  rating_count: 3,
+  rating_weight: 1,
+  owner_interruptions: 2,
+  created_at: ago(9_000),
+  updated_at: ago(10),
+});
+const factors = {
+  base_price: 0.5,
+  previous_price: 0.5,
+  utilization_24h: 0.5,
+  competing_offers: 3,
+  competing_available: 1,
+  demand_factor: 1,
+  competition_factor: 1.08333333,
+  multiplier: 1.08333333,
+  target_price: 0.54166667,
+  step_min: 0.45,
+  step_max: 0.55,
+  price: 0.54166667,
+  computed_at: ago(30),
+};
+const window = (from: number, to: number) => ({ start_time: ago(from), end_time: ago(to) });
+const order = (number: number, change: Record<string, unknown>) => ({
+  id: id(number),
+  gpu_id: GPU,
+  gpu_model: ALL,
+  booker_id: id(900),
+  owner_id: id(901),
+  job_id: null,
+  status: 'active',
+  reason: null,
+  ...window(600, -3_000),
+  duration_hours: 1,
+  price_per_hour: 9_999_999.99999999,
+  amount: 9_999_999.99999999,
+  currency: 'AITBC',
+  payment_id: id(700),
+  used_minutes: null,
+  paid: null,
+  refunded: null,
+  created_at: ago(600),
+  updated_at: ago(600),
+  ended_at: null,
+  settled_at: null,
+  ...change,
+});
+const orders = [
+  order(310, {}),
+  order(311, { ...window(-7_200, -10_800), booker_id: id(902), owner_id: id(900) }),
+  order(312, { status: 'settled', reason: 'RELEASED_BY_BOOKER', paid: 1, refunded: 2, ended_at: ago(5) }),
+  order(313, { status: 'cancelled', reason: HOSTILE[0] }),
+];
+
 const page = (items: readonly unknown[]) => ({ items, next_cursor: null });
 
 const block = (height: number) => ({
@@ -271,6 +342,52 @@ const ANSWERS: readonly (readonly [RegExp, (match: RegExpExecArray, query: URLSe
       recent_transactions: [transaction(hash('a'))],
     }),
   ],
+  [/^\/v1\/marketplace\/gpu\/list$/, () => page([offer(300), offer(301), offer(303)])],
+  [
+    /^\/v1\/marketplace\/gpu\/([^/]+)$/,
+    ([, gpuId]) =>
+      gpuId === GPU
+        ? {
+            ...offer(300),
+            current_booking: window(600, -3_000),
+            upcoming_bookings: [window(-7_200, -10_800), window(-90_000, -290_000)],
+            price_factors: factors,
+            price_history: [30, 600, 1_200].map((seconds) => ({ price_per_hour: 0.5, at: ago(seconds) })),
+          }
+        : undefined,
+  ],
+  [
+    /^\/v1\/marketplace\/gpu\/([^/]+)\/reviews$/,
+    () =>
+      page(
+        HOSTILE.map((comment, at) => ({
+          id: id(320 + at),
+          gpu_id: GPU,
+          order_id: id(330 + at),
+          reviewer_id: id(900),
+          rating: 1 + (at % 5),
+          comment,
+          created_at: ago(at),
+        })),
+      ),
+  ],
+  [
+    /^\/v1\/marketplace\/pricing\/([^/]+)$/,
+    () => ({
+      model: ALL,
+      currency: 'AITBC',
+      min_price: 0.00000001,
+      max_price: 9_999_999.99999999,
+      average_price: 0.5,
+      median_price: 0.5,
+      available: 1,
+      total: 4,
+      utilization_24h: 0.5,
+      suggested_price: 0.54,
+      factors,
+    }),
+  ],
+  [/^\/v1\/marketplace\/orders$/, () => page(orders)],
   [
     /^\/v1\/models$/,
     () => ({

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildConsole } from '../../scripts/console.ts';
 import { KEYS, startTestGateway, type TestGateway } from '../../services/gateway/src/testing/gateway.ts';
 import { CHROMIUM, CHROMIUM_ARGUMENTS } from './chromium.ts';
-import { answerConsole, JOBS, MANY } from './console-answers.ts';
+import { answerConsole, GPU, JOBS, MANY } from './console-answers.ts';
 import { answerAsGateway, WEBHOOK } from './gateway-answers.ts';
 
 // Each page of the console in a real browser, before services that say the worst that strangers could have written.
@@ -37,6 +37,10 @@ const PUBLIC = [
   '/explorer/blocks/1234567',
   `/explorer/transactions/${'a'.repeat(64)}`,
   '/explorer/addresses/escrow-of-someone',
+  '/market',
+  '/market?as=table&sort=price&free=true',
+  `/market/${GPU}`,
+  '/market/no-such-gpu',
   '/no-such-page',
 ];
 const OWN = [
@@ -50,6 +54,8 @@ const OWN = [
   `/jobs/${JOBS.read}`,
   '/jobs/not-mine',
   '/wallet',
+  '/market?part=bookings',
+  `/market/${GPU}?from=${encodeURIComponent('2030-01-01T00:00:00.000Z')}`,
   '/settings',
   '/operator',
 ];
@@ -61,7 +67,13 @@ const OF_AN_OPERATOR = [
   '/operator?part=parameters',
   '/operator?part=audit',
 ];
-const OF_A_USER = ['/settings', `/settings/webhooks/${WEBHOOK}`];
+const OF_A_USER = [
+  '/settings',
+  `/settings/webhooks/${WEBHOOK}`,
+  '/market?part=bookings',
+  '/market?part=offers',
+  `/market/${GPU}`,
+];
 
 let gateway: TestGateway;
 let browser: Browser;

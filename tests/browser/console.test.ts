@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { buildConsole } from '../../scripts/console.ts';
 import { type Coordinator, must, STARTING_MS, startCoordinator } from '../coordinator.ts';
 import { CHROMIUM, CHROMIUM_ARGUMENTS } from './chromium.ts';
+import { marketStory } from './market-story.ts';
 import { deadLetterStory, deadMinerStory } from './operator-story.ts';
 import { keysStory, webhookStory } from './settings-story.ts';
 import { walletStory } from './wallet-story.ts';
@@ -157,6 +158,17 @@ inBrowser(
     const { page } = await visit('/wallet');
     await page.getByText('Sign in to see your wallet').waitFor();
     await walletStory(page, coordinator);
+    await page.context().close();
+  },
+);
+
+inBrowser(
+  `a GPU is offered, booked, extended and given back, and the money is seen to come back${because}`,
+  { timeout: 5 * SLOW_MS },
+  async () => {
+    const { page } = await visit('/market');
+    await page.getByText('No GPU is on offer yet').waitFor();
+    await marketStory(page, coordinator);
     await page.context().close();
   },
 );

@@ -1,4 +1,5 @@
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router';
+import type { GpuSearch } from './pages/market/gpus.tsx';
 import { NotThere, Shell, Trouble } from './shell.tsx';
 
 // Every address of the console. A page's code is loaded when it is first opened.
@@ -7,6 +8,9 @@ const root = createRootRoute({ component: Shell, notFoundComponent: NotThere, er
 
 const text = (value: unknown): string | undefined =>
   typeof value === 'string' && value !== '' ? value.slice(0, 200) : undefined;
+
+const number = (value: unknown): number | undefined =>
+  typeof value === 'number' && value >= 0 && value < Number.MAX_SAFE_INTEGER ? value : undefined;
 
 const home = createRoute({
   getParentRoute: () => root,
@@ -69,6 +73,30 @@ const miners = createRoute({
   path: '/miners',
   component: lazyRouteComponent(() => import('./pages/miners.tsx'), 'Miners'),
 });
+const market = createRoute({
+  getParentRoute: () => root,
+  path: '/market',
+  validateSearch: (search): GpuSearch & { part?: string | undefined } => ({
+    part: text(search.part),
+    model: text(search.model),
+    region: text(search.region),
+    memory: number(search.memory),
+    price: number(search.price),
+    free: search.free === true ? true : undefined,
+    sort: (['price', 'rating', 'memory'] as const).find((each) => each === search.sort),
+    as: search.as === 'table' ? 'table' : undefined,
+  }),
+  component: lazyRouteComponent(() => import('./pages/market/market.tsx'), 'Market'),
+});
+const gpu = createRoute({
+  getParentRoute: () => root,
+  path: '/market/$gpuId',
+  // Where a booking ends that is to be extended.
+  validateSearch: (search): { from?: string | undefined } => ({
+    from: Number.isNaN(Date.parse(text(search.from) ?? '')) ? undefined : text(search.from),
+  }),
+  component: lazyRouteComponent(() => import('./pages/market/gpu.tsx'), 'GpuPage'),
+});
 const wallet = createRoute({
   getParentRoute: () => root,
   path: '/wallet',
@@ -106,6 +134,8 @@ export const router = createRouter({
     transaction,
     address,
     miners,
+    market,
+    gpu,
     wallet,
     settings,
     webhook,

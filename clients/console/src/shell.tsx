@@ -12,6 +12,7 @@ const PAGES = [
   { to: '/playground', name: 'Playground' },
   { to: '/jobs', name: 'Jobs' },
   { to: '/miners', name: 'Miners' },
+  { to: '/market', name: 'Market' },
   { to: '/explorer', name: 'Explorer' },
 ] as const;
 
