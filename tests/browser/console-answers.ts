@@ -184,6 +184,100 @@ const orders = [
   order(313, { status: 'cancelled', reason: HOSTILE[0] }),
 ];
 
+/** Proposals of every kind, whose makers wrote all of them. */
+export const PROPOSALS = { active: id(340), queued: id(341), executed: id(342), cancelled: id(343) };
+const tally = {
+  for: 9_999_999.99999999,
+  against: 0.00000001,
+  abstain: 12.5,
+  voters: 3,
+  voting_supply: 20_000_000,
+  participation: 0.500001,
+  approval: 0.999999,
+  quorum_reached: true,
+  approval_reached: true,
+};
+const proposal = (own: string, change: Record<string, unknown>) => ({
+  id: own,
+  proposer_id: id(900),
+  title: ALL,
+  description: ALL,
+  type: 'parameter_change',
+  target: { parameter: HOSTILE[0], value: ALL },
+  status: 'active',
+  quorum_threshold: 0.1,
+  approval_threshold: 0.5,
+  snapshot_height: 1_234_567,
+  tally,
+  execution: null,
+  created_at: ago(3_600),
+  voting_ends_at: ago(-3_600),
+  decided_at: null,
+  timelock_ends_at: null,
+  cancelled_at: null,
+  vetoed_by: null,
+  veto_reason: null,
+  ...change,
+});
+const execution = (own: string, change: Record<string, unknown>) => ({
+  proposal_id: own,
+  status: 'executed',
+  effect: null,
+  reason: null,
+  executed_by: null,
+  started_at: ago(9),
+  ended_at: ago(8),
+  ...change,
+});
+const proposals = [
+  proposal(PROPOSALS.active, {
+    tally: { ...tally, for: 0, against: 0, approval: null, quorum_reached: false },
+  }),
+  proposal(PROPOSALS.queued, {
+    status: 'queued',
+    type: 'fund_allocation',
+    target: { recipient_account_id: id(900), amount: 9_999_999.99999999 },
+    voting_ends_at: ago(60),
+    decided_at: ago(60),
+    timelock_ends_at: ago(-60),
+  }),
+  proposal(PROPOSALS.executed, {
+    status: 'executed',
+    type: 'policy_change',
+    target: { policy: ALL, text: ALL },
+    execution: execution(PROPOSALS.executed, {
+      effect: { kind: 'text_recorded', subject: ALL, sha256: hash('9') },
+    }),
+  }),
+  proposal(PROPOSALS.cancelled, {
+    status: 'cancelled',
+    type: 'protocol_upgrade',
+    target: { release: ALL, text: ALL },
+    execution: execution(PROPOSALS.cancelled, { status: 'failed', reason: ALL }),
+    cancelled_at: ago(5),
+    vetoed_by: id(900),
+    veto_reason: ALL,
+  }),
+];
+
+/** Told to everybody, and what an operator can reset. */
+export const parameters = {
+  items: ['rate_limit_user_per_minute', 'supported_job_types'].map((name, at) => ({
+    name,
+    description: ALL,
+    service: 'gateway',
+    value: at === 0 ? ALL : [...HOSTILE],
+    default: at === 0 ? 60 : [...HOSTILE],
+    bounds: at === 0 ? {} : { type: 'array', items: { enum: [...HOSTILE] } },
+    largest_step: at === 0 ? null : { removes: 2 },
+    version: 1 - at,
+    proposal_id: null,
+    reset_by: id(900),
+    reset_reason: ALL,
+    changed_at: at === 0 ? ago(60) : null,
+  })),
+};
+
 const page = (items: readonly unknown[]) => ({ items, next_cursor: null });
 
 const block = (height: number) => ({
@@ -341,6 +435,59 @@ const ANSWERS: readonly (readonly [RegExp, (match: RegExpExecArray, query: URLSe
       last_seen: ago(4),
       recent_transactions: [transaction(hash('a'))],
     }),
+  ],
+  [/^\/v1\/governance\/proposals$/, () => page(proposals)],
+  [
+    /^\/v1\/governance\/proposals\/([^/]+)$/,
+    ([, proposalId]) => proposals.find((each) => each.id === proposalId),
+  ],
+  [
+    /^\/v1\/governance\/proposals\/([^/]+)\/votes$/,
+    ([, proposalId], query) =>
+      page(
+        (['for', 'against', 'abstain'] as const).slice(0, Number(query.get('limit'))).map((vote, at) => ({
+          proposal_id: proposalId,
+          voter_id: id(900 + at),
+          vote,
+          weight: 9_999_999.99999999,
+          reason: ALL,
+          cast_at: ago(at),
+        })),
+      ),
+  ],
+  [
+    /^\/v1\/governance\/voting-power\/([^/]+)$/,
+    ([, userId]) => ({
+      user_id: userId,
+      voting_power: 9_999_999.99999999,
+      voting_supply: 20_000_000,
+      height: 1_234_567,
+      sealed_at: ago(5),
+      proposal_id: null,
+    }),
+  ],
+  [/^\/v1\/governance\/parameters$/, () => parameters],
+  [
+    /^\/v1\/governance\/parameters\/([^/]+)\/history$/,
+    () =>
+      page([
+        {
+          version: 2,
+          value: ALL,
+          proposal_id: null,
+          reset_by: id(900),
+          reset_reason: ALL,
+          changed_at: ago(5),
+        },
+        {
+          version: 1,
+          value: [...HOSTILE],
+          proposal_id: PROPOSALS.executed,
+          reset_by: null,
+          reset_reason: null,
+          changed_at: ago(50),
+        },
+      ]),
   ],
   [/^\/v1\/marketplace\/gpu\/list$/, () => page([offer(300), offer(301), offer(303)])],
   [

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildConsole } from '../../scripts/console.ts';
 import { KEYS, startTestGateway, type TestGateway } from '../../services/gateway/src/testing/gateway.ts';
 import { CHROMIUM, CHROMIUM_ARGUMENTS } from './chromium.ts';
-import { answerConsole, GPU, JOBS, MANY } from './console-answers.ts';
+import { answerConsole, GPU, JOBS, MANY, PROPOSALS } from './console-answers.ts';
 import { answerAsGateway, WEBHOOK } from './gateway-answers.ts';
 
 // Each page of the console in a real browser, before services that say the worst that strangers could have written.
@@ -41,6 +41,12 @@ const PUBLIC = [
   '/market?as=table&sort=price&free=true',
   `/market/${GPU}`,
   '/market/no-such-gpu',
+  '/governance',
+  '/governance?part=parameters',
+  `/governance/${PROPOSALS.active}`,
+  `/governance/${PROPOSALS.queued}`,
+  `/governance/${PROPOSALS.executed}`,
+  `/governance/${PROPOSALS.cancelled}`,
   '/no-such-page',
 ];
 const OWN = [
@@ -73,6 +79,9 @@ const OF_A_USER = [
   '/market?part=bookings',
   '/market?part=offers',
   `/market/${GPU}`,
+  '/governance?part=propose',
+  '/governance?part=propose&parameter=supported_job_types',
+  `/governance/${PROPOSALS.active}`,
 ];
 
 let gateway: TestGateway;

@@ -4,10 +4,11 @@ import { gzipSync } from 'node:zlib';
 import { routes } from '@aitbc/contracts';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { privateKeyToAccount } from 'viem/accounts';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildConsole } from '../../scripts/console.ts';
 import { type Coordinator, must, STARTING_MS, startCoordinator } from '../coordinator.ts';
 import { CHROMIUM, CHROMIUM_ARGUMENTS } from './chromium.ts';
+import { governanceStory } from './governance-story.ts';
 import { marketStory } from './market-story.ts';
 import { deadLetterStory, deadMinerStory } from './operator-story.ts';
 import { keysStory, webhookStory } from './settings-story.ts';
@@ -28,7 +29,11 @@ let browser: Browser;
 beforeAll(async () => {
   if (CHROMIUM === undefined) return;
   await buildConsole(() => {});
-  coordinator = await startCoordinator({ demoMiner: true });
+  coordinator = await startCoordinator({
+    demoMiner: true,
+    // A voting day and the timelock of a day are eight seconds each; a booking of a month lasts four minutes.
+    env: { BUSINESS_TIME_SCALE: '10800' },
+  });
   browser = await chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_ARGUMENTS });
 }, STARTING_MS + SLOW_MS);
 afterAll(async () => {
@@ -162,16 +167,29 @@ inBrowser(
   },
 );
 
-inBrowser(
-  `a GPU is offered, booked, extended and given back, and the money is seen to come back${because}`,
-  { timeout: 5 * SLOW_MS },
-  async () => {
-    const { page } = await visit('/market');
-    await page.getByText('No GPU is on offer yet').waitFor();
-    await marketStory(page, coordinator);
-    await page.context().close();
-  },
-);
+// Side by side: the second waits for days of business time.
+describe.concurrent('the market and votes', () => {
+  inBrowser(
+    `a GPU is offered, booked, extended and given back, and the money is seen to come back${because}`,
+    { timeout: 5 * SLOW_MS },
+    async () => {
+      const { page } = await visit('/market');
+      await page.getByText('No GPU is on offer yet').waitFor();
+      await marketStory(page, coordinator);
+      await page.context().close();
+    },
+  );
+  inBrowser(
+    `somebody proposes a change, votes, and sees it executed${because}`,
+    { timeout: 5 * SLOW_MS },
+    async () => {
+      const { page } = await visit('/governance');
+      await page.getByText('No proposal yet').waitFor();
+      await governanceStory(page, coordinator);
+      await page.context().close();
+    },
+  );
+});
 
 inBrowser(`an operator finds a dead letter and replays it${because}`, { timeout: 5 * SLOW_MS }, async () => {
   const { page } = await visit('/operator');

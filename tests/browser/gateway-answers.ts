@@ -127,25 +127,6 @@ const ANSWERS: readonly (readonly [RegExp, unknown])[] = [
     ),
   ],
   [
-    /^\/v1\/governance\/parameters$/,
-    {
-      items: ['rate_limit_user_per_minute', 'job_types'].map((name, at) => ({
-        name,
-        description: ALL,
-        service: 'gateway',
-        value: at === 0 ? ALL : [...HOSTILE],
-        default: at === 0 ? 60 : [...HOSTILE],
-        bounds: {},
-        largest_step: null,
-        version: 1 - at,
-        proposal_id: null,
-        reset_by: id(900),
-        reset_reason: ALL,
-        changed_at: at === 0 ? ago(60) : null,
-      })),
-    },
-  ],
-  [
     /^\/v1\/admin\/stats$/,
     {
       accounts: 12,
@@ -174,7 +155,7 @@ const ANSWERS: readonly (readonly [RegExp, unknown])[] = [
 
 /** Answers in the gateway's place, for a person with these scopes. What is not there goes on to the gateway. */
 export const answerAsGateway = async (context: BrowserContext, scopes: readonly Scope[]): Promise<void> => {
-  await context.route(/\/v1\/(?:users\/me|admin|governance\/parameters)\b/, async (route) => {
+  await context.route(/\/v1\/(?:users\/me|admin)\b/, async (route) => {
     const path = new URL(route.request().url()).pathname;
     const answer = path === '/v1/users/me' ? me(scopes) : ANSWERS.find(([form]) => form.test(path))?.[1];
     if (answer === undefined) await route.continue();

@@ -97,6 +97,23 @@ const gpu = createRoute({
   }),
   component: lazyRouteComponent(() => import('./pages/market/gpu.tsx'), 'GpuPage'),
 });
+const governance = createRoute({
+  getParentRoute: () => root,
+  path: '/governance',
+  validateSearch: (
+    search,
+  ): { part?: string | undefined; status?: string | undefined; parameter?: string | undefined } => ({
+    part: text(search.part),
+    status: text(search.status),
+    parameter: text(search.parameter),
+  }),
+  component: lazyRouteComponent(() => import('./pages/governance/governance.tsx'), 'Governance'),
+});
+const proposal = createRoute({
+  getParentRoute: () => root,
+  path: '/governance/$proposalId',
+  component: lazyRouteComponent(() => import('./pages/governance/proposal.tsx'), 'ProposalPage'),
+});
 const wallet = createRoute({
   getParentRoute: () => root,
   path: '/wallet',
@@ -136,6 +153,8 @@ export const router = createRouter({
     miners,
     market,
     gpu,
+    governance,
+    proposal,
     wallet,
     settings,
     webhook,

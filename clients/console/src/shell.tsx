@@ -13,6 +13,7 @@ const PAGES = [
   { to: '/jobs', name: 'Jobs' },
   { to: '/miners', name: 'Miners' },
   { to: '/market', name: 'Market' },
+  { to: '/governance', name: 'Governance' },
   { to: '/explorer', name: 'Explorer' },
 ] as const;
 
