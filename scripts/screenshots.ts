@@ -19,6 +19,8 @@ const SIZES = [
 const THEMES = ['light', 'dark'] as const;
 const LOADED_MS = 60_000;
 
+const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
+
 /** Something to see: an account with money, jobs of two types, one that waits, and one that failed. */
 const furnish = async (stack: Stack): Promise<{ ocr: string; waiting: string; hash: string }> => {
   const baseUrl = stack.url;
@@ -54,17 +56,94 @@ const furnish = async (stack: Stack): Promise<{ ocr: string; waiting: string; ha
       const { block_height } = await client.explorer.transaction(payment.transaction_hash);
       if (block_height !== null) return { ocr: ocr.id, waiting: waiting.id, hash: payment.transaction_hash };
     }
-    await new Promise((done) => setTimeout(done, 500));
+    await pause(500);
   }
 };
 
-/** Somebody with a wallet, a key and a webhook. @returns the session, and the webhook */
-const furnishUser = async (baseUrl: string): Promise<{ session: string; webhook: string }> => {
+/** GPUs on offer; one of them was had and reviewed, is booked now and later, and changed its price. @returns its id */
+const furnishMarket = async ({ url: baseUrl, keys }: Stack): Promise<string> => {
+  const owner = new Aitbc({ baseUrl, apiKey: keys.miner }).gpus;
+  const client = new Aitbc({ baseUrl, apiKey: keys.client }).gpus;
+  const offers = [
+    ['RTX 4090', 24, 'eu-central', 0.42],
+    ['RTX 3090', 24, 'eu-north', 0.2],
+    ['A100', 80, 'us-east', 1.6],
+    ['H100', 80, 'us-east', 2.85],
+    ['RTX 4060 Ti', 16, 'ap-south', 0.11],
+    ['RTX 4090', 24, 'us-west', 0.5],
+  ] as const;
+  const ids: string[] = [];
+  for (const [model, memory_gb, region, price_per_hour] of offers) {
+    const { id } = await owner.offer({
+      model,
+      memory_gb,
+      region,
+      price_per_hour,
+      cuda_version: '12.4',
+      pricing: model === 'A100' ? 'dynamic' : 'fixed',
+    });
+    ids.push(id);
+  }
+  const gpu = ids.at(-1) as string;
+  await client.book(gpu, { duration_hours: 1 });
+  await client.release(gpu);
+  await client.review(gpu, { rating: 4, comment: 'There at once, and as fast as it says. A little warm.' });
+  for (const price_per_hour of [0.55, 0.48, 0.45, 0.52]) {
+    await pause(2_000);
+    await owner.change(gpu, { price_per_hour });
+  }
+  const inHours = (hours: number) => new Date(Date.now() + hours * 3_600_000).toISOString();
+  await client.book(gpu, { duration_hours: 5 });
+  await client.book(gpu, { duration_hours: 30, start_time: inHours(40) });
+  await client.book(gpu, { duration_hours: 8, start_time: inHours(101) });
+  return gpu;
+};
+
+/** Somebody who signed in with a wallet. @returns the session */
+const signIn = async (baseUrl: string): Promise<string> => {
   const wallet = privateKeyToAccount(generatePrivateKey());
   const { account } = new Aitbc({ baseUrl });
   const { message } = await account.challenge({ wallet_address: wallet.address });
   const signature = await wallet.signMessage({ message });
-  const { session_token } = await account.login({ wallet_address: wallet.address, message, signature });
+  return (await account.login({ wallet_address: wallet.address, message, signature })).session_token;
+};
+
+/** Three holders, and two proposals that some of them voted on. @returns the session of one who did not yet, and a proposal */
+const furnishVotes = async ({
+  url: baseUrl,
+  keys,
+}: Stack): Promise<{ session: string; proposal: string }> => {
+  const admin = new Aitbc({ baseUrl, apiKey: keys.admin });
+  const sessions = await Promise.all([signIn(baseUrl), signIn(baseUrl), signIn(baseUrl)]);
+  const holders = sessions.map((sessionToken) => new Aitbc({ baseUrl, sessionToken }));
+  const [first, second] = holders as [Aitbc, Aitbc, Aitbc];
+  for (const [at, holder] of holders.entries()) {
+    const { user_id } = await holder.account.me();
+    await admin.admin.credit(user_id, { amount: 400 * (at + 1), reason: 'to vote with' });
+    while ((await holder.governance.votingPower(user_id)).voting_power === 0) await pause(500);
+  }
+  await first.governance.propose({
+    type: 'policy_change',
+    title: 'How long operators keep their logs',
+    description:
+      'Today nothing says how long. A month is long enough to find a fault, and short enough for peace of mind.',
+    target: { policy: 'Keeping of logs', text: 'Logs are deleted after thirty days.' },
+  });
+  const { id } = await first.governance.propose({
+    type: 'parameter_change',
+    title: 'A lower fee for the platform',
+    description:
+      'The treasury has what it needs for two years. A lower fee brings miners, and what they earn comes back as work.',
+    target: { parameter: 'platform_fee_basis_points', value: 200 },
+  });
+  await first.governance.vote({ proposal_id: id, vote: 'for', reason: 'Two years are enough.' });
+  await second.governance.vote({ proposal_id: id, vote: 'against', reason: 'Let us wait for the audit.' });
+  return { session: sessions[2] as string, proposal: id };
+};
+
+/** Somebody with a wallet, a key and a webhook. @returns the session, and the webhook */
+const furnishUser = async (baseUrl: string): Promise<{ session: string; webhook: string }> => {
+  const session_token = await signIn(baseUrl);
   const user = new Aitbc({ baseUrl, sessionToken: session_token });
   await user.account.keys.create({ label: 'render farm', scopes: ['client'], spend_cap: 50 });
   await user.account.keys.create({ label: 'the box under the desk', scopes: ['miner'] });
@@ -110,6 +189,8 @@ async function main(): Promise<void> {
   try {
     const { ocr, waiting, hash } = await furnish(stack);
     const { session, webhook } = await furnishUser(stack.url);
+    const gpu = await furnishMarket(stack);
+    const holder = await furnishVotes(stack);
     const pages = [
       ['welcome', '/', false],
       ['sign-in', '/sign-in', false],
@@ -122,10 +203,19 @@ async function main(): Promise<void> {
       ['explorer', '/explorer', false],
       ['transfer', `/explorer/transactions/${hash}`, false],
       ['miners', '/miners', false],
+      ['market', '/market', false],
+      ['market-table', '/market?as=table&sort=price', false],
+      ['gpu', `/market/${gpu}`, true],
+      ['bookings', '/market?part=bookings', true],
+      ['governance', '/governance', false],
+      ['parameters', '/governance?part=parameters', false],
     ] as const;
     const ofOthers = [
       [{ kind: 'session', secret: session }, 'settings', '/settings'],
       [{ kind: 'session', secret: session }, 'webhook', `/settings/webhooks/${webhook}`],
+      [{ kind: 'key', secret: stack.keys.miner }, 'offers', '/market?part=offers'],
+      [{ kind: 'session', secret: holder.session }, 'proposal', `/governance/${holder.proposal}`],
+      [{ kind: 'session', secret: holder.session }, 'propose', '/governance?part=propose'],
       [{ kind: 'key', secret: stack.keys.admin }, 'operator', '/operator'],
       [{ kind: 'key', secret: stack.keys.admin }, 'operator-accounts', '/operator?part=accounts'],
       [{ kind: 'key', secret: stack.keys.admin }, 'operator-parameters', '/operator?part=parameters'],

@@ -1,4 +1,5 @@
 import { routes } from '@aitbc/contracts';
+import { eventually } from '@aitbc/testing';
 import type { Page } from 'playwright-core';
 import { expect } from 'vitest';
 import { type Coordinator, must } from '../coordinator.ts';
@@ -58,7 +59,7 @@ export const marketStory = async (page: Page, coordinator: Coordinator): Promise
   await page.getByRole('button', { name: 'Extend', exact: true }).click();
   await asked.getByText('Extend for 3 AITBC?').waitFor();
   await asked.getByRole('button', { name: 'Extend' }).click();
-  await expect.poll(() => open.count()).toBe(2);
+  await eventually(async () => (await open.count()) === 2);
 
   // What has not begun comes back whole; of what runs the minutes are paid that have begun.
   const giveBack = async (state: string, says: RegExp): Promise<void> => {
@@ -70,7 +71,7 @@ export const marketStory = async (page: Page, coordinator: Coordinator): Promise
     await asked.getByRole('button', { name: 'Give back' }).click();
   };
   await giveBack('booked', /all of it comes back, 3 AITBC/);
-  await expect.poll(() => open.count()).toBe(1);
+  await eventually(async () => (await open.count()) === 1);
   await giveBack('runs', /You pay [\d,.]+ AITBC for [\d,]+ minutes?, and [\d,.]+ AITBC come back/);
 
   await page.getByLabel('How was it').selectOption({ label: '4 of 5, good' });

@@ -57,7 +57,11 @@ const TimeChart = ({ at, values, name, says, shape }: Series & { shape: keyof ty
     const draw = (): void => {
       plot.current?.destroy();
       const style = getComputedStyle(element);
-      const colour = (token: string) => style.getPropertyValue(token).trim();
+      // A canvas takes no light-dark(): the browser says what a token comes to.
+      const colour = (token: string): string => {
+        element.style.color = `var(${token})`;
+        return style.color;
+      };
       const { besideS, axis: ofValues, top, series } = SHAPES[shape];
       const axis = {
         stroke: colour('--muted'),

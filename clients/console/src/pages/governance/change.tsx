@@ -108,7 +108,7 @@ export const Change = ({
         ],
         ['By default', <bdi key="default">{shown(parameter.default)}</bdi>],
         ['May be', boundsOf(parameter)],
-        ['One vote moves it', stepOf(parameter)],
+        ['One vote', stepOf(parameter)],
       ]}
     />
     <Field parameter={parameter} kind={kindOf(parameter)} text={text} onChange={onText} />

@@ -98,7 +98,7 @@ const One = ({ parameter }: { parameter: GovernedParameter }) => {
         <strong>
           <bdi>{shown(parameter.value)}</bdi>
         </strong>
-        , by default <bdi>{shown(parameter.default)}</bdi> · may be {boundsOf(parameter)} · one vote moves it{' '}
+        , by default <bdi>{shown(parameter.default)}</bdi> · may be {boundsOf(parameter)} · one vote{' '}
         {stepOf(parameter)} · {parameter.service} obeys it
       </p>
     </Entry>

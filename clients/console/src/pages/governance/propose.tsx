@@ -77,7 +77,7 @@ const Form = ({ parameters }: { parameters: Parameters }) => {
     type !== 'parameter_change' || (parameter !== undefined && newValue(parameter, value) !== undefined);
   return (
     <form
-      className="stack"
+      className="stack propose"
       onSubmit={(event) => {
         event.preventDefault();
         propose.mutate();

@@ -51,8 +51,8 @@ export const Tally = ({ proposal }: { proposal: Proposal }) => {
         <span data-vote="against">{amount(tally.against)} against</span>
         <span data-vote="abstain">{amount(tally.abstain)} abstain</span>
         <span>
-          {count(tally.voters)} {tally.voters === 1 ? 'account' : 'accounts'} of {amount(tally.voting_supply)}{' '}
-          that can vote
+          {count(tally.voters)} {tally.voters === 1 ? 'account' : 'accounts'} voted;{' '}
+          {amount(tally.voting_supply)} can vote
         </span>
       </p>
     </div>

@@ -65,14 +65,15 @@ export const boundsOf = (parameter: GovernedParameter): string => {
   }
 };
 
+/** What one vote may do to it. */
 export const stepOf = ({ largest_step: step }: GovernedParameter): string =>
   step === null
-    ? 'any value'
+    ? 'sets any value'
     : 'by' in step
-      ? `${count(step.by)} up or down`
+      ? `moves it by ${count(step.by)}`
       : 'times' in step
-        ? `${count(step.times)} times larger or smaller`
-        : `${count(step.removes)} entries taken out, any added`;
+        ? `makes it up to ${count(step.times)} times larger or smaller`
+        : `takes out up to ${count(step.removes)} entries, adds any`;
 
 const TYPES: Record<Proposal['type'], string> = {
   parameter_change: 'a parameter',

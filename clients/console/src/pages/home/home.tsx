@@ -8,12 +8,11 @@ import { OFTEN_MS, SOMETIMES_MS, useBalance } from '../../queries.ts';
 import { api, useCredential } from '../../session.ts';
 import { Blocks } from '../explorer/blocks.tsx';
 import { JobTable } from '../jobs/table.tsx';
-import { hourOf } from './network.ts';
+import { hourOf, LIVE_MS, useReceipts } from './network.ts';
 
 const TimeBars = lazy(async () => ({ default: (await import('../../parts/chart.tsx')).TimeBars }));
 
 /** One page of each list: what is newest. */
-const RECEIPTS = 500;
 const MINERS = 500;
 const BLOCKS = 8;
 const OWN_JOBS = 6;
@@ -79,11 +78,7 @@ const Balance = () => (
 );
 
 const Network = () => {
-  const receipts = useQuery({
-    queryKey: ['receipts', 'recent'],
-    queryFn: ({ signal }) => api().explorer.receipts({ limit: RECEIPTS }, { signal }).page(),
-    refetchInterval: SOMETIMES_MS,
-  });
+  const receipts = useReceipts();
   const miners = useQuery({
     queryKey: ['miners', 'all'],
     queryFn: ({ signal }) => api().miners.list({ limit: MINERS }, { signal }).page(),
@@ -164,7 +159,7 @@ const NewestBlocks = () => {
   const blocks = useQuery({
     queryKey: ['blocks', 'newest'],
     queryFn: ({ signal }) => api().explorer.blocks({ limit: BLOCKS }, { signal }).page(),
-    refetchInterval: SOMETIMES_MS,
+    refetchInterval: LIVE_MS,
   });
   return (
     <Card title="Newest blocks" actions={<Link to="/explorer">All blocks</Link>}>

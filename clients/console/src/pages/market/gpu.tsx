@@ -54,7 +54,7 @@ const What = ({ gpu }: { gpu: Gpu }) => (
         ['Rating of its owner', ratingOf(gpu)],
         gpu.owner_interruptions === 0
           ? null
-          : ['Broken off by its owner', `${count(gpu.owner_interruptions)} bookings, of all that it offers`],
+          : ['Broken off by its owner', `${count(gpu.owner_interruptions)} of all its bookings`],
         ['Owner', <Id key="owner" id={gpu.owner_id} />],
       ]}
     />

@@ -22,6 +22,16 @@ const EVENTS: Record<EventName, string> = {
 const ALL = Object.entries(EVENTS) as [EventName, string][];
 export const eventWords = (name: EventName): string => EVENTS[name] ?? name;
 
+/** As many as two lines of a phone hold. */
+const EVENTS_SHOWN = 3;
+/** The events of a webhook where many stand below each other; its own page names all of them. */
+export const someEvents = (events: readonly EventName[]): string => {
+  if (events.length === ALL.length) return 'Everything that it can be told';
+  const shown = events.slice(0, EVENTS_SHOWN).map(eventWords).join(' · ');
+  const more = events.length - EVENTS_SHOWN;
+  return more > 0 ? `${shown} · and ${more} more` : shown;
+};
+
 export interface WebhookValues {
   readonly url: string;
   readonly events: EventName[];

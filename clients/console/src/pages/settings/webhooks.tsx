@@ -10,7 +10,7 @@ import { Badge, Card, Empty, When } from '../../parts/look.tsx';
 import { SOMETIMES_MS } from '../../queries.ts';
 import { api } from '../../session.ts';
 import { OVERLAP_AT_FIRST, OverlapChoice } from './overlap.tsx';
-import { eventWords, WebhookForm, type WebhookValues } from './webhook-form.tsx';
+import { someEvents, WebhookForm, type WebhookValues } from './webhook-form.tsx';
 
 const PAGE = 50;
 
@@ -165,7 +165,7 @@ export const Webhooks = () => {
                       <p>
                         {webhook.kind === 'callback'
                           ? 'Made by a job that named it'
-                          : webhook.events.map(eventWords).join(' · ')}
+                          : someEvents(webhook.events)}
                       </p>
                       <WebhookFacts webhook={webhook} />
                     </Entry>
