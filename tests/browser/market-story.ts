@@ -90,5 +90,9 @@ export const marketStory = async (page: Page, coordinator: Coordinator): Promise
   await page.getByRole('link', { name: 'Wallet' }).click();
   const left = new Intl.NumberFormat('en', { maximumFractionDigits: 8 }).format(HELD - amountIn(paid));
   await page.getByText(`${left} AITBC`, { exact: true }).first().waitFor();
-  await page.getByText('Held in escrow').locator('..').getByText(/^0 AITBC/).waitFor();
+  await page
+    .getByText('Held in escrow')
+    .locator('..')
+    .getByText(/^0 AITBC/)
+    .waitFor();
 };
