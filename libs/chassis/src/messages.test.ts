@@ -290,15 +290,14 @@ test('large messages are read from the file once, however few of them an entry h
       payment_amount_minor: null,
       submitted_at_ms: 1,
     }) + pad;
-  await jobs.store.transact('test.say', async (trx) => {
-    for (const [index, job_id] of said.entries()) {
+  for (const [index, job_id] of said.entries())
+    await jobs.store.transact('test.say', async (trx) => {
       const row = rowSaying('jobs.submitted', payloadOf(job_id), jobs.store);
       await trx.run(
         db.insertInto('outbox').values({ destination: 'payments', seq: index + 1, created_at_ms: 1, ...row }),
       );
-    }
-    trx.notify('outbox:payments');
-  });
+      if (index === said.length - 1) trx.notify('outbox:payments');
+    });
   await eventually(async () => (await unacknowledged(jobs)) === 0);
   expect(await effectsOf(payments.store, 'jobs.submitted')).toEqual(onceEach(said));
   const answers = await Promise.all(

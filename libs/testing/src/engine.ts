@@ -7,6 +7,10 @@ export const testEngine = process.env.TEST_ENGINE === 'postgres' ? 'postgres' : 
 export const propertyRuns = (onSqlite: number): number =>
   testEngine === 'sqlite' ? onSqlite : Math.ceil(onSqlite / 10);
 
+/** How long something may take that has so long on SQLite; a bound, never a wait. */
+export const timeLimit = (onSqliteMs: number): number =>
+  testEngine === 'sqlite' ? onSqliteMs : onSqliteMs * 3;
+
 /**
  * `test`, `it` and `describe` for what is by nature about SQLite's files; on another engine they are skipped by name.
  * @param _reason one that stands in docs/tests-on-two-engines.md

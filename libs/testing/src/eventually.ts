@@ -1,7 +1,6 @@
-import { testEngine } from './engine.ts';
+import { timeLimit } from './engine.ts';
 
-/** On PostgreSQL each step is a few ways to a server and back. */
-const WITHIN_MS = testEngine === 'sqlite' ? 10_000 : 30_000;
+const WITHIN_MS = timeLimit(10_000);
 
 /**
  * Waits on a condition, never on a guess: asks again until `probe` neither throws nor gives undefined or false.

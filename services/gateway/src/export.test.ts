@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { newId, routes } from '@aitbc/contracts';
-import { eventually } from '@aitbc/testing';
+import { eventually, timeLimit } from '@aitbc/testing';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { KEYS, startTestGateway, type TestGateway } from './testing/gateway.ts';
 import type { Heard } from './testing/upstream.ts';
@@ -120,16 +120,20 @@ test('a slow reader: pages wait for it, nobody else does, and its place is free 
   await eventually(async () => (await open(KEYS.client)).status === 200);
 });
 
-test('a service that is away for a moment is asked again; one that stays away is said, and no end', async () => {
-  let refusals = 2;
-  gateway.upstream.control.answer = (heard, response) => {
-    const isAway = pathOf(heard) === '/v1/marketplace/orders' && refusals > 0;
-    if (isAway) refusals -= 1;
-    json(response, EMPTY, isAway ? 503 : 200);
-  };
-  expect((await read(KEYS.client2)).at(-1)?.type).toBe('end');
-  refusals = 1_000;
-  const lines = await read(KEYS.client2);
-  expect(lines.map(({ type }) => type)).toEqual(['account', 'error']);
-  expect(lines.at(-1)?.data).toMatchObject({ code: 'SERVICE_UNAVAILABLE' });
-}, 30_000);
+test(
+  'a service that is away for a moment is asked again; one that stays away is said, and no end',
+  async () => {
+    let refusals = 2;
+    gateway.upstream.control.answer = (heard, response) => {
+      const isAway = pathOf(heard) === '/v1/marketplace/orders' && refusals > 0;
+      if (isAway) refusals -= 1;
+      json(response, EMPTY, isAway ? 503 : 200);
+    };
+    expect((await read(KEYS.client2)).at(-1)?.type).toBe('end');
+    refusals = 1_000;
+    const lines = await read(KEYS.client2);
+    expect(lines.map(({ type }) => type)).toEqual(['account', 'error']);
+    expect(lines.at(-1)?.data).toMatchObject({ code: 'SERVICE_UNAVAILABLE' });
+  },
+  timeLimit(30_000),
+);

@@ -12,6 +12,7 @@ import {
   serviceEnv,
   someone,
   spawnService,
+  timeLimit,
 } from '@aitbc/testing';
 import { afterEach, expect, test } from 'vitest';
 import { configShape } from './config.ts';
@@ -23,7 +24,7 @@ import { DAY_MS } from './testing/stand.ts';
 const PROPOSALS = 40;
 const EXECUTES = 50;
 /** What a dead worker had in hand is taken over after 15 s. */
-const SLOW = { withinMs: 30_000 };
+const SLOW = { withinMs: timeLimit(30_000) };
 
 const MAIN = new URL('./main.ts', import.meta.url);
 afterEach(killServices);
@@ -174,5 +175,5 @@ test.each([
     await once(child, 'exit');
     await peers.close();
   },
-  60_000,
+  timeLimit(60_000),
 );

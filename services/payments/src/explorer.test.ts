@@ -1,5 +1,5 @@
 import { type Client, type Reply, routes, SYSTEM_ADDRESSES, toMinor } from '@aitbc/contracts';
-import { eventually, openByHand, testEngine } from '@aitbc/testing';
+import { eventually, openByHand, testEngine, timeLimit } from '@aitbc/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { verifyLedger } from '../../../scripts/verify.ts';
 import { aJob, type Stand, standForTest } from './testing/stand.ts';
@@ -185,34 +185,38 @@ describe('the chain', () => {
     ['a link', `UPDATE block SET ${flip('previous_hash')} WHERE height = 2`, 2],
     ['the key', `UPDATE signing_key SET ${flip('x')}`, 0],
   ];
-  it('shows the first wrong block for every byte that was changed', async () => {
-    const TABLES = ['block', 'transfer', 'signing_key'];
-    /** Whoever can write to the tables can take their guards away too. */
-    const byHand = async (statements: string): Promise<number> => {
-      const db = await openByHand(stand.databaseUrl, 'off');
-      const changed = await db.exec(statements);
-      await db.close();
-      return changed;
-    };
-    const each = (statement: (table: string) => string) => TABLES.map(statement).join('; ');
-    const putRight = each(
-      (table) => `DELETE FROM ${table}; INSERT INTO ${table} SELECT * FROM right_${table}`,
-    );
-    await stand.restart(() =>
-      byHand(each((table) => `CREATE TABLE right_${table} AS SELECT * FROM ${table}`)),
-    );
-    for (const [what, sql, height] of tampered) {
-      await stand.restart(async () => {
-        await byHand(putRight);
-        expect([what, await byHand(sql)]).toEqual([what, 1]);
-      });
-      const verdict = await verifyLedger({ url: stand.url, from: 0, headers: stand.headersOf(null) });
-      expect([what, verdict.wrong?.height]).toEqual([what, height]);
-    }
-    await stand.restart(() => byHand(putRight));
-    anyone = stand.as(null);
-    expect(
-      (await verifyLedger({ url: stand.url, from: 0, headers: stand.headersOf(null) })).wrong,
-    ).toBeNull();
-  }, 60_000);
+  it(
+    'shows the first wrong block for every byte that was changed',
+    async () => {
+      const TABLES = ['block', 'transfer', 'signing_key'];
+      /** Whoever can write to the tables can take their guards away too. */
+      const byHand = async (statements: string): Promise<number> => {
+        const db = await openByHand(stand.databaseUrl, 'off');
+        const changed = await db.exec(statements);
+        await db.close();
+        return changed;
+      };
+      const each = (statement: (table: string) => string) => TABLES.map(statement).join('; ');
+      const putRight = each(
+        (table) => `DELETE FROM ${table}; INSERT INTO ${table} SELECT * FROM right_${table}`,
+      );
+      await stand.restart(() =>
+        byHand(each((table) => `CREATE TABLE right_${table} AS SELECT * FROM ${table}`)),
+      );
+      for (const [what, sql, height] of tampered) {
+        await stand.restart(async () => {
+          await byHand(putRight);
+          expect([what, await byHand(sql)]).toEqual([what, 1]);
+        });
+        const verdict = await verifyLedger({ url: stand.url, from: 0, headers: stand.headersOf(null) });
+        expect([what, verdict.wrong?.height]).toEqual([what, height]);
+      }
+      await stand.restart(() => byHand(putRight));
+      anyone = stand.as(null);
+      expect(
+        (await verifyLedger({ url: stand.url, from: 0, headers: stand.headersOf(null) })).wrong,
+      ).toBeNull();
+    },
+    timeLimit(60_000),
+  );
 });

@@ -1,6 +1,6 @@
 import { builder, openStore, type Store } from '@aitbc/chassis';
 import { newId, type Payload } from '@aitbc/contracts';
-import { propertyRuns, scratchDatabase, sqliteOnly } from '@aitbc/testing';
+import { propertyRuns, scratchDatabase, sqliteOnly, timeLimit } from '@aitbc/testing';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { migrations } from '../../migrations/index.ts';
@@ -70,33 +70,37 @@ const ledgers = fc
     });
   });
 
-test('in whatever order and however often the parts come, power at every height is what the ledger held', async () => {
-  await fc.assert(
-    fc.asyncProperty(ledgers, async ({ blocks, arrivals }) => {
-      await store.close();
-      await open();
-      const came = new Set<Part>();
-      for (const part of arrivals) {
-        await note(part);
-        came.add(part);
-        // What is offered as a snapshot is whole, and so is all before it.
-        const height = (await latestSnapshot(store.read))?.height ?? -1;
-        expect(arrivals.filter((each) => each.height <= height).every((each) => came.has(each))).toBe(true);
-      }
-      const held = new Array<number>(accounts.length).fill(0);
-      for (const [height, { balances }] of blocks.entries()) {
-        for (const [index, balance] of Object.entries(balances)) held[Number(index)] = balance;
-        expect(await Promise.all(accounts.map((id) => powerAt(store.read, id, height)))).toEqual(held);
-        // The powers sum to the voting supply of that block.
-        expect((await snapshotAt(store.read, height))?.voting_supply_minor).toBe(
-          held.reduce((a, b) => a + b, 0),
-        );
-      }
-      expect((await latestSnapshot(store.read))?.height).toBe(blocks.length - 1);
-    }),
-    { numRuns: propertyRuns(25) },
-  );
-}, 60_000);
+test(
+  'in whatever order and however often the parts come, power at every height is what the ledger held',
+  async () => {
+    await fc.assert(
+      fc.asyncProperty(ledgers, async ({ blocks, arrivals }) => {
+        await store.close();
+        await open();
+        const came = new Set<Part>();
+        for (const part of arrivals) {
+          await note(part);
+          came.add(part);
+          // What is offered as a snapshot is whole, and so is all before it.
+          const height = (await latestSnapshot(store.read))?.height ?? -1;
+          expect(arrivals.filter((each) => each.height <= height).every((each) => came.has(each))).toBe(true);
+        }
+        const held = new Array<number>(accounts.length).fill(0);
+        for (const [height, { balances }] of blocks.entries()) {
+          for (const [index, balance] of Object.entries(balances)) held[Number(index)] = balance;
+          expect(await Promise.all(accounts.map((id) => powerAt(store.read, id, height)))).toEqual(held);
+          // The powers sum to the voting supply of that block.
+          expect((await snapshotAt(store.read, height))?.voting_supply_minor).toBe(
+            held.reduce((a, b) => a + b, 0),
+          );
+        }
+        expect((await latestSnapshot(store.read))?.height).toBe(blocks.length - 1);
+      }),
+      { numRuns: propertyRuns(25) },
+    );
+  },
+  timeLimit(60_000),
+);
 
 test('a missing part keeps its block, and all after it, from being a snapshot', async () => {
   await note(block(0, { 0: 10 }));

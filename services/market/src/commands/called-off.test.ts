@@ -1,6 +1,6 @@
 import { builder, type ChassisTables, openStore, type Store, type Trx } from '@aitbc/chassis';
 import { newId } from '@aitbc/contracts';
-import { messagesOf, scratchDatabase } from '@aitbc/testing';
+import { messagesOf, scratchDatabase, timeLimit } from '@aitbc/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { migrations } from '../../migrations/index.ts';
 import { findOffer } from '../store/gpu.ts';
@@ -36,7 +36,7 @@ const setUp = async (trx: Trx, start: { start_time?: string } = {}) => {
     { ...caller, account_id: newId() },
     gpuId,
     { duration_hours: 1, ...start },
-    30_000,
+    timeLimit(30_000),
     at(T0),
   );
   const hold = { order_id: order.id, payment_id: newId() };
