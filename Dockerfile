@@ -48,7 +48,8 @@ ENV NODE_COMPILE_CACHE=/tmp/compiled
 RUN for main in services/*/src/main.ts services/jobs/src/dispatcher/main.ts services/gateway/src/webhooks/worker/main.ts; do node "$main" >/dev/null 2>&1 || true; done
 # SQLite in WAL mode needs a real file system: a named volume, never a bind mount.
 VOLUME /data
-# With TLS the certificate names the service, not 127.0.0.1: it is not looked at.
+# With TLS the certificate names the service, not 127.0.0.1: it is not looked at. It ends by itself, before its time is up:
+# Docker only stops to wait for one, and on a host that is too busy they would become more and more.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
-  CMD ["node", "-e", "require(process.env.TLS_CERT?'https':'http').get({host:'127.0.0.1',port:process.env.API_PORT||process.env.PORT,path:'/health',rejectUnauthorized:false},(r)=>process.exit(r.statusCode===200?0:1)).on('error',()=>process.exit(1))"]
+  CMD ["node", "-e", "setTimeout(process.exit,4000,1);require(process.env.TLS_CERT?'https':'http').get({host:'127.0.0.1',port:process.env.API_PORT||process.env.PORT,path:'/health',rejectUnauthorized:false},(r)=>process.exit(r.statusCode===200?0:1)).on('error',()=>process.exit(1))"]
 CMD ["node", "services/gateway/src/main.ts"]
