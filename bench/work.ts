@@ -80,7 +80,9 @@ export const watchWork = async (stack: Stack) => {
     for (const { labels, value } of samples.filter(({ name }) => name === 'store_statements_total')) {
       const service = labels.get('service') as string;
       const kinds = statements.get(service) ?? new Map<string, number>();
-      statements.set(service, kinds.set(labels.get('kind') as string, value));
+      const kind = labels.get('kind') as string;
+      // Of each process where a service has several.
+      statements.set(service, kinds.set(kind, (kinds.get(kind) ?? 0) + value));
     }
     const calls = [...commands.matchAll(/^cmdstat_([^:]+):calls=(\d+)/gm)].map(
       ([, command, n]) => [command as string, Number(n)] as const,
