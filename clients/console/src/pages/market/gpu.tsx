@@ -6,7 +6,7 @@ import { Answer } from '../../parts/answer.tsx';
 import { Entries } from '../../parts/entries.tsx';
 import { Card, Empty, Facts, Head, Id, Skeleton } from '../../parts/look.tsx';
 import { SOMETIMES_MS, useWho } from '../../queries.ts';
-import { api } from '../../session.ts';
+import { api, useCredential } from '../../session.ts';
 import { Book } from './book.tsx';
 import { Booking } from './bookings.tsx';
 import { Calendar, type Taken } from './calendar.tsx';
@@ -64,11 +64,13 @@ const What = ({ gpu }: { gpu: Gpu }) => (
 const One = ({ gpu }: { gpu: Gpu }) => {
   const { from } = useSearch({ from: '/market/$gpuId' });
   const { data: who } = useWho();
+  const isSignedIn = useCredential() !== null;
   const orders = useOrders();
   const reviews = useReviews(gpu.id);
   const pricing = usePricing(gpu.model);
   // All at once, when all is there: what comes late would push down what stands there.
-  if (reviews.isPending || pricing.isPending || orders.isLoading) return <Skeleton lines={16} />;
+  if (reviews.isPending || pricing.isPending || orders.isLoading || (isSignedIn && who === undefined))
+    return <Skeleton lines={16} />;
   const all = orders.data?.pages.flatMap(({ items }) => items) ?? [];
   const here = all.filter((order) => order.gpu_id === gpu.id && isOpen(order));
   const own = here.filter(({ booker_id }) => booker_id === who?.user_id);

@@ -1,6 +1,7 @@
 import type { GpuOffer } from '@aitbc/sdk';
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
+import { useEffect, useRef } from 'react';
 import { amount, count } from '../../format.ts';
 import { Answer, More } from '../../parts/answer.tsx';
 import { Badge, Card, Empty } from '../../parts/look.tsx';
@@ -8,6 +9,8 @@ import { SOMETIMES_MS } from '../../queries.ts';
 import { api } from '../../session.ts';
 
 const PAGE = 60;
+/** Asked for when one pauses, not with every letter: a signed-out address has 60 requests a minute. */
+const PAUSE_MS = 400;
 const SORTS = [
   ['price', 'cheapest'],
   ['rating', 'best rated'],
@@ -46,6 +49,17 @@ const Filter = () => {
   const navigate = useNavigate({ from: '/market' });
   const set = (change: GpuSearch) =>
     void navigate({ search: (now) => ({ ...now, ...change }), replace: true });
+  const written = useRef<GpuSearch>({});
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  const setSoon = (change: GpuSearch): void => {
+    written.current = { ...written.current, ...change };
+    clearTimeout(timer.current);
+    timer.current = setTimeout(() => {
+      set(written.current);
+      written.current = {};
+    }, PAUSE_MS);
+  };
   const texts = (name: string, key: 'model' | 'region', example: string) => (
     <label className="field">
       <span>{name}</span>
@@ -54,7 +68,7 @@ const Filter = () => {
         maxLength={100}
         placeholder={example}
         defaultValue={search[key] ?? ''}
-        onChange={({ target }) => set({ [key]: target.value.trim() || undefined })}
+        onChange={({ target }) => setSoon({ [key]: target.value.trim() || undefined })}
       />
     </label>
   );
@@ -68,7 +82,7 @@ const Filter = () => {
         step="any"
         defaultValue={search[key] ?? ''}
         onChange={({ target }) =>
-          set({ [key]: target.value !== '' && target.validity.valid ? target.valueAsNumber : undefined })
+          setSoon({ [key]: target.value !== '' && target.validity.valid ? target.valueAsNumber : undefined })
         }
       />
     </label>
