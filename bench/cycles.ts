@@ -25,7 +25,7 @@ const submission = (job_type: JobType, more: object = {}) => ({
   ...more,
 });
 
-const registerMiner = async (
+export const registerMiner = async (
   url: string,
   key: string,
   jobType: JobType,
@@ -42,14 +42,14 @@ const registerMiner = async (
   return demand(await call(url, 'POST', '/v1/miner/register', key, registration), 200, 201).body.id;
 };
 
-const beat = (url: string, key: string, miner: string) => {
+export const beat = (url: string, key: string, miner: string) => {
   const timer = setInterval(() => {
     call(url, 'POST', '/v1/miner/heartbeat', key, { miner_id: miner }).catch(() => {});
   }, 5_000);
   return () => clearInterval(timer);
 };
 
-const poll = async (url: string, key: string, miner: string, maxJobs: number, waitSeconds: number) =>
+export const poll = async (url: string, key: string, miner: string, maxJobs: number, waitSeconds: number) =>
   demand(
     await call(
       url,
@@ -60,7 +60,7 @@ const poll = async (url: string, key: string, miner: string, maxJobs: number, wa
     200,
   ).body.items as { id: string; lease: string }[];
 
-const report = (url: string, key: string, jobs: { id: string; lease: string }[]) => {
+export const report = (url: string, key: string, jobs: { id: string; lease: string }[]) => {
   const results = jobs.map((job) => ({
     job_id: job.id,
     lease: job.lease,

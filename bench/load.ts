@@ -16,6 +16,7 @@ export const call = (
   path: string,
   key: string,
   body?: unknown,
+  headers: Record<string, string> = {},
 ): Promise<Answer> =>
   new Promise((resolve, reject) => {
     const text = body === undefined ? undefined : JSON.stringify(body);
@@ -26,6 +27,7 @@ export const call = (
         agent,
         headers: {
           'x-api-key': key,
+          ...headers,
           ...(text === undefined
             ? {}
             : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),

@@ -19,6 +19,7 @@ import { dispatchWorkers } from './dispatch.ts';
 import { call, demand, hammer, median, percentile, readMetrics } from './load.ts';
 import { atRest, rssMbOf } from './rest.ts';
 import { scaling } from './scaling.ts';
+import { drawAgain, SHORT_PERIODS, soak } from './soak.ts';
 import { streaming } from './stream.ts';
 import { workOfJobs, workTable } from './work-table.ts';
 
@@ -38,6 +39,8 @@ same proxy library measured in the same run, in turns. Takes about 15 minutes; e
   --streams 20               so many at once
   --part against             instead: paid cycles here and in the checkout of --folder, in turns: processor time and throughput
   --folder ../before         that checkout, with its node_modules
+  --part soak                instead: jobs beside periods of minutes; what every file and process takes, written down and drawn
+  --jobs 2000000             so many, in at most --minutes 600; --folder soak: there
   --part scaling             instead: paid batched cycles on SQLite, and on PostgreSQL with 1 and 2 processes of jobs and payments`;
 
 const { values } = parseArgs({
@@ -50,6 +53,8 @@ const { values } = parseArgs({
     streams: { type: 'string', default: '20' },
     part: { type: 'string' },
     folder: { type: 'string' },
+    jobs: { type: 'string', default: '2000000' },
+    minutes: { type: 'string', default: '600' },
     help: { type: 'boolean', short: 'h' },
   },
 });
@@ -115,10 +120,13 @@ const untilAtRest = async (url: string): Promise<number> => {
   return (performance.now() - startedAt) / 1_000;
 };
 
-/** The whole system in a scratch folder, with a client that has money. @param start of another checkout, to compare with */
+/**
+ * The whole system in a scratch folder, with a client that has money.
+ * @param options.start of another checkout, to compare with; `env`: settings beside those of every part
+ */
 const withSystem = async (
   use: (stack: Stack, keys: { client: string; miner: string }) => Promise<void>,
-  start: typeof startStack = startStack,
+  { start = startStack, env = {} }: { start?: typeof startStack; env?: NodeJS.ProcessEnv } = {},
 ): Promise<void> => {
   const dataDir = mkdtempSync(join(tmpdir(), 'bench-'));
   say('Starting the system ...');
@@ -134,6 +142,7 @@ const withSystem = async (
       RATE_LIMIT_MINER_PER_MINUTE: '1000000',
       RATE_LIMIT_USER_PER_MINUTE: '1000000',
       RATE_LIMIT_STREAM_PER_MINUTE: '1000000',
+      ...env,
     },
     log: (line, name) => {
       if (/warn|error|"level":[456]0/i.test(line)) console.error(`${name ?? ''} ${line}`);
@@ -292,22 +301,25 @@ const compareWith = async (folder: string | undefined): Promise<void> => {
     throw new Error('--part against needs --folder, another checkout of this project');
   const other: { startStack: typeof startStack } = await import(resolve(folder, 'scripts/stack.ts'));
   await withSystem((ours, keys) =>
-    withSystem(async (theirs, theirKeys) => {
-      const found = await against(
-        { stack: ours, keys },
-        { stack: theirs, keys: theirKeys },
-        values.quick
-          ? { rounds: 1, single: 500, batch: 5_000 }
-          : { rounds: Number(values.rounds), single: 3_000, batch: 20_000 },
-      );
-      say(`\n${new Date().toISOString()}  Node ${process.version}  ours beside ${folder}\n`);
-      for (const { what, ours: mine, theirs: before, ratio, unit, goal } of found)
-        row(
-          what,
-          `${mine.toFixed(2)} ${unit}`,
-          `before ${before.toFixed(2)}, ratio ${ratio.toFixed(2)} (${goal})`,
+    withSystem(
+      async (theirs, theirKeys) => {
+        const found = await against(
+          { stack: ours, keys },
+          { stack: theirs, keys: theirKeys },
+          values.quick
+            ? { rounds: 1, single: 500, batch: 5_000 }
+            : { rounds: Number(values.rounds), single: 3_000, batch: 20_000 },
         );
-    }, other.startStack),
+        say(`\n${new Date().toISOString()}  Node ${process.version}  ours beside ${folder}\n`);
+        for (const { what, ours: mine, theirs: before, ratio, unit, goal } of found)
+          row(
+            what,
+            `${mine.toFixed(2)} ${unit}`,
+            `before ${before.toFixed(2)}, ratio ${ratio.toFixed(2)} (${goal})`,
+          );
+      },
+      { start: other.startStack },
+    ),
   );
 };
 
@@ -354,6 +366,17 @@ else if (values.part === 'dispatch') await dispatchWorkers([1, 2, 4], values.qui
 else if (values.part === 'work') await withSystem(work);
 else if (values.part === 'stream') await withSystem(stream);
 else if (values.part === 'against') await compareWith(values.folder);
+else if (values.part === 'soak')
+  await withSystem(
+    (stack) =>
+      soak(stack, {
+        jobs: Number(values.jobs),
+        minutes: Number(values.minutes),
+        folder: values.folder ?? 'soak',
+      }),
+    { env: SHORT_PERIODS },
+  );
+else if (values.part === 'draw-soak') drawAgain(values.folder ?? 'soak');
 else if (values.part === 'scaling') await scaling({ jobs: values.quick ? 2_000 : 20_000 });
 else if (values.part === undefined) await withSystem(main);
 else {

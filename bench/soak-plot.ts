@@ -1,0 +1,2 @@
+import type { Sample } from './soak.ts';
+export const drawSoak = (_samples: readonly Sample[], _folder: string): void => {};
