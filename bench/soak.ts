@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { appendFileSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -21,6 +22,9 @@ const days = (minutes: number): string => String(minutes / 1_440);
 export const SHORT_PERIODS = {
   KEEP_CONTENT_DAYS: days(CONTENT_MINUTES),
   KEEP_JOBS_DAYS: days(KEPT_MINUTES),
+  KEEP_IDEMPOTENCY_KEYS_DAYS: days(KEPT_MINUTES),
+  KEEP_DELIVERIES_DAYS: days(KEPT_MINUTES),
+  KEEP_ATTEMPTS_DAYS: days(KEPT_MINUTES),
 };
 
 const SAMPLE_EVERY_MS = 10_000;
@@ -92,8 +96,9 @@ const tablesOf = (path: string): TableSizes => {
 };
 
 /** Looks at files and memory. @returns what takes one sample, and what lets go */
-const watch = (stack: Stack) => {
+const watch = async (stack: Stack) => {
   const redis = connectRedis(stack.broker.url, createLog('bench', 'silent'));
+  if (redis.status !== 'ready') await once(redis, 'ready');
   const since = performance.now();
   const look = async (jobs: number, withTables: boolean): Promise<Sample> => {
     const files = sizesIn(stack.rows);
@@ -241,7 +246,7 @@ export const soak = async (stack: Stack, { jobs, minutes, folder }: SoakOptions)
     }
   };
 
-  const watching = watch(stack);
+  const watching = await watch(stack);
   const samples: Sample[] = [];
   const sample = async (withTables: boolean): Promise<void> => {
     const one = await watching.look(done, withTables);

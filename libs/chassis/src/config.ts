@@ -69,10 +69,25 @@ const tlsConfig = {
   TLS_KEY: z.string().optional(),
 };
 
+/** How long something is kept; parts of a day are for trying it out. A hundred years are for ever. */
+export const KeepDays = z.coerce.number().positive().max(36_500);
+/** For services that know of jobs. */
+export const KeepJobsDays = KeepDays.default(180);
+export const DAY_MS = 86_400_000;
+
+/** What every file keeps for a time. */
+export const keptConfig = {
+  /** The answers to requests with an Idempotency-Key. */
+  KEEP_IDEMPOTENCY_KEYS_DAYS: KeepDays.default(1),
+  /** Messages that were given up, counted from their first failure. */
+  KEEP_DEAD_LETTERS_DAYS: KeepDays.default(90),
+};
+
 /** Settings of a service with a file and a port of its own. */
 export const serviceConfig = {
   ...commonConfig,
   ...tlsConfig,
+  ...keptConfig,
   /** Whose client certificates a caller has to show: that of the gateway, and of who reads metrics. */
   TLS_CLIENT_CA: z.string().optional(),
   HOST: z.string().default('127.0.0.1'),
@@ -87,10 +102,6 @@ export const serviceConfig = {
     .optional(),
   POSTGRES_URL: PostgresUrl.optional(),
 };
-
-/** How long something is kept; parts of a day are for trying it out. A hundred years are for ever. */
-export const KeepDays = z.coerce.number().positive().max(36_500);
-export const DAY_MS = 86_400_000;
 
 const passwordOf = (name: string, url: string): string => {
   try {

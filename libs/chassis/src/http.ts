@@ -128,7 +128,7 @@ const refuseUnkept = (
 const serve = (
   route: AnyRoute,
   handler: Handler<AnyRoute>,
-  options: { callerKey: Buffer; store: Store; checkAnswers: boolean; legacy: boolean },
+  options: { callerKey: Buffer; store: Store; idempotencyMs: number; checkAnswers: boolean; legacy: boolean },
 ): RequestHandler[] => {
   const dialect: Dialect = (options.legacy ? dialects[route.name] : undefined) ?? {};
   // Before the body: it may take longer to arrive than the gateway's word is good for.
@@ -198,7 +198,7 @@ const serve = (
         const asked = { request, params: params?.data, query, body: json?.value };
         return options.store.transact<ReplyOf<AnyRoute>>(
           route.name,
-          withIdempotency(route, caller, asked, fn, abridged),
+          withIdempotency(route, caller, asked, fn, options.idempotencyMs, abridged),
         );
       },
     });
@@ -236,6 +236,8 @@ export const createHttp = <R extends Record<string, AnyRoute>>(options: {
   operations: (app: express.Express) => void;
   callerKey: Buffer;
   store: Store;
+  /** For how long the answer to an Idempotency-Key is kept. */
+  idempotencyMs: number;
   log: Log;
   metrics: Metrics;
   /** Parse our own answers too. */

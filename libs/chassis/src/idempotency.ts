@@ -10,14 +10,13 @@ import {
 } from '@aitbc/contracts';
 import { clock } from './clock.ts';
 import type { ChassisTables } from './migrations/index.ts';
+import { type Purge, schedulePurge } from './purge.ts';
 import { builder, hot, type Params } from './sql.ts';
 import { isStoreFault } from './store/fault.ts';
 import type { Store, Trx } from './store/index.ts';
 import type { Scheduled } from './ticker.ts';
 
 const KEY_LENGTH_MAX = 255;
-const KEPT_MS = 24 * 3_600_000;
-const PURGE_BATCH = 1_000;
 
 const db = builder<ChassisTables>();
 
@@ -53,12 +52,14 @@ const readKey = (request: IncomingMessage): string | undefined => {
   return key;
 };
 
-const forget = hot((p: Params<{ account_id: string; route: string; key: string }>) =>
+// A key that was used again meanwhile is younger.
+const forget = hot((p: Params<{ account_id: string; route: string; key: string; created_at_ms: number }>) =>
   db
     .deleteFrom('idempotency')
     .where('account_id', '=', p('account_id'))
     .where('route', '=', p('route'))
-    .where('key', '=', p('key')),
+    .where('key', '=', p('key'))
+    .where('created_at_ms', '=', p('created_at_ms')),
 );
 
 /** The one write of a request. */
@@ -77,6 +78,7 @@ export interface Abridged {
  * Wraps the write of a request so that the same caller, route, key and request get the stored answer again.
  * Lookup, effect and stored answer are one transaction, so "still running" cannot be met.
  * Answers of refused requests are not kept: nothing happened, and a second try may fare better.
+ * @param keptMs for how long.
  * @throws Problem IDEMPOTENCY_KEY_REUSED when body, path or query ask for something else; see readKey for the rest.
  */
 export const withIdempotency = (
@@ -84,6 +86,7 @@ export const withIdempotency = (
   caller: Caller | null,
   asked: Asked,
   fn: Write<AnyRoute>,
+  keptMs: number,
   abridged?: Abridged,
 ): Write<AnyRoute> => {
   if (route.idempotent !== true || caller === null) return fn;
@@ -94,7 +97,7 @@ export const withIdempotency = (
   const requestHash = hashOf(asked);
   const storedAnswer = async (trx: Trx): Promise<ReplyOf<AnyRoute> | undefined> => {
     const seen = await trx.get(find, id);
-    if (seen === undefined || seen.created_at_ms <= clock.nowMs() - KEPT_MS) return undefined;
+    if (seen === undefined || seen.created_at_ms <= clock.nowMs() - keptMs) return undefined;
     if (seen.request_sha256 !== requestHash) {
       throw new Problem(
         'IDEMPOTENCY_KEY_REUSED',
@@ -155,23 +158,23 @@ export const withIdempotency = (
 
 class KeyKnown extends Error {}
 
-/** Forgets keys older than 24 h, a bounded batch a transaction, until none is left. */
-export const purgeIdempotency = (store: Store): Scheduled => ({
-  name: 'idempotency.purge',
-  everyMs: 60_000,
-  run: async (signal) => {
-    for (;;) {
-      const old = await store.read.all(
+/** Forgets keys whose time is over. */
+export const purgeIdempotency = (store: Store, keptMs: number, purge: Purge): Scheduled => {
+  const keys = purge({
+    what: 'idempotency_keys',
+    find: (limit) =>
+      store.read.all(
         db
           .selectFrom('idempotency')
-          .select(['account_id', 'route', 'key'])
-          .where('created_at_ms', '<', clock.nowMs() - KEPT_MS)
-          .limit(PURGE_BATCH),
-      );
-      if (old.length === 0 || signal.aborted) return;
-      await store.transact('idempotency.purge', async (trx) => {
-        for (const row of old) await trx.run(forget, row);
-      });
-    }
-  },
-});
+          .select(['account_id', 'route', 'key', 'created_at_ms'])
+          .where('created_at_ms', '<=', clock.nowMs() - keptMs)
+          .orderBy('created_at_ms')
+          .limit(limit),
+      ),
+    dueAtMs: ({ created_at_ms }) => created_at_ms + keptMs,
+    drop: async (trx, old) => {
+      for (const row of old) await trx.run(forget, row);
+    },
+  });
+  return schedulePurge('idempotency.purge', [keys]);
+};

@@ -5,8 +5,10 @@ import { CALLER_HEADER, verifyCaller } from './caller.ts';
 import { clock } from './clock.ts';
 import type { Metrics } from './metrics.ts';
 import type { ChassisTables } from './migrations/index.ts';
+import { type Purge, schedulePurge } from './purge.ts';
 import { builder } from './sql.ts';
 import type { Store } from './store/index.ts';
+import type { Scheduled } from './ticker.ts';
 
 const db = builder<ChassisTables>();
 const DEAD_LETTERS_MAX = 200;
@@ -90,6 +92,36 @@ export const actOnDeadLetter = async (
       details: { message: letter.name, stream: letter.stream },
     });
   });
+};
+
+/** Forgets what was given up so long ago; what is still tried stays. */
+export const purgeDeadLetters = (store: Store, keptMs: number, purge: Purge): Scheduled => {
+  const letters = purge({
+    what: 'dead_letters',
+    find: (limit) =>
+      store.read.all(
+        db
+          .selectFrom('dead_letter')
+          .select(['id', 'created_at_ms'])
+          .where('retry_at_ms', 'is', null)
+          .where('created_at_ms', '<=', clock.nowMs() - keptMs)
+          .orderBy('id')
+          .limit(limit),
+      ),
+    dueAtMs: ({ created_at_ms }) => created_at_ms + keptMs,
+    drop: (trx, old) =>
+      trx.run(
+        db
+          .deleteFrom('dead_letter')
+          .where('retry_at_ms', 'is', null)
+          .where(
+            'id',
+            'in',
+            old.map(({ id }) => id),
+          ),
+      ),
+  });
+  return schedulePurge('dead_letters.purge', [letters]);
 };
 
 /** The operator's view of what could not be handled; for the gateway's admin routes, with an admin caller. */

@@ -9,7 +9,7 @@ import {
 import type { RequestHandler } from 'express';
 import { deriveKey } from './caller.ts';
 import { clock, watchClock } from './clock.ts';
-import { DEVELOPMENT_SECRET, databaseUrl } from './config.ts';
+import { DAY_MS, DEVELOPMENT_SECRET, databaseUrl } from './config.ts';
 import { createHttp, type Handlers, type Listening, listen } from './http.ts';
 import { purgeIdempotency } from './idempotency.ts';
 import { type Consumers, startInbox } from './inbox/index.ts';
@@ -18,8 +18,9 @@ import { createLog, type Log } from './log.ts';
 import { createPostal, type Postal } from './mailbox.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import type { ChassisTables } from './migrations/index.ts';
-import { type Dependencies, deadLetterRoutes, healthRoutes } from './operations.ts';
+import { type Dependencies, deadLetterRoutes, healthRoutes, purgeDeadLetters } from './operations.ts';
 import { startRelays } from './outbox/index.ts';
+import { createPurge, type Purge } from './purge.ts';
 import { connectRedis, type RedisClient, watchBroker } from './redis/index.ts';
 import { createSmallSteps } from './small-steps.ts';
 import { builder } from './sql.ts';
@@ -40,6 +41,7 @@ export interface Standing<C> {
   readonly store: Store;
   readonly log: Log;
   readonly metrics: Metrics;
+  readonly purge: Purge;
   readonly redis: RedisClient;
   /** For a service that leaves something in Redis beside its outbox. */
   readonly postal: Postal;
@@ -62,6 +64,8 @@ export interface Parts<S extends ServiceName, R extends Record<string, AnyRoute>
 
 interface BaseConfig extends WorkerConfig {
   LEGACY_ROUTES: 'on' | 'off';
+  KEEP_IDEMPOTENCY_KEYS_DAYS: number;
+  KEEP_DEAD_LETTERS_DAYS: number;
   DATABASE_URL?: string | undefined;
   POSTGRES_URL?: string | undefined;
   BODY_SILENCE_SECONDS: number;
@@ -127,7 +131,9 @@ export const standUp = async <
   const link = store.isShared
     ? linkTopics({ service: name, store, redis, redisUrl: config.REDIS_URL, postal, log, metrics })
     : null;
-  const parts = await definition.compose({ config, store, log, metrics, redis, postal });
+  const purge = createPurge(store, metrics);
+  const idempotencyMs = config.KEEP_IDEMPOTENCY_KEYS_DAYS * DAY_MS;
+  const parts = await definition.compose({ config, store, log, metrics, purge, redis, postal });
   const relay = await startRelays({
     service: name,
     store,
@@ -155,7 +161,8 @@ export const standUp = async <
       ...inbox.schedule,
       ...(tls?.schedule ?? []),
       ...relay.schedule,
-      purgeIdempotency(store),
+      purgeIdempotency(store, idempotencyMs, purge),
+      purgeDeadLetters(store, config.KEEP_DEAD_LETTERS_DAYS * DAY_MS, purge),
       shrinkStore(store),
       watchClock(clock, log, metrics),
     ],
@@ -208,6 +215,7 @@ export const standUp = async <
     },
     callerKey,
     store,
+    idempotencyMs,
     log,
     metrics,
     checkAnswers: config.NODE_ENV === 'test',

@@ -8,7 +8,6 @@ import {
   keyOf,
   keyRefusal,
   overlapEndsAt,
-  SESSION_ABSOLUTE_MS,
   secretHash,
   sessionEndsAt,
   sessionTokenOf,
@@ -200,19 +199,21 @@ export const revokeKey = async (
 
 /**
  * Turns a checked signature into a session: uses up the nonce, makes the account of a new wallet, all or nothing.
+ * @param longestMs how long the session lives, however much it is used
  * @returns null when the nonce was used or ran out meanwhile.
  */
 export const openSession = async (
   trx: Trx,
   login: { nonce: string; wallet_address: string },
   nowMs: number,
+  longestMs: number,
 ): Promise<{ token: string; account_id: string; expires_at_ms: number } | null> => {
   if ((await rows.useNonce(trx, login.nonce, nowMs)) !== 1) return null;
   const account_id =
     (await rows.findAccountByWallet(trx, login.wallet_address))?.id ??
     (await createAccount(trx, login.wallet_address, nowMs));
   const token = sessionTokenOf(randomBytes(32));
-  const expires_at_ms = nowMs + SESSION_ABSOLUTE_MS;
+  const expires_at_ms = nowMs + longestMs;
   await rows.insertSession(trx, {
     id: newId(),
     account_id,

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { commonConfig, serviceConfig } from '@aitbc/chassis';
+import { commonConfig, KeepDays, keptConfig, serviceConfig } from '@aitbc/chassis';
 import { z } from 'zod';
 import { callsAtOnce } from './webhooks/worker/config.ts';
 
@@ -37,6 +37,13 @@ const perMinute = (otherwise: number) => z.coerce.number().int().min(1).max(100_
 
 export const configShape = {
   ...commonConfig,
+  ...keptConfig,
+  /** A session ends so long after it was opened, however much it is used; unused, after a day. */
+  KEEP_SESSIONS_DAYS: KeepDays.default(7),
+  /** What a wallet is to sign has to be signed within so long. */
+  KEEP_CHALLENGES_MINUTES: z.coerce.number().positive().max(60).default(5),
+  /** Deliveries of webhooks that are over, of each webhook the last 1,000. */
+  KEEP_DELIVERIES_DAYS: KeepDays.default(7),
   DATABASE_URL: serviceConfig.DATABASE_URL,
   POSTGRES_URL: serviceConfig.POSTGRES_URL,
   API_HOST: z.string().default('0.0.0.0'),

@@ -5,9 +5,6 @@ import type { ApiKeyTable, SessionTable } from './tables.ts';
 
 /** A session unused for so long is over. */
 export const SESSION_IDLE_MS = 24 * 3_600_000;
-/** A session is over then, however much it is used. */
-export const SESSION_ABSOLUTE_MS = 7 * 24 * 3_600_000;
-export const NONCE_MS = 5 * 60_000;
 /** Usable keys of one account: enough for a fleet, and a bound on what one login can fill the table with. */
 export const KEYS_PER_ACCOUNT_MAX = 100;
 

@@ -19,7 +19,7 @@ import { writeOwn } from './audit.ts';
 import * as commands from './commands.ts';
 import type { Credentials } from './credentials.ts';
 import { pageById, readCursor } from './cursor.ts';
-import { keyAct, keyEnvironment, NONCE_MS, SESSION_IDLE_MS, sessionEndsAt } from './domain.ts';
+import { keyAct, keyEnvironment, SESSION_IDLE_MS, sessionEndsAt } from './domain.ts';
 import { readMetric } from './metrics.ts';
 import type { Queues } from './queues.ts';
 import type { Services } from './services.ts';
@@ -39,6 +39,9 @@ interface Dependencies {
   readonly publicUrl: string | undefined;
   /** By which keys and sessions end. */
   readonly now: () => number;
+  /** How long a session lives, and a challenge. */
+  readonly sessionMs: number;
+  readonly challengeMs: number;
 }
 
 const viewKey = (row: ApiKeyTable): ApiKeyView => ({
@@ -81,7 +84,7 @@ const readExpiry = (expires_at: string | undefined, nowMs: number): number | nul
 const isService = (name: string): name is ServiceName => (SERVICES as readonly string[]).includes(name);
 
 export const createHandlers = (dependencies: Dependencies): Handlers<typeof gatewayRoutes> => {
-  const { store, credentials, services, queues, nodeEnv, now } = dependencies;
+  const { store, credentials, services, queues, nodeEnv, now, sessionMs, challengeMs } = dependencies;
   const environment = keyEnvironment(nodeEnv);
 
   /** The page that wallets compare a message with. Outside development a caller's Host header is not good enough. */
@@ -169,7 +172,7 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
         wallet_address: wallet.canonicalAddress(body.wallet_address),
         chain_id: body.chain_id,
         domain: origin.host,
-        expires_at_ms: nowMs + NONCE_MS,
+        expires_at_ms: nowMs + challengeMs,
       };
       const message = wallet.challengeMessage(row, origin, nowMs);
       await store.transact('nonce.insert', (trx) => rows.insertNonce(trx, row));
@@ -188,7 +191,7 @@ export const createHandlers = (dependencies: Dependencies): Handlers<typeof gate
       const wallet_address = wallet.canonicalAddress(body.wallet_address);
       await wallet.checkSignature({ ...body, wallet_address }, challenge, nowMs);
       const session = await store.transact('session.open', (trx) =>
-        commands.openSession(trx, { nonce: challenge.nonce, wallet_address }, now()),
+        commands.openSession(trx, { nonce: challenge.nonce, wallet_address }, now(), sessionMs),
       );
       if (session === null) throw used();
       return {

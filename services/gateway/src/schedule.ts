@@ -1,14 +1,16 @@
-import type { Scheduled, Store } from '@aitbc/chassis';
+import { type Purge, type Scheduled, type Store, schedulePurge } from '@aitbc/chassis';
 import type { Credentials } from './credentials.ts';
 import { SESSION_IDLE_MS } from './domain.ts';
 import * as rows from './store.ts';
 
 const SAVE_USES_EVERY_MS = 10_000;
-const PURGE_EVERY_MS = 60_000;
-/** More than one address's limit lets it ask for in that time, times many addresses. */
-const PURGE_BATCH = 5_000;
 
-export const createSchedule = (store: Store, credentials: Credentials, now: () => number): Scheduled[] => [
+export const createSchedule = (
+  store: Store,
+  credentials: Credentials,
+  purge: Purge,
+  now: () => number,
+): Scheduled[] => [
   {
     name: 'credentials.save_uses',
     everyMs: SAVE_USES_EVERY_MS,
@@ -16,16 +18,18 @@ export const createSchedule = (store: Store, credentials: Credentials, now: () =
     where: 'everywhere',
     run: credentials.saveUses,
   },
-  {
-    name: 'sessions.purge',
-    everyMs: PURGE_EVERY_MS,
-    run: async () => {
-      const nowMs = now();
-      await store.transact('sessions.purge', async (trx) => {
-        // Nonces end by the wall clock, as wallets show it.
-        await rows.deleteOldNonces(trx, Date.now(), PURGE_BATCH);
-        await rows.deleteOldSessions(trx, nowMs, nowMs - SESSION_IDLE_MS, PURGE_BATCH);
-      });
-    },
-  },
+  schedulePurge('sessions.purge', [
+    purge({
+      what: 'challenges',
+      // They end by the wall clock, as wallets show it.
+      find: (limit) => rows.noncesDue(store.read, Date.now(), limit),
+      dueAtMs: ({ expires_at_ms }) => expires_at_ms,
+      drop: rows.dropNonces,
+    }),
+    purge({
+      what: 'sessions',
+      find: (limit) => rows.sessionsDue(store.read, now(), now() - SESSION_IDLE_MS, limit),
+      drop: (trx, old) => rows.dropSessions(trx, old, now(), now() - SESSION_IDLE_MS),
+    }),
+  ]),
 ];

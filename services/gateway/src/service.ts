@@ -1,5 +1,5 @@
 import { timingSafeEqual } from 'node:crypto';
-import { clock, createParameters, deriveKey, type Fail, openSender, standUp } from '@aitbc/chassis';
+import { clock, createParameters, DAY_MS, deriveKey, type Fail, openSender, standUp } from '@aitbc/chassis';
 import { allRoutes, nativeRoutes, routes } from '@aitbc/contracts';
 import type { Request } from 'express';
 import helmet from 'helmet';
@@ -14,7 +14,7 @@ import { createConsole } from './console.ts';
 import { createConsumers } from './consumers.ts';
 import { createCredentials } from './credentials.ts';
 import { createDocsPage } from './docs.ts';
-import { bootstrapKeys, SESSION_ABSOLUTE_MS, secretHash } from './domain.ts';
+import { bootstrapKeys, secretHash } from './domain.ts';
 import { exportHandlers } from './export.ts';
 import {
   boundConnections,
@@ -61,12 +61,13 @@ const bodyOf = (reply: { readonly body: unknown } | null) => reply?.body as neve
  */
 export const startGateway = (config: Config, fail: Fail, now: () => number = clock.nowMs) => {
   const isProduction = config.NODE_ENV === 'production';
+  const sessionMs = config.KEEP_SESSIONS_DAYS * DAY_MS;
   return standUp(
     {
       name: 'gateway',
       routes: routes.gateway,
       migrations,
-      compose: async ({ store, log, metrics, redis, postal }) => {
+      compose: async ({ store, log, metrics, purge, redis, postal }) => {
         const callerKey = deriveKey(config.SECRET_KEY, 'caller');
         const urls = upstreamUrls(config);
         const redisUrl = config.REDIS_URL;
@@ -89,6 +90,8 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
           findResult: services.resultOfJob,
           callsMax: config.WEBHOOK_CALLS_AT_ONCE,
           isDevelopment: !isProduction,
+          deliveriesMs: config.KEEP_DELIVERIES_DAYS * DAY_MS,
+          purge,
           now,
           log,
           metrics,
@@ -165,6 +168,8 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
           services,
           queues,
           now,
+          sessionMs,
+          challengeMs: config.KEEP_CHALLENGES_MINUTES * 60_000,
           nodeEnv: config.NODE_ENV,
           publicUrl: config.PUBLIC_URL,
         });
@@ -192,7 +197,7 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
           },
           consumers: createConsumers(parameters, now),
           schedule: [
-            ...createSchedule(store, credentials, now),
+            ...createSchedule(store, credentials, purge, now),
             targets.schedule,
             ...agents.schedule(),
             ...webhooks.schedule,
@@ -212,7 +217,7 @@ export const startGateway = (config: Config, fail: Fail, now: () => number = clo
             const refused = await store.transact('keys.sync', (trx) =>
               syncBootstrapKeys(trx, bootstrapKeys(config), now()),
             );
-            await store.transact('sessions.bound', (trx) => boundSessions(trx, now(), SESSION_ABSOLUTE_MS));
+            await store.transact('sessions.bound', (trx) => boundSessions(trx, now(), sessionMs));
             if (refused > 0) log.warn({ refused }, 'keys of the configuration were revoked by an operator');
           },
           stop: async () => {

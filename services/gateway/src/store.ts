@@ -1,5 +1,5 @@
 import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
-import { sql } from 'kysely';
+import { type ExpressionBuilder, sql } from 'kysely';
 import type { ApiKeyTable, NonceTable, SessionTable, Tables } from './tables.ts';
 
 const db = builder<Tables>();
@@ -171,33 +171,53 @@ export const findNonce = (read: Reader, nonce: string) =>
 export const useNonce = (trx: Trx, nonce: string, nowMs: number): Promise<number> =>
   trx.run(db.deleteFrom('nonce').where('nonce', '=', nonce).where('expires_at_ms', '>', nowMs));
 
-export const deleteOldNonces = (trx: Trx, nowMs: number, limit: number) =>
-  trx.run(
+export const noncesDue = (read: Reader, nowMs: number, limit: number) =>
+  read.all(
     db
-      .deleteFrom('nonce')
-      .where(
-        'nonce',
-        'in',
-        db.selectFrom('nonce').select('nonce').where('expires_at_ms', '<=', nowMs).limit(limit),
-      ),
+      .selectFrom('nonce')
+      .select(['nonce', 'expires_at_ms'])
+      .where('expires_at_ms', '<=', nowMs)
+      .orderBy('expires_at_ms')
+      .limit(limit),
   );
-/** Sessions that were written while the clock ran ahead: nobody used one in the future, and none ends later than a new one. */
+export const dropNonces = (trx: Trx, old: readonly { nonce: string }[]) =>
+  trx.run(
+    db.deleteFrom('nonce').where(
+      'nonce',
+      'in',
+      old.map(({ nonce }) => nonce),
+    ),
+  );
+/**
+ * Sessions that were written while the clock ran ahead, or lived longer: nobody used one in the future, and none ends later
+ * than one that was opened when it was.
+ */
 export const boundSessions = async (trx: Trx, nowMs: number, longestMs: number): Promise<void> => {
   const today = { created_at_ms: nowMs, last_used_at_ms: nowMs, expires_at_ms: nowMs + longestMs };
   await trx.run(db.updateTable('session').set(today).where('created_at_ms', '>', nowMs));
   await trx.run(
+    db
+      .updateTable('session')
+      .set((eb) => ({ expires_at_ms: eb('created_at_ms', '+', longestMs) }))
+      .where((eb) => eb('expires_at_ms', '>', eb('created_at_ms', '+', longestMs))),
+  );
+  await trx.run(
     db.updateTable('session').set({ last_used_at_ms: nowMs }).where('last_used_at_ms', '>', nowMs),
   );
 };
-export const deleteOldSessions = (trx: Trx, nowMs: number, idleSinceMs: number, limit: number) =>
+const isOver = (nowMs: number, idleSinceMs: number) => (eb: ExpressionBuilder<Tables, 'session'>) =>
+  eb.or([eb('last_used_at_ms', '<=', idleSinceMs), eb('expires_at_ms', '<=', nowMs)]);
+export const sessionsDue = (read: Reader, nowMs: number, idleSinceMs: number, limit: number) =>
+  read.all(db.selectFrom('session').select('id').where(isOver(nowMs, idleSinceMs)).limit(limit));
+/** But those that were used meanwhile. */
+export const dropSessions = (trx: Trx, old: readonly { id: string }[], nowMs: number, idleSinceMs: number) =>
   trx.run(
-    db.deleteFrom('session').where(
-      'id',
-      'in',
-      db
-        .selectFrom('session')
-        .select('id')
-        .where((eb) => eb.or([eb('last_used_at_ms', '<=', idleSinceMs), eb('expires_at_ms', '<=', nowMs)]))
-        .limit(limit),
-    ),
+    db
+      .deleteFrom('session')
+      .where(
+        'id',
+        'in',
+        old.map(({ id }) => id),
+      )
+      .where(isOver(nowMs, idleSinceMs)),
   );

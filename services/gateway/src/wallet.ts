@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { Problem } from '@aitbc/contracts';
 import { createSiweMessage, parseSiweMessage, validateSiweMessage } from 'viem/siwe';
 import { getAddress, recoverMessageAddress } from 'viem/utils';
-import { NONCE_MS } from './domain.ts';
 import type { NonceTable } from './tables.ts';
 
 const STATEMENT = 'Sign in to the AITBC coordinator. This costs nothing and moves no funds.';
@@ -27,7 +26,7 @@ export const challengeMessage = (nonce: NonceTable, origin: URL, nowMs: number):
     version: '1',
     statement: STATEMENT,
     issuedAt: new Date(nowMs),
-    expirationTime: new Date(nowMs + NONCE_MS),
+    expirationTime: new Date(nonce.expires_at_ms),
   });
 
 const refuse = (message: string): Problem => new Problem('UNAUTHENTICATED', message);

@@ -1,4 +1,4 @@
-import { KeepDays, serviceConfig } from '@aitbc/chassis';
+import { KeepDays, KeepJobsDays, serviceConfig } from '@aitbc/chassis';
 import { z } from 'zod';
 
 export const configShape = {
@@ -6,7 +6,7 @@ export const configShape = {
   /** Parameters, results and what miners said, after the end of a job. Accounts may ask for less. */
   KEEP_CONTENT_DAYS: KeepDays.default(30),
   /** Jobs and their events, after the end. The proof of a receipt is kept for ever. */
-  KEEP_JOBS_DAYS: KeepDays.default(180),
+  KEEP_JOBS_DAYS: KeepJobsDays,
   RECEIPT_SIGNING_KEY: z.base64().optional().meta({
     description:
       'Ed25519 private key that signs receipts, base64 of PKCS8 DER. Needed in production; elsewhere one is made and kept',

@@ -4,7 +4,6 @@ import { reportSeen } from './commands/miners.ts';
 import type { IndexSync } from './index-sync.ts';
 import { PRESENCE_EVERY_MS, type Presence } from './presence.ts';
 import { expiredJobs, timedOutJobs } from './store/backlog.ts';
-import { forgetDoorRequests } from './store/door.ts';
 import type { Work } from './work.ts';
 
 /** One transaction ends so many: some 10 ms in which nobody else writes. */
@@ -13,7 +12,6 @@ const TIMER_BATCH = 100;
 const TIMER_BATCHES = 20;
 const TIMER_EVERY_MS = 250;
 const SEEN_EVERY_MS = 5_000;
-const PURGE_EVERY_MS = 60_000;
 
 const timer = (
   work: Work,
@@ -59,16 +57,6 @@ export const createSchedule = (work: Work, sync: IndexSync, presence: Presence |
     run: () => work.polls.reofferOld(clock.nowMs()),
   },
   work.erasures.schedule,
-  { name: 'door.purge', everyMs: PURGE_EVERY_MS, run: (signal) => purgeDoorRequests(work, signal) },
   // In each, which looks whether it leads: one that does no more must forget how far it came.
   { name: 'jobs.index', where: 'everywhere', everyMs: 1_000, run: sync.tick },
 ];
-
-const purgeDoorRequests = async (work: Work, signal: AbortSignal): Promise<void> => {
-  while (!signal.aborted) {
-    const purged = await work.store.transact('door.purge', (trx) =>
-      forgetDoorRequests(trx, clock.nowMs(), TIMER_BATCH),
-    );
-    if (purged < TIMER_BATCH) return;
-  }
-};

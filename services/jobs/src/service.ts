@@ -30,7 +30,7 @@ import { createJobMetrics } from './metrics.ts';
 import { createOutput } from './output/index.ts';
 import { createPolls } from './polls.ts';
 import { createPresence } from './presence.ts';
-import { createPurge } from './purge.ts';
+import { createPurgeOfJobs } from './purge.ts';
 import { createSigner } from './receipts.ts';
 import { paysOf, requirementOfRow } from './requirement.ts';
 import { createRests } from './rests.ts';
@@ -90,7 +90,7 @@ export const startJobs = async (config: Config, fail: Fail) => {
       name: 'jobs',
       routes: routes.jobs,
       migrations,
-      compose: async ({ store, redis, log, metrics, postal }) => {
+      compose: async ({ store, redis, log, metrics, purge, postal }) => {
         const keys = dispatchKeys(postal.prefix, redis.isCluster);
         const epoch = Date.now();
         const fleet = createFleet();
@@ -174,10 +174,10 @@ export const startJobs = async (config: Config, fail: Fail) => {
           consumers: createConsumers(work),
           schedule: [
             ...createSchedule(work, sync, presence),
-            createPurge(
+            createPurgeOfJobs(
               work,
               { contentMs: config.KEEP_CONTENT_DAYS * DAY_MS, jobsMs: config.KEEP_JOBS_DAYS * DAY_MS },
-              metrics,
+              purge,
             ),
           ],
           start: async () => {

@@ -1,4 +1,4 @@
-import { serviceConfig } from '@aitbc/chassis';
+import { KeepDays, serviceConfig } from '@aitbc/chassis';
 import { z } from 'zod';
 
 const Seconds = z.coerce.number().positive().max(86_400);
@@ -9,5 +9,7 @@ export const configShape = {
   BOOKING_HOLD_SECONDS: Seconds.default(30),
   /** A running booking ends when its miner was away for so long. Real seconds, whatever BUSINESS_TIME_SCALE says. */
   BOOKING_ABSENCE_SECONDS: Seconds.default(300),
+  /** What a GPU cost when. Bookings and reviews are kept for ever. */
+  KEEP_PRICES_DAYS: KeepDays.default(30),
 };
 export type Config = z.output<z.ZodObject<typeof configShape>>;

@@ -1,18 +1,22 @@
-import type { Hot, Scheduled, Store, Trx } from '@aitbc/chassis';
+import { type Hot, type Purge, type Scheduled, type Store, schedulePurge, type Trx } from '@aitbc/chassis';
 import { reprice, repriceEveryMs } from './commands/offer.ts';
 import { absent, begin, due as endDue, type Moment, nudge, unanswered } from './commands/saga.ts';
-import { absentBookings, gpusToReprice, purgePrices } from './store/gpu.ts';
+import { absentBookings, dropPrices, gpusToReprice, pricesDue } from './store/gpu.ts';
 import { due } from './store/order.ts';
-import { purgeHours } from './store/stats.ts';
+import { dropHours, hoursDue } from './store/stats.ts';
 
 /** Rows a turn: a burst is spread over turns, and nobody waits long for the writer. */
 const BATCH = 200;
 /** How late a window may begin or end. What is paid does not depend on it. */
 const WINDOWS_EVERY_MS = 250;
-const PRICE_HISTORY_KEPT_MS = 30 * 86_400_000;
-const PURGE_BATCH = 1_000;
 
-export const createSchedule = (store: Store, clock: () => Moment, absenceMs: number): Scheduled[] => {
+export const createSchedule = (
+  store: Store,
+  clock: () => Moment,
+  times: { readonly absenceMs: number; readonly pricesMs: number },
+  purge: Purge,
+): Scheduled[] => {
+  const { absenceMs, pricesMs } = times;
   /** Each in a transaction of its own, sharing the commit: one that fails does not hold up the others. */
   const each = async (
     ids: string[],
@@ -64,15 +68,18 @@ export const createSchedule = (store: Store, clock: () => Moment, absenceMs: num
           reprice(trx, id, clock()),
         ),
     },
-    {
-      name: 'market.purge',
-      everyMs: 60_000,
-      run: async () => {
-        await store.transact('market.purge', async (trx) => {
-          await purgeHours(trx, clock(), PURGE_BATCH);
-          await purgePrices(trx, clock().now - PRICE_HISTORY_KEPT_MS, PURGE_BATCH);
-        });
-      },
-    },
+    schedulePurge('market.purge', [
+      purge({
+        what: 'hours',
+        find: (limit) => hoursDue(store.read, clock(), limit),
+        drop: dropHours,
+      }),
+      purge({
+        what: 'prices',
+        find: (limit) => pricesDue(store.read, clock().now - pricesMs, limit),
+        dueAtMs: ({ at_ms }) => at_ms + pricesMs,
+        drop: dropPrices,
+      }),
+    ]),
   ];
 };

@@ -1,4 +1,4 @@
-import { createListeners, type Fail, clock as processClock, standUp } from '@aitbc/chassis';
+import { createListeners, DAY_MS, type Fail, clock as processClock, standUp } from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
 import { migrations } from '../migrations/index.ts';
 import type { Config } from './config.ts';
@@ -15,7 +15,7 @@ export const startMarket = (config: Config, fail: Fail) =>
       name: 'market',
       routes: routes.market,
       migrations,
-      compose: async ({ store, metrics }) => {
+      compose: async ({ store, metrics, purge }) => {
         const listeners = await createListeners(store);
         const clock = () => ({ now: processClock.nowMs(), scale: config.BUSINESS_TIME_SCALE, listeners });
         const holds = createHolds(store);
@@ -25,7 +25,15 @@ export const startMarket = (config: Config, fail: Fail) =>
         return {
           handlers: createHandlers({ store, holds, clock, holdMs: config.BOOKING_HOLD_SECONDS * 1_000 }),
           consumers: createConsumers(holds, listeners, clock),
-          schedule: createSchedule(store, clock, config.BOOKING_ABSENCE_SECONDS * 1_000),
+          schedule: createSchedule(
+            store,
+            clock,
+            {
+              absenceMs: config.BOOKING_ABSENCE_SECONDS * 1_000,
+              pricesMs: config.KEEP_PRICES_DAYS * DAY_MS,
+            },
+            purge,
+          ),
           stop: holds.stop,
         };
       },

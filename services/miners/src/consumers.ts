@@ -8,13 +8,15 @@ export const createConsumers = (options: {
   parameters: Parameters<'miners'>;
   listeners: Listeners;
   now: () => number;
+  /** For how long attempts and payments are known. */
+  keptMs: number;
 }): Consumers<'miners'> => {
-  const { roster, parameters, listeners, now } = options;
+  const { roster, parameters, listeners, now, keptMs } = options;
   return {
     'governance.parameter_changed': parameters.apply,
     'gateway.listeners_changed': listeners.apply,
-    'jobs.started': startAttempt,
-    'jobs.attempt_ended': (trx, ended) => endAttempt(trx, roster, ended, now()),
+    'jobs.started': (trx, started) => startAttempt(trx, started, keptMs),
+    'jobs.attempt_ended': (trx, ended) => endAttempt(trx, roster, ended, now(), keptMs),
     'jobs.miners_seen': async (trx, { miner_ids, seen_at_ms }) => {
       // The clock of jobs may run ahead of ours; nobody can be seen in the future.
       const seenAtMs = Math.min(seen_at_ms, now());
@@ -26,6 +28,6 @@ export const createConsumers = (options: {
         : miner_ids.filter((id) => roster.get(id)?.status === 'inactive');
       for (const id of inactive) await changePresence(trx, roster, id, 'seen', seenAtMs);
     },
-    'payments.resolved': (trx, resolved) => creditPayment(trx, resolved, now()),
+    'payments.resolved': (trx, resolved) => creditPayment(trx, resolved, now(), keptMs),
   };
 };

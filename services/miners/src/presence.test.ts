@@ -3,6 +3,7 @@ import {
   type ChassisTables,
   createListeners,
   createParameters,
+  DAY_MS,
   openStore,
   type Store,
 } from '@aitbc/chassis';
@@ -15,7 +16,15 @@ import { createConsumers } from './consumers.ts';
 import { ATTEMPT, type AttemptEvent, type AttemptState } from './domain.ts';
 import { createRoster, type Roster } from './roster.ts';
 import { createFlush, createJudge } from './schedule.ts';
-import { allPresences, attemptsOf, findMiner, findReputation, forgetOld, inflightOf } from './store/index.ts';
+import {
+  allPresences,
+  attemptsDue,
+  attemptsOf,
+  dropAttempts,
+  findMiner,
+  findReputation,
+  inflightOf,
+} from './store/index.ts';
 
 const TIMEOUT_MS = 30_000;
 const db = builder<ChassisTables>();
@@ -36,7 +45,7 @@ const begin = async () => {
   for (const known of await allPresences(store.read)) roster.set(known, 0);
   const parameters = await createParameters(store, 'miners');
   const listeners = await createListeners(store);
-  consumers = createConsumers({ roster, parameters, listeners, now: () => nowMs });
+  consumers = createConsumers({ roster, parameters, listeners, now: () => nowMs, keptMs: DAY_MS });
   judge = createJudge({ store, roster, parameters, listeners, hears: () => isHearing, now: () => nowMs });
 };
 beforeEach(async () => {
@@ -315,7 +324,11 @@ test('what is over is forgotten: reports soon, jobs taken away after a day, the 
     const attempts = await Promise.all([done, taken, running].map((job) => attemptsOf(store.read, job)));
     return [done, taken, running].filter((_, index) => attempts[index]?.length !== 0);
   };
-  const forget = () => store.transact('test', (trx) => forgetOld(trx, nowMs, 500));
+  const forget = async () => {
+    const due = await attemptsDue(store.read, nowMs, 500);
+    await store.transact('test', (trx) => dropAttempts(trx, due));
+    return due.length;
+  };
   expect(await forget()).toBe(0);
   nowMs += 16 * 60_000;
   expect(await forget()).toBe(1);
@@ -356,10 +369,14 @@ test('what is written of an attempt follows the table of its states, whatever wa
   expect((await attemptsOf(store.read, job)).find(({ attempt }) => attempt === 1)?.state).toBe('overtaken');
 });
 
-test('a batch of what is forgotten is bounded', async () => {
+test('an attempt whose end is heard while it is being forgotten stays for as long as its end is kept', async () => {
   const { id } = (await enrol('a')).miner;
-  for (let turn = 0; turn < 10; turn += 1) await ended(newId(), id, 'completed');
-  nowMs += 3_600_000;
-  const forget = () => store.transact('test', (trx) => forgetOld(trx, nowMs, 4));
-  expect([await forget(), await forget(), await forget(), await forget()]).toEqual([4, 4, 2, 0]);
+  const job = newId();
+  await started(job, id);
+  nowMs += 3 * DAY_MS;
+  const due = await attemptsDue(store.read, nowMs, 10);
+  expect(due).toMatchObject([{ job_id: job }]);
+  await ended(job, id, 'lost');
+  await store.transact('test', (trx) => dropAttempts(trx, due));
+  expect(await attemptsOf(store.read, job)).toMatchObject([{ state: 'ended' }]);
 });

@@ -1,15 +1,27 @@
-import type { Listeners, Parameters, Scheduled, Store } from '@aitbc/chassis';
+import {
+  type Listeners,
+  type Parameters,
+  type Purge,
+  type Scheduled,
+  type Store,
+  schedulePurge,
+} from '@aitbc/chassis';
 import { markSilent, tellReputation } from './commands/index.ts';
-import { isSilent } from './domain.ts';
+import { isSilent, WORDS_FORGOTTEN_MS } from './domain.ts';
 import type { Roster } from './roster.ts';
 import {
   accountsToTell,
-  forgetOld,
+  attemptsDue,
+  dropAttempts,
+  dropEarnings,
+  dropWords,
+  earningsDue,
   quietOf,
   type Seen,
   saveSeen,
   saveSeenAt,
   silentSince,
+  wordsDue,
 } from './store/index.ts';
 
 const JUDGE_EVERY_MS = 1_000;
@@ -23,8 +35,7 @@ const SHARED_FLUSH_EVERY_MS = 2_000;
 const HEARD_ELSEWHERE_MS = 3 * SHARED_FLUSH_EVERY_MS;
 /** Marked in one turn of the judge; the others are as silent in the next. */
 const SILENT_MAX = 5_000;
-/** What is gone is not seen any more before: this only takes rows away. */
-const FORGET_EVERY_MS = 10_000;
+const PURGE_EVERY_MS = 1_000;
 /** An account of 1,000 miners has its new reputation told in half a minute. */
 const TELL_EVERY_MS = 500;
 const ACCOUNTS_TOLD_AT_ONCE = 10;
@@ -118,9 +129,10 @@ export const createSchedule = (options: {
   store: Store;
   judge: () => Promise<void>;
   flush: () => Promise<void>;
+  purge: Purge;
   now: () => number;
 }): Scheduled[] => {
-  const { store, judge, flush, now } = options;
+  const { store, judge, flush, purge, now } = options;
   return [
     { name: 'miners.judge', everyMs: JUDGE_EVERY_MS, run: judge },
     {
@@ -138,14 +150,29 @@ export const createSchedule = (options: {
           await store.transact('miners.tell', (trx) => tellReputation(trx, accountId));
       },
     },
-    {
-      name: 'miners.forget',
-      everyMs: FORGET_EVERY_MS,
-      run: async (signal) => {
-        let forgotten = BATCH;
-        while (forgotten >= BATCH && !signal.aborted)
-          forgotten = await store.transact('miners.forget', (trx) => forgetOld(trx, now(), BATCH));
-      },
-    },
+    schedulePurge(
+      'miners.purge',
+      [
+        purge({
+          what: 'attempts',
+          find: (limit) => attemptsDue(store.read, now(), limit),
+          dueAtMs: ({ forget_at_ms }) => forget_at_ms,
+          drop: dropAttempts,
+        }),
+        purge({
+          what: 'earnings',
+          find: (limit) => earningsDue(store.read, now(), limit),
+          dueAtMs: ({ forget_at_ms }) => forget_at_ms,
+          drop: dropEarnings,
+        }),
+        purge({
+          what: 'words',
+          find: (limit) => wordsDue(store.read, now(), limit),
+          dueAtMs: ({ at_ms }) => at_ms + WORDS_FORGOTTEN_MS,
+          drop: dropWords,
+        }),
+      ],
+      PURGE_EVERY_MS,
+    ),
   ];
 };

@@ -1,4 +1,4 @@
-import { clock, createListeners, createParameters, type Fail, standUp } from '@aitbc/chassis';
+import { clock, createListeners, createParameters, DAY_MS, type Fail, standUp } from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
 import { migrations } from '../migrations/index.ts';
 import type { Config } from './config.ts';
@@ -22,7 +22,7 @@ export const startMiners = (config: Config, fail: Fail, now: () => number = cloc
       name: 'miners',
       routes: routes.miners,
       migrations,
-      compose: async ({ store, redis, log, metrics }) => {
+      compose: async ({ store, redis, log, metrics, purge }) => {
         const parameters = await createParameters(store, 'miners');
         const listeners = await createListeners(store);
         const roster = createRoster({ isShared: store.isShared });
@@ -35,11 +35,18 @@ export const startMiners = (config: Config, fail: Fail, now: () => number = cloc
         let hearNoMore = (): void => {};
         return {
           handlers: createHandlers({ store, roster, parameters, now }),
-          consumers: createConsumers({ roster, parameters, listeners, now }),
+          consumers: createConsumers({
+            roster,
+            parameters,
+            listeners,
+            now,
+            keptMs: config.KEEP_ATTEMPTS_DAYS * DAY_MS,
+          }),
           schedule: createSchedule({
             store,
             judge: createJudge({ store, roster, parameters, listeners, hears, now }),
             flush,
+            purge,
             now,
           }),
           start: async () => {

@@ -1,8 +1,9 @@
-import type { Log, Scheduled, Store } from '@aitbc/chassis';
+import { type Log, type Purge, type Scheduled, type Store, schedulePurge } from '@aitbc/chassis';
 import { type Deps, passDeadline, SETTLE } from './commands/resolve.ts';
 import { settle, settleAll } from './commands/settle.ts';
 import { createSealer } from './seal.ts';
 import type { Signer } from './signing.ts';
+import { dropUnpaidJobs, unpaidJobsDue } from './store/jobs.ts';
 import { findPastDeadline, findUnsettled } from './store/payments.ts';
 import { postponeSettlement } from './store/settlements.ts';
 
@@ -12,6 +13,7 @@ const SETTLE_BATCH = 64;
 const SETTLE_RETRY_MS = 5_000;
 const DEADLINE_BATCH = 200;
 const SEAL_CHECK_MS = 250;
+const PURGE_EVERY_MS = 1_000;
 
 /** Carries decisions out in the process that leads, woken by each and, as the net under it, once a second. */
 export const createSettler = (store: Store, deps: Deps, log: Log) => {
@@ -94,6 +96,7 @@ export const createSchedule = (
   deps: Deps,
   signer: Signer,
   settler: Settler,
+  jobs: { readonly keptMs: number; readonly purge: Purge },
 ): readonly Scheduled[] => [
   { name: 'payments.settle', everyMs: 1_000, run: () => settler.run() },
   {
@@ -111,4 +114,16 @@ export const createSchedule = (
       now: deps.now,
     }),
   },
+  schedulePurge(
+    'payments.purge',
+    [
+      jobs.purge({
+        what: 'unpaid_jobs',
+        find: (limit) => unpaidJobsDue(store.read, deps.now() - jobs.keptMs, limit),
+        dueAtMs: ({ ended_at_ms }) => Number(ended_at_ms) + jobs.keptMs,
+        drop: dropUnpaidJobs,
+      }),
+    ],
+    PURGE_EVERY_MS,
+  ),
 ];

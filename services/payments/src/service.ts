@@ -1,4 +1,4 @@
-import { clock, createListeners, createParameters, type Fail, standUp } from '@aitbc/chassis';
+import { clock, createListeners, createParameters, DAY_MS, type Fail, standUp } from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
 import { migrations } from '../migrations/index.ts';
 import { createAudit } from './audit.ts';
@@ -24,7 +24,7 @@ export const startPayments = (config: Config, fail: Fail, now: () => number = cl
       migrations,
       // Each transfer has the number after the last, and each fee goes to one account.
       takesTurns: true,
-      compose: async ({ store, log, metrics }) => {
+      compose: async ({ store, log, metrics, purge }) => {
         const listeners = await createListeners(store);
         const exchange = createExchange({ config, store, log, metrics }, { now, creditFromMint, listeners });
         const deps: Deps = { parameters: await createParameters(store, 'payments'), listeners, now };
@@ -35,7 +35,14 @@ export const startPayments = (config: Config, fail: Fail, now: () => number = cl
         return {
           handlers: createHandlers(store, deps, signer, exchange),
           consumers: createConsumers(deps),
-          schedule: [...createSchedule(store, deps, signer, settler), audit.schedule, ...exchange.schedule],
+          schedule: [
+            ...createSchedule(store, deps, signer, settler, {
+              keptMs: config.KEEP_JOBS_DAYS * DAY_MS,
+              purge,
+            }),
+            audit.schedule,
+            ...exchange.schedule,
+          ],
           dependencies: {
             ...exchange.dependencies,
             ledger: {

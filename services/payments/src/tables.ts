@@ -38,6 +38,8 @@ export interface Tables {
     requeued_attempt: Generated<number>;
     /** The payment that stood when the attempt that completed was leased. */
     ended_payment_id: string | null;
+    /** 1: looked at when its time was over, and kept, for it has a payment. */
+    is_kept: Generated<0 | 1>;
   };
   refund_request: RefundRequest;
   booking: {

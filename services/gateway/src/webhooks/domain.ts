@@ -10,9 +10,8 @@ export const FAILING_SHARE = 1 / 4;
 /** Deliveries that are not over, of one endpoint and of one account: what is beyond is left out, and counted. */
 export const WAITING_PER_ENDPOINT_MAX = 10_000;
 export const WAITING_PER_ACCOUNT_MAX = 20_000;
-/** Of those that are over, in the log of one endpoint; and for how long. */
+/** Of those that are over, in the log of one endpoint. */
 export const KEPT_PER_ENDPOINT_MAX = 1_000;
-export const KEPT_MS = 7 * 86_400_000;
 /** In the log of one delivery: all of a day's tries, and some that were interrupted. */
 export const ATTEMPTS_KEPT_MAX = 20;
 

@@ -1,4 +1,4 @@
-import type { Log, Metrics, Sender, Store } from '@aitbc/chassis';
+import type { Log, Metrics, Purge, Sender, Store } from '@aitbc/chassis';
 import type { FindResult } from './bodies.ts';
 import { createPump } from './pump.ts';
 import { createWebhookHandlers } from './routes.ts';
@@ -16,6 +16,9 @@ export const openWebhooks = (options: {
   lockKey: Buffer;
   findResult: FindResult;
   callsMax: number;
+  /** For how long deliveries that are over are kept. */
+  deliveriesMs: number;
+  purge: Purge;
   isDevelopment: boolean;
   now: () => number;
   log: Log;
@@ -32,7 +35,7 @@ export const openWebhooks = (options: {
   );
   return {
     handlers: createWebhookHandlers({ store, secrets, isDevelopment, now }),
-    schedule: createWebhookSchedule(store, pump, now),
+    schedule: createWebhookSchedule({ store, pump, purge: options.purge, keptMs: options.deliveriesMs, now }),
     stop: async (): Promise<void> => {
       await pump.stop();
       await sender.close();

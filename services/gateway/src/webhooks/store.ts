@@ -283,12 +283,12 @@ export const hopeless = async (read: Reader, since_ms: number, limit: number): P
 };
 
 export const deleteDeliveries = (trx: Trx, found: readonly { id: string }[]) =>
-  trx.run(db.deleteFrom('delivery').where('id', 'in', idsOf(found)));
+  trx.all(db.deleteFrom('delivery').where('id', 'in', idsOf(found)).returning('webhook_id'));
 export const oldDeliveries = (read: Reader, ended_before_ms: number, limit: number) =>
   read.all(
     db
       .selectFrom('delivery')
-      .select(['id', 'webhook_id'])
+      .select(['id', 'ended_at_ms'])
       .where('ended_at_ms', '<=', ended_before_ms)
       .orderBy('ended_at_ms')
       .limit(limit),

@@ -39,18 +39,24 @@ export const rememberDoorRequest = async (trx: Trx, row: DoorRequest): Promise<v
   await trx.run(remember, row);
 };
 
-const forget = hot((p: Params<Pick<DoorRequest, 'account_id' | 'name'>>) =>
-  db.deleteFrom('door_request').where('account_id', '=', p('account_id')).where('name', '=', p('name')),
+const forget = hot((p: Params<Pick<DoorRequest, 'account_id' | 'name' | 'expires_at_ms'>>) =>
+  db
+    .deleteFrom('door_request')
+    .where('account_id', '=', p('account_id'))
+    .where('name', '=', p('name'))
+    .where('expires_at_ms', '=', p('expires_at_ms')),
 );
-/** @returns how many were forgotten */
-export const forgetDoorRequests = async (trx: Trx, nowMs: number, limit: number): Promise<number> => {
-  const old = await trx.all(
+type OldDoorRequest = Pick<DoorRequest, 'account_id' | 'name' | 'expires_at_ms'>;
+export const doorRequestsDue = (reader: Reader, nowMs: number, limit: number): Promise<OldDoorRequest[]> =>
+  reader.all(
     db
       .selectFrom('door_request')
-      .select(['account_id', 'name'])
+      .select(['account_id', 'name', 'expires_at_ms'])
       .where('expires_at_ms', '<=', nowMs)
+      .orderBy('expires_at_ms')
       .limit(limit),
   );
+/** All but those whose name stands for another request meanwhile. */
+export const dropDoorRequests = async (trx: Trx, old: readonly OldDoorRequest[]): Promise<void> => {
   for (const row of old) await trx.run(forget, row);
-  return old.length;
 };

@@ -84,19 +84,15 @@ export const TEXTS = {
 } as const;
 type Texts = (typeof TEXTS)[keyof typeof TEXTS];
 
-/** @returns the last of at most `limit` erased texts at the front that may go, and how many they are */
-export const erasedFront = async (
-  reader: Reader,
-  { first }: Texts,
-  limit: number,
-): Promise<{ upto: number; count: number } | undefined> => {
+/** @returns at most `limit` erased texts at the front that may go, by their numbers */
+export const erasedFront = async (reader: Reader, { first }: Texts, limit: number): Promise<number[]> => {
   const rows = await reader.all(first, { limit: limit + MARGIN });
   const stays = rows.findIndex(({ gone, job_seq }) => job_seq !== null && gone === null);
   const count = Math.min(limit, (stays === -1 ? rows.length : stays) - MARGIN);
-  return count <= 0 ? undefined : { upto: (rows[count - 1] as { at: number }).at, count };
+  return rows.slice(0, Math.max(0, count)).map(({ at }) => at);
 };
-export const dropFront = async (trx: Trx, { drop }: Texts, upto: number): Promise<void> => {
-  await trx.run(drop, { upto });
+export const dropFront = async (trx: Trx, { drop }: Texts, front: readonly number[]): Promise<void> => {
+  await trx.run(drop, { upto: front.at(-1) as number });
 };
 
 // Its texts have left, its money has come to rest. What was said of it and is not acknowledged stands whole in the outbox.

@@ -1,4 +1,4 @@
-import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import { builder, hot, type Params, type Reader, rowsOf, type Trx } from '@aitbc/chassis';
 import type { Standing } from '../domain/rating.ts';
 import { isAvailable, tallyDifference, tallyOf } from '../domain/tally.ts';
 import type { Gpu, PriceEntry, Tables } from '../tables.ts';
@@ -147,23 +147,33 @@ export const recentPrices = (reader: Reader, gpuId: string): Promise<PriceEntry[
       .limit(PRICES_SHOWN),
   );
 
-export const purgePrices = (trx: Trx, beforeMs: number, limit: number): Promise<number> =>
-  trx.run(
+export const pricesDue = (reader: Reader, beforeMs: number, limit: number) =>
+  reader.all(
     db
-      .deleteFrom('price_history')
-      .where((eb) =>
-        eb(
-          eb.refTuple('gpu_id', 'at_ms'),
-          'in',
-          eb
-            .selectFrom('price_history as old')
-            .select(['old.gpu_id', 'old.at_ms'])
-            .where('old.at_ms', '<', beforeMs)
-            .limit(limit)
-            .$asTuple('gpu_id', 'at_ms'),
-        ),
-      ),
+      .selectFrom('price_history')
+      .select(['gpu_id', 'at_ms'])
+      .where('at_ms', '<=', beforeMs)
+      .orderBy('at_ms')
+      .limit(limit),
   );
+const deletePrices = hot((p: Params<{ rows: string }>) =>
+  db.deleteFrom('price_history').where((eb) =>
+    eb(
+      eb.refTuple('gpu_id', 'at_ms'),
+      'in',
+      eb
+        .selectFrom(rowsOf(p('rows'), { gpu_id: 'text', at_ms: 'integer' }).as('old'))
+        .select(['old.gpu_id', 'old.at_ms'])
+        .$asTuple('gpu_id', 'at_ms'),
+    ),
+  ),
+);
+export const dropPrices = async (
+  trx: Trx,
+  old: readonly { gpu_id: string; at_ms: number }[],
+): Promise<void> => {
+  await trx.run(deletePrices, { rows: JSON.stringify(old.map(({ gpu_id, at_ms }) => [gpu_id, at_ms])) });
+};
 
 // ── Miners ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,4 +1,4 @@
-import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import { builder, hot, type Params, type Reader, rowsOf, type Trx } from '@aitbc/chassis';
 import { accrue, hourMs, startOfHour, type Tally, UTILIZATION_HOURS } from '../domain/tally.ts';
 import type { ModelStats, Tables } from '../tables.ts';
 
@@ -153,24 +153,35 @@ export const utilizationOf = async (
   return Math.min(1, Math.max(0, (current.rented_gpu_ms - past.rented_gpu_ms) / offered));
 };
 
-/** Forgets hours that no window reaches any more, `limit` at a time. */
-export const purgeHours = async (trx: Trx, { now, scale }: Clock, limit: number): Promise<number> => {
+/** Hours that no window reaches any more. */
+export const hoursDue = (reader: Reader, { now, scale }: Clock, limit: number) => {
   const hour = hourMs(scale);
-  const before = startOfHour(now - UTILIZATION_HOURS * hour, hour);
-  return await trx.run(
+  return reader.all(
     db
-      .deleteFrom('model_hour')
-      .where((eb) =>
-        eb(
-          eb.refTuple('model', 'hour_at_ms'),
-          'in',
-          eb
-            .selectFrom('model_hour as old')
-            .select(['old.model', 'old.hour_at_ms'])
-            .where('old.hour_at_ms', '<', before)
-            .limit(limit)
-            .$asTuple('model', 'hour_at_ms'),
-        ),
-      ),
+      .selectFrom('model_hour')
+      .select(['model', 'hour_at_ms'])
+      .where('hour_at_ms', '<', startOfHour(now - UTILIZATION_HOURS * hour, hour))
+      .orderBy('hour_at_ms')
+      .limit(limit),
   );
+};
+const deleteHours = hot((p: Params<{ rows: string }>) =>
+  db.deleteFrom('model_hour').where((eb) =>
+    eb(
+      eb.refTuple('model', 'hour_at_ms'),
+      'in',
+      eb
+        .selectFrom(rowsOf(p('rows'), { model: 'text', hour_at_ms: 'integer' }).as('old'))
+        .select(['old.model', 'old.hour_at_ms'])
+        .$asTuple('model', 'hour_at_ms'),
+    ),
+  ),
+);
+export const dropHours = async (
+  trx: Trx,
+  old: readonly { model: string; hour_at_ms: number }[],
+): Promise<void> => {
+  await trx.run(deleteHours, {
+    rows: JSON.stringify(old.map(({ model, hour_at_ms }) => [model, hour_at_ms])),
+  });
 };

@@ -21,13 +21,10 @@ import { hearAgainst, STRANGERS } from './reputation.ts';
 
 const send = sendAs<'miners'>();
 
-const DAY_MS = 24 * 3_600_000;
 /** As many as one message holds. */
 const ABANDONED_MAX = 64;
 /** A message may be late by its retries (about two minutes) and an outage; then its order no longer matters. */
 const FORGET_REPORTED_MS = 15 * 60_000;
-/** An agent that comes back after hours still learns that a job it names is no longer its own. */
-const FORGET_TAKEN_MS = DAY_MS;
 
 /** Tells jobs what a miner, by its own words, does not have any more. */
 const tellAbandoned = async (trx: Trx, minerId: string, attempts: readonly AttemptId[]): Promise<void> => {
@@ -63,15 +60,22 @@ export const judgeBeat = async (
   await tellAbandoned(trx, minerId, abandoned);
 };
 
-/** A job was leased to a miner. Of an attempt that is known already, or over, nothing changes: see `ATTEMPT`. */
-export const startAttempt = async (trx: Trx, started: Payload<'jobs.started'>): Promise<void> => {
+/**
+ * A job was leased to a miner. Of an attempt that is known already, or over, nothing changes: see `ATTEMPT`.
+ * @param keptMs how long attempts are known after their end
+ */
+export const startAttempt = async (
+  trx: Trx,
+  started: Payload<'jobs.started'>,
+  keptMs: number,
+): Promise<void> => {
   const { job_id, attempt, miner_id, deadline_at_ms, quiet_until_ms = null } = started;
   // The net: jobs ends every attempt by its deadline and tells of it.
   const isNew = await addAttempt(trx, {
     job_id,
     attempt,
     miner_id,
-    forget_at_ms: deadline_at_ms + DAY_MS,
+    forget_at_ms: deadline_at_ms + keptMs,
     quiet_until_ms,
   });
   if (isNew) await overtakeBefore(trx, job_id, attempt);
@@ -83,12 +87,16 @@ const overtakeBefore = async (trx: Trx, jobId: string, attempt: number): Promise
   if (attempt > 1) await markOvertaken(trx, jobId, attempt);
 };
 
-/** A lease is over: counts once, whatever comes twice or first, and is remembered to stop the agent. */
+/**
+ * A lease is over: counts once, whatever comes twice or first, and is remembered to stop the agent.
+ * @param keptMs an agent that comes back so much later still learns that a job it names is no longer its own
+ */
 export const endAttempt = async (
   trx: Trx,
   roster: Roster,
   ended: Payload<'jobs.attempt_ended'>,
   nowMs: number,
+  keptMs: number,
 ): Promise<void> => {
   const { job_id, miner_id, attempt, outcome } = ended;
   const isReported = outcome === 'completed' || outcome === 'failed';
@@ -97,7 +105,7 @@ export const endAttempt = async (
     attempt,
     miner_id,
     outcome: keptOutcome(outcome),
-    forget_at_ms: nowMs + (isReported ? FORGET_REPORTED_MS : FORGET_TAKEN_MS),
+    forget_at_ms: nowMs + (isReported ? Math.min(FORGET_REPORTED_MS, keptMs) : keptMs),
     // Told once even to an agent that does not name it.
     tell_at_ms: isReported ? null : nowMs,
   });

@@ -23,8 +23,6 @@ import {
 } from '../store/index.ts';
 import { tell } from './registration.ts';
 
-const DAY_MS = 24 * 3_600_000;
-
 /** The client that stands for all who never paid an account. */
 export const STRANGERS = '';
 
@@ -101,15 +99,19 @@ export const tellReputation = async (trx: Trx, accountId: string): Promise<void>
   });
 };
 
-/** A payment reached its end: what the miner got counts as earned, and as its client's good word, once a payment. */
+/**
+ * A payment reached its end: what the miner got counts as earned, and as its client's good word, once a payment.
+ * @param keptMs how long the payment is known here
+ */
 export const creditPayment = async (
   trx: Trx,
   resolved: Payload<'payments.resolved'>,
   nowMs: number,
+  keptMs: number,
 ): Promise<void> => {
   const { payment_id, kind, miner_id, earned_minor, payee_account_id, payer_account_id } = resolved;
   if (kind !== 'released' || miner_id === null || earned_minor === 0 || resolved.is_repeat) return;
-  const earning = { payment_id, miner_id, earned_minor, forget_at_ms: nowMs + DAY_MS };
+  const earning = { payment_id, miner_id, earned_minor, forget_at_ms: nowMs + keptMs };
   const between = { account_id: payee_account_id ?? '', client_id: payer_account_id ?? STRANGERS };
   const words = await addEarning(trx, earning, between);
   if (words === undefined) return;

@@ -1,4 +1,4 @@
-import { createListeners, createParameters, openStore, type Store } from '@aitbc/chassis';
+import { createListeners, createParameters, DAY_MS, openStore, type Store } from '@aitbc/chassis';
 import { newId } from '@aitbc/contracts';
 import { scratchDatabase, someone } from '@aitbc/testing';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -25,7 +25,7 @@ const begin = async () => {
   for (const known of await allPresences(store.read)) roster.set(known, 0);
   const parameters = await createParameters(store, 'miners');
   const listeners = await createListeners(store);
-  consumers = createConsumers({ roster, parameters, listeners, now: () => nowMs });
+  consumers = createConsumers({ roster, parameters, listeners, now: () => nowMs, keptMs: DAY_MS });
   judge = createJudge({ store, roster, parameters, listeners, hears: () => true, now: () => nowMs });
 };
 beforeEach(async () => {

@@ -1,5 +1,5 @@
 import { builder, hot, type Params, type Trx } from '@aitbc/chassis';
-import { NO_WORDS, WORDS_FORGOTTEN_MS, type Words } from '../domain.ts';
+import { NO_WORDS, type Words } from '../domain.ts';
 import type { Tables } from '../tables.ts';
 
 const db = builder<Tables>();
@@ -56,46 +56,4 @@ export const addEarning = async (
   await trx.run(earn, { id: earning.miner_id, earned_minor: earning.earned_minor });
   const { good, bad, at_ms } = row;
   return good === null || bad === null || at_ms === null ? NO_WORDS : { good, bad, at_ms };
-};
-
-/** Deletes rows that no message can ask for any more. @returns how many, `limit` of each kind at most. */
-export const forgetOld = async (trx: Trx, nowMs: number, limit: number): Promise<number> => {
-  const attempts = await trx.run(
-    db
-      .deleteFrom('attempt')
-      .where((eb) =>
-        eb(
-          eb.refTuple('job_id', 'attempt'),
-          'in',
-          eb
-            .selectFrom('attempt')
-            .select(['job_id', 'attempt'])
-            .where('forget_at_ms', '<', nowMs)
-            .limit(limit)
-            .$asTuple('job_id', 'attempt'),
-        ),
-      ),
-  );
-  const earnings = await trx.run(
-    db
-      .deleteFrom('earning')
-      .where('payment_id', 'in', (eb) =>
-        eb.selectFrom('earning').select('payment_id').where('forget_at_ms', '<', nowMs).limit(limit),
-      ),
-  );
-  const words = await trx.run(
-    db.deleteFrom('counterparty').where((eb) =>
-      eb(
-        eb.refTuple('account_id', 'client_id'),
-        'in',
-        eb
-          .selectFrom('counterparty')
-          .select(['account_id', 'client_id'])
-          .where('at_ms', '<', nowMs - WORDS_FORGOTTEN_MS)
-          .limit(limit)
-          .$asTuple('account_id', 'client_id'),
-      ),
-    ),
-  );
-  return attempts + earnings + words;
 };

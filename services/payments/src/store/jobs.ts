@@ -1,4 +1,5 @@
-import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import { builder, hot, listOf, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import { type ExpressionBuilder, sql } from 'kysely';
 import type { EndedStatus, Tables } from '../tables.ts';
 
 const db = builder<Tables>();
@@ -141,3 +142,40 @@ export const noteJobEnded = async (
 
 const job = hot((p: Params<{ id: string }>) => db.selectFrom('job').selectAll().where('id', '=', p('id')));
 export const findJob = (reader: Reader, id: string) => reader.get(job, { id });
+
+// Of the form of the index: see migrations.
+const unpaid = hot((p: Params<{ before_ms: number; limit: number }>) =>
+  db
+    .selectFrom('job')
+    .select(['id', 'ended_at_ms'])
+    .where('ended_payment_id', 'is', null)
+    .where('is_kept', '=', sql.lit<0 | 1>(0))
+    .where('ended_at_ms', '<=', p('before_ms'))
+    .orderBy('ended_at_ms')
+    .limit(p('limit')),
+);
+/** Jobs that ended before then and did not take a payment; they may have one that came back. */
+export const unpaidJobsDue = (reader: Reader, beforeMs: number, limit: number) =>
+  reader.all(unpaid, { before_ms: beforeMs, limit });
+
+const hasPayment = (eb: ExpressionBuilder<Tables, 'job'>) =>
+  eb.exists(eb.selectFrom('payment').select('payment.id').whereRef('payment.job_id', '=', 'job.id'));
+const keep = hot((p: Params<{ ids: string }>) =>
+  db
+    .updateTable('job')
+    .set({ is_kept: sql.lit<0 | 1>(1) })
+    .where('id', 'in', listOf(p('ids')))
+    .where(hasPayment),
+);
+const drop = hot((p: Params<{ ids: string }>) =>
+  db
+    .deleteFrom('job')
+    .where('id', 'in', listOf(p('ids')))
+    .where((eb) => eb.not(hasPayment(eb))),
+);
+/** Those that have a payment stay with it for ever. */
+export const dropUnpaidJobs = async (trx: Trx, jobs: readonly { id: string }[]): Promise<void> => {
+  const ids = JSON.stringify(jobs.map(({ id }) => id));
+  await trx.run(keep, { ids });
+  await trx.run(drop, { ids });
+};
