@@ -1,7 +1,8 @@
 import { Counter, Gauge } from 'prom-client';
 import { clock } from './clock.ts';
 import type { Metrics } from './metrics.ts';
-import { createSmallSteps } from './small-steps.ts';
+import { createSmallSteps, type Turn } from './small-steps.ts';
+import { startStopwatch } from './stopwatch.ts';
 import type { Store, Trx } from './store/index.ts';
 import type { Scheduled } from './ticker.ts';
 
@@ -22,13 +23,13 @@ export interface Kept<T> {
   readonly drop: (trx: Trx, rows: readonly T[]) => Promise<unknown>;
 }
 
-/** Drops all of one kind that are due. */
-export type Drop = (signal: AbortSignal) => Promise<number>;
+/** Drops what is due of one kind, for a second at most. */
+export type Drop = (signal: AbortSignal) => Promise<Turn>;
 
 /**
  * The one way in which old rows leave: steps that nobody notices, each of which finds its work anew in the rows. So it may die
  * anywhere and go on, and two processes that do it side by side do it once.
- * @returns for each kind of rows what drops all that are due, and says how many those were
+ * @returns for each kind of rows what drops those that are due
  */
 export const createPurge = (store: Store, metrics: Metrics) => {
   const registers = [metrics.registry];
@@ -57,21 +58,24 @@ export const createPurge = (store: Store, metrics: Metrics) => {
           );
         if (rows.length === 0) return { found: 0, tookMs: 0 };
         const tookMs = await store.transact(`purge.${what}`, async (trx) => {
-          const since = performance.now();
+          const took = startStopwatch();
           await drop(trx, rows);
-          return performance.now() - since;
+          return took();
         });
         purged.inc({ what }, rows.length);
         return { found: rows.length, tookMs };
       });
   };
 };
-/** Scheduled work that takes out one kind of rows after the other. */
+/** Scheduled work that takes out several kinds of rows, in turns until nothing is due: none waits for another to have no more. */
 export const schedulePurge = (name: string, drops: readonly Drop[], everyMs = 60_000): Scheduled => ({
   name,
   everyMs,
   run: async (signal) => {
-    for (const drop of drops) await drop(signal);
+    for (let isCut = true; isCut && !signal.aborted; ) {
+      isCut = false;
+      for (const drop of drops) isCut = (await drop(signal)).isCut || isCut;
+    }
   },
 });
 

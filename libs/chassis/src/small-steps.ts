@@ -5,10 +5,19 @@ export const STEP_MS = 5;
 /** After a step nothing is done for so many times as long: work that nobody waits for takes a quarter of the writer at most. */
 const REST = 3;
 const FIRST = 16;
+/** Then others have their turn, too. */
+const TURN_MS = 1_000;
+
+/** What a turn did. */
+export interface Turn {
+  readonly done: number;
+  /** It ended because its time did. */
+  readonly isCut: boolean;
+}
 
 /**
- * Does what may wait in small steps, each of about {@link STEP_MS}, until there is nothing more to do. How many rows that is
- * is learned from step to step, and kept from run to run.
+ * Does what may wait in small steps, each of about {@link STEP_MS}, until there is nothing more to do or a second is over. How
+ * many rows that is is learned from step to step, and kept from run to run.
  * @param options.max rows of a step at most; `least`: at least, however long they take
  */
 export const createSmallSteps = (options: { max: number; least?: number }) => {
@@ -17,12 +26,12 @@ export const createSmallSteps = (options: { max: number; least?: number }) => {
   return {
     /**
      * @param step does up to `limit` and says how many it found, and how long its transaction took
-     * @returns how many were done
      */
     run: async (
       signal: AbortSignal,
       step: (limit: number) => Promise<{ found: number; tookMs: number }>,
-    ): Promise<number> => {
+    ): Promise<Turn> => {
+      const until = performance.now() + TURN_MS;
       for (let done = 0; ; ) {
         const limit = batch;
         const { found, tookMs } = await step(limit);
@@ -32,7 +41,8 @@ export const createSmallSteps = (options: { max: number; least?: number }) => {
           const fits = Math.floor((found * STEP_MS) / Math.max(tookMs, 0.1));
           batch = Math.max(least, Math.min(max, limit * 2, tookMs > STEP_MS ? fits : Math.max(limit, fits)));
         }
-        if (found < limit || signal.aborted) return done;
+        if (found < limit || signal.aborted) return { done, isCut: false };
+        if (performance.now() >= until) return { done, isCut: true };
         await pause(Math.min(tookMs * REST, 1_000), signal);
       }
     },

@@ -1,4 +1,4 @@
-import { clock, type Purge, type Scheduled } from '@aitbc/chassis';
+import { clock, type Drop, type Purge, type Scheduled, schedulePurge } from '@aitbc/chassis';
 import { eraseContent } from './store/content.ts';
 import { doorRequestsDue, dropDoorRequests } from './store/door.ts';
 import { contentDue, dropFront, dropJobs, erasedFront, jobsDue, TEXTS } from './store/purge.ts';
@@ -19,7 +19,7 @@ export interface Periods {
  * Takes out what is older than it is kept, in this order: texts are erased where they stand, erased texts leave from the front
  * of their tables, jobs without texts leave.
  */
-export const createPurgeOfJobs = (work: Work, periods: Periods, purge: Purge): Scheduled => {
+export const createPurges = (work: Work, periods: Periods, purge: Purge): Scheduled[] => {
   const { store } = work;
   const contentMs = Math.min(periods.contentMs, periods.jobsMs);
   const content = purge({
@@ -35,13 +35,13 @@ export const createPurgeOfJobs = (work: Work, periods: Periods, purge: Purge): S
     dueAtMs: (job) => Number(job.ended_at_ms) + periods.jobsMs,
     drop: dropJobs,
   });
-  const texts = (['parameters', 'results'] as const).map((what) =>
+  const front = (what: keyof typeof TEXTS) =>
     purge({
       what,
       find: (limit) => erasedFront(store.read, TEXTS[what], limit),
-      drop: (trx, front) => dropFront(trx, TEXTS[what], front),
-    }),
-  );
+      drop: (trx, erased) => dropFront(trx, TEXTS[what], erased),
+    });
+  const texts = { parameters: front('parameters'), results: front('results') };
   const doorRequests = purge({
     what: 'door_requests',
     find: (limit) => doorRequestsDue(store.read, clock.nowMs(), limit),
@@ -49,19 +49,23 @@ export const createPurgeOfJobs = (work: Work, periods: Periods, purge: Purge): S
     drop: dropDoorRequests,
   });
   let frontAt = Number.NEGATIVE_INFINITY;
-
-  return {
-    name: 'jobs.purge',
-    everyMs: EVERY_MS,
-    run: async (signal) => {
-      const erased = await content(signal);
-      if (erased > 0) await work.erasures.finish();
-      if (erased > 0 || performance.now() - frontAt >= FRONT_EVERY_MS) {
-        frontAt = performance.now();
-        for (const drop of texts) await drop(signal);
-        await doorRequests(signal);
-      }
-      await jobs(signal);
-    },
+  const contentWithLog: Drop = async (signal) => {
+    const turn = await content(signal);
+    if (turn.done === 0) return turn;
+    frontAt = Number.NEGATIVE_INFINITY;
+    await work.erasures.finish();
+    return turn;
   };
+  const fronts: Drop = async (signal) => {
+    if (performance.now() - frontAt < FRONT_EVERY_MS) return { done: 0, isCut: false };
+    frontAt = performance.now();
+    const [parameters, results] = [await texts.parameters(signal), await texts.results(signal)];
+    const isCut = parameters.isCut || results.isCut;
+    if (isCut) frontAt = Number.NEGATIVE_INFINITY;
+    return { done: parameters.done + results.done, isCut };
+  };
+  return [
+    schedulePurge('jobs.purge', [contentWithLog, fronts, jobs], EVERY_MS),
+    schedulePurge('door.purge', [doorRequests]),
+  ];
 };

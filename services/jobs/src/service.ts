@@ -30,7 +30,7 @@ import { createJobMetrics } from './metrics.ts';
 import { createOutput } from './output/index.ts';
 import { createPolls } from './polls.ts';
 import { createPresence } from './presence.ts';
-import { createPurgeOfJobs } from './purge.ts';
+import { createPurges } from './purge.ts';
 import { createSigner } from './receipts.ts';
 import { paysOf, requirementOfRow } from './requirement.ts';
 import { createRests } from './rests.ts';
@@ -174,7 +174,7 @@ export const startJobs = async (config: Config, fail: Fail) => {
           consumers: createConsumers(work),
           schedule: [
             ...createSchedule(work, sync, presence),
-            createPurgeOfJobs(
+            ...createPurges(
               work,
               { contentMs: config.KEEP_CONTENT_DAYS * DAY_MS, jobsMs: config.KEEP_JOBS_DAYS * DAY_MS },
               purge,

@@ -1,4 +1,5 @@
 import type Database from 'better-sqlite3';
+import { startStopwatch } from '../stopwatch.ts';
 
 // A file of SQLite gives no page back by itself. With auto_vacuum = INCREMENTAL it keeps, for each page, who points at it, so
 // that the last ones can be moved into free ones and cut off, a few at a time.
@@ -36,7 +37,7 @@ export const shrinkFile = (db: Database.Database, pages: number): { found: numbe
   const free = db.pragma('freelist_count', { simple: true }) as number;
   const found = Math.min(pages, free - FREE_KEPT);
   if (found <= 0 || !isShrinkable(db)) return { found: 0, tookMs: 0 };
-  const since = performance.now();
+  const took = startStopwatch();
   db.pragma(`incremental_vacuum(${found})`);
-  return { found, tookMs: performance.now() - since };
+  return { found, tookMs: took() };
 };
