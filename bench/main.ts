@@ -41,6 +41,7 @@ same proxy library measured in the same run, in turns. Takes about 15 minutes; e
   --folder ../before         that checkout, with its node_modules
   --part soak                instead: jobs beside periods of minutes; what every file and process takes, written down and drawn
   --jobs 2000000             so many, in at most --minutes 600; --folder soak: there
+  --part soak-plot           instead: draws again what is in --folder soak
   --part scaling             instead: paid batched cycles on SQLite, and on PostgreSQL with 1 and 2 processes of jobs and payments`;
 
 const { values } = parseArgs({
@@ -376,7 +377,7 @@ else if (values.part === 'soak')
       }),
     { env: SHORT_PERIODS },
   );
-else if (values.part === 'draw-soak') drawAgain(values.folder ?? 'soak');
+else if (values.part === 'soak-plot') drawAgain(values.folder ?? 'soak');
 else if (values.part === 'scaling') await scaling({ jobs: values.quick ? 2_000 : 20_000 });
 else if (values.part === undefined) await withSystem(main);
 else {
