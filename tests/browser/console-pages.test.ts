@@ -177,7 +177,7 @@ describe.skipIf(CHROMIUM === undefined)(`the console${because}`, () => {
     ['dark', 1_440],
   ] as const)(
     'has nothing that hinders anyone, in %s at %i px, and nothing of a stranger runs or restyles it',
-    { timeout: 4 * SLOW_MS },
+    { timeout: 6 * SLOW_MS },
     async (colorScheme, width) => {
       for (const [who, paths] of [
         ['nobody', PUBLIC],
