@@ -251,9 +251,7 @@ export const createWorld = async (run: number) => {
         max_attempts: maxAttempts,
         ...(amount === null ? {} : { payment_amount: amount / 100_000_000 }),
       });
-      const job = await inJobs((trx) =>
-        submit(trx, work, people.payer, prepare(work, submission), { take: () => {} }),
-      );
+      const job = await inJobs((trx) => submit(trx, work, people.payer, prepare(work, submission)));
       jobIds.push(job.id);
     },
     payLater: async (at: number, amount: number) =>

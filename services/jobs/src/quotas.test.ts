@@ -108,3 +108,21 @@ test('an account that is full is refused by item, and others are not', async () 
   await eventually(async () => (await loadOf(client)).open_jobs_max === 2_000);
   expect(await batch(1)).toEqual([201]);
 });
+
+test('what comes at once takes no more than there is room for', async () => {
+  const client = stack.client();
+  const job = { job_type: 'ocr', parameters: { image_base64: 'aGkgdGhlcmU=' } };
+  const { open_jobs_max: max } = await loadOf(client);
+  for (let left = max - 3; left > 0; left -= 1_000) {
+    const jobs = Array.from({ length: Math.min(left, 1_000) }, () => job);
+    expect((await client.http.call(jobsRoutes.submitBatch, { body: { jobs } })).status).toBe(207);
+  }
+  const replies = await Promise.all(
+    Array.from({ length: 20 }, () => client.http.call(jobsRoutes.submit, { body: job })),
+  );
+  expect(replies.map(({ status }) => status).sort()).toEqual([
+    ...Array<number>(3).fill(201),
+    ...Array<number>(17).fill(429),
+  ]);
+  expect(await loadOf(client)).toMatchObject({ open_jobs: max });
+});

@@ -1,3 +1,4 @@
+import type { Trx } from '@aitbc/chassis';
 import { Problem } from '@aitbc/contracts';
 import { loadOf } from './store/load.ts';
 import type { Work } from './work.ts';
@@ -10,36 +11,49 @@ export const quotasOf = (work: Pick<Work, 'parameters'>) => ({
   contentBytes: work.parameters.get('account_content_megabytes_max') * MEGABYTE,
 });
 
-/** What an account may still bring. */
-export interface Room {
-  /** @throws Problem QUOTA_EXCEEDED; then nothing is taken */
-  take(bytes: number): void;
-}
+const openKey = (accountId: string): string => `open_jobs:${accountId}`;
+const bytesKey = (accountId: string): string => `content_bytes:${accountId}`;
 
 /**
- * Looks how much room an account has, before the transaction that takes of it: what requests bring that look at the same
- * moment is not seen, so an account may exceed its quota by what it sends at once.
+ * Looks at what {@link takeRoom} decides by: what was committed before this transaction. What is taken is remembered for the
+ * rest of it; what others of its group give back meanwhile counts from the next one on. On PostgreSQL other processes take of
+ * the same quota at the same moment: an account may exceed it by what they commit meanwhile.
  */
-export const findRoom = async (work: Work, accountId: string): Promise<Room> => {
-  const max = quotasOf(work);
+export const lookAtRoom = async (trx: Trx, work: Pick<Work, 'store'>, accountId: string): Promise<void> => {
+  if (trx.memo.has(openKey(accountId))) return;
+  // Not through the transaction: there it would be a conflict with each process that counts for the same account.
   const used = await loadOf(work.store.read, accountId);
-  const refuse = (quota: string, limit: number, what: string): Problem =>
-    new Problem('QUOTA_EXCEEDED', `${what}; let some end, or wipe what you need no more.`, {
-      details: { quota, limit },
-      retryAfterSeconds: RETRY_SECONDS,
-    });
-  return {
-    take: (bytes) => {
-      if (used.openJobs >= max.openJobs)
-        throw refuse(
-          'open_jobs',
-          max.openJobs,
-          'So many jobs of your account wait or run that it can have no more',
-        );
-      if (used.contentBytes + bytes > max.contentBytes)
-        throw refuse('content_bytes', max.contentBytes, 'Your jobs hold as much as your account can keep');
-      used.openJobs += 1;
-      used.contentBytes += bytes;
-    },
-  };
+  trx.memo.set(openKey(accountId), used.openJobs);
+  trx.memo.set(bytesKey(accountId), used.contentBytes);
+};
+
+const refuse = (quota: string, limit: number, what: string): Problem =>
+  new Problem('QUOTA_EXCEEDED', `${what}; let some end, or wipe what you need no more.`, {
+    details: { quota, limit },
+    retryAfterSeconds: RETRY_SECONDS,
+  });
+
+/**
+ * One job more of an account, after {@link lookAtRoom}.
+ * @throws Problem QUOTA_EXCEEDED; then nothing is taken
+ */
+export const takeRoom = (
+  trx: Trx,
+  work: Pick<Work, 'parameters'>,
+  accountId: string,
+  bytes: number,
+): void => {
+  const max = quotasOf(work);
+  const openJobs = (trx.memo.get(openKey(accountId)) as number) + 1;
+  const contentBytes = (trx.memo.get(bytesKey(accountId)) as number) + bytes;
+  if (openJobs > max.openJobs)
+    throw refuse(
+      'open_jobs',
+      max.openJobs,
+      'So many jobs of your account wait or run that it can have no more',
+    );
+  if (contentBytes > max.contentBytes)
+    throw refuse('content_bytes', max.contentBytes, 'Your jobs hold as much as your account can keep');
+  trx.memo.set(openKey(accountId), openJobs);
+  trx.memo.set(bytesKey(accountId), contentBytes);
 };

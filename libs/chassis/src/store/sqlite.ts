@@ -75,6 +75,7 @@ export const openSqlite = async (options: {
     const name = `s${depth}`;
     const hooksBefore = hooks.length;
     const ungather = gathering.mark();
+    const remembered = new Map(memo);
     statement(`SAVEPOINT ${name}`).run();
     depth += 1;
     try {
@@ -90,6 +91,7 @@ export const openSqlite = async (options: {
       hooks.length = hooksBefore;
       ungather();
       memo.clear();
+      for (const [name, value] of remembered) memo.set(name, value);
       throw error;
     } finally {
       depth -= 1;

@@ -24,8 +24,8 @@ export interface Trx extends Reader {
   /** Runs after the commit reached the disk; forgotten on roll-back. For waking somebody, never for facts. */
   afterCommit(fn: () => void | Promise<void>): void;
   /**
-   * Numbers this transaction knows without looking again, such as a last sequence. Emptied when anything is undone, and
-   * with each transaction: another process may write the same file between two.
+   * Numbers this transaction knows without looking again, such as a last sequence, for all the functions of its group. What is
+   * undone is put back to what it was; each transaction begins with none: another process may write between two.
    */
   readonly memo: Map<string, number>;
   /** See `Store`: both are as of this transaction. */

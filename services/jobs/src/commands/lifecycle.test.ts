@@ -132,7 +132,7 @@ const addMiner = async (changes: Partial<MinerOffer> = {}): Promise<MinerOffer> 
 const addJob = (changes: object = {}) => {
   const submission = JobSubmission.parse({ job_type: 'custom', parameters: { input: 1 }, ...changes });
   const prepared = prepare(work, submission);
-  return write((trx) => submit(trx, work, someone(['client']), prepared, { take: () => {} }));
+  return write((trx) => submit(trx, work, someone(['client']), prepared));
 };
 const openPoll = (miner: MinerOffer, wanted = 1) => {
   const before = hints.length;
@@ -155,7 +155,7 @@ test('content is due when its account says so, or when the time of all is over; 
   const [brief, other] = [someone(['client']), someone(['client'])];
   const prepared = () => prepare(work, JobSubmission.parse({ job_type: 'custom', parameters: { input: 1 } }));
   const end = async (caller: typeof brief) => {
-    const { id } = await write((trx) => submit(trx, work, caller, prepared(), { take: () => {} }));
+    const { id } = await write((trx) => submit(trx, work, caller, prepared()));
     return await write((trx) => cancel(trx, work, id, caller.account_id));
   };
   const before = await end(brief);

@@ -17,7 +17,7 @@ import {
   validationProblem,
 } from '@aitbc/contracts';
 import { requirementName, requirementOf } from '../dispatcher/match.ts';
-import type { Room } from '../quotas.ts';
+import { lookAtRoom, takeRoom } from '../quotas.ts';
 import { countRequirements, waitingWith } from '../store/backlog.ts';
 import { insertJob } from '../store/jobs.ts';
 import { countLoad } from '../store/load.ts';
@@ -134,15 +134,10 @@ const tooManyRequirements = (): Problem => {
 };
 
 /** Takes a job in: the row, its event, and what payments must know. Runs once funds are held, or at once without. */
-export const submit = async (
-  trx: Trx,
-  work: Work,
-  caller: Caller,
-  prepared: Prepared,
-  room: Room,
-): Promise<Job> => {
+export const submit = async (trx: Trx, work: Work, caller: Caller, prepared: Prepared): Promise<Job> => {
+  await lookAtRoom(trx, work, caller.account_id);
   await lookAtShare(trx, caller.account_id, [prepared.requirement]);
-  return submitOne(trx, work, caller, prepared, room);
+  return submitOne(trx, work, caller, prepared);
 };
 
 /**
@@ -154,29 +149,23 @@ export const submitAll = async (
   work: Work,
   caller: Caller,
   all: readonly Prepared[],
-  room: Room,
 ): Promise<PromiseSettledResult<Job>[]> => {
+  await lookAtRoom(trx, work, caller.account_id);
   await lookAtShare(
     trx,
     caller.account_id,
     all.map(({ requirement }) => requirement),
   );
-  return await Promise.allSettled(all.map((each) => submitOne(trx, work, caller, each, room)));
+  return await Promise.allSettled(all.map((each) => submitOne(trx, work, caller, each)));
 };
 
-const submitOne = async (
-  trx: Trx,
-  work: Work,
-  caller: Caller,
-  prepared: Prepared,
-  room: Room,
-): Promise<Job> => {
+const submitOne = async (trx: Trx, work: Work, caller: Caller, prepared: Prepared): Promise<Job> => {
   const { submission, paymentAmountMinor } = prepared;
   const id = newId();
   // Not the time in the id: ids only rise, so after a clock that ran ahead was put right theirs is in the future.
   const nowMs = clock.nowMs();
   const bytes = Buffer.byteLength(prepared.parametersText) + Buffer.byteLength(prepared.payload ?? '');
-  room.take(bytes);
+  takeRoom(trx, work, caller.account_id, bytes);
   takeShare(trx, caller.account_id, prepared.requirement);
   trx.gather(countLoad, {
     account_id: caller.account_id,

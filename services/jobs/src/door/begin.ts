@@ -2,7 +2,6 @@ import { clock, type Reader, type Trx } from '@aitbc/chassis';
 import { type Caller, canonicalJson, Problem, sha256 } from '@aitbc/contracts';
 import { type Prepared, submit } from '../commands/submit.ts';
 import { isTerminal } from '../domain.ts';
-import type { Room } from '../quotas.ts';
 import { findDoorRequest, rememberDoorRequest } from '../store/door.ts';
 import { findOwnJob } from '../store/jobs.ts';
 import type { JobRow } from '../tables.ts';
@@ -70,12 +69,11 @@ export const begin = async (
   caller: Caller,
   prepared: Prepared,
   ask: Ask,
-  room: Room,
 ): Promise<string> => {
   const accountId = caller.account_id;
   const known = await findBegun(trx, accountId, ask);
   if (known !== undefined) return known;
-  const { id } = await submit(trx, work, caller, prepared, room);
+  const { id } = await submit(trx, work, caller, prepared);
   const { ttl_seconds, timeout_seconds } = prepared.submission;
   const lifeMs = ask.isKeyed ? KEYED_MS : (ttl_seconds + timeout_seconds) * 1_000 + ANSWER_KEPT_MS;
   await rememberDoorRequest(trx, {

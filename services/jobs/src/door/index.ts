@@ -1,7 +1,6 @@
 import { type Context, createShare, type Handlers } from '@aitbc/chassis';
 import { type AnyRoute, type doorRoutes, fromMinor, invalidField, Problem } from '@aitbc/contracts';
 import { cancel } from '../commands/end.ts';
-import { findRoom } from '../quotas.ts';
 import type { JobRow } from '../tables.ts';
 import type { Work } from '../work.ts';
 import { type Fields, readEnd, wholeAnswer } from './answers.ts';
@@ -166,11 +165,10 @@ export const createDoor = (work: Work, stopping: AbortSignal): Handlers<typeof d
     try {
       const known = await findBegun(work.store.read, caller.account_id, ask);
       const prepared = known === undefined ? prepareAsked(work, models, asked) : undefined;
-      const room = await findRoom(work, caller.account_id);
       const jobId =
         prepared === undefined
           ? (known as string)
-          : await work.store.transact('door.begin', (trx) => begin(trx, work, caller, prepared, ask, room));
+          : await work.store.transact('door.begin', (trx) => begin(trx, work, caller, prepared, ask));
       response.setHeader('x-aitbc-job-id', jobId);
       return await follow(asked, jobId, context);
     } finally {

@@ -13,7 +13,6 @@ import { submit } from '../commands/submit.ts';
 import { assertContent } from '../commands/wipe.ts';
 import { readCursor, writeCursor } from '../cursor.ts';
 import { isTerminal } from '../domain.ts';
-import { findRoom } from '../quotas.ts';
 import { claimsOf } from '../receipts.ts';
 import { countJobs, listJobsQuery } from '../store/backlog.ts';
 import { findJob, findOwnJob } from '../store/jobs.ts';
@@ -107,9 +106,8 @@ export const clientHandlers = (work: Work): Handlers<ClientRoutes> => {
   return {
     legacySubmit: async (context) => {
       const prepared = prepareLegacy(work, context.body, context.bodyText());
-      const room = await findRoom(work, context.caller.account_id);
       return context.write(async (trx) => {
-        const { id } = await submit(trx, work, context.caller, prepared, room);
+        const { id } = await submit(trx, work, context.caller, prepared);
         return { status: 201, body: jobView((await findJob(trx, id)) as JobRow, null) };
       });
     },

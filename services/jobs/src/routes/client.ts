@@ -18,7 +18,6 @@ import { assertContent, wipe } from '../commands/wipe.ts';
 import { readCursor, writeCursor } from '../cursor.ts';
 import { isTerminal } from '../domain.ts';
 import type { EventStreams } from '../event-stream.ts';
-import { findRoom } from '../quotas.ts';
 import { requirementOfRow } from '../requirement.ts';
 import { listJobsQuery } from '../store/backlog.ts';
 import { findOwnJob, type JobAndTexts, textsOf } from '../store/jobs.ts';
@@ -125,9 +124,8 @@ export const clientHandlers = (
   return {
     submit: async (context) => {
       const prepared = prepare(work, context.body);
-      const room = await findRoom(work, context.caller.account_id);
       return context.write(
-        async (trx) => ({ status: 201, body: await submit(trx, work, context.caller, prepared, room) }),
+        async (trx) => ({ status: 201, body: await submit(trx, work, context.caller, prepared) }),
         oneJob,
       );
     },
@@ -148,11 +146,10 @@ export const clientHandlers = (
           return refused(error);
         }
       });
-      const room = await findRoom(work, caller.account_id);
       const submitSome = async (trx: Trx, some: readonly (Prepared | BatchItem)[]): Promise<BatchItem[]> => {
         const isPrepared = (item: Prepared | BatchItem): item is Prepared => !('status' in item);
         // Without savepoints: what is refused is refused before it wrote anything.
-        const taken = (await submitAll(trx, work, caller, some.filter(isPrepared), room)).values();
+        const taken = (await submitAll(trx, work, caller, some.filter(isPrepared))).values();
         return some.map((item) => {
           if (!isPrepared(item)) return item;
           const outcome = taken.next().value as PromiseSettledResult<Job>;

@@ -1,4 +1,4 @@
-import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import { builder, hot, type Params, type Reader, rowsOf, type Trx } from '@aitbc/chassis';
 import type { KeptReceipt, Tables } from '../tables.ts';
 
 const db = builder<Tables>();
@@ -129,7 +129,11 @@ export interface OldJob {
 export const jobsDue = (reader: Reader, beforeMs: number, limit: number): Promise<OldJob[]> =>
   reader.all(rowsDue, { before_ms: beforeMs, limit });
 
-const keepReceipts = (seqs: readonly number[]) =>
+/** Numbers of jobs that come as JSON: one statement, compiled once, for any number of them. */
+const given = (seqs: string) =>
+  db.selectFrom(rowsOf(seqs, { seq: 'integer' }).as('given')).select('given.seq');
+
+const keepReceipts = hot((p: Params<{ seqs: string }>) =>
   db
     .insertInto('kept_receipt')
     .columns(['id', 'job_id', 'proof', 'created_at_ms'])
@@ -138,27 +142,48 @@ const keepReceipts = (seqs: readonly number[]) =>
         .selectFrom('receipt')
         .innerJoin('job', 'job.seq', 'receipt.job_seq')
         .select(['receipt.id', 'job.id as job_id', 'proof', 'receipt.created_at_ms'])
-        .where('receipt.job_seq', 'in', seqs),
+        .where('receipt.job_seq', 'in', given(p('seqs'))),
     )
-    .onConflict((conflict) => conflict.doNothing());
+    .onConflict((conflict) => conflict.doNothing()),
+);
+const dropReceipts = hot((p: Params<{ seqs: string }>) =>
+  db.deleteFrom('receipt').where('job_seq', 'in', given(p('seqs'))),
+);
+const dropEvents = hot((p: Params<{ seqs: string }>) =>
+  db.deleteFrom('job_event').where('job_seq', 'in', given(p('seqs'))),
+);
+const dropLostAttempts = hot((p: Params<{ seqs: string }>) =>
+  db.deleteFrom('lost_attempt').where('job_seq', 'in', given(p('seqs'))),
+);
+const dropRows = hot((p: Params<{ seqs: string }>) =>
+  db.deleteFrom('job').where('seq', 'in', given(p('seqs'))),
+);
+const LABEL = { client_id: 'text', label: 'text', job_id: 'text' } as const;
+const dropLabels = hot((p: Params<{ labels: string }>) =>
+  db.deleteFrom('job_label').where((eb) =>
+    eb(
+      eb.refTuple('client_id', 'label', 'job_id'),
+      'in',
+      eb
+        .selectFrom(rowsOf(p('labels'), LABEL).as('old'))
+        .select(['old.client_id', 'old.label', 'old.job_id'])
+        .$asTuple('client_id', 'label', 'job_id'),
+    ),
+  ),
+);
 
 /** Takes jobs out, all but the proof of their receipts. Again does nothing. */
 export const dropJobs = async (trx: Trx, jobs: readonly OldJob[]): Promise<void> => {
-  const seqs = jobs.map(({ seq }) => seq);
-  await trx.run(keepReceipts(seqs));
-  await trx.run(db.deleteFrom('receipt').where('job_seq', 'in', seqs));
-  await trx.run(db.deleteFrom('job_event').where('job_seq', 'in', seqs));
-  await trx.run(db.deleteFrom('lost_attempt').where('job_seq', 'in', seqs));
-  for (const { id, client_id, labels } of jobs)
-    for (const label of JSON.parse(labels) as string[])
-      await trx.run(
-        db
-          .deleteFrom('job_label')
-          .where('client_id', '=', client_id)
-          .where('label', '=', label)
-          .where('job_id', '=', id),
-      );
-  await trx.run(db.deleteFrom('job').where('seq', 'in', seqs));
+  const of = { seqs: JSON.stringify(jobs.map(({ seq }) => [seq])) };
+  const labels = jobs.flatMap(({ id, client_id, labels }) =>
+    (JSON.parse(labels) as string[]).map((label) => [client_id, label, id]),
+  );
+  await trx.run(keepReceipts, of);
+  await trx.run(dropReceipts, of);
+  await trx.run(dropEvents, of);
+  await trx.run(dropLostAttempts, of);
+  if (labels.length > 0) await trx.run(dropLabels, { labels: JSON.stringify(labels) });
+  await trx.run(dropRows, of);
 };
 
 const keptOfJob = hot((p: Params<{ job_id: string }>) =>

@@ -89,7 +89,6 @@ export const runGroup = async (
   const undoTo = async (name: string, forget: () => void): Promise<void> => {
     while (underWay.size > 0) await Promise.allSettled(underWay);
     forget();
-    memo.clear();
     counters.clear();
     failure = null;
     await send(`ROLLBACK TO ${name}`);
@@ -100,9 +99,12 @@ export const runGroup = async (
     const name = `s${level}`;
     const hooksBefore = hooks.length;
     const ungather = gathering.mark();
+    const remembered = new Map(memo);
     const forget = () => {
       hooks.length = hooksBefore;
       ungather();
+      memo.clear();
+      for (const [key, value] of remembered) memo.set(key, value);
     };
     // What failed before is undone with what is around; a savepoint cannot be made any more.
     await assertWhole();
