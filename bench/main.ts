@@ -17,6 +17,7 @@ import {
 } from './cycles.ts';
 import { dispatchWorkers } from './dispatch.ts';
 import { call, demand, hammer, median, percentile, readMetrics } from './load.ts';
+import { PURGED_SOON, whilePurging } from './purge.ts';
 import { atRest, rssMbOf } from './rest.ts';
 import { scaling } from './scaling.ts';
 import { drawAgain, SHORT_PERIODS, soak } from './soak.ts';
@@ -41,6 +42,7 @@ same proxy library measured in the same run, in turns. Takes about 15 minutes; e
   --folder ../before         that checkout, with its node_modules
   --part soak                instead: jobs beside periods of minutes; what every file and process takes, written down and drawn
   --jobs 2000000             so many, in at most --minutes 600; --folder soak: there
+  --part purge               instead: submits while old jobs are purged and while none are due, in turns
   --part soak-plot           instead: draws again what is in --folder soak
   --part scaling             instead: paid batched cycles on SQLite, and on PostgreSQL with 1 and 2 processes of jobs and payments`;
 
@@ -362,11 +364,33 @@ const stream = async (stack: Stack, keys: { client: string; miner: string }) => 
     );
 };
 
+const purge = async (stack: Stack, keys: { client: string; miner: string }) => {
+  const rounds = await whilePurging(stack, keys, {
+    rounds: values.quick ? 1 : Number(values.rounds),
+    seconds: values.quick ? 2 : Number(values.seconds),
+    old: values.quick ? 3_000 : 20_000,
+  });
+  say(`\n${new Date().toISOString()}  Node ${process.version}  ${rounds.length} rounds, medians\n`);
+  for (const share of ['p50', 'p99'] as const) {
+    const [quiet, purging] = [
+      median(rounds.map((round) => round.quiet[share])),
+      median(rounds.map((round) => round.purging[share])),
+    ];
+    row(
+      `submit while old jobs are purged, ${share}`,
+      `${purging.toFixed(1)} ms`,
+      `without ${quiet.toFixed(1)} ms, ratio ${median(rounds.map((round) => round.purging[share] / round.quiet[share])).toFixed(2)}${share === 'p99' ? ', at most 1.3' : ''}`,
+    );
+  }
+  row('rows purged meanwhile', rounds.map(({ purging }) => purging.purged).join(', '), '');
+};
+
 if (values.help) say(usage);
 else if (values.part === 'dispatch') await dispatchWorkers([1, 2, 4], values.quick ? 0.2 : 1);
 else if (values.part === 'work') await withSystem(work);
 else if (values.part === 'stream') await withSystem(stream);
 else if (values.part === 'against') await compareWith(values.folder);
+else if (values.part === 'purge') await withSystem(purge, { env: PURGED_SOON });
 else if (values.part === 'soak')
   await withSystem(
     (stack) =>

@@ -1,5 +1,6 @@
 import { Counter, Gauge } from 'prom-client';
 import { clock } from './clock.ts';
+import { failpoint } from './failpoint.ts';
 import type { Metrics } from './metrics.ts';
 import { createSmallSteps, type Turn } from './small-steps.ts';
 import { startStopwatch } from './stopwatch.ts';
@@ -60,6 +61,8 @@ export const createPurge = (store: Store, metrics: Metrics) => {
         const tookMs = await store.transact(`purge.${what}`, async (trx) => {
           const took = startStopwatch();
           await drop(trx, rows);
+          failpoint(`purge:${what}:before-commit`);
+          trx.afterCommit(() => failpoint(`purge:${what}:after-commit`));
           return took();
         });
         purged.inc({ what }, rows.length);

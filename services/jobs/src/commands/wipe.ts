@@ -1,4 +1,4 @@
-import { auditAs, clock, type Trx } from '@aitbc/chassis';
+import { auditAs, clock, failpoint, type Trx } from '@aitbc/chassis';
 import { type Caller, type JobRemains, notFound, Problem, toTimestamp } from '@aitbc/contracts';
 import { isTerminal } from '../domain.ts';
 import { claimsOf } from '../receipts.ts';
@@ -52,5 +52,7 @@ export const wipe = async (trx: Trx, work: Work, jobId: string, caller: Caller):
       account_id: job.client_id,
       details: { parameters_sha256: job.parameters_sha256 },
     });
+  failpoint('wipe:before-commit');
+  trx.afterCommit(() => failpoint('wipe:after-commit'));
   return remainsOf(trx, job, job.content_gone_at_ms ?? nowMs);
 };
