@@ -110,6 +110,17 @@ test('duplicates, disorder and gaps: one effect each, and the watermark waits fo
   expect(await effectsOf(jobs.store, 'payments.escrowed')).toEqual(onceEach(all));
 });
 
+test('a large batch is heard in parts where processes share the store: a transaction has 5 s', async () => {
+  const jobs = await start('jobs');
+  const all = ids(120);
+  const transact = vi.spyOn(jobs.store, 'transact');
+  await jobs.publish({ stream: 'peer-1', messages: all.map((id, index) => escrowed(index + 1, id)) });
+  await eventually(async () => (await streamOf(jobs, 'peer-1'))?.watermark === all.length);
+  expect(await effectsOf(jobs.store, 'payments.escrowed')).toEqual(onceEach(all));
+  const heard = transact.mock.calls.filter(([name]) => name === 'inbox.receive');
+  expect(heard).toHaveLength(jobs.store.isShared ? 3 : 1);
+});
+
 test('the same number in another stream is another message; without a number each copy counts', async () => {
   const jobs = await start('jobs');
   const [one, other] = ids(2) as [string, string];

@@ -149,7 +149,7 @@ const checkMoney = async (each: Run, amounts: Amounts): Promise<void> => {
 const inLooks = (all: InvoiceEvent[][]): InvoiceEvent[][][] => {
   const every = Math.ceil(all.length / propertyRuns(all.length));
   const chosen = all.filter((_, index) => index % every === 0);
-  const size = every === 1 ? chosen.length : 24;
+  const size = every === 1 ? chosen.length : 10;
   return Array.from({ length: Math.ceil(chosen.length / size) }, (_, at) =>
     chosen.slice(at * size, (at + 1) * size),
   );
