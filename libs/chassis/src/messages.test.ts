@@ -7,6 +7,7 @@ import {
   scratchRedis,
   serviceEnv,
   someone,
+  testEngine,
 } from '@aitbc/testing';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { builder, CALLER_HEADER, type ChassisTables, deriveKey, signCaller } from './index.ts';
@@ -119,6 +120,16 @@ test('a large batch is heard in parts where processes share the store: a transac
   expect(await effectsOf(jobs.store, 'payments.escrowed')).toEqual(onceEach(all));
   const heard = transact.mock.calls.filter(([name]) => name === 'inbox.receive');
   expect(heard).toHaveLength(jobs.store.isShared ? 3 : 1);
+});
+
+test.skipIf(testEngine === 'sqlite')('messages that take too long together are heard in halves', async () => {
+  const jobs = await start('jobs');
+  const all = ids(12);
+  const slow = { sql: 'SELECT pg_sleep(0.6)', bind: () => [] };
+  onMessage = async (trx) => void (await trx.get(slow, {}));
+  await jobs.publish({ stream: 'peer-1', messages: all.map((id, index) => escrowed(index + 1, id)) });
+  await eventually(async () => (await streamOf(jobs, 'peer-1'))?.watermark === all.length);
+  expect(await effectsOf(jobs.store, 'payments.escrowed')).toEqual(onceEach(all));
 });
 
 test('the same number in another stream is another message; without a number each copy counts', async () => {

@@ -15,7 +15,7 @@ import type { Metrics } from '../metrics.ts';
 import type { ChassisTables } from '../migrations/index.ts';
 import type { RedisClient } from '../redis/index.ts';
 import { builder } from '../sql.ts';
-import { isStoreFault } from '../store/fault.ts';
+import { isStoreFault, TookTooLong } from '../store/fault.ts';
 import type { Store, Trx } from '../store/index.ts';
 import type { Scheduled } from '../ticker.ts';
 import { BatchSchema, type Incoming, type Missed } from './batch.ts';
@@ -35,6 +35,7 @@ const ERROR_LENGTH_MAX = 1_000;
 /**
  * Messages of one transaction on a store that several processes share. They are some 400 statements there, a way to a server
  * each, and a transaction has 5 s: time for a way of 12 ms. One of 1,000 messages would never end where a way takes a few.
+ * What takes too long all the same (a match may start 32 jobs) is heard in halves.
  */
 const PART_MAX = 50;
 
@@ -157,6 +158,17 @@ export const startInbox = <D extends Destination>(options: {
     }
   };
 
+  const receivePart = async (part: Batch, from: Destination): Promise<void> => {
+    try {
+      await store.transact('inbox.receive', (trx) => receive(trx, part, from));
+    } catch (error) {
+      const half = part.messages.length >> 1;
+      if (!(error instanceof TookTooLong) || half === 0) throw error;
+      await receivePart({ ...part, messages: part.messages.slice(0, half) }, from);
+      await receivePart({ ...part, messages: part.messages.slice(half) }, from);
+    }
+  };
+
   const receiving = {
     to: service,
     postal,
@@ -179,8 +191,7 @@ export const startInbox = <D extends Destination>(options: {
         return;
       }
       failpoint('inbox:before-commit');
-      for (const part of partsOf(batch.data))
-        await store.transact('inbox.receive', (trx) => receive(trx, part, from));
+      for (const part of partsOf(batch.data)) await receivePart(part, from);
       failpoint('inbox:after-commit');
     },
   };

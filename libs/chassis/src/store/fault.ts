@@ -1,6 +1,9 @@
 import { isDiskFault } from './disk.ts';
 import { isConflict, serverProblem } from './postgres/fault.ts';
 
+/** A function that was still running after the time it has. */
+export class TookTooLong extends Error {}
+
 /**
  * Whether a statement failed by the store and not by what it was to write: its disk, its server, or a transaction of
  * another that came in between. All that the transaction did is undone then, whoever catches the error.

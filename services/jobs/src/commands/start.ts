@@ -5,7 +5,7 @@ import type { Leased } from '../polls.ts';
 import { requirementOfRow } from '../requirement.ts';
 import { countRunningOf } from '../store/backlog.ts';
 import { findMiner, readOffer } from '../store/fleet.ts';
-import { addEvent, findJob } from '../store/jobs.ts';
+import { addEvent, findJob, findJobs } from '../store/jobs.ts';
 import { findToStart, startJob } from '../store/start.ts';
 import type { Work } from '../work.ts';
 import { giveBack, isAvoided, offerAfterCommit } from './lifecycle.ts';
@@ -20,9 +20,11 @@ const QUIET_MAX_MS = 300_000;
 
 /** Back to the dispatchers, if it still waits. */
 const offerAgain = async (trx: Trx, work: Work, jobIds: readonly string[], reason: string): Promise<void> => {
-  if (jobIds.length > 0) trx.afterCommit(() => work.metrics.matchesRefused.inc({ reason }, jobIds.length));
+  if (jobIds.length === 0) return;
+  trx.afterCommit(() => work.metrics.matchesRefused.inc({ reason }, jobIds.length));
+  const jobs = await findJobs(trx, jobIds);
   for (const id of jobIds) {
-    const job = await findJob(trx, id);
+    const job = jobs.get(id);
     if (job?.status === 'pending' && job.is_funded === 1) offerAfterCommit(trx, work, job);
   }
 };

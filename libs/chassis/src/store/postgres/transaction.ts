@@ -4,6 +4,7 @@ import type { QueryConfig, QueryResult } from 'pg';
 import { clock } from '../../clock.ts';
 import { failpoint } from '../../failpoint.ts';
 import { type Hot, resolveForPostgres } from '../../sql.ts';
+import { TookTooLong } from '../fault.ts';
 import { createGathering } from '../gathering.ts';
 import { FLUSH, type Hook, type Outcome, type Waiting } from '../groups.ts';
 import type { Trx } from '../store.ts';
@@ -166,7 +167,7 @@ export const runGroup = async (
     const { trx, end } = open(name);
     const late = Promise.withResolvers<never>();
     const timer = setTimeout(
-      () => late.reject(new Error(`transaction ${name} took more than ${options.deadlineMs} ms`)),
+      () => late.reject(new TookTooLong(`transaction ${name} took more than ${options.deadlineMs} ms`)),
       options.deadlineMs,
     );
     try {
