@@ -8,6 +8,7 @@ import {
   serviceEnv,
   someone,
   testEngine,
+  timeLimit,
 } from '@aitbc/testing';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { builder, CALLER_HEADER, type ChassisTables, deriveKey, signCaller } from './index.ts';
@@ -77,7 +78,8 @@ test('there and back: every message has one effect, then nothing is kept of it',
       caller.call(standInRoutes.say, { body: { job_ids: said.slice(turn * 50, turn * 50 + 50) } }),
     ),
   );
-  await eventually(async () => (await unacknowledged(jobs)) + (await unacknowledged(payments)) === 0);
+  const isQuiet = async () => (await unacknowledged(jobs)) + (await unacknowledged(payments)) === 0;
+  await eventually(isQuiet, { withinMs: timeLimit(20_000) });
   expect(await effectsOf(payments.store, 'jobs.submitted')).toEqual(onceEach(said));
   expect(await effectsOf(jobs.store, 'payments.escrowed')).toEqual(onceEach(said));
   // The newest row of a destination stays, so that its number is not given again.
