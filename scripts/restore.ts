@@ -1,11 +1,15 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { CannotMove, restoreFile, restoreSchema } from '@aitbc/chassis';
+import { type Kept, keptIn } from './backup-folder.ts';
 import { holdDataDir } from './data-lock.ts';
+import { drill } from './drill.ts';
 import { isOnPostgres, schemaOf, WITH_POSTGRES } from './on-postgres.ts';
 
 const usage = `npm run restore -- --from backups/TIME [--service NAME ...] [--data-dir .data]
+npm run restore -- --from backups [--at 2026-11-29T12:00:00Z] [--service NAME ...] [--data-dir .data]
+npm run restore -- --drill --from FOLDER [--at TIME] [--service NAME ...]
 npm run restore -- --database postgres://USER:PASSWORD@HOST/DATABASE [--service NAME ...]
 
 Puts copies made by \`npm run backup\` in the place of the services' files; all of them, or those named.
@@ -13,6 +17,10 @@ Stop the coordinator first. A restored service is behind its neighbours: what th
 when it next hears from them ("messages were missed" in its log, inbox_missed_messages_total in its metrics), and its
 reconcilers ask again. A restored payments service seals new blocks from the height of the copy on: check the chain
 with \`npm run verify\` and compare its height with the one your auditors saw last.
+
+A folder of \`npm run backup -- --continuous\` gives the newest moment of each service, or with --at the newest at or before that time.
+--drill touches no file of the coordinator, which may run: it restores into a temporary folder, proves each file, its rows against what the
+backup says of them, and the ledger, prints a table, and ends with 0 when all is right, 1 when something is not.
 
 With --database: for schemas of PostgreSQL, after pg_restore (or any other way back in time) and before the services
 start. ?schema=NAME means what it means in POSTGRES_URL. It restores nothing itself: it gives their outgoing messages a new name, because under the old one receivers would
@@ -24,6 +32,8 @@ const SERVICES = ['gateway', 'jobs', 'miners', 'market', 'payments', 'governance
 const { values } = parseArgs({
   options: {
     from: { type: 'string' },
+    at: { type: 'string' },
+    drill: { type: 'boolean', default: false },
     database: { type: 'string' },
     service: { type: 'string', multiple: true },
     'data-dir': { type: 'string', default: process.env.DATA_DIR ?? '.data' },
@@ -46,6 +56,21 @@ const restoreSchemas = async (given: string): Promise<number> => {
   return 0;
 };
 
+/** @throws when the backup lacks a service that was named */
+const wanted = (folder: string): Kept[] => {
+  const at = values.at === undefined ? undefined : new Date(values.at);
+  if (at !== undefined && Number.isNaN(at.getTime())) throw new Error(`--at ${values.at} is not a time`);
+  const kept = keptIn(folder, at);
+  const names = (values.service ?? kept.map(({ service }) => service)).map((name) =>
+    name.replace(/\.db$/, ''),
+  );
+  return names.map((name) => {
+    const found = kept.find(({ service }) => service === name);
+    if (found === undefined) throw new Error(`${join(folder, name)} does not exist; nothing was restored.`);
+    return found;
+  });
+};
+
 const main = async (): Promise<number> => {
   if (values.database !== undefined) return restoreSchemas(values.database);
   if (isOnPostgres()) {
@@ -56,24 +81,23 @@ const main = async (): Promise<number> => {
     console.error(`Name the folder of the copies with --from.\n\n${usage}`);
     return 2;
   }
+  const kept = wanted(values.from);
+  if (values.drill) return drill(kept);
   const unlock = await holdDataDir(values['data-dir']);
   if (!unlock) {
     console.error(`A coordinator is running on ${values['data-dir']}: stop it first.`);
     return 1;
   }
   try {
-    const files = (values.service ?? readdirSync(values.from).filter((name) => name.endsWith('.db'))).map(
-      (name) => (name.endsWith('.db') ? name : `${name}.db`),
-    );
-    for (const file of files) {
-      const copy = join(values.from, file);
-      if (!existsSync(copy)) {
-        console.error(`${copy} does not exist; nothing more was restored.`);
-        return 1;
-      }
-      const report = restoreFile(copy, join(values['data-dir'], file));
+    for (const { service, make } of kept) {
+      const target = join(values['data-dir'], `${service}.db`);
+      const copy = `${target}.restoring`;
+      const { at } = await make(copy);
+      const report = restoreFile(copy, target);
+      rmSync(copy);
+      const as = at === null ? '' : ` as of ${at}`;
       console.log(
-        `${file.padEnd(16)} restored, speaks as ${report.stream}, ${report.outbox} messages to say again`,
+        `${`${service}.db`.padEnd(16)} restored${as}, speaks as ${report.stream}, ${report.outbox} messages to say again`,
       );
     }
     return 0;
@@ -83,4 +107,8 @@ const main = async (): Promise<number> => {
 };
 
 if (values.help) console.log(usage);
-else process.exitCode = await main();
+else
+  process.exitCode = await main().catch((error: Error) => {
+    console.error(error.message);
+    return 1;
+  });

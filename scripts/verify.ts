@@ -1,3 +1,4 @@
+import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import {
   type AuditEntry,
@@ -12,6 +13,7 @@ import {
   type Transaction,
   toMinor,
 } from '@aitbc/contracts';
+import { keysOf, sayArchive } from './verify-archive.ts';
 
 export interface Verdict {
   blocks: number;
@@ -190,16 +192,20 @@ const toSealedTransfer = (transaction: Transaction): SealedTransfer => ({
   proof: transaction.proof ?? null,
 });
 
-const HELP = `Checks the sealed ledger of a coordinator, from its public routes alone.
+const HELP = `Checks the sealed ledger of a coordinator, from its public routes alone; or an archive of its jobs.
 
   npm run verify -- [--from HEIGHT] [--url URL]
+  npm run verify -- --archive file:///FOLDER|s3://BUCKET/PREFIX [--archive-head HASH] [--url URL]
 
   --from   the first block to check (0); from 0 on, every balance is replayed too
   --url    the coordinator (API_URL, or http://127.0.0.1:8000)
   --key    an API key, for its higher rate limit (AITBC_API_KEY); with an operator's, the audit log is checked too
+  --archive      instead of the ledger: the archive's manifest, its parts, and receipts against rows; with --url signatures too.
+                 A bucket is read with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+  --archive-head the newest hash of the archive that an earlier run said: it must still be there
   --audit-head  the newest hash of the audit log that an earlier run said: it must still be there
 
-Ends with 0 when all is right, 1 when a block is wrong, 2 when it could not be checked.`;
+Ends with 0 when all is right, 1 when something is wrong, 2 when it could not be checked.`;
 
 /** @returns the code to end with */
 const sayAudit = async (
@@ -226,9 +232,11 @@ const main = async (): Promise<number> => {
   const { values } = parseArgs({
     options: {
       from: { type: 'string', default: '0' },
-      url: { type: 'string', default: process.env.API_URL ?? 'http://127.0.0.1:8000' },
+      url: { type: 'string' },
       key: { type: 'string', default: process.env.AITBC_API_KEY ?? '' },
       'audit-head': { type: 'string' },
+      archive: { type: 'string' },
+      'archive-head': { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
@@ -236,6 +244,14 @@ const main = async (): Promise<number> => {
     console.log(HELP);
     return 0;
   }
+  const given = values.url?.replace(/\/$/, '');
+  if (values.archive !== undefined)
+    return sayArchive({
+      url: values.archive.includes('://') ? values.archive : pathToFileURL(values.archive).href,
+      keys: process.env,
+      jwks: given === undefined ? undefined : await keysOf(given),
+      known: values['archive-head'],
+    });
   const from = Number(values.from);
   if (!Number.isSafeInteger(from) || from < 0) throw new Error(`--from ${values.from} is not a height`);
   const startedAt = performance.now();
@@ -249,7 +265,7 @@ const main = async (): Promise<number> => {
     if (isTerminal) process.stdout.write(`\r\x1b[K${line}`);
     else console.log(line);
   };
-  const url = values.url.replace(/\/$/, '');
+  const url = given ?? process.env.API_URL ?? 'http://127.0.0.1:8000';
   const headers = values.key === '' ? {} : { 'x-api-key': values.key };
   const verdict = await verifyLedger({
     url,

@@ -1,9 +1,10 @@
-import { execFile } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { routes } from '@aitbc/contracts';
-import { scratchDirectory, sqliteOnly } from '@aitbc/testing';
+import { openByHand, scratchDirectory, sqliteOnly } from '@aitbc/testing';
 import { afterEach, beforeEach, expect } from 'vitest';
 import { verifyLedger } from '../scripts/verify.ts';
 import { every, nothingPlayed, playMiner, repeated } from './careful.ts';
@@ -29,6 +30,7 @@ const FUNDS = 100;
 let folder: string;
 let coordinator: Coordinator;
 let endPlay: () => Promise<void>;
+let backing: ChildProcess | undefined;
 
 const start = async () => {
   coordinator = await startCoordinator({ dataDir: join(folder, 'data'), ownBroker: true });
@@ -65,6 +67,39 @@ const backUp = async () => {
 };
 const restore = (copies: string, service: string) =>
   run('restore.ts', '--from', copies, '--service', service, '--data-dir', join(folder, 'data'));
+
+/** What a script says, and the code that it ends with. */
+const codeOf = async (script: string, ...args: string[]): Promise<{ code: number; said: string }> => {
+  const path = resolve(import.meta.dirname, '..', 'scripts', script);
+  const child = spawn(process.execPath, [path, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let said = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk) => {
+      said += chunk;
+    });
+  const [code] = (await once(child, 'close')) as [number];
+  return { code, said };
+};
+/** Backs up as long as it is let, as an operator's service does. */
+const backUpContinuously = () => {
+  const to = join(folder, 'live');
+  const path = resolve(import.meta.dirname, '..', 'scripts', 'backup.ts');
+  const args = ['--continuous', '--data-dir', join(folder, 'data'), '--to', to, '--every', '0.5'];
+  const child = spawn(process.execPath, [path, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  backing = child;
+  let steps = 0;
+  child.stdout.on('data', (chunk) => {
+    steps += String(chunk).split('\n').length - 1;
+  });
+  return {
+    to,
+    steps: () => steps,
+    stop: async () => {
+      child.kill('SIGTERM');
+      return ((await once(child, 'close')) as [number])[0];
+    },
+  };
+};
 
 const credit = async () => {
   const params = { account_id: await accountOf(coordinator.client) };
@@ -117,7 +152,11 @@ beforeEach(async () => {
   await start();
   await credit();
 }, STARTING_MS);
-afterEach(() => stop());
+afterEach(async () => {
+  backing?.kill('SIGKILL');
+  backing = undefined;
+  await stop();
+});
 
 test('an older payments file beside newer others: the gap is reported, nothing is paid twice, new work flows', {
   timeout: 120_000,
@@ -239,4 +278,45 @@ test('an older jobs file beside newer others: what it forgot is reported, what w
     must(await coordinator.anyone.call(jobs.publicReceipts, { query: { limit: 500, ...cursor } })),
   );
   expect(repeated(receipts.map(({ job_id }) => job_id))).toEqual([]);
+});
+
+test('a continuous backup beside work: the drill proves it, and the coordinator goes on from what is restored', {
+  timeout: 400_000,
+}, async () => {
+  const backup = backUpContinuously();
+  // A base of each, and then what the jobs change.
+  await passes(async () => expect(backup.steps()).toBeGreaterThanOrEqual(6), { withinMs: 150_000 });
+  const seen = backup.steps();
+  await payFor(['before 1', 'before 2']);
+  await passes(async () => expect(backup.steps()).toBeGreaterThan(seen), { withinMs: 60_000 });
+  await endPlay();
+  expect(await backup.stop()).toBe(0);
+  const { copies } = await backUp();
+
+  // While it runs: nothing of it is touched.
+  const right = await codeOf('restore.ts', '--drill', '--from', backup.to);
+  expect(right.said).toMatch(/payments .* blocks, \d+ transfers +right/);
+  expect([right.code, right.said.match(/ right$/gm)?.length]).toEqual([0, 6]);
+  expect((await codeOf('restore.ts', '--drill', '--from', copies)).code).toBe(0);
+
+  // A row that is missing, and money that somebody has made.
+  const jobsFile = await openByHand(`sqlite:///${join(copies, 'jobs.db')}`, 'off');
+  await jobsFile.exec('DELETE FROM job_label; DELETE FROM receipt');
+  await jobsFile.close();
+  const ledger = await openByHand(`sqlite:///${join(copies, 'payments.db')}`, 'off');
+  await ledger.exec('UPDATE transfer SET amount_minor = amount_minor + 1 WHERE seq = 1');
+  await ledger.close();
+  const wrong = await codeOf('restore.ts', '--drill', '--from', copies);
+  expect(wrong.code).toBe(1);
+  expect(wrong.said).toMatch(/jobs .*receipt has 0 rows, the backup says 2/);
+  expect(wrong.said).toMatch(/payments .*block \d+ transaction .* hash does not match/);
+
+  await coordinator.stop();
+  expect(await run('restore.ts', '--from', backup.to, '--data-dir', join(folder, 'data'))).toContain(
+    'payments.db      restored as of',
+  );
+  await start();
+  expect(await balance()).toMatchObject({ available: FUNDS - 2 * PRICE, held: 0 });
+  await payFor(['after']);
+  expect((await verifyLedger({ url: coordinator.url, from: 0 })).wrong).toBeNull();
 });

@@ -1,6 +1,6 @@
 import { copyFileSync, existsSync, renameSync, rmSync } from 'node:fs';
 import Database from 'better-sqlite3';
-import { keepPrivate } from './store/index.ts';
+import { keepPrivate } from './store/file.ts';
 import { makeShrinkable } from './store/shrink.ts';
 
 /** What a copy was found to hold, so that an operator can compare it with its neighbours. */
@@ -9,7 +9,20 @@ export interface CopyReport {
   readonly bytes: number;
   /** Messages not yet acknowledged when the copy was made. */
   readonly outbox: number;
+  /** Rows of each table. */
+  readonly tables: Readonly<Record<string, number>>;
 }
+
+/** How many rows each table has. */
+export const countRows = (db: Database.Database): Record<string, number> => {
+  const names = db
+    .prepare(`SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name`)
+    .pluck()
+    .all() as string[];
+  return Object.fromEntries(
+    names.map((name) => [name, db.prepare(`SELECT count(*) FROM "${name}"`).pluck().get() as number]),
+  );
+};
 
 /** A copy of an older release has a row for each message. */
 const countIn = (db: Database.Database): string =>
@@ -22,7 +35,8 @@ const messagesIn = (db: Database.Database): number =>
     .pluck()
     .get() as number;
 
-const inspect = (path: string): CopyReport => {
+/** Looks through a copy. @throws when it is damaged */
+export const inspectFile = (path: string): CopyReport => {
   const db = new Database(path, { readonly: true, fileMustExist: true });
   try {
     const check = db.pragma('integrity_check', { simple: true });
@@ -34,7 +48,7 @@ const inspect = (path: string): CopyReport => {
     const bytes =
       (db.pragma('page_count', { simple: true }) as number) *
       (db.pragma('page_size', { simple: true }) as number);
-    return { stream, bytes, outbox: n };
+    return { stream, bytes, outbox: n, tables: countRows(db) };
   } finally {
     db.close();
   }
@@ -54,6 +68,9 @@ export const backUpFile = async (
   keepPrivate(partial);
   const db = new Database(source, { readonly: true, fileMustExist: true });
   try {
+    // One moment from end to end: otherwise each commit of the service lets the copy begin anew.
+    db.exec('BEGIN');
+    db.prepare('SELECT count(*) FROM sqlite_schema').get();
     await db.backup(partial, {
       progress: ({ totalPages, remainingPages }) => {
         onProgress(totalPages === 0 ? 0 : 1 - remainingPages / totalPages);
@@ -68,7 +85,7 @@ export const backUpFile = async (
     // One plain file, which can be moved and read anywhere.
     copy.pragma('journal_mode = DELETE');
     copy.close();
-    const report = inspect(partial);
+    const report = inspectFile(partial);
     renameSync(partial, target);
     onProgress(1);
     return report;
@@ -104,7 +121,7 @@ export const renameStream = (db: Database.Database): { stream: string; outbox: n
  * must not run.
  */
 export const restoreFile = (copy: string, target: string): CopyReport => {
-  inspect(copy);
+  inspectFile(copy);
   const partial = `${target}.partial`;
   keepPrivate(partial);
   copyFileSync(copy, partial);
@@ -119,5 +136,5 @@ export const restoreFile = (copy: string, target: string): CopyReport => {
   }
   for (const suffix of ['-wal', '-shm']) if (existsSync(target + suffix)) rmSync(target + suffix);
   renameSync(partial, target);
-  return inspect(target);
+  return inspectFile(target);
 };

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { DEFAULT_PACE } from './body-pace.ts';
+import { objectsProblem } from './objects/index.ts';
 import { parseRedisUrl } from './redis/index.ts';
 import { schemaUrl } from './store/postgres/session.ts';
 
@@ -102,6 +103,12 @@ export const serviceConfig = {
     .optional(),
   POSTGRES_URL: PostgresUrl.optional(),
 };
+
+/** A folder or a bucket. */
+export const ObjectsUrl = z.string().superRefine((url, context) => {
+  const problem = objectsProblem(url);
+  if (problem !== null) context.addIssue({ code: 'custom', message: problem });
+});
 
 const passwordOf = (name: string, url: string): string => {
   try {

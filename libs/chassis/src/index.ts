@@ -1,8 +1,10 @@
+export * from './archive/index.ts';
 export * from './audit.ts';
 export * from './backup.ts';
 export * from './caller.ts';
 export { clock } from './clock.ts';
 export * from './config.ts';
+export * from './continuous/index.ts';
 export * from './envelope.ts';
 export * from './failpoint.ts';
 export * from './http.ts';
@@ -16,6 +18,7 @@ export * from './mailbox.ts';
 export * from './metrics.ts';
 export * from './migrations/index.ts';
 export * from './move/index.ts';
+export * from './objects/index.ts';
 export * from './occasionally.ts';
 export * from './operations.ts';
 export * from './outbox/index.ts';

@@ -10,5 +10,6 @@ export * from './postgres.ts';
 export * from './postgres-programs.ts';
 export * from './processes.ts';
 export * from './redis-servers.ts';
+export * from './s3-server.ts';
 export * from './scratch.ts';
 export * from './tables.ts';

@@ -5,6 +5,7 @@ import { create as createUsage } from './postgres/0008-usage.ts';
 import { up as callbackOfPostgres } from './postgres/0009-callback.ts';
 import { up as payloadOfPostgres } from './postgres/0010-payload.ts';
 import { up as keepingOfPostgres } from './postgres/0011-keeping.ts';
+import { up as archiveOfPostgres } from './postgres/0012-archive.ts';
 import { jobs } from './sqlite/0001-jobs.ts';
 import { salt } from './sqlite/0002-salt.ts';
 import { termsOfALease } from './sqlite/0004-terms-of-a-lease.ts';
@@ -15,6 +16,7 @@ import { usage } from './sqlite/0008-usage.ts';
 import { up as callback } from './sqlite/0009-callback.ts';
 import { up as payload } from './sqlite/0010-payload.ts';
 import { up as keeping } from './sqlite/0011-keeping.ts';
+import { up as archive } from './sqlite/0012-archive.ts';
 
 /** PostgreSQL begins with what all of SQLite's make together; a change from here on goes into both. */
 export const migrations: MigrationsByEngine = {
@@ -29,6 +31,7 @@ export const migrations: MigrationsByEngine = {
     '0009-callback': { up: callback },
     '0010-payload': { up: payload },
     '0011-keeping': { up: keeping },
+    '0012-archive': { up: archive },
   },
   postgres: {
     '0001-jobs': { up: create },
@@ -37,5 +40,6 @@ export const migrations: MigrationsByEngine = {
     '0009-callback': { up: callbackOfPostgres },
     '0010-payload': { up: payloadOfPostgres },
     '0011-keeping': { up: keepingOfPostgres },
+    '0012-archive': { up: archiveOfPostgres },
   },
 };

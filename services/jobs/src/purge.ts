@@ -1,4 +1,5 @@
 import { clock, type Drop, type Purge, type Scheduled, schedulePurge } from '@aitbc/chassis';
+import type { Archive } from './archive.ts';
 import { eraseContent } from './store/content.ts';
 import { doorRequestsDue, dropDoorRequests } from './store/door.ts';
 import { contentDue, dropFront, dropJobs, erasedFront, jobsDue, TEXTS } from './store/purge.ts';
@@ -18,8 +19,14 @@ export interface Periods {
 /**
  * Takes out what is older than it is kept, in this order: texts are erased where they stand, erased texts leave from the front
  * of their tables, jobs without texts leave.
+ * @param archive where jobs go before they leave
  */
-export const createPurges = (work: Work, periods: Periods, purge: Purge): Scheduled[] => {
+export const createPurges = (
+  work: Pick<Work, 'store' | 'erasures'>,
+  periods: Periods,
+  purge: Purge,
+  archive?: Archive,
+): Scheduled[] => {
   const { store } = work;
   const contentMs = Math.min(periods.contentMs, periods.jobsMs);
   const content = purge({
@@ -31,10 +38,15 @@ export const createPurges = (work: Work, periods: Periods, purge: Purge): Schedu
   });
   const jobs = purge({
     what: 'jobs',
-    find: (limit) => jobsDue(store.read, clock.nowMs() - periods.jobsMs, limit),
+    find: (limit) =>
+      archive === undefined
+        ? jobsDue(store.read, clock.nowMs() - periods.jobsMs, limit)
+        : archive.leaving(limit),
     dueAtMs: (job) => Number(job.ended_at_ms) + periods.jobsMs,
     drop: dropJobs,
   });
+  const archived: Drop = async (signal) =>
+    archive === undefined ? jobs(signal) : archive.run(signal, () => jobs(signal));
   const front = (what: keyof typeof TEXTS) =>
     purge({
       what,
@@ -65,7 +77,7 @@ export const createPurges = (work: Work, periods: Periods, purge: Purge): Schedu
     return { done: parameters.done + results.done, isCut };
   };
   return [
-    schedulePurge('jobs.purge', [contentWithLog, fronts, jobs], EVERY_MS),
+    schedulePurge('jobs.purge', [contentWithLog, fronts, archived], EVERY_MS),
     schedulePurge('door.purge', [doorRequests]),
   ];
 };

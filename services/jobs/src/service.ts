@@ -6,11 +6,14 @@ import {
   DAY_MS,
   deriveKey,
   type Fail,
+  type Objects,
+  openObjects,
   type RedisClient,
   standUp,
 } from '@aitbc/chassis';
 import { routes } from '@aitbc/contracts';
 import { migrations } from '../migrations/index.ts';
+import { createArchive } from './archive.ts';
 import { offerRested } from './commands/lifecycle.ts';
 import { makeSureOfMoney } from './commands/restored.ts';
 import type { Config } from './config.ts';
@@ -77,14 +80,24 @@ const findPosition = async (
   return before === null ? null : before * clients + (turn ?? 0);
 };
 
+/** @throws ConfigError when it is a bucket without keys */
+const archiveOf = (config: Config): Objects | undefined => {
+  try {
+    return config.ARCHIVE_URL === undefined ? undefined : openObjects(config.ARCHIVE_URL, config);
+  } catch (error) {
+    throw new ConfigError(`ARCHIVE_URL: ${(error as Error).message}`);
+  }
+};
+
 /**
  * The composition root: every part with its plain dependencies, and nothing else.
- * @throws ConfigError without a signing key in production
+ * @throws ConfigError without a signing key in production, or with an archive that cannot be
  */
 export const startJobs = async (config: Config, fail: Fail) => {
   if (config.NODE_ENV === 'production' && config.RECEIPT_SIGNING_KEY === undefined)
     throw new ConfigError('RECEIPT_SIGNING_KEY is needed in production: receipts must outlive this machine.');
   if (config.RECEIPT_SIGNING_KEY !== undefined) createSigner(config.RECEIPT_SIGNING_KEY);
+  const objects = archiveOf(config);
   return standUp(
     {
       name: 'jobs',
@@ -162,6 +175,14 @@ export const startJobs = async (config: Config, fail: Fail) => {
           queuePosition: async (job) =>
             redis.status === 'ready' ? withinOrNull(findPosition(redis, keys, job), POSITION_WAIT_MS) : null,
         };
+        const periods = {
+          contentMs: config.KEEP_CONTENT_DAYS * DAY_MS,
+          jobsMs: config.KEEP_JOBS_DAYS * DAY_MS,
+        };
+        const archive =
+          objects === undefined
+            ? undefined
+            : createArchive({ store, objects, keptMs: periods.jobsMs, metrics });
         const streams = createEventStreams(work);
         const sync = createIndexSync({ work, redis, keys, epoch, presence, log });
         metrics.gauge(
@@ -172,14 +193,7 @@ export const startJobs = async (config: Config, fail: Fail) => {
         return {
           handlers: createHandlers(work, streams, stopping.signal),
           consumers: createConsumers(work),
-          schedule: [
-            ...createSchedule(work, sync, presence),
-            ...createPurges(
-              work,
-              { contentMs: config.KEEP_CONTENT_DAYS * DAY_MS, jobsMs: config.KEEP_JOBS_DAYS * DAY_MS },
-              purge,
-            ),
-          ],
+          schedule: [...createSchedule(work, sync, presence), ...createPurges(work, periods, purge, archive)],
           start: async () => {
             // Among several the one that leads: the others' clocks did not start again.
             if (store.leads())

@@ -146,7 +146,24 @@ export interface UsageDay {
 /** A miner as the miners service last described it. */
 export type MinerOffer = Payload<'miners.changed'>;
 
+/** Where the line of the archive ends, and the part that is under way. */
+export interface ArchiveRow {
+  id: 1;
+  line: string;
+  /** Of this file when the line began: one that was put back from a backup begins another. */
+  identity: string;
+  /** Where the archive is. */
+  target: string;
+  number: number;
+  hash: string;
+  /** Of the part whose file is in the archive and whose rows are being taken out, as JSON. */
+  entry: string | null;
+  /** Those rows, as JSON. */
+  job_seqs: string | null;
+}
+
 export interface Tables {
+  archive: ArchiveRow;
   job: Omit<JobRow, 'seq'> & { seq: Generated<number> };
   /** `payload`: as a program of the original coordinator sent it, where the parameters do not hold it as it was. */
   job_parameters: { job_seq: number; parameters: string; payload: string | null };

@@ -1,0 +1,20 @@
+import { type Kysely, sql } from 'kysely';
+
+const statements = [
+  // Where the archive's line ends, and the part that is under way: what its entry says, and whose rows it holds.
+  `CREATE TABLE archive (
+     id INTEGER PRIMARY KEY CHECK (id = 1),
+     line TEXT NOT NULL,
+     identity TEXT NOT NULL,
+     target TEXT NOT NULL,
+     number INTEGER NOT NULL CHECK (number >= 0),
+     hash TEXT NOT NULL,
+     entry TEXT,
+     job_seqs TEXT,
+     CHECK ((entry IS NULL) = (job_seqs IS NULL))
+   ) STRICT`,
+];
+
+export const up = async (db: Kysely<unknown>): Promise<void> => {
+  for (const statement of statements) await sql.raw(statement).execute(db);
+};
