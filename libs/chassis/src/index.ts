@@ -25,7 +25,7 @@ export * from './outbox/index.ts';
 export * from './page.ts';
 export * from './parameters.ts';
 export * from './problems.ts';
-export { type Drop, type Purge, schedulePurge } from './purge.ts';
+export { createPurge, type Drop, type Purge, schedulePurge } from './purge.ts';
 export * from './queue.ts';
 export * from './redis/index.ts';
 export * from './service.ts';
