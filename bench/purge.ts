@@ -52,7 +52,10 @@ export const whilePurging = async (
       if (performance.now() - since > PATIENCE_MS) throw new Error('old jobs were not purged');
   };
   await hammer(WIDTH, size.seconds, submit);
-  const rounds: { quiet: Awaited<ReturnType<typeof measure>>; purging: Awaited<ReturnType<typeof measure>> }[] = [];
+  const rounds: {
+    quiet: Awaited<ReturnType<typeof measure>>;
+    purging: Awaited<ReturnType<typeof measure>>;
+  }[] = [];
   for (let round = 0; round < size.rounds; round++) {
     const quiet = await measure();
     const before = await purgedRows(stack.url);

@@ -53,68 +53,72 @@ test.each([
   'purge:parameters:after-commit',
   'purge:jobs:before-commit@2',
   'purge:jobs:after-commit',
-])('killed at %s, the purge goes on: nothing is left, lost or counted twice', async (failpoint) => {
-  const stack = await startStack();
-  const client = stack.client();
-  const region = newId();
-  const miner = await stack.miner({ region });
-  const { id } = await client.submit({ constraints: { region } });
-  const done = await miner.complete(await miner.take());
-  const { receipt } = done.body as { receipt: { id: string; proof: string } };
-  const jobs = Array.from({ length: OLD_JOBS / 2 }, () => ({
-    job_type: 'ocr',
-    parameters: { image_base64: image('old') },
-    ttl_seconds: 1,
-  }));
-  for (let n = 0; n < 2; n++)
-    expect((await client.http.call(jobsRoutes.submitBatch, { body: { jobs } })).status).toBe(207);
-  const parameters = { text: 'Ich warte' };
-  const waiting = await client.submit({ parameters, constraints: { region: newId() } });
-  await stack.stop();
+])(
+  'killed at %s, the purge goes on: nothing is left, lost or counted twice',
+  async (failpoint) => {
+    const stack = await startStack();
+    const client = stack.client();
+    const region = newId();
+    const miner = await stack.miner({ region });
+    const { id } = await client.submit({ constraints: { region } });
+    const done = await miner.complete(await miner.take());
+    const { receipt } = done.body as { receipt: { id: string; proof: string } };
+    const jobs = Array.from({ length: OLD_JOBS / 2 }, () => ({
+      job_type: 'ocr',
+      parameters: { image_base64: image('old') },
+      ttl_seconds: 1,
+    }));
+    for (let n = 0; n < 2; n++)
+      expect((await client.http.call(jobsRoutes.submitBatch, { body: { jobs } })).status).toBe(207);
+    const parameters = { text: 'Ich warte' };
+    const waiting = await client.submit({ parameters, constraints: { region: newId() } });
+    await stack.stop();
 
-  const env = { ...envOf(stack), ...SHORT };
-  const doomed = await spawnService(MAIN, { ...env, FAILPOINT: failpoint });
-  expect(await once(doomed.child, 'exit')).toEqual([null, 'SIGKILL']);
+    const env = { ...envOf(stack), ...SHORT };
+    const doomed = await spawnService(MAIN, { ...env, FAILPOINT: failpoint });
+    expect(await once(doomed.child, 'exit')).toEqual([null, 'SIGKILL']);
 
-  const { url, child } = await spawnService(MAIN, env);
-  const http = callerOf(url, client.caller);
-  const left = async () => {
-    const metrics = await (await fetch(`${url}/metrics`)).text();
-    return Number(/purge_overdue_seconds\{what="jobs"[^}]*\} (\S+)/.exec(metrics)?.[1]);
-  };
-  // The oldest leave; of the others the rows wait for texts that stay before the first that is not erased.
-  await eventually(
-    async () => (await http.call(jobsRoutes.get, { params: { job_id: id } })).status === 404,
-    SLOW,
-  );
-  await eventually(async () => (await left()) === 0, SLOW);
-  const anyone = callerOf(url, someone(['client']));
-  expect((await anyone.call(jobsRoutes.publicReceipts, { query: { job_id: id } })).body).toMatchObject({
-    items: [{ id: receipt.id, proof: receipt.proof }],
-  });
-  expect((await http.call(jobsRoutes.get, { params: { job_id: waiting.id } })).body).toMatchObject({
-    status: 'pending',
-    parameters,
-  });
-  const usage = await http.call(jobsRoutes.usage, { query: {} });
-  expect(usage.body).toMatchObject({
-    now: { open_jobs: 1, content_bytes: Buffer.byteLength(JSON.stringify(parameters)) },
-  });
-  const kept: string[] = [];
-  for (let cursor: string | undefined; ; ) {
-    const page = await http.call(jobsRoutes.list, {
-      query: { limit: 500, ...(cursor === undefined ? {} : { cursor }) },
+    const { url, child } = await spawnService(MAIN, env);
+    const http = callerOf(url, client.caller);
+    const left = async () => {
+      const metrics = await (await fetch(`${url}/metrics`)).text();
+      return Number(/purge_overdue_seconds\{what="jobs"[^}]*\} (\S+)/.exec(metrics)?.[1]);
+    };
+    // The oldest leave; of the others the rows wait for texts that stay before the first that is not erased.
+    await eventually(
+      async () => (await http.call(jobsRoutes.get, { params: { job_id: id } })).status === 404,
+      SLOW,
+    );
+    await eventually(async () => (await left()) === 0, SLOW);
+    const anyone = callerOf(url, someone(['client']));
+    expect((await anyone.call(jobsRoutes.publicReceipts, { query: { job_id: id } })).body).toMatchObject({
+      items: [{ id: receipt.id, proof: receipt.proof }],
     });
-    if (!page.ok) throw new Error(JSON.stringify(page.body));
-    kept.push(...page.body.items.map((job) => job.id));
-    if (page.body.next_cursor === null) break;
-    cursor = page.body.next_cursor;
-  }
-  expect(new Set(kept).size).toBe(kept.length);
-  expect(kept.length).toBeLessThanOrEqual(OLD_JOBS + 2 - LEAVE);
-  child.kill('SIGTERM');
-  await once(child, 'exit');
-}, 120_000);
+    expect((await http.call(jobsRoutes.get, { params: { job_id: waiting.id } })).body).toMatchObject({
+      status: 'pending',
+      parameters,
+    });
+    const usage = await http.call(jobsRoutes.usage, { query: {} });
+    expect(usage.body).toMatchObject({
+      now: { open_jobs: 1, content_bytes: Buffer.byteLength(JSON.stringify(parameters)) },
+    });
+    const kept: string[] = [];
+    for (let cursor: string | undefined; ; ) {
+      const page = await http.call(jobsRoutes.list, {
+        query: { limit: 500, ...(cursor === undefined ? {} : { cursor }) },
+      });
+      if (!page.ok) throw new Error(JSON.stringify(page.body));
+      kept.push(...page.body.items.map((job) => job.id));
+      if (page.body.next_cursor === null) break;
+      cursor = page.body.next_cursor;
+    }
+    expect(new Set(kept).size).toBe(kept.length);
+    expect(kept.length).toBeLessThanOrEqual(OLD_JOBS + 2 - LEAVE);
+    child.kill('SIGTERM');
+    await once(child, 'exit');
+  },
+  120_000,
+);
 
 test.each(['wipe:before-commit@5', 'wipe:after-commit@5'])(
   'killed at %s, a wipe that was answered is done; another is whole or done, and done when it is asked for again',
@@ -143,9 +147,7 @@ test.each(['wipe:before-commit@5', 'wipe:after-commit@5'])(
     const toGateway = peers.listen('gateway');
     const { url, child } = await spawnService(MAIN, envOf(stack));
     const http = callerOf(url, client.caller);
-    const states = await Promise.all(
-      ids.map((job_id) => http.call(jobsRoutes.get, { params: { job_id } })),
-    );
+    const states = await Promise.all(ids.map((job_id) => http.call(jobsRoutes.get, { params: { job_id } })));
     for (const [n, state] of states.entries())
       if (state.status === 410) {
         // Its words may stand in the log until that is emptied, which a start does.
@@ -159,10 +161,11 @@ test.each(['wipe:before-commit@5', 'wipe:after-commit@5'])(
         });
       }
     expect(await wipeAll(url)).toEqual(ids);
-    if (testEngine === 'sqlite')
-      expect(texts.filter((text) => isInFiles(stack, image(text)))).toEqual([]);
+    if (testEngine === 'sqlite') expect(texts.filter((text) => isInFiles(stack, image(text)))).toEqual([]);
     const told = () =>
-      toGateway.flatMap((message) => (message.name === 'jobs.audited' ? [message.payload.object] : [])).sort();
+      toGateway
+        .flatMap((message) => (message.name === 'jobs.audited' ? [message.payload.object] : []))
+        .sort();
     await eventually(() => told().length >= WIPES, SLOW);
     expect(told()).toEqual([...ids].sort());
     child.kill('SIGTERM');
