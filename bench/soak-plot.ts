@@ -144,6 +144,7 @@ export const drawSoak = (samples: readonly Sample[], folder: string): void => {
   const height = TOP + 3 * (PANEL + GAP);
   const svg = [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="12">`,
+    '<title>What a soak left behind: files, memory and jobs by minutes</title>',
     `<rect width="${WIDTH}" height="${height}" fill="#fff"/>`,
     panel('Files, MB, by minutes', xs, filesOf(samples), TOP),
     panel('Memory of each process, MB', xs, memoryOf(samples), TOP + PANEL + GAP),
