@@ -69,7 +69,7 @@ const Balance = () => (
     {(balance) => (
       <Figure
         name="Your balance"
-        note={balance.held > 0 ? `${amount(balance.held)} held for jobs` : 'nothing held'}
+        note={balance.held > 0 ? `${amount(balance.held)} held for jobs and bookings` : 'nothing held'}
       >
         {amount(balance.available)}
       </Figure>
