@@ -143,13 +143,13 @@ const checkMoney = async (each: Run, amounts: Amounts): Promise<void> => {
 };
 
 /**
- * All of them in one look. On PostgreSQL as many as a property is tried there, evenly from all, and few in a look: each is
- * one transaction, which may take 5 s.
+ * All of them, a part in each look: it is one transaction, which may take 5 s. On PostgreSQL as many as a property is tried
+ * there, evenly from all.
  */
 const inLooks = (all: InvoiceEvent[][]): InvoiceEvent[][][] => {
   const every = Math.ceil(all.length / propertyRuns(all.length));
   const chosen = all.filter((_, index) => index % every === 0);
-  const size = every === 1 ? chosen.length : 10;
+  const size = every === 1 ? 120 : 10;
   return Array.from({ length: Math.ceil(chosen.length / size) }, (_, at) =>
     chosen.slice(at * size, (at + 1) * size),
   );
