@@ -128,7 +128,10 @@ export const createArchive = (options: {
     leaving: async (limit: number): Promise<OldJob[]> =>
       current?.job_seqs == null ? [] : jobsOf(store.read, current.job_seqs, limit),
     /** @param drop takes out those that are {@link leaving}, in small steps */
-    run: async (signal: AbortSignal, drop: () => Promise<unknown>): Promise<{ done: number; isCut: boolean }> => {
+    run: async (
+      signal: AbortSignal,
+      drop: () => Promise<unknown>,
+    ): Promise<{ done: number; isCut: boolean }> => {
       const over = { done: 0, isCut: false };
       if (performance.now() < restsUntil) return over;
       while (!signal.aborted) {
