@@ -78,6 +78,8 @@ describe('work', () => {
     await eventually(() => expect(gate.inside).toHaveLength(1));
     for (const id of ids) {
       await eventually(() => expect(server.stateOf(id)).toBe('running'));
+      // The agent has it a moment later than the server gave it.
+      await eventually(() => expect(gate.inside).toHaveLength(1));
       expect(server.seen.polls).toHaveLength(1);
       gate.inside[0]?.finish('done');
       await eventually(() => expect(server.stateOf(id)).toBe('completed'));

@@ -62,14 +62,16 @@ test.each([
     const miner = await stack.miner({ region });
     const { id } = await client.submit({ constraints: { region } });
     const done = await miner.complete(await miner.take());
-    const { receipt } = done.body as { receipt: { id: string; proof: string } };
+    const { receipt } = done.body as { receipt: { id: string } };
     const jobs = Array.from({ length: OLD_JOBS / 2 }, () => ({
       job_type: 'ocr',
-      parameters: { image_base64: image('old') },
+      parameters: { image_base64: image('an old picture') },
       ttl_seconds: 1,
     }));
-    for (let n = 0; n < 2; n++)
-      expect((await client.http.call(jobsRoutes.submitBatch, { body: { jobs } })).status).toBe(207);
+    for (let n = 0; n < 2; n++) {
+      const { body } = await client.http.call(jobsRoutes.submitBatch, { body: { jobs } });
+      expect(body).toMatchObject({ items: jobs.map(() => ({ status: 201 })) });
+    }
     const parameters = { text: 'Ich warte' };
     const waiting = await client.submit({ parameters, constraints: { region: newId() } });
     await stack.stop();
@@ -92,7 +94,7 @@ test.each([
     await eventually(async () => (await left()) === 0, SLOW);
     const anyone = callerOf(url, someone(['client']));
     expect((await anyone.call(jobsRoutes.publicReceipts, { query: { job_id: id } })).body).toMatchObject({
-      items: [{ id: receipt.id, proof: receipt.proof }],
+      items: [{ id: receipt.id }],
     });
     expect((await http.call(jobsRoutes.get, { params: { job_id: waiting.id } })).body).toMatchObject({
       status: 'pending',

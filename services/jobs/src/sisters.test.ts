@@ -168,7 +168,7 @@ describe.skipIf(!hasPostgres)('two processes of jobs on one PostgreSQL', () => {
     const [{ n }] = (await sql('SELECT count(*)::int AS n FROM jobs.receipt')) as [{ n: number }];
     expect(n).toBe(ids.length);
     await expectNoneRanTwice();
-  });
+  }, 90_000);
 
   test('a slot that is freed at one is offered to the poll at the other', async () => {
     const client = someone(['client']);
