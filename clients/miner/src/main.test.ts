@@ -124,8 +124,8 @@ describe('the program', () => {
     // The second wish has to come after the time in which it would be an echo of the first.
     // And none after it was heard: an agent that is done leaves signals to the system, which end it.
     while (!output.includes('not waiting for running jobs') && performance.now() - at < 8_000) {
-      await new Promise((resolve) => setTimeout(resolve, 100));
-      agent.kill('SIGTERM');
+      await new Promise((resolve) => setTimeout(resolve, 700));
+      if (!output.includes('not waiting for running jobs')) agent.kill('SIGTERM');
     }
     expect(await exitCode(agent)).toBe(0);
     expect(server.reportOf(id)).toMatchObject({ error: { code: 'MINER_SHUTDOWN' }, retryable: true });
