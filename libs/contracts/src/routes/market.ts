@@ -21,6 +21,7 @@ const Region = z
   .regex(/^[A-Za-z0-9]([A-Za-z0-9 ._-]*[A-Za-z0-9])?$/, 'must be letters, digits, blanks and . _ -')
   .meta({ example: 'eu-central' });
 const MemoryGb = z.number().gt(0).max(10_000);
+const CudaVersion = z.string().regex(/^\d{1,3}(\.\d{1,3})?$/, 'must look like 12.4');
 
 export const PricingStrategy = z.enum(['fixed', 'dynamic']);
 export type PricingStrategy = z.infer<typeof PricingStrategy>;
@@ -29,10 +30,7 @@ export const GpuRegistration = z
   .strictObject({
     model: GpuModel,
     memory_gb: MemoryGb.meta({ example: 24 }),
-    cuda_version: z
-      .string()
-      .regex(/^\d{1,3}(\.\d{1,3})?$/, 'must look like 12.4')
-      .optional(),
+    cuda_version: CudaVersion.optional(),
     region: Region,
     price_per_hour: Amount.meta({ description: 'AITBC; the base when pricing is dynamic', example: 0.5 }),
     pricing: PricingStrategy.default('fixed'),
