@@ -1,6 +1,7 @@
-import { Link, useSearch } from '@tanstack/react-router';
+import { useSearch } from '@tanstack/react-router';
 import { SignedIn } from '../../parts/answer.tsx';
 import { Head } from '../../parts/look.tsx';
+import { Parts } from '../../parts/parts.tsx';
 import { Parameters } from './parameters.tsx';
 import { Proposals } from './proposals.tsx';
 import { Propose } from './propose.tsx';
@@ -35,24 +36,7 @@ export const Governance = () => {
       <Head title="Governance">
         What runs here is decided by vote. A token is a vote, as it was held when the proposal was made.
       </Head>
-      <nav aria-label="Parts of this page">
-        <ul className="parts">
-          {PARTS.map(([name, says]) => (
-            <li key={says}>
-              <Link
-                to="/governance"
-                search={name === undefined ? {} : { part: name }}
-                className="button"
-                activeOptions={{ exact: name === undefined, includeSearch: true }}
-                // Also while a filter stands in the address.
-                {...(part === name ? { 'aria-current': 'page' } : {})}
-              >
-                {says}
-              </Link>
-            </li>
-          ))}
-        </ul>
-      </nav>
+      <Parts to="/governance" now={part} parts={PARTS} />
       <Part />
     </>
   );

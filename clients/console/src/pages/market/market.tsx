@@ -1,6 +1,7 @@
-import { Link, useSearch } from '@tanstack/react-router';
+import { useSearch } from '@tanstack/react-router';
 import { SignedIn } from '../../parts/answer.tsx';
 import { Head } from '../../parts/look.tsx';
+import { Parts } from '../../parts/parts.tsx';
 import { Bookings } from './bookings.tsx';
 import { Gpus } from './gpus.tsx';
 import { Offers } from './offers.tsx';
@@ -39,24 +40,7 @@ export const Market = () => {
       <Head title="Market">
         Graphics cards by the hour. The price is held until the end; what you do not use comes back.
       </Head>
-      <nav aria-label="Parts of this page">
-        <ul className="parts">
-          {PARTS.map(([name, says]) => (
-            <li key={says}>
-              <Link
-                to="/market"
-                search={name === undefined ? {} : { part: name }}
-                className="button"
-                activeOptions={{ exact: name === undefined, includeSearch: true }}
-                // Also while filters stand in the address.
-                {...(part === name ? { 'aria-current': 'page' } : {})}
-              >
-                {says}
-              </Link>
-            </li>
-          ))}
-        </ul>
-      </nav>
+      <Parts to="/market" now={part} parts={PARTS} />
       <Part />
     </>
   );

@@ -1,6 +1,7 @@
 import { Link, useSearch } from '@tanstack/react-router';
 import { SignedIn } from '../../parts/answer.tsx';
 import { Empty, Head, Skeleton } from '../../parts/look.tsx';
+import { Parts } from '../../parts/parts.tsx';
 import { useWho } from '../../queries.ts';
 import { Accounts } from './accounts.tsx';
 import { Audit } from './audit.tsx';
@@ -34,6 +35,7 @@ const Part = () => {
 };
 
 const OperatorsOnly = () => {
+  const { part } = useSearch({ from: '/operator' });
   const { data: who } = useWho();
   if (who === undefined) return <Skeleton lines={8} />;
   if (!who.scopes.includes('admin'))
@@ -49,27 +51,13 @@ const OperatorsOnly = () => {
     );
   return (
     <>
-      <nav aria-label="Parts of this page">
-        <ul className="parts">
-          {PARTS.map(([name, says]) => (
-            <li key={says}>
-              <Link
-                to="/operator"
-                search={name === undefined ? {} : { part: name }}
-                className="button"
-                activeOptions={{ exact: name === undefined, includeSearch: true }}
-              >
-                {says}
-              </Link>
-            </li>
-          ))}
-          <li>
-            <a href="/admin/queues" className="button">
-              Queues in detail
-            </a>
-          </li>
-        </ul>
-      </nav>
+      <Parts to="/operator" now={part} parts={PARTS}>
+        <li>
+          <a href="/admin/queues" className="button">
+            Queues in detail
+          </a>
+        </li>
+      </Parts>
       <Part />
     </>
   );
