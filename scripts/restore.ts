@@ -92,9 +92,10 @@ const main = async (): Promise<number> => {
     for (const { service, make } of kept) {
       const target = join(values['data-dir'], `${service}.db`);
       const copy = `${target}.restoring`;
-      const { at } = await make(copy);
-      const report = restoreFile(copy, target);
-      rmSync(copy);
+      const { at, report } = await make(copy)
+        .then(({ at }) => ({ at, report: restoreFile(copy, target) }))
+        // Also of one that could not be: a copy holds all that the file does.
+        .finally(() => rmSync(copy, { force: true }));
       const as = at === null ? '' : ` as of ${at}`;
       console.log(
         `${`${service}.db`.padEnd(16)} restored${as}, speaks as ${report.stream}, ${report.outbox} messages to say again`,
