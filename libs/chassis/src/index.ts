@@ -5,6 +5,7 @@ export * from './caller.ts';
 export { clock } from './clock.ts';
 export * from './config.ts';
 export * from './continuous/index.ts';
+export { deleteMany } from './delete-many.ts';
 export * from './envelope.ts';
 export * from './failpoint.ts';
 export * from './http.ts';

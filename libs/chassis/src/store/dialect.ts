@@ -113,7 +113,8 @@ export const blanked = (column: string): RawBuilder<string> =>
 /** The texts of a JSON array, as a list for `in`: one statement, compiled once, for any number of them. */
 export const listOf = (json: string): RawBuilder<string> => sql<string>`${textsFrom}${json}${textsEnd}`;
 
-type Kind = 'integer' | 'text' | 'bytes';
+/** What a column holds. */
+export type Kind = 'integer' | 'text' | 'bytes';
 interface Kinds {
   integer: number;
   text: string;

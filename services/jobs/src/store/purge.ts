@@ -1,4 +1,4 @@
-import { builder, hot, type Params, type Reader, rowsOf, type Trx } from '@aitbc/chassis';
+import { builder, deleteMany, hot, type Params, type Reader, rowsOf, type Trx } from '@aitbc/chassis';
 import type { KeptReceipt, Tables } from '../tables.ts';
 
 const db = builder<Tables>();
@@ -158,31 +158,23 @@ const dropLostAttempts = hot((p: Params<{ seqs: string }>) =>
 const dropRows = hot((p: Params<{ seqs: string }>) =>
   db.deleteFrom('job').where('seq', 'in', given(p('seqs'))),
 );
-const LABEL = { client_id: 'text', label: 'text', job_id: 'text' } as const;
-const dropLabels = hot((p: Params<{ labels: string }>) =>
-  db.deleteFrom('job_label').where((eb) =>
-    eb(
-      eb.refTuple('client_id', 'label', 'job_id'),
-      'in',
-      eb
-        .selectFrom(rowsOf(p('labels'), LABEL).as('old'))
-        .select(['old.client_id', 'old.label', 'old.job_id'])
-        .$asTuple('client_id', 'label', 'job_id'),
-    ),
-  ),
-);
+const dropLabels = deleteMany<{ client_id: string; label: string; job_id: string }>('job_label', {
+  client_id: 'text',
+  label: 'text',
+  job_id: 'text',
+});
 
 /** Takes jobs out, all but the proof of their receipts. Again does nothing. */
 export const dropJobs = async (trx: Trx, jobs: readonly OldJob[]): Promise<void> => {
   const of = { seqs: JSON.stringify(jobs.map(({ seq }) => [seq])) };
   const labels = jobs.flatMap(({ id, client_id, labels }) =>
-    (JSON.parse(labels) as string[]).map((label) => [client_id, label, id]),
+    (JSON.parse(labels) as string[]).map((label) => ({ client_id, label, job_id: id })),
   );
   await trx.run(keepReceipts, of);
   await trx.run(dropReceipts, of);
   await trx.run(dropEvents, of);
   await trx.run(dropLostAttempts, of);
-  if (labels.length > 0) await trx.run(dropLabels, { labels: JSON.stringify(labels) });
+  await dropLabels(trx, labels);
   await trx.run(dropRows, of);
 };
 

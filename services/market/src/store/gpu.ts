@@ -1,4 +1,4 @@
-import { builder, hot, type Params, type Reader, rowsOf, type Trx } from '@aitbc/chassis';
+import { builder, deleteMany, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
 import type { Standing } from '../domain/rating.ts';
 import { isAvailable, tallyDifference, tallyOf } from '../domain/tally.ts';
 import type { Gpu, PriceEntry, Tables } from '../tables.ts';
@@ -156,24 +156,10 @@ export const pricesDue = (reader: Reader, beforeMs: number, limit: number) =>
       .orderBy('at_ms')
       .limit(limit),
   );
-const deletePrices = hot((p: Params<{ rows: string }>) =>
-  db.deleteFrom('price_history').where((eb) =>
-    eb(
-      eb.refTuple('gpu_id', 'at_ms'),
-      'in',
-      eb
-        .selectFrom(rowsOf(p('rows'), { gpu_id: 'text', at_ms: 'integer' }).as('old'))
-        .select(['old.gpu_id', 'old.at_ms'])
-        .$asTuple('gpu_id', 'at_ms'),
-    ),
-  ),
-);
-export const dropPrices = async (
-  trx: Trx,
-  old: readonly { gpu_id: string; at_ms: number }[],
-): Promise<void> => {
-  await trx.run(deletePrices, { rows: JSON.stringify(old.map(({ gpu_id, at_ms }) => [gpu_id, at_ms])) });
-};
+export const dropPrices = deleteMany<{ gpu_id: string; at_ms: number }>('price_history', {
+  gpu_id: 'text',
+  at_ms: 'integer',
+});
 
 // ── Miners ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,4 +1,4 @@
-import { builder, hot, type Params, type Reader, rowsOf, type Trx } from '@aitbc/chassis';
+import { builder, deleteMany, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
 import { accrue, hourMs, startOfHour, type Tally, UTILIZATION_HOURS } from '../domain/tally.ts';
 import type { ModelStats, Tables } from '../tables.ts';
 
@@ -165,23 +165,7 @@ export const hoursDue = (reader: Reader, { now, scale }: Clock, limit: number) =
       .limit(limit),
   );
 };
-const deleteHours = hot((p: Params<{ rows: string }>) =>
-  db.deleteFrom('model_hour').where((eb) =>
-    eb(
-      eb.refTuple('model', 'hour_at_ms'),
-      'in',
-      eb
-        .selectFrom(rowsOf(p('rows'), { model: 'text', hour_at_ms: 'integer' }).as('old'))
-        .select(['old.model', 'old.hour_at_ms'])
-        .$asTuple('model', 'hour_at_ms'),
-    ),
-  ),
-);
-export const dropHours = async (
-  trx: Trx,
-  old: readonly { model: string; hour_at_ms: number }[],
-): Promise<void> => {
-  await trx.run(deleteHours, {
-    rows: JSON.stringify(old.map(({ model, hour_at_ms }) => [model, hour_at_ms])),
-  });
-};
+export const dropHours = deleteMany<{ model: string; hour_at_ms: number }>('model_hour', {
+  model: 'text',
+  hour_at_ms: 'integer',
+});
