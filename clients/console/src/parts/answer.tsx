@@ -3,7 +3,7 @@ import type { UseInfiniteQueryResult, UseQueryResult } from '@tanstack/react-que
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { useCredential } from '../session.ts';
-import { Empty, Skeleton } from './look.tsx';
+import { Empty, Head, Skeleton } from './look.tsx';
 
 /** What to do about an error, in words. */
 const advice = (error: unknown): string => {
@@ -61,6 +61,36 @@ export function Answer<T>({
   if (missing !== undefined && query.error instanceof NotFoundError) return missing;
   return <Failure error={query.error} onRetry={() => void query.refetch()} />;
 }
+
+/** A page about one thing that is not here yet, or not there at all. */
+export const Sought = ({
+  query,
+  title,
+  missing,
+}: {
+  query: Pick<UseQueryResult, 'data' | 'error' | 'refetch'>;
+  title: string;
+  missing: { title: string; says: string; to: '/market' | '/governance'; link: string };
+}) => (
+  <>
+    <Head title={query.error instanceof NotFoundError ? missing.title : title} />
+    <Answer
+      query={query}
+      lines={16}
+      missing={
+        <section className="card">
+          <Empty title={missing.says}>
+            <Link to={missing.to} className="button">
+              {missing.link}
+            </Link>
+          </Empty>
+        </section>
+      }
+    >
+      {() => null}
+    </Answer>
+  </>
+);
 
 /** The rest of a list, page by page. */
 export const More = ({

@@ -1,10 +1,10 @@
-import { NotFoundError, type Proposal } from '@aitbc/sdk';
+import type { Proposal } from '@aitbc/sdk';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useParams } from '@tanstack/react-router';
 import { amount, words } from '../../format.ts';
-import { Answer, Failure } from '../../parts/answer.tsx';
+import { Failure, Sought } from '../../parts/answer.tsx';
 import { Confirm } from '../../parts/confirm.tsx';
-import { Badge, Block, Card, Empty, Facts, Hash, Head, Id, Skeleton, When } from '../../parts/look.tsx';
+import { Badge, Block, Card, Facts, Hash, Head, Id, Skeleton, When } from '../../parts/look.tsx';
 import { OFTEN_MS, useWho } from '../../queries.ts';
 import { api, useCredential } from '../../session.ts';
 import { usePower } from './power.tsx';
@@ -158,23 +158,15 @@ export const ProposalPage = () => {
   });
   if (proposal.data !== undefined) return <One key={proposalId} proposal={proposal.data} />;
   return (
-    <>
-      <Head title={proposal.error instanceof NotFoundError ? 'No such proposal' : 'A proposal'} />
-      <Answer
-        query={proposal}
-        lines={16}
-        missing={
-          <section className="card">
-            <Empty title="There is no such proposal">
-              <Link to="/governance" className="button">
-                All proposals
-              </Link>
-            </Empty>
-          </section>
-        }
-      >
-        {() => null}
-      </Answer>
-    </>
+    <Sought
+      query={proposal}
+      title="A proposal"
+      missing={{
+        title: 'No such proposal',
+        says: 'There is no such proposal',
+        to: '/governance',
+        link: 'All proposals',
+      }}
+    />
   );
 };

@@ -1,10 +1,10 @@
-import { NotFoundError, type Order, type Reply } from '@aitbc/sdk';
+import type { Order, Reply } from '@aitbc/sdk';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useParams, useSearch } from '@tanstack/react-router';
 import { count } from '../../format.ts';
-import { Answer } from '../../parts/answer.tsx';
+import { Sought } from '../../parts/answer.tsx';
 import { Entries } from '../../parts/entries.tsx';
-import { Card, Empty, Facts, Head, Id, Skeleton } from '../../parts/look.tsx';
+import { Card, Facts, Head, Id, Skeleton } from '../../parts/look.tsx';
 import { SOMETIMES_MS, useWho } from '../../queries.ts';
 import { api, useCredential } from '../../session.ts';
 import { Book } from './book.tsx';
@@ -111,23 +111,15 @@ export const GpuPage = () => {
   const gpu = useGpu(gpuId);
   if (gpu.data !== undefined) return <One key={gpuId} gpu={gpu.data} />;
   return (
-    <>
-      <Head title={gpu.error instanceof NotFoundError ? 'Not on offer' : 'A GPU'} />
-      <Answer
-        query={gpu}
-        lines={16}
-        missing={
-          <section className="card">
-            <Empty title="This GPU is not on offer any more">
-              <Link to="/market" className="button">
-                Look for another
-              </Link>
-            </Empty>
-          </section>
-        }
-      >
-        {() => null}
-      </Answer>
-    </>
+    <Sought
+      query={gpu}
+      title="A GPU"
+      missing={{
+        title: 'Not on offer',
+        says: 'This GPU is not on offer any more',
+        to: '/market',
+        link: 'Look for another',
+      }}
+    />
   );
 };
