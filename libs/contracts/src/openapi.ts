@@ -179,7 +179,8 @@ const operation = (route: AnyRoute, shared: Shared): ZodOpenApiOperationObject =
   const headers: Record<string, z.ZodType> = {};
   if (route.idempotent === true) {
     headers['Idempotency-Key'] = z.string().min(1).max(255).optional().meta({
-      description: 'The same key and body again: the stored answer, one effect. Kept 24 h.',
+      description:
+        'The same key and body again: the stored answer, one effect. Kept 24 h, unless the operator set another time.',
       example: 'order-2026-11-24-0001',
     });
   }
