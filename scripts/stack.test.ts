@@ -3,7 +3,7 @@ import { createPrivateKey } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { scratchDirectory } from '@aitbc/testing';
 import { beforeEach, expect, test } from 'vitest';
 import { freePort } from '../libs/testing/src/ports.ts';
@@ -73,6 +73,8 @@ test.each(['backup.ts', 'restore.ts'])('%s says how rows in PostgreSQL are copie
 test('a data folder is held by one at a time, and free again afterwards', async () => {
   const release = await holdDataDir(dataDir);
   expect(await holdDataDir(dataDir)).toBeUndefined();
+  // By the name that a command is given by default, too.
+  expect(await holdDataDir(relative(process.cwd(), dataDir))).toBeUndefined();
   const { code, output } = await start([], {});
   expect({ code, output }).toMatchObject({ code: 1, output: expect.stringContaining('running on') });
   release?.();
