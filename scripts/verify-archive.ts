@@ -110,6 +110,11 @@ export const sayArchive = async (options: Parameters<typeof verifyArchive>[0]): 
     console.error(`The archive is wrong: ${wrong}.`);
     return 1;
   }
+  // A name that was misspelt is no archive that is right.
+  if (parts === 0) {
+    console.error(`There is no archive of jobs at ${options.url}, or nothing in it yet.`);
+    return 2;
+  }
   const twice =
     rows === jobs ? '' : `; ${rows - jobs} stand in two lines, as a file that was put back brings it`;
   console.log(`${parts} parts with ${jobs} jobs and ${receipts} receipts are right${twice}.`);
