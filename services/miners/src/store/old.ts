@@ -39,6 +39,7 @@ export const wordsDue = (reader: Reader, nowMs: number, limit: number) =>
       .selectFrom('counterparty')
       .select(['account_id', 'client_id', 'at_ms'])
       .where('at_ms', '<=', nowMs - WORDS_FORGOTTEN_MS)
+      .orderBy('at_ms')
       .limit(limit),
   );
 /** Words that were said again meanwhile stay. */
