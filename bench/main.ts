@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { buildConsole } from '../scripts/console.ts';
 import { type Stack, startStack } from '../scripts/stack.ts';
 import { against } from './against.ts';
 import {
@@ -40,7 +41,7 @@ same proxy library measured in the same run, in turns. Takes about 15 minutes; e
   --streams 20               so many at once
   --part against             instead: paid cycles here and in the checkout of --folder, in turns: processor time and throughput
   --folder ../before         that checkout, with its node_modules
-  --part soak                instead: jobs beside periods of minutes; what every file and process takes, written down and drawn
+  --part soak                instead: jobs beside periods of minutes; what every file, process and open page takes, written down and drawn
   --jobs 2000000             so many, in at most --minutes 600; --folder soak: there
   --part purge               instead: submits while old jobs are purged and while none are due, in turns
   --part soak-plot           instead: draws again what is in --folder soak
@@ -391,7 +392,8 @@ else if (values.part === 'work') await withSystem(work);
 else if (values.part === 'stream') await withSystem(stream);
 else if (values.part === 'against') await compareWith(values.folder);
 else if (values.part === 'purge') await withSystem(purge, { env: PURGED_SOON });
-else if (values.part === 'soak')
+else if (values.part === 'soak') {
+  await buildConsole(say);
   await withSystem(
     (stack) =>
       soak(stack, {
@@ -401,7 +403,7 @@ else if (values.part === 'soak')
       }),
     { env: SHORT_PERIODS },
   );
-else if (values.part === 'soak-plot') drawAgain(values.folder ?? 'soak');
+} else if (values.part === 'soak-plot') drawAgain(values.folder ?? 'soak');
 else if (values.part === 'scaling') await scaling({ jobs: values.quick ? 2_000 : 20_000 });
 else if (values.part === undefined) await withSystem(main);
 else {

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { FOR_EVER, type Sample } from './soak.ts';
+import { FOR_EVER, type Sample } from './soak-samples.ts';
 
 const MB = 1_000_000;
 const [WIDTH, PANEL, LEFT, RIGHT, TOP, GAP] = [900, 300, 60, 210, 40, 70];
@@ -137,11 +137,45 @@ const tableOf = (samples: readonly Sample[]): string => {
   ].join('\n');
 };
 
-/** Draws what the samples say, as `soak.svg`, and prints it as a table. */
+/** Heap of the pages that were left open; between two looks as the first of them said. */
+const pagesOf = (samples: readonly Sample[]): Line[] =>
+  Object.keys(samples.find(({ pages }) => pages !== undefined)?.pages ?? {}).map((name, at) => {
+    let last = 0;
+    return {
+      name,
+      color: COLORS[at % COLORS.length] as string,
+      values: samples.map(({ pages }) => {
+        last = pages?.[name]?.heapMb ?? last;
+        return last;
+      }),
+    };
+  });
+
+/** Each open page at some times: heap, nodes and listeners. */
+const pagesTableOf = (samples: readonly Sample[]): string => {
+  const looks = samples.filter(({ pages }) => pages !== undefined);
+  const shown = [0.1, 0.25, 0.5, 0.75, 1].flatMap(
+    (share) => looks[Math.ceil((looks.length - 1) * share)] ?? [],
+  );
+  return [
+    `| open page: heap MB / nodes / listeners |${shown.map(({ seconds }) => ` minute ${(seconds / 60).toFixed(0)} |`).join('')}`,
+    `|---|${'---|'.repeat(shown.length)}`,
+    ...Object.keys(looks[0]?.pages ?? {}).map((name) => {
+      const cells = shown.map(({ pages }) => {
+        const page = pages?.[name];
+        return ` ${page?.heapMb.toFixed(1)} / ${page?.nodes} / ${page?.listeners} |`;
+      });
+      return `| ${name} |${cells.join('')}`;
+    }),
+  ].join('\n');
+};
+
+/** Draws what the samples say, as `soak.svg`, and prints it as tables. */
 export const drawSoak = (samples: readonly Sample[], folder: string): void => {
   const xs = samples.map(({ seconds }) => seconds / 60);
   const rate = samples.map(({ jobs }) => jobs / 1_000);
-  const height = TOP + 3 * (PANEL + GAP);
+  const pages = pagesOf(samples);
+  const height = TOP + (pages.length === 0 ? 3 : 4) * (PANEL + GAP);
   const svg = [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="12">`,
     '<title>What a soak left behind: files, memory and jobs by minutes</title>',
@@ -154,8 +188,12 @@ export const drawSoak = (samples: readonly Sample[], folder: string): void => {
       [{ name: 'jobs', color: '#000', values: rate }],
       TOP + 2 * (PANEL + GAP),
     ),
+    pages.length === 0
+      ? ''
+      : panel('Heap of pages left open, MB, after a collection', xs, pages, TOP + 3 * (PANEL + GAP)),
     '</svg>',
   ].join('\n');
   writeFileSync(join(folder, 'soak.svg'), `${svg}\n`);
   console.log(tableOf(samples));
+  if (pages.length > 0) console.log(`\n${pagesTableOf(samples)}`);
 };

@@ -1,18 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
-import { appendFileSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as pause } from 'node:timers/promises';
-import { connectRedis, createLog } from '@aitbc/chassis';
-
 import type { Stack } from '../scripts/stack.ts';
 import { beat, poll, registerMiner, report } from './cycles.ts';
 import { call, demand } from './load.ts';
-import { rssMbOf } from './rest.ts';
+import { openPages } from './open-pages.ts';
 import { drawSoak } from './soak-plot.ts';
+import { type Sample, watch } from './soak-samples.ts';
 
 const CONTENT_MINUTES = 1;
 const KEPT_MINUTES = 3;
@@ -30,6 +27,8 @@ export const SHORT_PERIODS = {
 const SAMPLE_EVERY_MS = 10_000;
 /** Counting the pages of each table reads a whole file. */
 const TABLES_EVERY = 30;
+/** A look at an open page collects its garbage: seldom enough that the page also runs into its own collections. */
+const PAGES_EVERY = 6;
 const BATCH = 250;
 const SUBMITTERS = 2;
 /** One batch of so many is paid, and its account is told of each payment by a webhook. */
@@ -42,93 +41,6 @@ const MAX_JOBS = 32;
 const OPEN_MAX = 4_000;
 const TRIES = 100;
 const TEXTS = Array.from({ length: 16 }, (_, n) => 'Guten Morgen, liebe Welt. '.repeat(4 + n * 3));
-
-/** What a file holds for ever, and why; see docs/decisions/0047-keeping-and-wiping.md. */
-export const FOR_EVER: Readonly<Record<string, readonly string[]>> = {
-  'jobs.db': ['kept_receipt', 'usage_day'],
-  'payments.db': ['job', 'payment', 'resolution', 'transfer', 'account', 'block', 'credit'],
-  'governance.db': ['block', 'checkpoint'],
-  'gateway.db': ['audit'],
-};
-
-/** Bytes of each table with its indexes. */
-type TableSizes = Readonly<Record<string, number>>;
-
-export interface Sample {
-  readonly seconds: number;
-  /** Reported so far. */
-  readonly jobs: number;
-  /** Bytes by name; logs end in -wal. Redis's folder is one. */
-  readonly files: Readonly<Record<string, number>>;
-  readonly rssMb: Readonly<Record<string, number>>;
-  readonly redis: { readonly mb: number; readonly keys: number };
-  /** Not in every sample. */
-  readonly tables?: Readonly<Record<string, TableSizes>>;
-}
-
-const sizesIn = (folder: string): Record<string, number> => {
-  const sizes: Record<string, number> = {};
-  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
-    const name = entry.parentPath === folder ? entry.name : 'redis';
-    if (!entry.isFile() || !/\.db$|-wal$|^redis$/.test(name)) continue;
-    try {
-      sizes[name] = (sizes[name] ?? 0) + statSync(join(entry.parentPath, entry.name)).size;
-    } catch {
-      // Redis took away a file of before a rewrite.
-    }
-  }
-  return sizes;
-};
-
-const tablesOf = (path: string): TableSizes => {
-  const db = new DatabaseSync(path, { readOnly: true });
-  try {
-    const rows = db
-      .prepare(
-        `SELECT coalesce(m.tbl_name, s.name) AS name, sum(s.pgsize) AS bytes
-         FROM dbstat s LEFT JOIN sqlite_schema m ON m.name = s.name WHERE s.aggregate = TRUE GROUP BY 1`,
-      )
-      .all() as { name: string; bytes: number }[];
-    return Object.fromEntries(rows.map(({ name, bytes }) => [name, bytes]));
-  } finally {
-    db.close();
-  }
-};
-
-/** Looks at files and memory. @returns what takes one sample, and what lets go */
-const watch = async (stack: Stack) => {
-  const redis = connectRedis(stack.broker.url, createLog('bench', 'silent'));
-  if (redis.status !== 'ready') await once(redis, 'ready');
-  const since = performance.now();
-  const look = async (jobs: number, withTables: boolean): Promise<Sample> => {
-    const files = sizesIn(stack.rows);
-    const memory = await redis.info('memory');
-    return {
-      seconds: Math.round((performance.now() - since) / 1_000),
-      jobs,
-      files,
-      rssMb: Object.fromEntries(
-        stack.processes.flatMap(({ name, pid }) =>
-          pid === undefined ? [] : [[name, Math.round(rssMbOf(pid))]],
-        ),
-      ),
-      redis: {
-        mb: Number(/^used_memory:(\d+)/m.exec(memory)?.[1]) / 1_048_576,
-        keys: await redis.dbsize(),
-      },
-      ...(withTables
-        ? {
-            tables: Object.fromEntries(
-              Object.keys(files)
-                .filter((name) => name.endsWith('.db'))
-                .map((name) => [name, tablesOf(join(stack.rows, name))]),
-            ),
-          }
-        : {}),
-    };
-  };
-  return { look, close: () => redis.disconnect() };
-};
 
 /** Hours pass in which something is away for a moment: asked again, and counted. */
 const createPatience = () => {
@@ -246,10 +158,11 @@ export const soak = async (stack: Stack, { jobs, minutes, folder }: SoakOptions)
     }
   };
 
-  const watching = await watch(stack);
+  const pages = await openPages(stack.url, keys.client);
+  const watching = await watch(stack, pages);
   const samples: Sample[] = [];
-  const sample = async (withTables: boolean): Promise<void> => {
-    const one = await watching.look(done, withTables);
+  const sample = async (withPages: boolean, withTables: boolean): Promise<void> => {
+    const one = await watching.look(done, withPages, withTables);
     samples.push(one);
     appendFileSync(path, `${JSON.stringify(one)}\n`);
     if (samples.length % 6 === 1)
@@ -264,7 +177,9 @@ export const soak = async (stack: Stack, { jobs, minutes, folder }: SoakOptions)
   const sampling = (async () => {
     for (let n = 0; !isStopped; n++) {
       const at = performance.now();
-      await sample(n % TABLES_EVERY === 0).catch((error) => console.error('a sample failed', error));
+      await sample(n % PAGES_EVERY === 0, n % TABLES_EVERY === 0).catch((error) =>
+        console.error('a sample failed', error),
+      );
       while (!isStopped && performance.now() < at + SAMPLE_EVERY_MS) await pause(100);
     }
   })();
@@ -278,13 +193,15 @@ export const soak = async (stack: Stack, { jobs, minutes, folder }: SoakOptions)
   await pause((KEPT_MINUTES + 1) * 60_000);
   isStopped = true;
   await sampling;
-  await sample(true);
+  await sample(true, true);
   for (const stop of stopBeats) stop();
   watching.close();
+  await pages?.close();
   listener.stop();
   console.log(
     `${done} of ${submitted} jobs were reported in ${((seconds - until) / 60_000 + minutes).toFixed(0)} minutes; ${listener.heard()} webhooks heard; asked again ${refused()} times`,
   );
+  for (const fault of pages?.faults() ?? []) console.log(`an open page: ${fault}`);
   drawSoak(samples, folder);
 };
 
