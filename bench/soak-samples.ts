@@ -11,7 +11,7 @@ import { rssMbOf } from './rest.ts';
 export const FOR_EVER: Readonly<Record<string, readonly string[]>> = {
   'jobs.db': ['kept_receipt', 'usage_day'],
   'payments.db': ['job', 'payment', 'resolution', 'transfer', 'account', 'block', 'credit'],
-  'governance.db': ['block', 'checkpoint'],
+  'governance.db': ['block', 'block_part'],
   'gateway.db': ['audit'],
 };
 

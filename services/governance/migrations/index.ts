@@ -1,4 +1,5 @@
 import type { MigrationsByEngine } from '@aitbc/chassis';
+import { up as thinnedCheckpoints } from './0004-thinned-checkpoints.ts';
 import { create } from './postgres/0001-governance.ts';
 import { governance } from './sqlite/0001-governance.ts';
 import { guardian } from './sqlite/0002-guardian.ts';
@@ -10,6 +11,10 @@ export const migrations: MigrationsByEngine = {
     '0001-governance': governance,
     '0002-guardian': guardian,
     '0003-floors': floors,
+    '0004-thinned-checkpoints': { up: thinnedCheckpoints },
   },
-  postgres: { '0001-governance': { up: create } },
+  postgres: {
+    '0001-governance': { up: create },
+    '0004-thinned-checkpoints': { up: thinnedCheckpoints },
+  },
 };

@@ -31,6 +31,9 @@ test('a file of the release before keeps its votes and the history of its parame
   await run(sql`INSERT INTO block VALUES (0, 1, 1, 1000, 600, 100, 1, 500)`);
   await run(sql`INSERT INTO block_part VALUES (0, 0)`);
   await run(sql`INSERT INTO checkpoint VALUES (${alice}, 0, 500)`);
+  const later = sql`WITH RECURSIVE later (height) AS (SELECT 1 UNION ALL SELECT height + 1 FROM later WHERE height < 150)`;
+  await run(sql`INSERT INTO block ${later} SELECT height, 1, 1, 1000, 600, 100, 1, 500 FROM later`);
+  await run(sql`INSERT INTO checkpoint ${later} SELECT ${alice}, height, 500 FROM later`);
   const propose = (
     id: string,
     state: string,
@@ -84,6 +87,10 @@ test('a file of the release before keeps its votes and the history of its parame
     quorum_parts: 200_000,
     approval_parts: 600_000,
   });
+
+  // Of the balances only that of the proposals' block and the newest hundred are left.
+  const kept = await store.read.all(db.selectFrom('checkpoint').select('height').orderBy('height'));
+  expect(kept.map(({ height }) => height)).toEqual([0, ...Array.from({ length: 101 }, (_, at) => 50 + at)]);
 
   // What is new: an operator's reset after those votes, and a veto of a proposal that was queued before.
   const [operator, reason] = [newId(), 'the votes were a mistake'];

@@ -5,7 +5,8 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { migrations } from '../../migrations/index.ts';
 import type { Tables } from '../tables.ts';
-import { latestSnapshot, missingFrom, notePart, powerAt, snapshotAt } from './blocks.ts';
+import { KEPT_BLOCKS, latestSnapshot, missingFrom, notePart, powerAt, snapshotAt } from './blocks.ts';
+import { insertProposal } from './proposals.ts';
 
 type Part = Payload<'payments.block_sealed'>;
 
@@ -113,6 +114,64 @@ test('a missing part keeps its block, and all after it, from being a snapshot', 
   expect(await missingFrom(store.read)).toBeNull();
 });
 
+const proposalAt = (snapshot_height: number) =>
+  store.transact('propose', (trx) =>
+    insertProposal(trx, {
+      id: newId(),
+      proposer_account_id: accounts[0] as string,
+      title: 'a title',
+      description: 'a description',
+      type: 'policy_change',
+      target: '{}',
+      state: 'rejected',
+      quorum_parts: 200_000,
+      approval_parts: 600_000,
+      snapshot_height,
+      voting_supply_minor: 1,
+      for_minor: 0,
+      against_minor: 0,
+      abstain_minor: 0,
+      voters: 0,
+      created_at_ms: 1,
+      voting_ends_at_ms: 2,
+      decided_at_ms: 2,
+      timelock_ends_at_ms: null,
+      cancelled_at_ms: null,
+      cancelled_by: null,
+      veto_reason: null,
+      due_at_ms: null,
+    }),
+  );
+
+test('of old balances only those stay that were held when a proposal was made', async () => {
+  const SHOWN = [3, 20, 21];
+  const last = KEPT_BLOCKS + 40;
+  for (let height = 0; height <= last; height++) {
+    // The second account holds the same all the time, the third every tenth block more.
+    const tenth = height % 10 === 0 ? { 2: 7 + height } : {};
+    await note(block(height, { 0: 100 + height, ...(height === 0 ? { 1: 55 } : {}), ...tenth }));
+    if (SHOWN.includes(height)) await proposalAt(height);
+  }
+  const powers = (height: number) =>
+    Promise.all(accounts.slice(0, 3).map((id) => powerAt(store.read, id, height)));
+  const held = (height: number) => [100 + height, 55, 7 + height - (height % 10)];
+  const newest = Array.from({ length: KEPT_BLOCKS }, (_, back) => last - back);
+  for (const height of [...SHOWN, ...newest]) expect(await powers(height)).toEqual(held(height));
+  const rows = await store.read.all(
+    db
+      .selectFrom('checkpoint')
+      .select(['account_id', 'height'])
+      .where('height', '<', last - KEPT_BLOCKS)
+      .orderBy('height'),
+  );
+  const heightsOf = (at: number) =>
+    rows.filter(({ account_id }) => account_id === accounts[at]).map(({ height }) => height);
+  expect([heightsOf(0), heightsOf(1), heightsOf(2)]).toEqual([SHOWN, [0], [0, 20]]);
+  expect((await snapshotAt(store.read, last))?.voting_supply_minor).toBe(
+    held(last).reduce((sum, power) => sum + power, 0),
+  );
+});
+
 test('nothing is a snapshot before the first block came', async () => {
   expect(await missingFrom(store.read)).toBeNull();
   await note(block(1, { 0: 20 }));
@@ -141,13 +200,12 @@ sqliteOnly('plans in the words of EXPLAIN QUERY PLAN').test(
   'power at a past block is one step down an index, however long the history',
   async () => {
     const [account] = accounts as [string];
-    for (let height = 0; height < 2_000; height += 1) void note(block(height, { 0: height }));
-    await note(block(2_000, {}));
+    for (let height = 0; height <= 2 * KEPT_BLOCKS; height += 1) await note(block(height, { 0: height }));
     const query = db
       .selectFrom('checkpoint')
       .select('balance_minor')
       .where('account_id', '=', account)
-      .where('height', '<=', 1_234)
+      .where('height', '<=', KEPT_BLOCKS + 34)
       .orderBy('height', 'desc')
       .limit(1)
       .compile();
@@ -157,6 +215,6 @@ sqliteOnly('plans in the words of EXPLAIN QUERY PLAN').test(
     expect(plan.map((row) => row.detail)).toEqual([
       'SEARCH checkpoint USING PRIMARY KEY (account_id=? AND height<?)',
     ]);
-    expect(await powerAt(store.read, account, 1_234)).toBe(1_234);
+    expect(await powerAt(store.read, account, KEPT_BLOCKS + 34)).toBe(KEPT_BLOCKS + 34);
   },
 );

@@ -44,6 +44,47 @@ const findGrowth = hot((p: Params<{ height: number }>) =>
     ),
 );
 
+/**
+ * Behind the newest snapshot, power at every height is known; who reads a snapshot and then a balance has the time of so many
+ * blocks for it. Further back only what a proposal asks for is kept.
+ */
+export const KEPT_BLOCKS = 100;
+/** The balances that those of this block followed, but for those that were held when a proposal was made. */
+const thin = hot((p: Params<{ height: number }>) =>
+  db
+    .deleteFrom('checkpoint')
+    .where((eb) =>
+      eb(
+        eb.refTuple('account_id', 'height'),
+        'in',
+        eb
+          .selectFrom('checkpoint as next')
+          .where('next.height', '=', p('height'))
+          .select(({ selectFrom }) => [
+            'next.account_id',
+            selectFrom('checkpoint as before')
+              .whereRef('before.account_id', '=', 'next.account_id')
+              .whereRef('before.height', '<', 'next.height')
+              .select(({ fn }) => fn.max('before.height').as('height'))
+              .$asScalar()
+              .$notNull()
+              .as('height'),
+          ])
+          .$asTuple('account_id', 'height'),
+      ),
+    )
+    .where(({ not, exists, selectFrom }) =>
+      not(
+        exists(
+          selectFrom('proposal')
+            .select('proposal.id')
+            .whereRef('proposal.snapshot_height', '>=', 'checkpoint.height')
+            .where('proposal.snapshot_height', '<', p('height')),
+        ),
+      ),
+    ),
+);
+
 /** The newest block that may be a snapshot: it and all before it came whole. */
 export interface Snapshot {
   readonly height: number;
@@ -67,7 +108,7 @@ export const latestSnapshot = async (reader: Reader): Promise<Snapshot | undefin
 export const snapshotAt = async (reader: Reader, height: number): Promise<Snapshot | undefined> =>
   asSnapshot(await reader.get(findBlock, { height }));
 
-/** What the account held at `height`. Sure only for a height that is a snapshot. */
+/** What the account held at `height`. Sure only for one of the newest snapshots, and for that of a proposal. */
 export const powerAt = async (reader: Reader, accountId: string, height: number): Promise<number> =>
   (await reader.get(findBalance, { account_id: accountId, height }))?.balance_minor ?? 0;
 
@@ -126,5 +167,6 @@ const link = async (trx: Trx, from: number): Promise<void> => {
     await trx.run(
       db.updateTable('block').set({ is_linked: 1, voting_supply_minor: supply }).where('height', '=', height),
     );
+    await trx.run(thin, { height: height - KEPT_BLOCKS });
   }
 };
