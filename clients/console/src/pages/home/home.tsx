@@ -8,7 +8,8 @@ import { OFTEN_MS, SOMETIMES_MS, useBalance } from '../../queries.ts';
 import { api, useCredential } from '../../session.ts';
 import { Blocks } from '../explorer/blocks.tsx';
 import { JobTable } from '../jobs/table.tsx';
-import { hourOf, LIVE_MS, useReceipts } from './network.ts';
+import { LIVE_MS, useReceipts } from './network.ts';
+import { recentOf } from './recent.ts';
 
 const TimeBars = lazy(async () => ({ default: (await import('../../parts/chart.tsx')).TimeBars }));
 
@@ -16,6 +17,13 @@ const TimeBars = lazy(async () => ({ default: (await import('../../parts/chart.t
 const MINERS = 500;
 const BLOCKS = 8;
 const OWN_JOBS = 6;
+/** What a bar of the chart stands for, by its seconds. */
+const EVERY: Readonly<Record<number, string>> = {
+  1: 'second by second',
+  5: 'every 5 seconds',
+  15: 'every 15 seconds',
+  60: 'minute by minute',
+};
 /** A row of a table is so high: what is kept free for a list, so that nothing moves when it comes. */
 const ROW_PX = 37;
 
@@ -84,8 +92,11 @@ const Network = () => {
     queryFn: ({ signal }) => api().miners.list({ limit: MINERS }, { signal }).page(),
     refetchInterval: SOMETIMES_MS,
   });
-  const hour = useMemo(
-    () => (receipts.data === undefined ? undefined : hourOf(receipts.data.items, Date.now())),
+  const recent = useMemo(
+    () =>
+      receipts.data === undefined
+        ? undefined
+        : recentOf(receipts.data.items, receipts.data.next_cursor !== null, Date.now()),
     [receipts.data],
   );
   const active = miners.data?.items.filter(({ status }) => status === 'active').length;
@@ -112,14 +123,20 @@ const Network = () => {
         </section>
         <section className="card">
           <Answer query={receipts} lines={1}>
-            {() => (
-              <Figure name="Jobs done in the last hour" note={`${amount(hour?.paid ?? 0)} paid for them`}>
-                {count(hour?.completed ?? 0)}
-                {receipts.data?.next_cursor !== null && hour?.completed === receipts.data?.items.length
-                  ? '+'
-                  : ''}
-              </Figure>
-            )}
+            {() =>
+              recent?.isWholeHour === false ? (
+                <Figure
+                  name="Jobs done a minute"
+                  note={`the newest ${count(recent.completed)}, ${amount(recent.paid)} paid for them`}
+                >
+                  {count(Math.round(recent.perMinute))}
+                </Figure>
+              ) : (
+                <Figure name="Jobs done in the last hour" note={`${amount(recent?.paid ?? 0)} paid for them`}>
+                  {count(recent?.completed ?? 0)}
+                </Figure>
+              )
+            }
           </Answer>
         </section>
         <section className="card">
@@ -127,25 +144,29 @@ const Network = () => {
             {() => (
               <Figure
                 name="Time a job takes"
-                note={hour?.slowMs == null ? 'in the middle' : `19 of 20 within ${duration(hour.slowMs)}`}
+                note={recent?.slowMs == null ? 'in the middle' : `19 of 20 within ${duration(recent.slowMs)}`}
               >
-                {hour?.medianMs == null ? '–' : duration(hour.medianMs)}
+                {recent?.medianMs == null ? '–' : duration(recent.medianMs)}
               </Figure>
             )}
           </Answer>
         </section>
       </div>
-      <Card title="Jobs done, minute by minute">
+      <Card title={`Jobs done, ${EVERY[recent?.binSeconds ?? 60]}`}>
         <div style={{ minHeight: 180 }}>
-          {hour === undefined ? (
+          {recent === undefined ? (
             <Answer query={receipts}>{() => null}</Answer>
           ) : (
             <Suspense fallback={<Skeleton />}>
               <TimeBars
-                at={hour.at}
-                values={hour.done}
+                at={recent.at}
+                values={recent.done}
                 name="Jobs"
-                says={`Jobs done in each minute of the last hour: ${hour.completed} in all.`}
+                says={
+                  recent.isWholeHour
+                    ? `Jobs done in each minute of the last hour: ${recent.completed} in all.`
+                    : `The newest ${recent.completed} jobs, by the time they were done.`
+                }
               />
             </Suspense>
           )}
