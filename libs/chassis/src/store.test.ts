@@ -2,7 +2,7 @@ import { mkdtempSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { newId } from '@aitbc/contracts';
-import { hasPostgres, messagesOf, type PostgresServer, startPostgres } from '@aitbc/testing';
+import { eventually, hasPostgres, messagesOf, type PostgresServer, startPostgres } from '@aitbc/testing';
 import Database from 'better-sqlite3';
 import { type Kysely, sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -164,6 +164,33 @@ describe.each([
         }),
       ]);
       expect([seen, await Promise.all(rows)]).toEqual([[], [1]]);
+    });
+
+    test('what runs while committing says its last word before the rows can be read, where no other process could look', async () => {
+      const undone: string[] = [];
+      const rows: Promise<number>[] = [];
+      await Promise.allSettled([
+        store.transact('a', async (trx) => {
+          trx.whileCommitting(async () => {
+            for (let turn = 0; turn < 100; turn++) await undefined;
+            rows.push(count(store));
+          });
+          await trx.run(insert(1));
+        }),
+        store.transact('b', (trx) => {
+          trx.whileCommitting(() => void undone.push('b'));
+          throw new Error('no');
+        }),
+        store.transact('c', async (trx) => {
+          const inner = trx.savepoint(() => {
+            trx.whileCommitting(() => void undone.push('c'));
+            throw new Error('inner');
+          });
+          await inner.catch(() => {});
+        }),
+      ]);
+      await eventually(() => rows.length === 1);
+      expect([undone, await Promise.all(rows)]).toEqual([[], [store.isShared ? 1 : 0]]);
     });
 
     test('an inner savepoint that throws leaves the outer writes', async () => {

@@ -28,6 +28,9 @@ import { createTally } from './tally.ts';
 const DISK_RETRY_SECONDS = 10;
 const PROBE = 'store.write_probe';
 
+/** Resolves when all that runs waits for a socket, a disk or a timer: within this turn of the event loop. */
+const untilAllWait = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve));
+
 /**
  * Opens (and makes, and migrates) the one file of a service.
  * @param options.url see {@link databasePath}
@@ -68,12 +71,15 @@ export const openSqlite = async (options: {
   const memo = new Map<string, number>();
   const gathering = createGathering();
   let hooks: Hook[] = [];
+  /** Run before the commit; before what was gathered is written, too, so that they have that time as well. */
+  let early: Hook[] = [];
   let depth = 0;
 
   const savepoint = async <T>(fn: () => T | Promise<T>): Promise<T> => {
     assertRunning();
     const name = `s${depth}`;
     const hooksBefore = hooks.length;
+    const earlyBefore = early.length;
     const ungather = gathering.mark();
     const remembered = new Map(memo);
     statement(`SAVEPOINT ${name}`).run();
@@ -89,6 +95,7 @@ export const openSqlite = async (options: {
         statement(`RELEASE ${name}`).run();
       }
       hooks.length = hooksBefore;
+      early.length = earlyBefore;
       ungather();
       memo.clear();
       for (const [name, value] of remembered) memo.set(name, value);
@@ -128,6 +135,7 @@ export const openSqlite = async (options: {
       memo,
       counters: memo,
       afterCommit: (fn) => void hooks.push(fn),
+      whileCommitting: (fn) => void early.push(fn),
       notify: (topic) => void hooks.push(() => topics.wake(topic)),
       gather: gathering.add,
       flush: async () => {
@@ -196,6 +204,7 @@ export const openSqlite = async (options: {
 
   const commit = async (group: readonly Waiting[]): Promise<void> => {
     hooks = [];
+    early = [];
     const outcomes: Outcome[] = [];
     try {
       statement('BEGIN IMMEDIATE').run();
@@ -207,7 +216,9 @@ export const openSqlite = async (options: {
         outcomes.push(isAlone ? { ok: true, value: await runChecked(item) } : await runOne(item));
         assertRunning();
       }
+      runHooks(early);
       if (gathering.hasMore()) await runChecked(FLUSH);
+      if (early.length > 0) await untilAllWait();
       statement('COMMIT').run();
       if (group.some((item) => item.name === PROBE)) problem = null;
     } catch (error) {

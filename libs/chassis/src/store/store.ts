@@ -24,6 +24,13 @@ export interface Trx extends Reader {
   /** Runs after the commit reached the disk; forgotten on roll-back. For waking somebody, never for facts. */
   afterCommit(fn: () => void | Promise<void>): void;
   /**
+   * Runs before the commit, once all functions of the group have: what `fn` gives to a socket leaves while the disk is waited
+   * for. For hints alone, because the commit may still fail; forgotten on roll-back. Who acts on one and asks this store finds
+   * the commit done: all writers of a file stand in one line. Where several processes write ({@link isShared}) it runs after
+   * the commit, as another could look before it.
+   */
+  whileCommitting(fn: () => void | Promise<void>): void;
+  /**
    * Numbers this transaction knows without looking again, such as a last sequence, for all the functions of its group. What is
    * undone is put back to what it was; each transaction begins with none: another process may write between two.
    */

@@ -93,6 +93,15 @@ export const offerAfterCommit = (trx: Trx, work: Work, job: WaitingJob): void =>
   // A server that went away since the commit must not end this process: nobody waits for this.
   trx.afterCommit(() => offerJob(work, work.store.read, job).catch(work.hints.missed));
 
+/**
+ * A job that may run for the first time: a dispatcher looks for a miner while the commit goes to the disk. The match that it
+ * proposes is decided after that commit, in a transaction of its own; and finds no job when the commit failed.
+ */
+export const offerWithCommit = (trx: Trx, work: Work, job: WaitingJob): void =>
+  job.attempt > 0
+    ? offerAfterCommit(trx, work, job)
+    : trx.whileCommitting(() => offerJob(work, work.store.read, job).catch(work.hints.missed));
+
 const leaseEnded = async (trx: Trx, work: Work, job: JobRow, outcome: Outcome): Promise<void> => {
   const minerId = job.miner_id as string;
   await send(trx, 'jobs.attempt_ended', {

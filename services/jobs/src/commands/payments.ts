@@ -4,7 +4,7 @@ import { decide, isTerminal, judgeRefund } from '../domain.ts';
 import { addEvent, findJob } from '../store/jobs.ts';
 import { fundJob, setPayment } from '../store/money.ts';
 import type { Work } from '../work.ts';
-import { type Failure, finish, offerAfterCommit, sayEnded } from './lifecycle.ts';
+import { type Failure, finish, offerAfterCommit, offerWithCommit, sayEnded } from './lifecycle.ts';
 
 const send = sendAs<'jobs'>();
 
@@ -20,7 +20,7 @@ export const paymentEscrowed = async (
   const funded = await fundJob(trx, { id: job_id, ...values });
   if (funded !== undefined) {
     addEvent(trx, funded, 'pending', 'funds are held', nowMs);
-    offerAfterCommit(trx, work, funded);
+    offerWithCommit(trx, work, funded);
     return;
   }
   const job = await findJob(trx, job_id);

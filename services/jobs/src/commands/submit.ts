@@ -23,7 +23,7 @@ import { insertJob } from '../store/jobs.ts';
 import { countLoad } from '../store/load.ts';
 import { toJob } from '../views.ts';
 import type { Work } from '../work.ts';
-import { offerAfterCommit } from './lifecycle.ts';
+import { offerWithCommit } from './lifecycle.ts';
 
 const send = sendAs<'jobs'>();
 
@@ -215,6 +215,6 @@ const submitOne = async (trx: Trx, work: Work, caller: Caller, prepared: Prepare
   trx.afterCommit(() => {
     work.metrics.active.pending += 1;
   });
-  if (row.is_funded === 1) offerAfterCommit(trx, work, row);
+  if (row.is_funded === 1) offerWithCommit(trx, work, row);
   return toJob(row, prepared.parameters, null);
 };

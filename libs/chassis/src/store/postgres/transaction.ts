@@ -151,6 +151,7 @@ export const runGroup = async (
       memo,
       counters,
       afterCommit: (fn) => void hooks.push(fn),
+      whileCommitting: (fn) => void hooks.push(fn),
       notify: (topic) => void hooks.push(() => options.wake(topic)),
       gather: gathering.add,
       flush: () => gathering.flush(trx),
