@@ -1,4 +1,5 @@
 import type { BodyIn, jobsRoutes, minersRoutes, ReplyOf } from '@aitbc/contracts';
+import { type Reply, readText, sendRequest } from './http-request.ts';
 import { parseRetryAfter } from './pacing.ts';
 import { isRecord } from './record.ts';
 
@@ -42,6 +43,8 @@ export const isNameInUse = (answer: Refusal): boolean => answer.code === 'MINER_
 export const POLL_WAIT_SECONDS = 25;
 /** Most jobs one poll may ask for, by the contract. */
 export const POLL_JOBS_MAX = 32;
+/** Of one answer: so many jobs of the 4 MB that one may have, and what stands around them. */
+const ANSWER_MAX_BYTES = POLL_JOBS_MAX * 5 * 1024 * 1024;
 /** Ten seconds beyond the held wait, for a slow line; after that the connection is taken for dead. */
 const POLL_TIMEOUT_MS = (POLL_WAIT_SECONDS + 10) * 1000;
 /** A report that takes longer is tried again. */
@@ -79,7 +82,7 @@ const parseJson = (text: string): unknown => {
   }
 };
 
-/** The part of an error the system gives a name to: `ECONNREFUSED`, `UND_ERR_SOCKET`, `TimeoutError`. */
+/** The part of an error the system gives a name to: `ECONNREFUSED`, `ECONNRESET`, `TimeoutError`. */
 export const networkReason = (error: unknown): string => {
   if (!(error instanceof Error)) return 'no connection';
   if (error.name === 'TimeoutError') return 'no answer in time';
@@ -136,7 +139,7 @@ export const createCoordinator = (options: CoordinatorOptions): Coordinator => {
     isExpected: (body: unknown) => body is T,
   ): Promise<Answer<T>> => {
     if (signal.aborted) return { kind: 'aborted' };
-    let response: Response;
+    let reply: Reply;
     let text: string;
     // By hand instead of AbortSignal.timeout and .any: those stay in memory until their time is over, and a busy
     // agent makes hundreds of calls a second.
@@ -145,30 +148,27 @@ export const createCoordinator = (options: CoordinatorOptions): Coordinator => {
     const onAbort = (): void => controller.abort();
     signal.addEventListener('abort', onAbort, { once: true });
     try {
-      response = await fetch(options.baseUrl + path, {
+      // A redirect is not followed: it would carry the key to whatever host the answer names.
+      reply = await sendRequest(options.baseUrl + path, {
         method,
         headers: body === undefined ? headers : { ...headers, 'content-type': 'application/json' },
         ...(body === undefined ? {} : { body }),
-        // Following one would carry the key to whatever host the answer names.
-        redirect: 'manual',
         signal: controller.signal,
       });
-      text = await response.text();
+      text = await readText(reply, ANSWER_MAX_BYTES);
     } catch (error) {
       return signal.aborted ? { kind: 'aborted' } : again(networkReason(error));
     } finally {
       clearTimeout(timer);
       signal.removeEventListener('abort', onAbort);
     }
-    const { status } = response;
+    const { status } = reply;
     const parsed = parseJson(text);
 
     if (status >= 300 && status < 400) {
-      return again(
-        `it redirects to ${response.headers.get('location') ?? 'elsewhere'}: pass that as --coordinator`,
-      );
+      return again(`it redirects to ${reply.location ?? 'elsewhere'}: pass that as --coordinator`);
     }
-    const retryAfterMs = parseRetryAfter(response.headers.get('retry-after'), Date.now());
+    const retryAfterMs = parseRetryAfter(reply.retryAfter, Date.now());
     if (status === 429) {
       setReachable(true, '');
       return { kind: 'again', reason: 'rate limit reached', retryAfterMs };

@@ -1,3 +1,4 @@
+import { readText } from '../http-request.ts';
 import { isRecord } from '../record.ts';
 import { readRequest } from './completion.ts';
 import {
@@ -8,7 +9,6 @@ import {
   type Parameters,
   requiredText,
 } from './executor.ts';
-import { readText } from './http-request.ts';
 import type { OpenAiServer } from './openai-server.ts';
 
 /** The bounds on `input` in the contract's registry of job types. */

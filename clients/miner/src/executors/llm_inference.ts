@@ -1,3 +1,4 @@
+import type { Reply } from '../http-request.ts';
 import { isRecord } from '../record.ts';
 import {
   backendUnavailable,
@@ -9,7 +10,6 @@ import {
   type RunContext,
   requiredText,
 } from './executor.ts';
-import type { Reply } from './http-request.ts';
 import { type OpenAiServer, offerLanguageModels } from './openai-server.ts';
 import { readPieces } from './openai-stream.ts';
 import { type Speed, speedOf } from './speed.ts';

@@ -1,8 +1,8 @@
 import { networkReason } from '../coordinator.ts';
+import { type Reply, readText, sendRequest } from '../http-request.ts';
 import { foldedName } from '../model-name.ts';
 import { isRecord } from '../record.ts';
 import { type Availability, backendUnavailable, JobFailure } from './executor.ts';
-import { type Reply, readText, sendRequest } from './http-request.ts';
 
 /** A server that works on one request at a time answers late; one that is dead is known by the next job too. */
 const LIST_TIMEOUT_MS = 15_000;

@@ -1,7 +1,7 @@
 import { networkReason } from '../coordinator.ts';
+import { type Reply, readText } from '../http-request.ts';
 import { isRecord } from '../record.ts';
 import { backendUnavailable, JobFailure } from './executor.ts';
-import { type Reply, readText } from './http-request.ts';
 import { cleanWords } from './openai-server.ts';
 
 /** A whole answer in one piece: the text as JSON may write it, and what stands around it. */

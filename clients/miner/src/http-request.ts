@@ -6,6 +6,7 @@ export interface Reply {
   readonly status: number;
   readonly location: string | undefined;
   readonly contentType: string;
+  readonly retryAfter: string | null;
   readonly body: AsyncIterable<Buffer>;
   /** Lets the connection go without reading the rest. */
   drop(): void;
@@ -30,6 +31,7 @@ const once = (
           status: response.statusCode ?? 0,
           location: response.headers.location,
           contentType: response.headers['content-type'] ?? '',
+          retryAfter: response.headers['retry-after'] ?? null,
           body: response,
           drop: () => void response.destroy(),
         },
