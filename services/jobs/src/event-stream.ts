@@ -2,7 +2,7 @@ import { type Context, createShare, PAGE_BYTES_MAX } from '@aitbc/chassis';
 import { type jobsRoutes, notFound, Problem } from '@aitbc/contracts';
 import { isTerminal } from './domain.ts';
 import type { Output, OutputPlace, OutputReader } from './output/index.ts';
-import { beginEvents, createBackpressure } from './server-sent-events.ts';
+import { beginEvents, createBackpressure, sendNow } from './server-sent-events.ts';
 import { eventsAfter, findOwnJob, textsOf } from './store/jobs.ts';
 import type { EventRow, JobRow } from './tables.ts';
 import { toChange, toEnd } from './views.ts';
@@ -174,7 +174,11 @@ export const createEventStreams = (work: Work) => {
     context.signal.addEventListener('abort', end, { once: true });
     if (context.signal.aborted) end();
     else {
-      const wake = () => void (isCaughtUp && pushOutput());
+      const wake = () => {
+        if (!isCaughtUp) return;
+        pushOutput();
+        sendNow(response);
+      };
       if (!isTerminal(job.status)) reader = work.output.listen(job.id, wake, at.output);
       await push();
       isCaughtUp = true;

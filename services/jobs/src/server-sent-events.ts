@@ -21,6 +21,12 @@ export const beginEvents = (response: Response): void => {
 };
 
 /**
+ * What was written leaves now. Node joins the writes of a turn and sends them at its end, behind the answer to the miner
+ * whose request brought them.
+ */
+export const sendNow = (response: Response): void => response.socket?.uncork();
+
+/**
  * Backpressure of one reader: what it has not taken yet is bounded, and one that takes nothing is cut off, which aborts its
  * request.
  * @param onRoom called when there is room again

@@ -1,6 +1,6 @@
 import type { Context } from '@aitbc/chassis';
 import { type AnyRoute, type Problem, toOpenAiError } from '@aitbc/contracts';
-import { beginEvents, createBackpressure } from '../server-sent-events.ts';
+import { beginEvents, createBackpressure, sendNow } from '../server-sent-events.ts';
 import type { JobRow } from '../tables.ts';
 import type { Work } from '../work.ts';
 import { answerId, createdSeconds, type Fields, type OfJob } from './answers.ts';
@@ -54,7 +54,7 @@ export const createLive = (
     if (chunk !== null) writeChunk(chunk, attendance?.job());
   };
   /** Writes what there is as long as there is room. */
-  const push = (): void => {
+  const writeOutput = (): void => {
     while (attendance !== undefined && !isBehind && !isLost && !response.destroyed) {
       if (!backpressure.hasRoom()) return;
       const output = attendance.reader.read();
@@ -67,6 +67,10 @@ export const createLive = (
         attendance.giveUp();
       }
     }
+  };
+  const push = (): void => {
+    writeOutput();
+    sendNow(response);
   };
   const backpressure = createBackpressure(work, response, push);
 
