@@ -117,9 +117,13 @@ describe('work', () => {
     server.submit('language_detection', { text: 'a' });
     await eventually(() => expect(gate.inside).toHaveLength(1));
     const { progress } = gate.inside[0]?.context ?? { progress: () => {} };
+    const startedAt = performance.now();
     for (let n = 1; n <= 40; n += 1) progress(n / 100);
     progress(0.1);
-    await eventually(() => expect(server.seen.progress.map((one) => one.progress)).toEqual([0.01, 0.4]));
+    await eventually(() => expect(server.seen.progress.map((one) => one.progress)).toEqual([0.4]));
+    expect(performance.now() - startedAt).toBeGreaterThan(800);
+    progress(0.5);
+    await eventually(() => expect(server.seen.progress.map((one) => one.progress)).toEqual([0.4, 0.5]));
     const [first, second] = server.seen.progress;
     expect((second?.at ?? 0) - (first?.at ?? 0)).toBeGreaterThan(800);
   });

@@ -19,7 +19,8 @@ export const createProgressSender = (
   let sent = 0;
   let isBusy = false;
   let isStopped = false;
-  let notBefore = 0;
+  // What ends within the first second says nothing of its progress; and the first word of an answer has the way to itself.
+  let notBefore = performance.now() + intervalMs;
   let timer: NodeJS.Timeout | undefined;
 
   const turn = (): void => {
