@@ -242,6 +242,12 @@ describe.each([
       );
       expect((await store.read.all(find, { id: 1, text: 'x' })).map((row) => row.id)).toEqual([3]);
     });
+    test('a hot statement is planned once: SQLite sees constants and no parameter', () => {
+      const find = hot((p: Params<{ text: string }>) =>
+        db.selectFrom('thing').select('id').where('text', '=', p('text')).where('id', '<', 100).orderBy('id'),
+      );
+      expect(find.sql).toBe('select "id" from "thing" where "text" = +? and "id" < 100 order by "id"');
+    });
   });
 });
 

@@ -1,13 +1,4 @@
-import {
-  builder,
-  hot,
-  type Log,
-  opaque,
-  type Params,
-  type Reader,
-  type Scheduled,
-  type Store,
-} from '@aitbc/chassis';
+import { builder, hot, type Log, type Params, type Reader, type Scheduled, type Store } from '@aitbc/chassis';
 import { ESCROWED } from './store/payments.ts';
 import type { Tables } from './tables.ts';
 
@@ -66,7 +57,7 @@ const compare = hot((p: Params<{ after: number; limit: number }>) =>
           .as('escrow_must_hold_minor'),
       ];
     })
-    .where('a.id', '>', opaque(p('after')))
+    .where('a.id', '>', p('after'))
     .orderBy('a.id')
     .limit(p('limit')),
 );

@@ -72,7 +72,7 @@ const compileInsert = (isShared: boolean, count: number): Insert => {
   const one = isShared
     ? (at: number) => [1, 2, 3, 4, 5, 6].map((column) => `$${at * 6 + column}`).join(', ')
     : () =>
-        '?, coalesce((SELECT seq FROM outbox WHERE destination = ? ORDER BY seq DESC LIMIT 1), 0) + ?, ?, ?, ?';
+        '?, coalesce((SELECT seq FROM outbox WHERE destination = +? ORDER BY seq DESC LIMIT 1), 0) + ?, ?, ?, ?';
   const values = Array.from({ length: count }, (_, at) => `(${one(at)})`).join(', ');
   return {
     sql: `INSERT INTO outbox (destination, ${isShared ? 'stream, ' : ''}seq, count, messages, created_at_ms) VALUES ${values}`,

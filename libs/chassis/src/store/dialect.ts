@@ -37,7 +37,12 @@ class ForSqlite extends SqliteQueryCompiler {
   protected override appendValue(value: unknown): void {
     if (value instanceof Words) this.append(value.of.sqlite);
     else if (inlinesConstants && !(value instanceof Placeholder)) this.appendImmediateValue(value);
-    else super.appendValue(value);
+    else {
+      // A unary plus keeps SQLite's planner from looking into the value. Ours is built with STAT4, and prepares a statement
+      // anew, at each run, for every value that its plan might depend on, as an `=` beside an ORDER BY: 10 µs instead of 1.5.
+      if (value instanceof Placeholder) this.append('+');
+      super.appendValue(value);
+    }
   }
 }
 
@@ -76,14 +81,8 @@ export const compileWith = (
 
 const words = (of: Readonly<Record<Dialect, string>>): RawBuilder<unknown> => sql`${new Words(of)}`;
 
-// PostgreSQL has no unary plus for texts, and its planner needs no hint here: it plans a statement once.
+// PostgreSQL has no unary plus for texts, and its planner needs no hint here.
 const hidden = words({ sqlite: '+', postgres: '' });
-
-/**
- * A value that SQLite's planner cannot look into. Ours is built with STAT4, and prepares a statement anew for every
- * value that its plan might depend on: 28 µs a run of a join instead of 3.
- */
-export const opaque = <T>(value: T): RawBuilder<T> => sql<T>`${hidden}${value}`;
 
 /** A column that is compared, but by no index: it keeps the planner on the index of the order. */
 export const unindexed = <T>(column: string): RawBuilder<T> => sql<T>`${hidden}${sql.ref(column)}`;

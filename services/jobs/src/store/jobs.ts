@@ -1,4 +1,4 @@
-import { builder, hot, insertMany, listOf, opaque, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import { builder, hot, insertMany, listOf, type Params, type Reader, type Trx } from '@aitbc/chassis';
 import type { JobStatus } from '@aitbc/contracts';
 import { sql } from 'kysely';
 import type { EventRow, JobRow, Tables } from '../tables.ts';
@@ -302,8 +302,7 @@ const end = hot(
         content_due_at_ms: sql<number | null>`${p('now_ms')} + content_kept_ms`,
       })
       .where('seq', '=', p('seq'))
-      // Seen, it would be compared with the partial indexes, which costs a plan at each run.
-      .where('status', '=', opaque(p('from')))
+      .where('status', '=', p('from'))
       .where('attempt', '=', p('attempt'))
       .returning('events'),
 );

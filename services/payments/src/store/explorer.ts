@@ -1,4 +1,4 @@
-import { builder, hot, opaque, type Params, type Reader } from '@aitbc/chassis';
+import { builder, hot, type Params, type Reader } from '@aitbc/chassis';
 import type { AccountKind } from '@aitbc/contracts';
 import type { Tables } from '../tables.ts';
 
@@ -76,8 +76,8 @@ const transfers = () =>
 const transfersIn = (direction: 'asc' | 'desc') =>
   hot((p: Params<Range & object>) =>
     transfers()
-      .where('t.seq', '>', opaque(p('after')))
-      .where('t.seq', '<', opaque(p('before')))
+      .where('t.seq', '>', p('after'))
+      .where('t.seq', '<', p('before'))
       .orderBy('t.seq', direction)
       .limit(p('limit')),
   );
@@ -89,9 +89,9 @@ export const listTransfers = (reader: Reader, range: Range, direction: 'asc' | '
 const sideIn = (side: 'debit' | 'credit', direction: 'asc' | 'desc') =>
   hot((p: Params<Range & { account: number }>) =>
     transfers()
-      .where(`t.${side}`, '=', opaque(p('account')))
-      .where('t.seq', '>', opaque(p('after')))
-      .where('t.seq', '<', opaque(p('before')))
+      .where(`t.${side}`, '=', p('account'))
+      .where('t.seq', '>', p('after'))
+      .where('t.seq', '<', p('before'))
       .orderBy('t.seq', direction)
       .limit(p('limit')),
   );
@@ -110,12 +110,12 @@ export const listTransfersOf = async (
     .slice(0, range.limit);
 };
 
-const transfer = hot((p: Params<{ hash: Buffer }>) => transfers().where('t.hash', '=', opaque(p('hash'))));
+const transfer = hot((p: Params<{ hash: Buffer }>) => transfers().where('t.hash', '=', p('hash')));
 export const findTransferByHash = (reader: Reader, hash: string) =>
   reader.get(transfer, { hash: Buffer.from(hash, 'hex') });
 export type TransferRow = NonNullable<Awaited<ReturnType<typeof findTransferByHash>>>;
 
-const transferById = hot((p: Params<{ id: string }>) => transfers().where('t.id', '=', opaque(p('id'))));
+const transferById = hot((p: Params<{ id: string }>) => transfers().where('t.id', '=', p('id')));
 export const findTransferRow = (reader: Reader, id: string) => reader.get(transferById, { id });
 
 const addressColumns = [

@@ -1,4 +1,4 @@
-import { builder, hot, opaque, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
 import { sql } from 'kysely';
 import type { PaymentRowStatus, ResolutionKind, Tables } from '../tables.ts';
 
@@ -49,11 +49,9 @@ export const view = () =>
       'r.settled_at_ms',
     ]);
 
-const byId = hot((p: Params<{ id: string }>) => view().where('p.id', '=', opaque(p('id'))));
-const byJob = hot((p: Params<{ job_id: string }>) => view().where('p.job_id', '=', opaque(p('job_id'))));
-const byOrder = hot((p: Params<{ order_id: string }>) =>
-  view().where('p.order_id', '=', opaque(p('order_id'))),
-);
+const byId = hot((p: Params<{ id: string }>) => view().where('p.id', '=', p('id')));
+const byJob = hot((p: Params<{ job_id: string }>) => view().where('p.job_id', '=', p('job_id')));
+const byOrder = hot((p: Params<{ order_id: string }>) => view().where('p.order_id', '=', p('order_id')));
 
 export const findPayment = (reader: Reader, id: string) => reader.get(byId, { id });
 export const findPaymentOfJob = (reader: Reader, jobId: string) => reader.get(byJob, { job_id: jobId });
@@ -125,7 +123,7 @@ const duePayments = hot((p: Params<{ now_ms: number; limit: number }>) =>
     .selectFrom('payment')
     .select('id')
     .where('status', '=', ESCROWED)
-    .where('expires_at_ms', '<=', opaque(p('now_ms')))
+    .where('expires_at_ms', '<=', p('now_ms'))
     .where((eb) =>
       eb.not(
         eb.exists(

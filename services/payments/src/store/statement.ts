@@ -1,4 +1,4 @@
-import { builder, hot, opaque, type Params, type Reader } from '@aitbc/chassis';
+import { builder, hot, type Params, type Reader } from '@aitbc/chassis';
 import type { Tables } from '../tables.ts';
 
 const db = builder<Tables>();
@@ -24,8 +24,8 @@ const sideOf = (p: Params<Page>, own: 'debit' | 'credit', other: 'credit' | 'deb
       'm.memo',
       'mine.balance_minor as balance_now_minor',
     ])
-    .where(`t.${own}`, '=', opaque(p('account')))
-    .where('t.seq', '<', opaque(p('before')));
+    .where(`t.${own}`, '=', p('account'))
+    .where('t.seq', '<', p('before'));
 
 // Each side comes in the order of its own index, and the two are merged as they are read: no more than a page.
 const entries = hot((p: Params<Page>) =>
