@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { checkArchive, databasePath, openObjects, openStore, restoreFile } from '@aitbc/chassis';
 import { fromMinor, newId, sha256, toTimestamp } from '@aitbc/contracts';
-import { openByHand, scratchDatabase, scratchDirectory, startS3, testEngine } from '@aitbc/testing';
+import { openByHand, scratchDatabase, scratchDirectory, sqliteOnly, startS3 } from '@aitbc/testing';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { verifyArchive } from '../../../scripts/verify-archive.ts';
 import { migrations } from '../migrations/index.ts';
@@ -234,7 +234,7 @@ describe('an archive', () => {
     expect((await verify(archiveUrl, head)).wrong).toContain('is gone');
   });
 
-  test.runIf(testEngine === 'sqlite')(
+  sqliteOnly('copies of files, and what comes of putting one back').test(
     'of a file that was put back goes on in another line, and each job counts once',
     async () => {
       const directory = scratchDirectory();

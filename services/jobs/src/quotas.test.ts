@@ -1,6 +1,5 @@
-import { DatabaseSync } from 'node:sqlite';
 import { jobsRoutes, newId } from '@aitbc/contracts';
-import { eventually, testEngine } from '@aitbc/testing';
+import { eventually, openByHand } from '@aitbc/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Stack, startStack } from './stack.fixture.ts';
 
@@ -62,23 +61,20 @@ test('what an account has is counted as it comes and goes, and is what a recount
     ]).toEqual([again, 200]);
     expect(await loadOf(client)).toMatchObject({ open_jobs: 1, content_bytes: 2 * bytesOf(parameters) });
   }
-  if (testEngine !== 'sqlite') return;
-  await stack.restartJobs((url) => {
-    const db = new DatabaseSync(url.slice('sqlite:///'.length));
-    const counted = db
-      .prepare(
-        `SELECT sum(ended_at_ms IS NULL) AS open_jobs, sum(CASE WHEN content_gone_at_ms IS NULL
-           THEN octet_length(parameters) + coalesce(octet_length(result), 0) ELSE 0 END) AS content_bytes
-         FROM job JOIN job_parameters p ON p.job_seq = job.seq LEFT JOIN job_result r ON r.job_seq = job.seq
-         WHERE client_id = ?`,
-      )
-      .get(client.caller.account_id);
-    const kept = db
-      .prepare(
-        'SELECT sum(open_jobs) AS open_jobs, sum(content_bytes) AS content_bytes FROM account_load WHERE account_id = ?',
-      )
-      .get(client.caller.account_id);
-    db.close();
+  await stack.restartJobs(async (url) => {
+    const db = await openByHand(url);
+    const account = client.caller.account_id;
+    const counted = await db.all(
+      `SELECT count(*) FILTER (WHERE ended_at_ms IS NULL) AS open_jobs, sum(CASE WHEN content_gone_at_ms IS NULL
+         THEN octet_length(parameters) + coalesce(octet_length(result), 0) ELSE 0 END) AS content_bytes
+       FROM job JOIN job_parameters p ON p.job_seq = job.seq LEFT JOIN job_result r ON r.job_seq = job.seq
+       WHERE client_id = '${account}'`,
+    );
+    const kept = await db.all(
+      `SELECT sum(open_jobs) AS open_jobs, sum(content_bytes) AS content_bytes
+       FROM account_load WHERE account_id = '${account}'`,
+    );
+    await db.close();
     expect(kept).toEqual(counted);
   });
 });

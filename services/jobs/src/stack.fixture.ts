@@ -73,9 +73,9 @@ export const startStack = async (
     dispatchers,
     startDispatch,
     /** @param between works on the file of jobs while nobody has it open. */
-    restartJobs: async (between?: (databaseUrl: string) => void) => {
+    restartJobs: async (between?: (databaseUrl: string) => void | Promise<void>) => {
       await jobs.stop();
-      between?.(env('jobs').DATABASE_URL as string);
+      await between?.(env('jobs').DATABASE_URL as string);
       jobs = await startOne();
     },
 

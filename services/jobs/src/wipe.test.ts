@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { CALLER_HEADER, deriveKey, signCaller } from '@aitbc/chassis';
 import { jobsRoutes, newId, sha256 } from '@aitbc/contracts';
-import { eventually, TEST_SECRET, testEngine } from '@aitbc/testing';
+import { eventually, sqliteOnly, TEST_SECRET } from '@aitbc/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Stack, startStack } from './stack.fixture.ts';
 
@@ -122,7 +122,7 @@ const bytesOf = (url: string): string =>
     .map((end) => readFileSync(url.slice('sqlite:///'.length) + end).toString('latin1'))
     .join();
 
-test.runIf(testEngine === 'sqlite')(
+sqliteOnly('what a page of a file holds once a row is gone').test(
   'a wiped word is in no page, freed page or log of the file, whatever was written around it',
   { timeout: 60_000 },
   async () => {
