@@ -12,7 +12,12 @@ export interface Reply {
   drop(): void;
 }
 
-const agents = { 'http:': new Agent({ keepAlive: true }), 'https:': new TlsAgent({ keepAlive: true }) };
+/** A proxy of the environment is used where Node's own `fetch` would use it. */
+const proxyEnv = process.env.NODE_USE_ENV_PROXY === '1' ? process.env : undefined;
+const agents = {
+  'http:': new Agent({ keepAlive: true, proxyEnv }),
+  'https:': new TlsAgent({ keepAlive: true, proxyEnv }),
+};
 
 const once = (
   url: URL,
