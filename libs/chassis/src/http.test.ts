@@ -43,7 +43,12 @@ const send = async (
     ...(options.body === undefined ? {} : { body: options.body }),
   });
   const text = await response.text();
-  return { status: response.status, body: text === '' ? undefined : JSON.parse(text), text };
+  return {
+    status: response.status,
+    retryAfter: response.headers.get('retry-after'),
+    body: text === '' ? undefined : JSON.parse(text),
+    text,
+  };
 };
 const json = (value: unknown) => JSON.stringify(value);
 const deep = (levels: number) => `{"ms":0,"value":${'['.repeat(levels)}${']'.repeat(levels)}}`;
@@ -191,6 +196,12 @@ test.each([
 test('a fault of ours is 500 and says nothing of it', async () => {
   const reply = await send('POST', slow, { body: json({ ms: 0, throws: 'SECRET in /srv/data.db' }) });
   expect(reply).toMatchObject({ status: 500, body: { error: { code: 'INTERNAL_ERROR' } } });
+  expect(reply.text).not.toContain('SECRET');
+});
+
+test('what took too long in the store is 503 and says when to come again', async () => {
+  const reply = await send('POST', slow, { body: json({ ms: 0, throws: 'TookTooLong' }) });
+  expect(reply).toMatchObject({ status: 503, retryAfter: '2', body: { error: { code: 'OVERLOADED' } } });
   expect(reply.text).not.toContain('SECRET');
 });
 

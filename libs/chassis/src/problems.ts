@@ -1,6 +1,10 @@
 import { type AnyRoute, Problem, toOpenAiError } from '@aitbc/contracts';
 import type { NextFunction, Request, Response } from 'express';
 import type { Log } from './log.ts';
+import { TookTooLong } from './store/fault.ts';
+
+/** Those that took too long need the machine to have less to do. */
+const TOO_LONG_RETRY_SECONDS = 2;
 
 /** Library errors in front of our code, as ours: never their message. */
 const asProblem = (error: unknown): Problem | null => {
@@ -28,6 +32,13 @@ export const sendProblem = (response: Response, problem: Problem): void => {
   response.status(problem.status).json(problem.toBody());
 };
 
+const ourFault = (error: unknown): Problem =>
+  error instanceof TookTooLong
+    ? new Problem('OVERLOADED', 'This took too long and was not done; try again shortly.', {
+        retryAfterSeconds: TOO_LONG_RETRY_SECONDS,
+      })
+    : new Problem('INTERNAL_ERROR', 'Something went wrong on our side; it has been noted.');
+
 /** Turns whatever was thrown into the one error shape; logs what is our fault. */
 export const errorHandler =
   (log: Log) =>
@@ -39,8 +50,5 @@ export const errorHandler =
       response.destroy();
       return;
     }
-    sendProblem(
-      response,
-      problem ?? new Problem('INTERNAL_ERROR', 'Something went wrong on our side; it has been noted.'),
-    );
+    sendProblem(response, problem ?? ourFault(error));
   };

@@ -7,6 +7,7 @@ import { assertInUse, markOfFile } from '../move/mark.ts';
 import { type Hot, resolveQuery } from '../sql.ts';
 import { assertDurable, BUSY_TIMEOUT_MS, configure, createReader, migrate } from './connection.ts';
 import { diskProblem } from './disk.ts';
+import { TookTooLong } from './fault.ts';
 import { databasePath, keepPrivate } from './file.ts';
 import { createGathering } from './gathering.ts';
 import {
@@ -176,7 +177,8 @@ export const openSqlite = async (options: {
         result = await Promise.race([running, foreign.promise]).finally(foreign.stop);
       }
       const tookMs = performance.now() - startedAt;
-      if (tookMs > FUNCTION_DEADLINE_MS) throw new Error(`transaction ${name} took ${Math.round(tookMs)} ms`);
+      if (tookMs > FUNCTION_DEADLINE_MS)
+        throw new TookTooLong(`transaction ${name} took ${Math.round(tookMs)} ms`);
       return result;
     } finally {
       end();

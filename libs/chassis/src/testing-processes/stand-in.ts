@@ -24,6 +24,7 @@ import {
   standUp,
   type Trx,
 } from '../index.ts';
+import { TookTooLong } from '../store/fault.ts';
 
 /** What a stand-in keeps: one row an effect and no constraint, so that a doubled effect shows. */
 export interface StandInTables {
@@ -162,6 +163,7 @@ const handlersOf = (store: Store): StandInHandlers => ({
     body: { counts: Object.fromEntries(await effectsOf(store, params.name)) },
   }),
   slow: async ({ body }) => {
+    if (body.throws === 'TookTooLong') throw new TookTooLong('SECRET of a transaction');
     if (body.throws !== undefined) throw new Error(body.throws);
     await new Promise((resolve) => setTimeout(resolve, body.ms));
     return { status: 200, body: { ok: true } };

@@ -4,6 +4,9 @@ export const isConflict = (error: unknown): boolean => {
   return code === '40001' || code === '40P01';
 };
 
+/** The server ended a statement that had worked, or waited for a lock, for all the time it has. */
+export const isTimeout = (error: unknown): boolean => (error as { code?: unknown } | null)?.code === '57014';
+
 const WORDS: readonly (readonly [RegExp, string])[] = [
   [/^57P0[123]$/, 'PostgreSQL is stopping or starting'],
   [/^(08...|57P05|25P03)$/, 'the connection to PostgreSQL was lost'],

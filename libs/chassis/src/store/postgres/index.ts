@@ -5,6 +5,7 @@ import type { Compilable } from 'kysely';
 import pg, { type Client, type QueryResult } from 'pg';
 import { clock } from '../../clock.ts';
 import { type Hot, resolveForPostgres } from '../../sql.ts';
+import { TookTooLong } from '../fault.ts';
 import {
   createGroups,
   createTopics,
@@ -18,7 +19,7 @@ import type { Migrations, Store, Trx } from '../store.ts';
 import { createTally, kindOf } from '../tally.ts';
 import { createAdoption } from './adoption.ts';
 import { checkServer } from './check.ts';
-import { isConflict, isConnectionProblem, isFull, serverProblem } from './fault.ts';
+import { isConflict, isConnectionProblem, isFull, isTimeout, serverProblem } from './fault.ts';
 import { migrate } from './migrate.ts';
 import { tryLock, unlock } from './places.ts';
 import { type Address, parseAddress, prepareSession, READER } from './session.ts';
@@ -196,6 +197,7 @@ export const openPostgres = async (options: {
     }
   };
   const refused = (error: unknown): never => {
+    if (isTimeout(error)) throw new TookTooLong('a statement that reads took too long', { cause: error });
     // These connections read only, by their own setting: that is a bug of the caller.
     throw (error as { code?: unknown }).code === '25006' ? error : refusalFor(error);
   };

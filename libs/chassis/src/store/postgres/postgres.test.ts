@@ -5,6 +5,7 @@ import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { chassisMigrations } from '../../migrations/index.ts';
 import { builder, hot, type Params } from '../../sql.ts';
+import { isStoreFault, TookTooLong } from '../fault.ts';
 import type { Store, Trx } from '../store.ts';
 import { unfitness } from './check.ts';
 import { openPostgres } from './index.ts';
@@ -234,6 +235,17 @@ describe.skipIf(!hasPostgres)('PostgreSQL', () => {
     await neighbour;
     expect(String(await late.promise)).toContain('transaction slow is over');
     expect(await sum(store.read)).toBe(1);
+  });
+
+  test('a statement that the server ends for its time is no fault of what it was to write', async () => {
+    const slow = store.transact('slow', async (trx) => {
+      await trx.run({ sql: 'SET LOCAL statement_timeout TO 50', bind: () => [] }, {});
+      await trx.get({ sql: 'SELECT pg_sleep(5)', bind: () => [] }, {});
+    });
+    const error = await slow.catch((each: unknown) => each);
+    expect(error).toBeInstanceOf(TookTooLong);
+    expect(isStoreFault(error)).toBe(true);
+    await store.transact('next', (trx) => trx.run(add, { id: 1, balance: 1 }));
   });
 
   test('what a function that took too long left in a savepoint undoes nothing of the next', async () => {

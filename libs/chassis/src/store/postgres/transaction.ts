@@ -9,11 +9,14 @@ import { createGathering } from '../gathering.ts';
 import { FLUSH, type Hook, type Outcome, type Waiting } from '../groups.ts';
 import type { Trx } from '../store.ts';
 import { kindOf, type TallyKeeper } from '../tally.ts';
-import { isConflict, serverProblem } from './fault.ts';
+import { isConflict, isTimeout, serverProblem } from './fault.ts';
 import type { Tenure } from './places.ts';
 
 /** Nobody else writes that table, but a process that starts. PostgreSQL lets those that wait in by their order. */
 const TAKE_TURN = 'LOCK TABLE store_identity IN SHARE ROW EXCLUSIVE MODE';
+
+const named = (error: unknown): unknown =>
+  isTimeout(error) ? new TookTooLong('a statement took too long', { cause: error }) : error;
 
 /** What came of a group. Its hooks run once the commit is sure. */
 export interface Ran {
@@ -67,17 +70,18 @@ export const runGroup = async (
       const answer = client.query(query as QueryConfig);
       underWay.add(answer);
       return await answer.finally(() => underWay.delete(answer));
-    } catch (error) {
+    } catch (cause) {
+      const error = named(cause);
       if (isConflict(error) || serverProblem(error) !== null) doom ??= { error };
       else failure ??= { error };
       throw error;
     }
   };
-  /** Sent with what follows it: in a transaction that is whole it can fail by the connection alone. */
+  /** Sent with what follows it: in a transaction that is whole it can fail by the connection or for its turn alone. */
   const sendAhead = (text: string): void => {
     if (doom !== null) return;
     options.tally.add(kindOf(text));
-    client.query(text).catch((error: unknown) => (doom ??= { error }));
+    client.query(text).catch((cause: unknown) => (doom ??= { error: named(cause) }));
   };
 
   /** @throws unless all that was sent went well: a failed statement undoes what it stands in, also when it was caught. */
@@ -215,7 +219,7 @@ export const runGroup = async (
     const answered = send(last);
     failpoint('store:commit-under-way');
     const answers = (await answered.catch((error: unknown) => {
-      throw (error as { severity?: unknown }).severity === 'ERROR'
+      throw error instanceof TookTooLong || (error as { severity?: unknown }).severity === 'ERROR'
         ? error
         : new UnsureCommit(token, ran, error);
     })) as unknown as QueryResult[];
