@@ -135,8 +135,7 @@ export const createAgent = (deps: AgentDeps): Agent => {
     if (offer.capabilities.length === 0)
       log.warn('nothing', 'nothing to offer now: no work is taken until that changes');
     offerChanged.raise();
-    // The first registration is the polling loop's.
-    if (registry.id() !== undefined) await registry.update();
+    await registry.update();
   };
 
   /** A job failed: what it tells of this machine is out of the offer before the job is on its way elsewhere. */

@@ -25,7 +25,10 @@ export interface MinerRegistry {
   id(): string | undefined;
   /** Registers. Resolves when it is done or cannot be; one at a time, whoever asks. */
   register(): Promise<void>;
-  /** Tells of a change: one that came while a registration was under way is told right after it. */
+  /**
+   * Tells of a change: one that came while a registration was under way is told right after it. Before the first one nobody
+   * has to be told: it says what there is by then.
+   */
   update(): Promise<void>;
   /** After the coordinator said that it does not know this miner, or that another agent has its name. */
   registerAgain(refusal: Refusal): Promise<void>;
@@ -95,7 +98,7 @@ export const createRegistry = (deps: RegistrationDeps): MinerRegistry => {
     register,
     update() {
       isChanged = true;
-      return register();
+      return id === undefined ? Promise.resolve() : register();
     },
     registerAgain(refusal) {
       if (isNameInUse(refusal)) id = undefined;
