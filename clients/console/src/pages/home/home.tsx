@@ -9,7 +9,7 @@ import { api, useCredential } from '../../session.ts';
 import { Blocks } from '../explorer/blocks.tsx';
 import { JobTable } from '../jobs/table.tsx';
 import { LIVE_MS, useReceipts } from './network.ts';
-import { recentOf } from './recent.ts';
+import { type BinSeconds, recentOf } from './recent.ts';
 
 const TimeBars = lazy(async () => ({ default: (await import('../../parts/chart.tsx')).TimeBars }));
 
@@ -18,7 +18,7 @@ const MINERS = 500;
 const BLOCKS = 8;
 const OWN_JOBS = 6;
 /** What a bar of the chart stands for, by its seconds. */
-const EVERY: Readonly<Record<number, string>> = {
+const EVERY: Readonly<Record<BinSeconds, string>> = {
   1: 'second by second',
   5: 'every 5 seconds',
   15: 'every 15 seconds',

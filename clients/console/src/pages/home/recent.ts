@@ -6,12 +6,13 @@ const HOUR_MS = 3_600_000;
 /** Bars of a chart at most, and how wide one may be: an hour has one a minute. */
 const BINS = 60;
 const BIN_SECONDS = [1, 5, 15, 60] as const;
+export type BinSeconds = (typeof BIN_SECONDS)[number];
 
 /** What the receipts tell: of the last hour, or of the shorter time that the newest of them fill. */
 export interface Recent {
   /** All of the hour is known; of a busy network only the newest seconds or minutes are. */
   readonly isWholeHour: boolean;
-  readonly binSeconds: number;
+  readonly binSeconds: BinSeconds;
   /** Seconds since 1970, one for each bar, oldest first. */
   readonly at: number[];
   /** Jobs completed in that time. */
