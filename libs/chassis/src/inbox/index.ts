@@ -225,8 +225,9 @@ export const startInbox = <D extends Destination>(options: {
             await trx.flush();
           });
         } catch (error) {
-          // A small row may fit where a message does not: no attempt counts while the disk has no room.
-          if (isStoreFault(error)) throw error;
+          // A small row may fit where a message does not: no attempt counts while the disk has no room. One that takes too
+          // long counts: the letters behind it would wait for it for ever.
+          if (isStoreFault(error) && !(error instanceof TookTooLong)) throw error;
           const attempts = before + 1;
           const max = messages[letter.name as MessageName]?.attempts ?? 1;
           const isFinal = error instanceof Unreadable || attempts >= max;
