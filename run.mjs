@@ -28,6 +28,10 @@ const commands = {
   restore: { does: 'bring a backup back', script: 'scripts/restore.ts' },
   migrate: { does: 'bring the schemas in PostgreSQL up to this version', script: 'scripts/migrate.ts' },
   move: { does: 'move the data between SQLite and PostgreSQL', script: 'scripts/move.ts' },
+  build: {
+    does: 'build the services and the console, for an image or a service manager',
+    script: 'scripts/build.ts',
+  },
   pack: { does: 'make the packages of the SDK and the command line', script: 'scripts/pack.ts' },
   openapi: { does: 'write the API description to docs/', script: 'scripts/openapi.ts' },
 };

@@ -29,6 +29,7 @@ export default defineConfig({
     // folder of the run, the first takes it away.
     globalSetup: [
       'libs/testing/src/global-setup.ts',
+      'tests/bundled-services.ts',
       'tests/no-secret-left.ts',
       'libs/testing/src/postgres-setup.ts',
     ],

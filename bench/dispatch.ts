@@ -12,6 +12,7 @@ import {
 } from '@aitbc/chassis';
 import { inboxQueue, messages, newId } from '@aitbc/contracts';
 import { findBroker } from '../libs/testing/src/broker.ts';
+import { builtOf } from '../libs/testing/src/built.ts';
 import { freePort } from '../libs/testing/src/ports.ts';
 import { supervise } from '../scripts/supervisor.ts';
 import { dispatchKeys } from '../services/jobs/src/dispatcher/keys.ts';
@@ -22,7 +23,7 @@ import { readMetrics } from './load.ts';
 // Dispatch alone: a broker and dispatch workers, with the mailbox filled before they may take from it. No gateway and
 // no database share the cores, so what is seen is what workers and Redis can do.
 
-const WORKER = resolve(import.meta.dirname, '../services/jobs/src/dispatcher/main.ts');
+const WORKER = builtOf(resolve(import.meta.dirname, '../services/jobs/src/dispatcher/main.ts'));
 const INBOX = inboxQueue('dispatcher');
 const SECRET_KEY = 'a key for nothing but this bench';
 const REDIS_PREFIX = 'bench';

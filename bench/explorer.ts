@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { builder, type ChassisTables, openStore } from '@aitbc/chassis';
 import { newId, SYSTEM_ADDRESSES } from '@aitbc/contracts';
 import { findBroker } from '../libs/testing/src/broker.ts';
+import { builtOf } from '../libs/testing/src/built.ts';
 import { freePort } from '../libs/testing/src/ports.ts';
 import { migrations } from '../services/payments/migrations/index.ts';
 import { creditFromMint } from '../services/payments/src/commands/mint.ts';
@@ -120,7 +121,7 @@ const main = async (): Promise<void> => {
   const broker = await findBroker({ dataDir: directory, log: () => {} });
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
-  const service = fork(join(import.meta.dirname, '../services/payments/src/main.ts'), {
+  const service = fork(builtOf(join(import.meta.dirname, '../services/payments/src/main.ts')), {
     env: {
       ...process.env,
       NODE_ENV: 'development',

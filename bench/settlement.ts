@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { type Batch, connectRedis, createLog, createPostal, openSender } from '@aitbc/chassis';
 import { createClient, type MessageName, messages, newId, type Payload, routes } from '@aitbc/contracts';
 import { findBroker } from '../libs/testing/src/broker.ts';
+import { builtOf } from '../libs/testing/src/built.ts';
 import { freePort } from '../libs/testing/src/ports.ts';
 import { headersOf } from '../services/payments/src/testing/headers.ts';
 import { median } from './load.ts';
@@ -39,7 +40,7 @@ const main = async (): Promise<void> => {
   const broker = await findBroker({ dataDir: directory, log: () => {} });
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
-  const service = fork(join(import.meta.dirname, '../services/payments/src/main.ts'), {
+  const service = fork(builtOf(join(import.meta.dirname, '../services/payments/src/main.ts')), {
     env: {
       ...process.env,
       NODE_ENV: 'development',

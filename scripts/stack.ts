@@ -3,7 +3,9 @@ import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { postgresProblem, schemaUrl } from '../libs/chassis/src/index.ts';
 import { type Broker, findBroker } from '../libs/testing/src/broker.ts';
+import { builtOf } from '../libs/testing/src/built.ts';
 import { freePort, isPortFree } from '../libs/testing/src/ports.ts';
+import { bundleServices } from './bundle.ts';
 import { holdDataDir } from './data-lock.ts';
 import { devSecrets, type Keys } from './dev-secrets.ts';
 import { drainOnSignals, type Log, type ProcessSpec, type ProcessStatus, supervise } from './supervisor.ts';
@@ -62,6 +64,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const dataDir = resolve(options.dataDir);
   const outer = { ...process.env, ...options.extraEnv };
   const { secrets, keys, keyEnv } = settleSecrets(outer, dataDir);
+  await bundleServices((line) => log(line, 'services'));
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const unlock = await holdDataDir(dataDir);
   if (!unlock)
@@ -316,7 +319,7 @@ async function insideProcesses(
   return all;
 }
 
-const entry = (folder: string, file = 'main.ts') => join(root, folder, 'src', file);
+const entry = (folder: string, file = 'main.ts') => builtOf(join(root, folder, 'src', file));
 
 function without(env: NodeJS.ProcessEnv, names: readonly string[]): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !names.includes(name)));

@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline';
 import { connect } from 'node:tls';
 import { ConfigError, createLog, createServerTls, loadConfig } from '@aitbc/chassis';
 import {
+  builtOf,
   eventually,
   keepOutput,
   rememberSecret,
@@ -63,7 +64,7 @@ interface Started {
 }
 const started: Started[] = [];
 const spawned = (main: string, env: Record<string, string>) => {
-  const child = spawn(process.execPath, [join(root, main)], {
+  const child = spawn(process.execPath, [builtOf(join(root, main))], {
     env: { PATH: process.env.PATH, ...env, LOG_LEVEL: 'info' },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { DEFAULT_PACE } from './body-pace.ts';
-import { objectsProblem } from './objects/index.ts';
+import { objectsProblem } from './objects/address.ts';
 import { parseRedisUrl } from './redis/index.ts';
-import { schemaUrl } from './store/postgres/session.ts';
+import { schemaUrl } from './store/postgres/address.ts';
 
 /** What a service cannot start without is missing or wrong; `main` prints it and ends with code 2. */
 export class ConfigError extends Error {}

@@ -2,6 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { ConfigError } from './config.ts';
 import { isConnectionFault, unhandledConnectionFaults } from './connections.ts';
+import { traced } from './traces.ts';
 
 /** In-flight requests and batches get so long to finish; a supervisor's own limit is longer. */
 const DRAIN_MAX_MS = 10_000;
@@ -38,7 +39,7 @@ export const runMain = async (start: (fail: Fail) => Promise<Running>): Promise<
       await running?.stop();
       process.exit(exitCode);
     } catch (error) {
-      console.error(error);
+      console.error(traced(error));
       process.exit(1);
     }
   };
@@ -47,7 +48,7 @@ export const runMain = async (start: (fail: Fail) => Promise<Running>): Promise<
   // A supervisor that was killed leaves nobody to restart or stop this process.
   if (process.channel !== undefined) process.on('disconnect', () => void stop(0));
   const onUnhandled = (error: unknown) => {
-    console.error(error);
+    console.error(traced(error));
     // Others are being served: one connection's end is not theirs.
     if (isConnectionFault(error)) unhandledConnectionFaults.inc();
     else void stop(1);
@@ -61,7 +62,7 @@ export const runMain = async (start: (fail: Fail) => Promise<Running>): Promise<
     });
     collectGarbage();
   } catch (error) {
-    console.error(error instanceof ConfigError ? error.message : error);
+    console.error(error instanceof ConfigError ? error.message : traced(error));
     process.exitCode = error instanceof ConfigError ? 2 : 1;
     process.exit();
   }

@@ -1,4 +1,5 @@
 import { type Logger, pino } from 'pino';
+import { traced } from './traces.ts';
 
 export type Log = Logger;
 
@@ -9,6 +10,7 @@ export const createLog = (service: string, level = 'info'): Log =>
     level,
     base: { service },
     timestamp: pino.stdTimeFunctions.isoTime,
+    serializers: { err: (error: Error) => pino.stdSerializers.err(traced(error)) },
     redact: {
       paths: [
         'key',

@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { eventually } from '@aitbc/testing';
 import express from 'express';
 import { afterEach, expect, test } from 'vitest';
-import { listen } from './http.ts';
+import { listen } from './listen.ts';
 
 /** What is open after five seconds is ended; the rest is for a busy machine. */
 const STOPS_WITHIN_MS = 9_000;

@@ -1,11 +1,11 @@
 import type { RequestListener } from 'node:http';
 import type { Destination, ServiceName } from '@aitbc/contracts';
-import { listen } from './http.ts';
+import { checkHealth, type Dependencies } from './health.ts';
 import type { Running } from './lifecycle.ts';
+import { listen } from './listen.ts';
 import { createLog, type Log } from './log.ts';
 import { createPostal, type Postal } from './mailbox.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
-import { checkHealth, type Dependencies } from './operations.ts';
 import { connectRedis, type RedisClient, watchBroker } from './redis/index.ts';
 import { startTicker } from './ticker.ts';
 import { createServerTls } from './tls.ts';

@@ -1,4 +1,5 @@
 export * from './broker.ts';
+export * from './built.ts';
 export * from './by-hand.ts';
 export * from './callers.ts';
 export * from './engine.ts';

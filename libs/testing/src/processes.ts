@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { builtOf } from './built.ts';
 import { keepOutput } from './scratch.ts';
 
 export interface ServiceProcess {
@@ -31,7 +32,7 @@ export const spawnService = async (
   env: Record<string, string>,
   flags: readonly string[] = [],
 ): Promise<ServiceProcess> => {
-  const child = spawn(process.execPath, [...flags, fileURLToPath(main)], {
+  const child = spawn(process.execPath, [...flags, builtOf(fileURLToPath(main))], {
     env: { PATH: process.env.PATH, ...env, LOG_LEVEL: 'info' },
     stdio: ['ignore', 'pipe', 'inherit'],
   });

@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { type Caller, routes } from '@aitbc/contracts';
 import {
+  builtOf,
   callerOf,
   eventually,
   keepOutput,
@@ -51,7 +52,7 @@ afterAll(() => payments.stop());
 
 /** The real program in a process of its own. @returns its address. */
 const start = async (failpoint?: string): Promise<string> => {
-  const started = spawn(process.execPath, [MAIN], {
+  const started = spawn(process.execPath, [builtOf(MAIN)], {
     env: { ...process.env, ...env, ...(failpoint === undefined ? {} : { FAILPOINT: failpoint }) },
     stdio: ['ignore', 'pipe', 'inherit'],
   });

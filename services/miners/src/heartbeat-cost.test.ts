@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { CALLER_HEADER, deriveKey, openStore, signCaller, type Trx } from '@aitbc/chassis';
 import { newId } from '@aitbc/contracts';
 import {
+  builtOf,
   eventually,
   freePort,
   scratchDirectory,
@@ -78,7 +79,7 @@ test('10,000 miners: a beat costs what its HTTP costs', { timeout: 120_000 }, as
   const port = await freePort();
   const env = serviceEnv('miners', directory, await scratchRedis());
   const miners = await seed(env.DATABASE_URL as string);
-  const child = spawn(process.execPath, [fileURLToPath(new URL('./main.ts', import.meta.url))], {
+  const child = spawn(process.execPath, [builtOf(fileURLToPath(new URL('./main.ts', import.meta.url)))], {
     // As in a deployment: tests alone check their own answers.
     env: { ...process.env, ...env, PORT: String(port), NODE_ENV: 'development' },
     // Over the channel it notices the end of the test process, however that came, and ends too.

@@ -1,11 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { resolveForPostgres } from '../sql.ts';
+import { parseAddress } from '../store/postgres/address.ts';
 import { checkServer } from '../store/postgres/check.ts';
 import { migrate } from '../store/postgres/migrate.ts';
 import { tryLock } from '../store/postgres/places.ts';
 import { renameStreams } from '../store/postgres/rewound.ts';
-import { connect, end, parseAddress } from '../store/postgres/session.ts';
+import { connect, end } from '../store/postgres/session.ts';
 import type { Migrations } from '../store/store.ts';
 import { copyIn, copyOut } from './copy.ts';
 import type { Column, Kind, Lines, Table } from './line.ts';

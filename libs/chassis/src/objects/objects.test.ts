@@ -2,7 +2,8 @@ import { readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { scratchDirectory, startS3 } from '@aitbc/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { objectsProblem, openObjects } from './index.ts';
+import { objectsProblem } from './address.ts';
+import { openObjects } from './index.ts';
 
 let s3: Awaited<ReturnType<typeof startS3>>;
 beforeAll(async () => {

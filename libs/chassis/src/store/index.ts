@@ -4,8 +4,8 @@ import { openSqlite } from './sqlite.ts';
 import type { Migrations, MigrationsByEngine, Store } from './store.ts';
 
 export { databasePath, keepPrivate } from './file.ts';
+export { schemaUrl } from './postgres/address.ts';
 export { postgresProblem } from './postgres/check.ts';
-export { schemaUrl } from './postgres/session.ts';
 export type { Migrations, MigrationsByEngine, Reader, Store, Trx } from './store.ts';
 
 const isByEngine = (migrations: Migrations | MigrationsByEngine): migrations is MigrationsByEngine =>

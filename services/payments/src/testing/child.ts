@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { keepOutput } from '@aitbc/testing';
+import { builtOf, keepOutput } from '@aitbc/testing';
 
 /**
  * A program of this folder or the service itself as a process of its own, to be killed. It ends with the test.
@@ -12,7 +12,7 @@ export const startChild = (options: {
   env: Record<string, string>;
   isReady: (line: string) => boolean;
 }) => {
-  const child: ChildProcess = spawn(process.execPath, [options.script], {
+  const child: ChildProcess = spawn(process.execPath, [builtOf(options.script)], {
     env: { ...process.env, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });

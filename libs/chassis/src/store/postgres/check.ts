@@ -1,6 +1,7 @@
 import type { Client } from 'pg';
+import { type Address, parseAddress } from './address.ts';
 import { serverProblem } from './fault.ts';
-import { type Address, connect, end, parseAddress } from './session.ts';
+import { connect, end } from './session.ts';
 
 /** The first with all that is used here; those before it are without security updates since November 2025. */
 const OLDEST = 140_000;

@@ -17,12 +17,13 @@ import {
 } from '../groups.ts';
 import type { Migrations, Store, Trx } from '../store.ts';
 import { createTally, kindOf } from '../tally.ts';
+import { type Address, parseAddress } from './address.ts';
 import { createAdoption } from './adoption.ts';
 import { checkServer } from './check.ts';
 import { isConflict, isConnectionProblem, isFull, isTimeout, serverProblem } from './fault.ts';
 import { migrate } from './migrate.ts';
 import { tryLock, unlock } from './places.ts';
-import { type Address, parseAddress, prepareSession, READER } from './session.ts';
+import { prepareSession, READER } from './session.ts';
 import { runGroup, UnsureCommit } from './transaction.ts';
 import { createWriter } from './writer.ts';
 

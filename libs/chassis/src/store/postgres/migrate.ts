@@ -2,7 +2,8 @@ import { type DatabaseIntrospector, type Dialect, Kysely, PostgresDialect, sql }
 import { Migrator } from 'kysely/migration';
 import pg from 'pg';
 import type { Migrations } from '../store.ts';
-import { type Address, prepareSession } from './session.ts';
+import type { Address } from './address.ts';
+import { prepareSession } from './session.ts';
 
 /**
  * What a migrator asks for: whether its schema and its own tables are there. Kysely's introspector would answer with

@@ -2,9 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { assertInUse, markOfSchema } from '../../move/mark.ts';
+import type { Address } from './address.ts';
 import { LockedElsewhere } from './fault.ts';
 import { leavePlace, type Tenure, takePlace, tryLock, tryPlace } from './places.ts';
-import { type Address, connect, end, WRITER } from './session.ts';
+import { connect, end, WRITER } from './session.ts';
 
 /** An operator's tool that needs the tables alone may be about to finish, and so may a release that knew one process. */
 const LOCK_WAIT_MS = 15_000;
