@@ -1,8 +1,9 @@
 import { loadConfig } from '@aitbc/chassis';
-import { jobsRoutes } from '@aitbc/contracts';
+import { jobsRoutes, newId } from '@aitbc/contracts';
 import { callerOf, eventually, scratchDirectory, serviceEnv, someone, TEST_PREFIX } from '@aitbc/testing';
 import { afterEach, describe, expect, test } from 'vitest';
 import { dispatchKeys } from './dispatcher/keys.ts';
+import { requirementOf } from './dispatcher/match.ts';
 import { configShape, startJobs } from './service.ts';
 import { onlyFor, type Stack, startStack, workFor } from './stack.fixture.ts';
 
@@ -63,6 +64,47 @@ describe('with Redis', () => {
     for (const member of members) await stack.peers.redis.zadd(idle as string, 1, member);
     const job = await client.submit(workFor('dead-polls'));
     expect((await miner.take()).id).toBe(job.id);
+  });
+
+  test('a job that was offered while its commit failed keeps no miner from work', async () => {
+    stack = await startStack();
+    const client = stack.client();
+    const miner = await stack.miner(onlyFor('never-committed'));
+    const job_id = newId();
+    await stack.peers.send(
+      'jobs.queued',
+      {
+        job_id,
+        account_id: client.caller.account_id,
+        requirement: requirementOf({
+          job_type: 'llm_inference',
+          model: 'never-committed',
+          constraints: {},
+          pays_minor: 0,
+        }),
+        pays_minor: 0,
+        priority: 0,
+        offer: 1,
+        avoid: [],
+      },
+      'dispatcher',
+    );
+    const { redis } = stack.peers;
+    const isWaiting = async () => {
+      const queues = await redis.keys(`${DISPATCH.prefix}*never-committed*`);
+      const found = await Promise.all(
+        queues.map(async (key) => (await redis.type(key)) === 'zset' && redis.zrange(key, '0', '-1')),
+      );
+      return JSON.stringify(found).includes(job_id);
+    };
+    await eventually(isWaiting);
+    const taken = miner.take();
+    // It is matched with that poll, jobs knows nothing of it, and it leaves the index.
+    await eventually(async () => !(await isWaiting()));
+    const job = await client.submit(workFor('never-committed'));
+    expect((await taken).id).toBe(job.id);
+    const gone = await client.http.call(jobsRoutes.get, { params: { job_id } });
+    expect(gone.status).toBe(404);
   });
 
   test('an index built in another Redis is built again', async () => {
