@@ -70,7 +70,7 @@ function main({ script, args = [], run }) {
     return;
   }
   const env = {
-    // Compiled code of the last start: 20 MB and a fifth of the starting time less in each process.
+    // Compiled code of the last start: a fifth of the starting time less, and in what runs from sources 20 MB.
     NODE_COMPILE_CACHE: join(modules, '.cache', 'compiled'),
     ...process.env,
     PATH: [bin, process.env.PATH].join(delimiter),

@@ -14,6 +14,7 @@ import { inboxQueue, messages, newId } from '@aitbc/contracts';
 import { findBroker } from '../libs/testing/src/broker.ts';
 import { builtOf } from '../libs/testing/src/built.ts';
 import { freePort } from '../libs/testing/src/ports.ts';
+import { bundleServices } from '../scripts/bundle.ts';
 import { supervise } from '../scripts/supervisor.ts';
 import { dispatchKeys } from '../services/jobs/src/dispatcher/keys.ts';
 import { kindName, type Requirement } from '../services/jobs/src/dispatcher/match.ts';
@@ -23,7 +24,7 @@ import { readMetrics } from './load.ts';
 // Dispatch alone: a broker and dispatch workers, with the mailbox filled before they may take from it. No gateway and
 // no database share the cores, so what is seen is what workers and Redis can do.
 
-const WORKER = builtOf(resolve(import.meta.dirname, '../services/jobs/src/dispatcher/main.ts'));
+const WORKER = resolve(import.meta.dirname, '../services/jobs/src/dispatcher/main.ts');
 const INBOX = inboxQueue('dispatcher');
 const SECRET_KEY = 'a key for nothing but this bench';
 const REDIS_PREFIX = 'bench';
@@ -192,7 +193,7 @@ const drive = async (
         HOST: '127.0.0.1',
         PORT: String(port),
       };
-      supervisor.start({ name: `dispatcher-${i + 1}`, argv: [WORKER], env });
+      supervisor.start({ name: `dispatcher-${i + 1}`, argv: [builtOf(WORKER)], env });
       urls.push(`http://127.0.0.1:${port}`);
       await supervisor.waitHealthy(`dispatcher-${i + 1}`, `http://127.0.0.1:${port}/health/ready`);
     });
@@ -245,6 +246,7 @@ const drive = async (
 
 /** Prints matches a second against the number of workers, and what one match costs each worker and Redis. */
 export const dispatchWorkers = async (counts: readonly number[], scale: number): Promise<void> => {
+  await bundleServices(console.log);
   const dataDir = mkdtempSync(join(tmpdir(), 'bench-dispatch-'));
   // Never somebody's own broker: it is emptied between rounds.
   const broker = await findBroker({ dataDir, log: () => {}, env: { ...process.env, REDIS_URL: '' } });

@@ -10,6 +10,7 @@ import { newId, SYSTEM_ADDRESSES } from '@aitbc/contracts';
 import { findBroker } from '../libs/testing/src/broker.ts';
 import { builtOf } from '../libs/testing/src/built.ts';
 import { freePort } from '../libs/testing/src/ports.ts';
+import { bundleServices } from '../scripts/bundle.ts';
 import { migrations } from '../services/payments/migrations/index.ts';
 import { creditFromMint } from '../services/payments/src/commands/mint.ts';
 import { toCursor } from '../services/payments/src/cursor.ts';
@@ -113,6 +114,7 @@ const get = (url: string, path: string): Promise<number> =>
 
 const main = async (): Promise<void> => {
   if (values.help) return console.log(usage);
+  await bundleServices(console.log);
   const directory = mkdtempSync(join(tmpdir(), 'bench-explorer-'));
   const path = values.ledger === undefined ? join(directory, 'payments.db') : resolve(values.ledger);
   if (!existsSync(path)) await fill(path);

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { buildConsole } from '../scripts/console.ts';
 import { type Stack, startStack } from '../scripts/stack.ts';
@@ -43,6 +44,7 @@ same proxy library measured in the same run, in turns. Takes about 15 minutes; e
   --folder ../before         that checkout, with its node_modules
   --part soak                instead: jobs beside periods of minutes; what every file, process and open page takes, written down and drawn
   --jobs 2000000             so many, in at most --minutes 600; --folder soak: there
+  --part growth              instead: memory of each process before 100,000 paid jobs, after them, and a quiet minute later
   --part purge               instead: submits while old jobs are purged and while none are due, in turns
   --part soak-plot           instead: draws again what is in --folder soak
   --part scaling             instead: paid batched cycles on SQLite, and on PostgreSQL with 1 and 2 processes of jobs and payments`;
@@ -71,6 +73,9 @@ const WARM_UP_JOBS = 1_000;
 
 /** In which a process that has nothing to do gives memory back. */
 const QUIET_MS = 20_000;
+
+/** After many jobs, until what they left has to be gone. */
+const REST_AFTER_JOBS_MS = 60_000;
 
 /** Requests in flight during single-request rounds: enough to fill both cores, few enough not to measure a queue. */
 const WIDTH = 32;
@@ -341,7 +346,7 @@ const stream = async (stack: Stack, keys: { client: string; miner: string }) => 
   const before = memory();
   const { first, whole, streams, tokens } = await streaming(stack, keys, size);
   const after = memory();
-  await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
+  await pause(QUIET_MS);
   const quiet = memory();
   const ms = (value: number) => `${value.toFixed(1)} ms`;
   say(
@@ -362,6 +367,26 @@ const stream = async (stack: Stack, keys: { client: string; miner: string }) => 
       `memory of ${name}: before / after the streams / 20 s later`,
       [before, after, quiet].map((each) => each[at]?.toFixed(0)).join(' / '),
       'MB',
+    );
+};
+
+/** What each process keeps of jobs that are done. */
+const growth = async (stack: Stack, keys: { client: string; miner: string }) => {
+  const memory = () =>
+    stack.processes.map(({ name, pid }) => ({ name, mb: pid === undefined ? Number.NaN : rssMbOf(pid) }));
+  await pause(QUIET_MS);
+  const before = memory();
+  const [rounds, jobs] = values.quick ? [1, 10_000] : [5, 20_000];
+  for (let round = 0; round < rounds; round++) await batchCycles(stack.url, keys, { jobs });
+  const after = memory();
+  await pause(REST_AFTER_JOBS_MS);
+  const rested = memory();
+  say(`\n${new Date().toISOString()}  Node ${process.version}  ${rounds * jobs} paid jobs\n`);
+  for (const [at, { name, mb }] of before.entries())
+    row(
+      `${name}: at rest / after the jobs / a quiet minute later`,
+      [mb, after[at]?.mb, rested[at]?.mb].map((each) => each?.toFixed(0)).join(' / '),
+      `MB, ${((rested[at]?.mb as number) / mb).toFixed(2)} of rest, at most 1.30`,
     );
 };
 
@@ -391,6 +416,7 @@ else if (values.part === 'dispatch') await dispatchWorkers([1, 2, 4], values.qui
 else if (values.part === 'work') await withSystem(work);
 else if (values.part === 'stream') await withSystem(stream);
 else if (values.part === 'against') await compareWith(values.folder);
+else if (values.part === 'growth') await withSystem(growth);
 else if (values.part === 'purge') await withSystem(purge, { env: PURGED_SOON });
 else if (values.part === 'soak') {
   await buildConsole(say);

@@ -10,6 +10,7 @@ import { createClient, type MessageName, messages, newId, type Payload, routes }
 import { findBroker } from '../libs/testing/src/broker.ts';
 import { builtOf } from '../libs/testing/src/built.ts';
 import { freePort } from '../libs/testing/src/ports.ts';
+import { bundleServices } from '../scripts/bundle.ts';
 import { headersOf } from '../services/payments/src/testing/headers.ts';
 import { median } from './load.ts';
 
@@ -33,6 +34,7 @@ const MANY = 200;
 
 const main = async (): Promise<void> => {
   if (values.help) return console.log(usage);
+  await bundleServices(console.log);
   const jobs = Number(values.jobs);
   const rate = Number(values.rate);
   const directory = mkdtempSync(join(tmpdir(), 'bench-settlement-'));

@@ -24,8 +24,12 @@ test('every process begins in a bundle', () => {
 test.each(['services/jobs/src/dispatcher/main.ts', 'services/gateway/src/webhooks/worker/main.ts'])(
   '%s, which has no file and no routes, loads nothing for them',
   (main) => {
-    const text = [...loadedBy(builtOf(join(root, main)))].map((file) => readFileSync(file, 'utf8')).join('\n');
-    const loaded = ['bullmq', 'express', 'kysely'].filter((name) => text.includes(`// node_modules/${name}/`));
+    const text = [...loadedBy(builtOf(join(root, main)))]
+      .map((file) => readFileSync(file, 'utf8'))
+      .join('\n');
+    const loaded = ['bullmq', 'express', 'kysely'].filter((name) =>
+      text.includes(`// node_modules/${name}/`),
+    );
     expect(loaded).toEqual(['bullmq']);
     expect(text.includes('from "better-sqlite3"')).toBe(false);
   },

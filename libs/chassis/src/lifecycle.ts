@@ -15,11 +15,34 @@ export interface Running {
 /** Lets a service end itself: a fresh process is the cure for a stuck one. */
 export type Fail = (reason: string) => void;
 
-/** Loading leaves some 40 MB behind that V8 keeps, because an idle service never fills its young generation again. */
-const collectGarbage = (): void => {
+/** What loading, or a busy time, leaves behind: V8 keeps it, because an idle service never fills its young generation again. */
+const collectGarbage = (flavor: 'regular' | 'last-resort'): void => {
   setFlagsFromString('--expose-gc');
   const gc = runInNewContext('gc') as (options: object) => void;
-  gc({ type: 'major', execution: 'sync', flavor: 'last-resort' });
+  gc({ type: 'major', execution: 'sync', flavor });
+};
+
+/** A busy time is over within a minute: two looks and a rest. */
+const LOOKED_EVERY_MS = 20_000;
+/** Of the time between two looks: a pause for a collection then meets next to nobody. */
+const IDLE_SHARE_MAX = 0.03;
+/** More than a young generation, which fills and empties by itself. */
+const GROWN_BYTES = 32 * 1_048_576;
+
+/** Within a minute after a busy time its garbage is given back to the machine. */
+const collectWhenIdle = (): void => {
+  collectGarbage('last-resort');
+  let keptBytes = process.memoryUsage.rss();
+  let before = performance.eventLoopUtilization();
+  setInterval(() => {
+    const now = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(now, before);
+    before = now;
+    keptBytes = Math.min(keptBytes, process.memoryUsage.rss());
+    if (utilization > IDLE_SHARE_MAX || process.memoryUsage.rss() < keptBytes + GROWN_BYTES) return;
+    collectGarbage('regular');
+    keptBytes = process.memoryUsage.rss();
+  }, LOOKED_EVERY_MS).unref();
 };
 
 /**
@@ -60,7 +83,7 @@ export const runMain = async (start: (fail: Fail) => Promise<Running>): Promise<
       console.error(reason);
       void stop(1);
     });
-    collectGarbage();
+    collectWhenIdle();
   } catch (error) {
     console.error(error instanceof ConfigError ? error.message : traced(error));
     process.exitCode = error instanceof ConfigError ? 2 : 1;

@@ -3,7 +3,7 @@ import { SourceMap } from 'node:module';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** Of each bundled file that something failed in: there are some twenty. */
+/** Of each file of dist/ that something failed in: there are some twenty. */
 const maps = new Map<string, SourceMap | null>();
 
 const mapOf = (file: string): SourceMap | null => {
@@ -15,14 +15,15 @@ const mapOf = (file: string): SourceMap | null => {
   return map;
 };
 
-const PLACE = /((?:file:\/\/)?\/[^\s():]+\.js):(\d+):(\d+)/g;
+const PLACE = /((?:file:\/\/)?\/[^\s():]+\/dist\/[^\s():]+\.js):(\d+):(\d+)/g;
 
 const inSources = (stack: string): string =>
   stack.replaceAll(PLACE, (place, at: string, line: string, column: string) => {
     const file = at.startsWith('file:') ? fileURLToPath(at) : at;
-    const origin = mapOf(file)?.findOrigin(Number(line), Number(column));
-    return origin !== undefined && 'fileName' in origin
-      ? `${resolve(dirname(file), origin.fileName)}:${origin.lineNumber}:${origin.columnNumber}`
+    const found = mapOf(file)?.findEntry(Number(line) - 1, Number(column) - 1);
+    // Libraries have no map: what is found is the nearest line of ours before it.
+    return found !== undefined && 'originalSource' in found && found.generatedLine === Number(line) - 1
+      ? `${resolve(dirname(file), found.originalSource)}:${found.originalLine + 1}:${found.originalColumn + 1}`
       : place;
   });
 
