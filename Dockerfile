@@ -50,7 +50,7 @@ USER node
 # has loaded everything by then. Not in /tmp, which is empty memory where the image is read-only.
 ENV NODE_COMPILE_CACHE=/app/compiled
 # As scripts/supervisor.ts, which says why.
-ENV NODE_OPTIONS=--max-semi-space-size=8 MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=1000000
+ENV NODE_OPTIONS=--max-semi-space-size=8 MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=4000000 MALLOC_MMAP_THRESHOLD_=4000000
 RUN for main in dist/*.js; do node "$main" >/dev/null 2>&1 || true; done
 # SQLite in WAL mode needs a real file system: a named volume, never a bind mount.
 VOLUME /data

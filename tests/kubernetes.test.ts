@@ -239,7 +239,7 @@ describe.skipIf(renderer === undefined)(`what Kubernetes is told${because}`, () 
         requests: { memory: '192Mi' },
         limits: { memory: '384Mi' },
       });
-      // The image writes there, and nowhere else.
+      // Whatever writes beside the database and Redis writes there.
       expect(container.volumeMounts[0]).toEqual({ name: 'tmp', mountPath: '/tmp' });
     }
     for (const one of services) {

@@ -26,8 +26,8 @@ const collectGarbage = (flavor: 'regular' | 'last-resort'): void => {
 const LOOKED_EVERY_MS = 20_000;
 /** Of the time between two looks: a pause for a collection then meets next to nobody. */
 const IDLE_SHARE_MAX = 0.03;
-/** More than a young generation, which fills and empties by itself. */
-const GROWN_BYTES = 32 * 1_048_576;
+/** Less is what a young generation fills and empties by itself. */
+const GROWN_BYTES = 16 * 1_048_576;
 
 /** Within a minute after a busy time its garbage is given back to the machine. */
 const collectWhenIdle = (): void => {
