@@ -108,16 +108,20 @@ const inAscii = {
   }),
 };
 
+const moveUnless = (codes: readonly string[], from: string, to: string): void => {
+  try {
+    renameSync(from, to);
+  } catch (error) {
+    if (!codes.includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  }
+};
+
 /** The old one is moved away first, so that what starts meanwhile finds a whole one, or none and takes the sources. */
 const putInPlace = (made: string): void => {
   const old = `${made}-old`;
-  if (existsSync(dist)) renameSync(dist, old);
-  try {
-    renameSync(made, dist);
-  } catch (error) {
-    // Another that built at the same time was faster: of the same sources.
-    if (!['ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
-  }
+  moveUnless(['ENOENT'], dist, old);
+  // Another that built at the same time was faster: of the same sources.
+  moveUnless(['ENOTEMPTY', 'EEXIST'], made, dist);
   rmSync(old, { recursive: true, force: true });
 };
 

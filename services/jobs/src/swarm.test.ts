@@ -1,5 +1,5 @@
 import { jobsRoutes } from '@aitbc/contracts';
-import { eventually } from '@aitbc/testing';
+import { eventually, timeLimit } from '@aitbc/testing';
 import { afterEach, describe, expect, test } from 'vitest';
 import { onlyFor, type Stack, startStack, workFor } from './stack.fixture.ts';
 
@@ -61,7 +61,7 @@ const allCompleted = (ids: readonly string[]) =>
       );
       return ids.every((id) => ended.has(id));
     },
-    { withinMs: 90_000, everyMs: 100 },
+    { withinMs: timeLimit(90_000), everyMs: 100 },
   );
 
 const expectEachOnce = async (ids: readonly string[]): Promise<void> => {
@@ -86,7 +86,7 @@ describe('many at once', () => {
     const completed = await Promise.all(working);
     expect(completed.reduce((sum, count) => sum + count, 0)).toBe(2_000);
     await expectEachOnce(ids);
-  }, 120_000);
+  }, timeLimit(120_000));
 
   test('Redis is wiped again and again, and a dispatcher is replaced: nothing lost, nothing twice', async () => {
     stack = await startStack({ dispatchers: 2 });
@@ -110,5 +110,5 @@ describe('many at once', () => {
     stop.abort();
     await Promise.all(working);
     await expectEachOnce(ids);
-  }, 120_000);
+  }, timeLimit(120_000));
 });
