@@ -29,5 +29,7 @@ test('causes are told so, too; what has no map stays as it is', () => {
   const told = traced(error);
   expect(told.stack).toContain('/somewhere/dist/other.js:1:1');
   expect((told.cause as Error).stack).toBe(`at ours (${source}:10:1)`);
+  const many = traced(new AggregateError([failed(`at ours (${file}:1:1)`)], 'all failed'));
+  expect(many.errors[0].stack).toBe(`at ours (${source}:10:1)`);
   expect(traced('no error at all')).toBe('no error at all');
 });

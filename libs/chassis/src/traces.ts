@@ -28,7 +28,7 @@ const inSources = (stack: string): string =>
   });
 
 /**
- * Where something failed, in lines of the sources and not of a bundle; of causes, too. Node does that by itself with
+ * Where something failed, in lines of the sources and not of a bundle; of causes and of all errors of one, too. Node does that by itself with
  * `--enable-source-maps`, which reads the maps at each start: 7 to 14 MB of memory a process. Here they are read when something
  * failed.
  * @returns what it was given
@@ -37,6 +37,7 @@ export const traced = <T>(error: T): T => {
   for (let one: unknown = error, depth = 0; one instanceof Error && depth < 8; one = one.cause, depth++) {
     try {
       if (one.stack !== undefined) one.stack = inSources(one.stack);
+      if (one instanceof AggregateError) one.errors.forEach(traced);
     } catch {
       // A trace that cannot be read better is told as it is.
     }
