@@ -74,41 +74,51 @@ const expectEachOnce = async (ids: readonly string[]): Promise<void> => {
 };
 
 describe('many at once', () => {
-  test('200 miners, two dispatchers, 2,000 jobs, a third of the miners dying: each job has one receipt', async () => {
-    stack = await startStack({ dispatchers: 2 });
-    const miners: Miner[] = [];
-    for (let at = 0; at < 200; at++) miners.push(await stack.miner(onlyFor('swarm')));
-    const stop = new AbortController();
-    const working = miners.map((miner, at) => work(miner, { isFaithful: at % 3 !== 0, signal: stop.signal }));
-    const ids = await submitMany(2_000, 'swarm');
-    await allCompleted(ids);
-    stop.abort();
-    const completed = await Promise.all(working);
-    expect(completed.reduce((sum, count) => sum + count, 0)).toBe(2_000);
-    await expectEachOnce(ids);
-  }, timeLimit(120_000));
+  test(
+    '200 miners, two dispatchers, 2,000 jobs, a third of the miners dying: each job has one receipt',
+    async () => {
+      stack = await startStack({ dispatchers: 2 });
+      const miners: Miner[] = [];
+      for (let at = 0; at < 200; at++) miners.push(await stack.miner(onlyFor('swarm')));
+      const stop = new AbortController();
+      const working = miners.map((miner, at) =>
+        work(miner, { isFaithful: at % 3 !== 0, signal: stop.signal }),
+      );
+      const ids = await submitMany(2_000, 'swarm');
+      await allCompleted(ids);
+      stop.abort();
+      const completed = await Promise.all(working);
+      expect(completed.reduce((sum, count) => sum + count, 0)).toBe(2_000);
+      await expectEachOnce(ids);
+    },
+    timeLimit(120_000),
+  );
 
-  test('Redis is wiped again and again, and a dispatcher is replaced: nothing lost, nothing twice', async () => {
-    stack = await startStack({ dispatchers: 2 });
-    const miners: Miner[] = [];
-    for (let at = 0; at < 20; at++) miners.push(await stack.miner(onlyFor('wiped')));
-    const ids = await submitMany(400, 'wiped');
-    // All are known before the first wipe: what the other services say is theirs to say again, not ours to lose.
-    for (const miner of miners) {
-      for (const job of await miner.poll({ wait_seconds: 0 })) await miner.complete(job);
-    }
-    const stop = new AbortController();
-    const working = miners.map((miner) => work(miner, { isFaithful: true, signal: stop.signal }));
-    for (let at = 0; at < 3; at++) {
-      await stack.peers.redis.flushdb();
-      const [first] = stack.dispatchers.splice(0, 1);
-      await first?.stop();
-      stack.dispatchers.push(await stack.startDispatch());
-      ids.push(...(await submitMany(40, 'wiped')));
-    }
-    await allCompleted(ids);
-    stop.abort();
-    await Promise.all(working);
-    await expectEachOnce(ids);
-  }, timeLimit(120_000));
+  test(
+    'Redis is wiped again and again, and a dispatcher is replaced: nothing lost, nothing twice',
+    async () => {
+      stack = await startStack({ dispatchers: 2 });
+      const miners: Miner[] = [];
+      for (let at = 0; at < 20; at++) miners.push(await stack.miner(onlyFor('wiped')));
+      const ids = await submitMany(400, 'wiped');
+      // All are known before the first wipe: what the other services say is theirs to say again, not ours to lose.
+      for (const miner of miners) {
+        for (const job of await miner.poll({ wait_seconds: 0 })) await miner.complete(job);
+      }
+      const stop = new AbortController();
+      const working = miners.map((miner) => work(miner, { isFaithful: true, signal: stop.signal }));
+      for (let at = 0; at < 3; at++) {
+        await stack.peers.redis.flushdb();
+        const [first] = stack.dispatchers.splice(0, 1);
+        await first?.stop();
+        stack.dispatchers.push(await stack.startDispatch());
+        ids.push(...(await submitMany(40, 'wiped')));
+      }
+      await allCompleted(ids);
+      stop.abort();
+      await Promise.all(working);
+      await expectEachOnce(ids);
+    },
+    timeLimit(120_000),
+  );
 });
