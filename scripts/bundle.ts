@@ -62,7 +62,7 @@ const mapsOfOurs = {
 
 const HTTP = '\0node:http';
 /**
- * `import 'node:http'` asks for all that it has, so also for its WebSocket, and with that Node loads its whole fetch: 8 MB a process.
+ * `import 'node:http'` asks for all that it has, so also for its WebSocket, and with that Node loads its whole fetch: 2 to 8 MB a process.
  * The module itself does so when somebody asks for that.
  */
 const httpWithoutFetch = {
@@ -99,7 +99,7 @@ const tablesAsFiles = {
   },
 };
 
-/** A text with one letter beyond Latin 1 takes two bytes for each of all its letters in V8: 9 MB a process, by tables of iconv-lite. */
+/** A text with one letter beyond Latin 1 takes two bytes for each of all its letters in V8: some 10 MB a process. */
 const inAscii = {
   name: 'in-ascii',
   renderChunk: (code: string) => ({
