@@ -16,10 +16,10 @@ export interface Running {
 export type Fail = (reason: string) => void;
 
 /** What loading, or a busy time, leaves behind: V8 keeps it, because an idle service never fills its young generation again. */
-const collectGarbage = (flavor: 'regular' | 'last-resort'): void => {
+const createCollector = () => {
   setFlagsFromString('--expose-gc');
   const gc = runInNewContext('gc') as (options: object) => void;
-  gc({ type: 'major', execution: 'sync', flavor });
+  return (flavor: 'regular' | 'last-resort'): void => gc({ type: 'major', execution: 'sync', flavor });
 };
 
 /** A busy time is over within a minute: two looks and a rest. */
@@ -31,6 +31,7 @@ const GROWN_BYTES = 16 * 1_048_576;
 
 /** Within a minute after a busy time its garbage is given back to the machine. */
 const collectWhenIdle = (): void => {
+  const collectGarbage = createCollector();
   collectGarbage('last-resort');
   let keptBytes = process.memoryUsage.rss();
   let before = performance.eventLoopUtilization();
@@ -38,8 +39,9 @@ const collectWhenIdle = (): void => {
     const now = performance.eventLoopUtilization();
     const { utilization } = performance.eventLoopUtilization(now, before);
     before = now;
-    keptBytes = Math.min(keptBytes, process.memoryUsage.rss());
-    if (utilization > IDLE_SHARE_MAX || process.memoryUsage.rss() < keptBytes + GROWN_BYTES) return;
+    const heldBytes = process.memoryUsage.rss();
+    keptBytes = Math.min(keptBytes, heldBytes);
+    if (utilization > IDLE_SHARE_MAX || heldBytes < keptBytes + GROWN_BYTES) return;
     collectGarbage('regular');
     keptBytes = process.memoryUsage.rss();
   }, LOOKED_EVERY_MS).unref();
