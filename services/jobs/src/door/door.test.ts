@@ -182,6 +182,8 @@ describe('a whole answer', () => {
     const refused = await chat(client.caller, chatOf('older', { tools }));
     expect(refused.status).toBe(404);
     expect(await errorOf(refused)).toMatchObject({ code: 'model_not_found', param: 'model' });
+    for (const [name, value] of Object.entries({ __defineGetter__: 1, hasOwnProperty: 'top_p' }))
+      expect((await chat(client.caller, chatOf('older', { [name]: value }))).status, name).toBe(404);
   });
 
   test('of a text, and of vectors as numbers or as bytes', async () => {
@@ -557,7 +559,7 @@ test('a price is held before, in its order: header, body, name, key', async () =
 test('models are what active miners offer, folded to one name', async () => {
   const client = stack.client();
   await stack.miner({
-    capabilities: ['chat_completion', 'embedding'],
+    capabilities: ['constructor', '__proto__', 'chat_completion', 'embedding'],
     models: ['Org/Listed:latest', 'listed-embed'],
     concurrency: 2,
     price_per_job_minor: 3_000_000,

@@ -4,12 +4,13 @@ import type { Work } from '../work.ts';
 
 type Kind = OfferedModel['aitbc']['kinds'][number];
 
-const KINDS: Readonly<Record<string, Kind>> = {
-  chat_completion: 'chat',
-  llm_inference: 'chat',
-  text_completion: 'completion',
-  embedding: 'embedding',
-};
+/** A Map: a miner may name a type of its own `constructor`, which every object has. */
+const KINDS: ReadonlyMap<string, Kind> = new Map([
+  ['chat_completion', 'chat'],
+  ['llm_inference', 'chat'],
+  ['text_completion', 'completion'],
+  ['embedding', 'embedding'],
+]);
 /** Miners list their models for all that they do: the name tells which only embed. */
 const ONLY_EMBEDS = /embed|\bbge\b|\bgte\b|\be5\b|minilm|sentence-transformers/i;
 
@@ -43,7 +44,7 @@ const likeness = (a: Set<string>, b: Set<string>): number => {
 };
 
 const kindsOf = (offer: MinerOffer, model: string): Kind[] => {
-  const all = offer.capabilities.flatMap((type) => KINDS[type] ?? []);
+  const all = offer.capabilities.flatMap((type) => KINDS.get(type) ?? []);
   const fitting = all.filter((kind) => (kind === 'embedding') === ONLY_EMBEDS.test(model));
   return fitting.length > 0 ? fitting : all;
 };

@@ -5,19 +5,19 @@ import { isRecord, JOB_TYPES } from '@aitbc/contracts';
 type Fields = Readonly<Record<string, unknown>>;
 
 const CARRIED = new Set(['model', 'messages', 'max_tokens', 'max_completion_tokens', 'temperature', 'seed']);
-/** What clients send unasked, and that asks for nothing. */
-const MEANS_NOTHING: Readonly<Record<string, (value: unknown) => boolean>> = {
-  top_p: (value) => value === 1,
-  n: (value) => value === 1,
-  presence_penalty: (value) => value === 0,
-  frequency_penalty: (value) => value === 0,
-  logprobs: (value) => value === false,
-  parallel_tool_calls: () => true,
-  tools: (value) => Array.isArray(value) && value.length === 0,
-  tool_choice: (value) => value === 'none',
-  response_format: (value) => isRecord(value) && value.type === 'text',
-  stop: (value) => Array.isArray(value) && value.length === 0,
-};
+/** What clients send unasked, and that asks for nothing. A Map: a request may name a field `constructor`. */
+const MEANS_NOTHING: ReadonlyMap<string, (value: unknown) => boolean> = new Map([
+  ['top_p', (value) => value === 1],
+  ['n', (value) => value === 1],
+  ['presence_penalty', (value) => value === 0],
+  ['frequency_penalty', (value) => value === 0],
+  ['logprobs', (value) => value === false],
+  ['parallel_tool_calls', () => true],
+  ['tools', (value) => Array.isArray(value) && value.length === 0],
+  ['tool_choice', (value) => value === 'none'],
+  ['response_format', (value) => isRecord(value) && value.type === 'text'],
+  ['stop', (value) => Array.isArray(value) && value.length === 0],
+]);
 
 const textOf = (content: unknown): string | null => {
   if (typeof content === 'string') return content;
@@ -32,7 +32,7 @@ const textOf = (content: unknown): string | null => {
 export const asPlainChat = (request: Fields): Record<string, unknown> | null => {
   for (const [name, value] of Object.entries(request)) {
     if (CARRIED.has(name) || value === null || value === undefined) continue;
-    if (MEANS_NOTHING[name]?.(value) !== true) return null;
+    if (MEANS_NOTHING.get(name)?.(value) !== true) return null;
   }
   if (!Array.isArray(request.messages)) return null;
   const messages: { role: unknown; content: string }[] = [];
