@@ -88,6 +88,7 @@ const startJobs = async (): Promise<void> => {
     listeners: await createListeners(jobsStore),
     erasures: createErasures(jobsStore),
     fleet,
+    nameMiner: () => {},
     hints,
     polls,
     load,

@@ -21,6 +21,8 @@ interface Member {
 /** `waiting_reason` may be so old. */
 const CAPACITY_KEPT_MS = 1_000;
 const CAPACITIES_KEPT = 2_000;
+/** Miners that jobs name, remembered; of more, the one named longest ago is forgotten until a job of it is offered again. */
+const NAMED_MAX = 10_000;
 /** Kinds remembered as described to the dispatchers; a forgotten one is described again. */
 const TOLD_MAX = 10_000;
 
@@ -41,6 +43,18 @@ export const createFleet = () => {
   const capacities = new Map<string, { value: Capacity; atMs: number }>();
   const registered = new Set<() => void>();
   const told = new Set<string>();
+  const named = new Set<string>();
+
+  /** Equal miners share a kind; one that is named has its own, which says who it is. */
+  const capabilityAsKind = (offer: MinerOffer): Capability => ({
+    ...capabilityOf(offer),
+    ...(named.has(offer.miner_id) ? { miner_id: offer.miner_id } : {}),
+  });
+
+  const forgetKind = (minerId: string): void => {
+    const member = members.get(minerId);
+    if (member !== undefined) member.kind = undefined;
+  };
 
   const setMiner = (offer: MinerOffer): void => {
     const known = members.get(offer.miner_id);
@@ -61,7 +75,7 @@ export const createFleet = () => {
   };
 
   const abilityOfMember = (member: Member): Ability => {
-    member.ability ??= abilityOf(capabilityOf(member.offer));
+    member.ability ??= abilityOf(capabilityOf(member.offer), member.offer.miner_id);
     return member.ability;
   };
 
@@ -93,7 +107,7 @@ export const createFleet = () => {
 
     /** The name of what a miner can do, and what it stands for unless the dispatchers were told. */
     describe: (offer: MinerOffer): { kind: string; capability?: Capability } => {
-      const capability = capabilityOf(offer);
+      const capability = capabilityAsKind(offer);
       const member = members.get(offer.miner_id);
       const kind = member?.kind ?? kindName(capability);
       if (member?.offer === offer) member.kind = kind;
@@ -101,6 +115,19 @@ export const createFleet = () => {
       if (told.size >= TOLD_MAX) told.clear();
       told.add(kind);
       return { kind, capability };
+    },
+    /** A job is for this miner alone. @returns whether that is new: its polls are to be offered again */
+    name: (minerId: string): boolean => {
+      const isNew = !named.delete(minerId);
+      named.add(minerId);
+      if (!isNew) return false;
+      forgetKind(minerId);
+      if (named.size > NAMED_MAX) {
+        const [oldest] = named as unknown as [string];
+        named.delete(oldest);
+        forgetKind(oldest);
+      }
+      return true;
     },
     /** The dispatchers do not know it, or, without one, nothing. */
     forgetTold: (kind?: string): void => {

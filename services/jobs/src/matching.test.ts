@@ -28,6 +28,9 @@ const escrow = (jobId: string, amountMinor: number) =>
     'jobs',
   );
 
+const pollsWait = (count: number) =>
+  eventually(async () => (await stack.peers.redis.zcard(`${TEST_PREFIX}:dispatch:idle:near`)) === count);
+
 test('an answer to a poll holds some large jobs, and the rest go to the next', async () => {
   const miner = await stack.miner({ capabilities: ['custom'], concurrency: 64 });
   const client = stack.client();
@@ -103,7 +106,7 @@ describe('the price', () => {
       price_per_job_minor: 1_000_000,
     });
     const [atCheap, atGood] = [cheap.poll({ wait_seconds: 20 }), good.poll({ wait_seconds: 20 })];
-    await eventually(async () => (await stack.peers.redis.zcard(`${TEST_PREFIX}:dispatch:idle:near`)) === 2);
+    await pollsWait(2);
     const client = stack.client();
     const job = await client.submit({ job_type: 'custom', parameters: {}, payment_amount: 1 });
     await escrow(job.id, 100_000_000);
@@ -121,6 +124,53 @@ describe('names of models', () => {
     const miner = await stack.miner({ capabilities: ['llm_inference'], models: [has] });
     const job = await stack.client().submit(ofModel(wants));
     expect((await miner.take()).id).toBe(job.id);
+  });
+});
+
+describe('a miner that a job names', () => {
+  const wish = { capabilities: ['custom'], concurrency: 4, region: 'eu' };
+  const named = (miner_id: string, more: object = {}) => ({
+    job_type: 'custom',
+    parameters: {},
+    constraints: { miner_id, ...more },
+  });
+  const idsOf = async (polling: Promise<{ id: string }[]>) => (await polling).map(({ id }) => id);
+
+  test('gets it, and nobody else does, whether its poll is open already, opens later, or jobs starts anew', async () => {
+    const client = stack.client();
+    const equal = await stack.miner(wish);
+    const miner = await stack.miner(wish);
+    const polling = miner.poll({ wait_seconds: 20 });
+    const other = equal.poll({ wait_seconds: 20, max_jobs: 4 });
+    // Who waits longest would be first.
+    await pollsWait(2);
+    const first = await client.submit(named(miner.id));
+    expect(await idsOf(polling)).toEqual([first.id]);
+    const second = await client.submit(named(miner.id, { region: 'EU' }));
+    const open = await client.submit({ job_type: 'custom', parameters: {} });
+    expect(await idsOf(other)).toEqual([open.id]);
+    expect(await client.status(second.id)).toMatchObject({ status: 'pending', waiting_reason: 'all_busy' });
+    expect((await miner.take()).id).toBe(second.id);
+    const third = await client.submit(named(miner.id));
+    await stack.restartJobs();
+    expect(await equal.poll({ wait_seconds: 2 })).toEqual([]);
+    expect((await miner.take()).id).toBe(third.id);
+  });
+
+  test('waits, and says so, for one that is elsewhere or that nobody knows; an id is an id', async () => {
+    const client = stack.client();
+    const miner = await stack.miner(wish);
+    const polling = miner.poll({ wait_seconds: 20 });
+    for (const submission of [named(miner.id, { region: 'us' }), named(newId())]) {
+      const { id } = await client.submit(submission);
+      await eventually(async () => (await client.status(id)).waiting_reason === 'no_capable_miner');
+    }
+    const { id } = await client.submit(named(miner.id.toUpperCase()));
+    expect(await idsOf(polling)).toEqual([id]);
+    const refused = await client.http.call(jobsRoutes.submit, { body: named('miner-1') });
+    expect(refused.body).toMatchObject({
+      error: { code: 'VALIDATION_ERROR', details: { issues: [{ path: 'constraints.miner_id' }] } },
+    });
   });
 });
 

@@ -8,14 +8,26 @@ import type { Polls } from './polls.ts';
 export const PRESENCE_EVERY_MS = 1_000;
 /** ...and how long that holds: a process may be late three times before its polls count no more. */
 const PRESENT_MS = 4_000;
+/** A miner that a job names is kept as long as a job may wait... */
+const NAMED_SECONDS = 86_400;
+/** ...and told for so long to each process, which may miss turns; to one that starts, all that are kept. */
+const NAMED_TOLD_SECONDS = 60;
+/** As many as a process remembers; the walk over all that waits names the others again. */
+const NAMED_MAX = 10_000;
 
-// One step on the master that holds the index: what was there, that this process is there, and the time of its clock.
+// One step on the master that holds the index: what was there, that this process is there, the time of its clock, and who
+// was named lately.
 const SAY = `
 local found = redis.call('MGET', KEYS[1], KEYS[2])
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
 redis.call('HSET', KEYS[3], ARGV[3], ARGV[1])
 local time = redis.call('TIME')
-return { found[1], found[2], time[1], time[2] }`;
+return { found[1], found[2], time[1], time[2], redis.call('ZRANGE', KEYS[4], time[1] - ARGV[4], '+inf', 'BYSCORE') }`;
+const NAME = `
+local time = redis.call('TIME')
+redis.call('ZADD', KEYS[1], time[1], ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', time[1] - ARGV[2])
+redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -ARGV[3] - 1)`;
 // Only its own: another process may stand at this place already.
 const LEAVE = `
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end`;
@@ -33,6 +45,8 @@ export const createPresence = (options: {
   hints: Hints;
   polls: Polls;
   fleet: Fleet;
+  /** A job, of whatever process, is for this miner alone. */
+  nameHere: (minerId: string) => void;
   log: Log;
 }) => {
   const { store, redis, keys, hints, log } = options;
@@ -41,19 +55,24 @@ export const createPresence = (options: {
   /** Who stood at each place when this process looked last. */
   let stood = new Map<string, string>();
   let isAnyGone = false;
+  let isFirst = true;
   let isLeaving = false;
 
   const say = async (): Promise<void> => {
-    const [heard, mine, seconds, micros] = (await redis.eval(
+    const [heard, mine, seconds, micros, named] = (await redis.eval(
       SAY,
-      3,
+      4,
       keys.generation,
       keys.epochOf(store.place),
       keys.places,
+      keys.named,
       epoch,
       PRESENT_MS,
       store.place,
-    )) as [string | null, string | null, string, string];
+      isFirst ? NAMED_SECONDS : NAMED_TOLD_SECONDS,
+    )) as [string | null, string | null, string, string, string[]];
+    isFirst = false;
+    for (const minerId of named) options.nameHere(minerId);
     hints.followClock(Number(seconds) * 1_000 + Number(micros) / 1_000);
     const isLost = mine !== epoch || (heard !== null && heard !== generation);
     if (heard !== null) generation = heard;
@@ -88,6 +107,10 @@ export const createPresence = (options: {
         // Redis went away under it; the next one says it.
         if (redis.status === 'ready') throw error;
       }
+    },
+    /** To the sisters, within a second: one of them may hold the polls of this miner. */
+    nameMiner: (minerId: string): void => {
+      redis.eval(NAME, 1, keys.named, minerId, NAMED_SECONDS, NAMED_MAX).catch(hints.missed);
     },
     /** Whether a process died or was replaced since this was asked last. */
     takeGone: (): boolean => {

@@ -136,8 +136,11 @@ export const startJobs = async (config: Config, fail: Fail) => {
               }
             : {}),
         });
+        const nameHere = (minerId: string): void => {
+          if (fleet.name(minerId)) polls.refresh(minerId);
+        };
         const presence = store.isShared
-          ? createPresence({ store, redis, keys, epoch, hints, polls, fleet, log })
+          ? createPresence({ store, redis, keys, epoch, hints, polls, fleet, nameHere, log })
           : undefined;
         const stopping = new AbortController();
         const keyring = createKeyring();
@@ -156,6 +159,10 @@ export const startJobs = async (config: Config, fail: Fail) => {
           listeners: await createListeners(store),
           erasures: createErasures(store),
           fleet,
+          nameMiner: (minerId) => {
+            nameHere(minerId);
+            presence?.nameMiner(minerId);
+          },
           hints,
           polls,
           load,

@@ -78,6 +78,7 @@ describe.skipIf(!hasPostgres)('two processes of jobs on one PostgreSQL', () => {
       async () => (await sql(`SELECT 1 FROM jobs.miner WHERE id = '${offer.miner_id}'`)).length > 0,
     );
     return {
+      id: offer.miner_id,
       poll: async (at: ServiceProcess, wait_seconds = 20, max_jobs = 1) => {
         const reply = await callerOf(at.url, caller).call(jobsRoutes.poll, {
           query: { wait_seconds, miner_id: offer.miner_id, max_jobs },
@@ -180,6 +181,21 @@ describe.skipIf(!hasPostgres)('two processes of jobs on one PostgreSQL', () => {
     await pause(300);
     await miner.complete(one, first as { id: string; lease: string });
     expect((await waiting).map(({ id }) => id)).toEqual([second]);
+  });
+
+  test('a job that names a miner finds its poll at the other, waiting and later', async () => {
+    const client = someone(['client']);
+    const [equal, miner] = [await newMiner('named'), await newMiner('named', { concurrency: 2 })];
+    const elsewhere = equal.poll(other);
+    const waiting = miner.poll(other);
+    await pause(300);
+    const constraints = { miner_id: miner.id };
+    const first = await submit(one, client, 'named', { constraints });
+    expect((await waiting).map(({ id }) => id)).toEqual([first]);
+    const second = await submit(one, client, 'named', { constraints });
+    const open = await submit(one, client, 'named');
+    expect((await elsewhere).map(({ id }) => id)).toEqual([open]);
+    expect((await miner.poll(other)).map(({ id }) => id)).toEqual([second]);
   });
 
   const key = deriveKey(TEST_SECRET, 'caller');

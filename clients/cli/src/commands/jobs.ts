@@ -21,6 +21,7 @@ interface SubmitOptions {
   minVram?: number;
   cuda?: string;
   region?: string;
+  miner?: string;
   maxPrice?: number;
   callback?: string;
   idempotencyKey?: string;
@@ -41,6 +42,7 @@ const withSubmission = (command: Command): Command =>
     .option('--min-vram <gb>', 'needs so much memory', number)
     .option('--cuda <version>', 'needs this CUDA version at least')
     .option('--region <region>', 'runs there only')
+    .option('--miner <id>', 'runs on this miner only')
     .option('--max-price <aitbc>', 'no miner that asks for more', number)
     .option(
       '--callback <url>',
@@ -64,6 +66,7 @@ const submissionOf = async (
     min_vram_gb: options.minVram,
     cuda_version_min: options.cuda,
     region: options.region,
+    miner_id: options.miner,
     max_price: options.maxPrice,
   };
   return {

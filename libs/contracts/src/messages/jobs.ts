@@ -27,6 +27,8 @@ const RequirementMessage = z.strictObject({
   min_vram_gb: z.number().nullable(),
   cuda_version_min: z.string().max(20).nullable(),
   region: z.string().max(100).nullable(),
+  /** The only miner that may run it. */
+  miner_id: Id.optional(),
   /** The highest reserve price of a miner that it meets; 0 for one that pays nothing. */
   price_minor: Minor,
 });
@@ -38,6 +40,8 @@ const CapabilityMessage = z.strictObject({
   cuda_version: z.string().max(20).nullable(),
   models: z.array(z.string().max(200)).max(500),
   region: z.string().max(100).nullable(),
+  /** Of a miner that a job names: its kind is its own. */
+  miner_id: Id.optional(),
   price_per_job_minor: Minor,
 });
 

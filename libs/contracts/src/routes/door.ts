@@ -12,7 +12,7 @@ export const MaxWaitSeconds = z.number().int().min(1).max(600);
 /** Seconds that an attempt may run. */
 export const RunSeconds = z.number().int().min(1).max(1_800);
 
-const { region, gpu_model, min_vram_gb, cuda_version_min } = Constraints.shape;
+const { region, gpu_model, min_vram_gb, cuda_version_min, miner_id } = Constraints.shape;
 
 export const DoorOptions = z
   .strictObject({
@@ -26,6 +26,7 @@ export const DoorOptions = z
     gpu_model,
     min_vram_gb,
     cuda_version_min,
+    miner_id,
   })
   .meta({ id: 'DoorOptions', description: 'Price, patience and place of one request' });
 

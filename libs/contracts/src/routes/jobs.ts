@@ -36,6 +36,7 @@ export const Constraints = z
       .optional(),
     region: ShortText.optional(),
     max_price: Price.optional(),
+    miner_id: Id.optional().meta({ description: 'By this miner only, whoever else is free' }),
   })
   .meta({ id: 'Constraints' });
 export type Constraints = z.infer<typeof Constraints>;

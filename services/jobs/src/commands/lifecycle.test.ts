@@ -91,6 +91,7 @@ beforeEach(async () => {
     listeners: await createListeners(store),
     erasures: createErasures(store),
     fleet,
+    nameMiner: () => {},
     hints: recorder,
     polls,
     load,

@@ -68,6 +68,7 @@ export const offerJob = async (
   job: WaitingJob,
 ): Promise<void> => {
   const requirement = requirementOfRow(job);
+  if (requirement.miner_id !== undefined) work.nameMiner(requirement.miner_id);
   work.hints.queued({
     job_id: job.id,
     account_id: job.client_id,

@@ -67,7 +67,7 @@ export const startMatched = async (
   const unfit: string[] = [];
   const avoided: string[] = [];
   const ability = async (revision: number) =>
-    work.fleet.ability(poll.minerId, revision) ?? abilityOf(await readOffer(trx, poll.minerId));
+    work.fleet.ability(poll.minerId, revision) ?? abilityOf(await readOffer(trx, poll.minerId), poll.minerId);
   const found = await findToStart(trx, free > 0 ? match.job_ids : []);
   const gone = () => trx.afterCommit(() => work.metrics.matchesRefused.inc({ reason: 'job_gone' }));
   for (const id of match.job_ids) {

@@ -20,6 +20,8 @@ export const dispatchKeys = (redisPrefix: string, isCluster = false) => {
     epochOf: (place: number | string): string => `${prefix}epoch:${place}`,
     /** HASH place -> epoch of each that was there. */
     places: `${prefix}places`,
+    /** Where there are several: ZSET of the miners that waiting jobs name, by the second when one was offered last. */
+    named: `${prefix}named`,
     /** Where polls wait. */
     idlePattern: `${prefix}idle:*`,
     /** What was said of a job; `*` for all. */

@@ -14,6 +14,9 @@ import {
   satisfies,
 } from './match.ts';
 
+const ME = '0199c0de-0000-7000-8000-000000000001';
+const OTHER = '0199c0de-0000-7000-8000-000000000002';
+
 const offer = (changes: Partial<Capability> = {}): Capability => ({
   capabilities: ['llm_inference', 'ocr'],
   gpus: [
@@ -56,24 +59,30 @@ describe('satisfies', () => {
     ['a newer major', wants({ cuda_version_min: '13' }), false],
     ['its region', wants({ region: 'eu-west' }), true],
     ['another region', wants({ region: 'us' }), false],
+    ['this miner', wants({ miner_id: ME }), true],
+    ['this miner in its region', wants({ miner_id: ME, region: 'eu-west' }), true],
+    ['this miner in another region', wants({ miner_id: ME, region: 'us' }), false],
+    ['another miner', wants({ miner_id: OTHER }), false],
     ['its price', wants({ price_minor: 150_000_000 }), true],
     ['a hair less than its price', wants({ price_minor: 149_999_999 }), false],
     ['nothing paid', wants({ price_minor: 0 }), false],
   ])('%s', (_, requirement, expected) => {
-    expect(satisfies(abilityOf(offer()), requirement)).toBe(expected);
+    expect(satisfies(abilityOf(offer(), ME), requirement)).toBe(expected);
   });
 
   test('a miner without CUDA or region meets no demand for one; without a model list, any', () => {
-    const bare = abilityOf(offer({ cuda_version: null, region: null, models: [] }));
+    const bare = abilityOf(offer({ cuda_version: null, region: null, models: [] }), ME);
     expect(satisfies(bare, wants({ cuda_version_min: '11' }))).toBe(false);
     expect(satisfies(bare, wants({ region: 'eu' }))).toBe(false);
     expect(satisfies(bare, wants({ model: 'mistral' }))).toBe(true);
   });
 
   test('what pays nothing is for miners that ask nothing', () => {
-    expect(satisfies(abilityOf(offer({ price_per_job_minor: 0 })), wants({ price_minor: 0 }))).toBe(true);
-    expect(satisfies(abilityOf(offer({ price_per_job_minor: 1 })), wants({ price_minor: 0 }))).toBe(false);
-    expect(canRun(abilityOf(offer()), wants({ price_minor: 0 }))).toBe(true);
+    expect(satisfies(abilityOf(offer({ price_per_job_minor: 0 }), ME), wants({ price_minor: 0 }))).toBe(true);
+    expect(satisfies(abilityOf(offer({ price_per_job_minor: 1 }), ME), wants({ price_minor: 0 }))).toBe(
+      false,
+    );
+    expect(canRun(abilityOf(offer(), ME), wants({ price_minor: 0 }))).toBe(true);
   });
 });
 
@@ -93,7 +102,7 @@ describe('names', () => {
 
   const isCalled = (card: string, wanted: string): boolean =>
     canRun(
-      abilityOf(offer({ gpus: [{ model: card, vram_gb: 16 }] })),
+      abilityOf(offer({ gpus: [{ model: card, vram_gb: 16 }] }), ME),
       requirementOf({
         job_type: 'llm_inference',
         model: null,
@@ -188,6 +197,7 @@ describe('a place in the index', () => {
     const models = ['a', 'b'];
     expect(kindName(offer({ models }))).toBe(kindName(offer({ models: [...models].reverse() })));
     expect(kindName(offer({ models }))).not.toBe(kindName(offer({ models: ['a'] })));
+    expect(kindName(offer({ models, miner_id: ME }))).not.toBe(kindName(offer({ models })));
   });
 });
 

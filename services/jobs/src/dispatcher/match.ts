@@ -31,7 +31,7 @@ export const requirementOf = (job: {
   readonly constraints: Constraints;
   readonly pays_minor: number;
 }): Requirement => {
-  const { gpu_model, min_vram_gb, cuda_version_min, region, max_price } = job.constraints;
+  const { gpu_model, min_vram_gb, cuda_version_min, region, max_price, miner_id } = job.constraints;
   return {
     job_type: job.job_type,
     model: job.model === null ? null : modelKey(job.model),
@@ -39,6 +39,7 @@ export const requirementOf = (job: {
     min_vram_gb: min_vram_gb ?? null,
     cuda_version_min: cuda_version_min ?? null,
     region: region === undefined ? null : normalRegion(region),
+    ...(miner_id === undefined ? {} : { miner_id }),
     price_minor: priceOf(job.pays_minor, max_price),
   };
 };
@@ -48,8 +49,9 @@ export const requirementOf = (job: {
  * changes when a payment comes later.
  */
 export const requirementName = (value: Requirement): string => {
-  const { job_type, model, gpu_model, min_vram_gb, cuda_version_min, region } = value;
-  const text = JSON.stringify([job_type, model, gpu_model, min_vram_gb, cuda_version_min, region]);
+  const { job_type, model, gpu_model, min_vram_gb, cuda_version_min, region, miner_id } = value;
+  const named = miner_id === undefined ? [] : [miner_id];
+  const text = JSON.stringify([job_type, model, gpu_model, min_vram_gb, cuda_version_min, region, ...named]);
   return createHash('sha256').update(text).digest('base64url').slice(0, 22);
 };
 
@@ -72,10 +74,11 @@ export interface Ability {
   /** -1 without any. */
   readonly cuda: number;
   readonly region: string | null;
+  readonly minerId: string;
   readonly priceMinor: number;
 }
 
-export const abilityOf = (offer: Capability): Ability => {
+export const abilityOf = (offer: Capability, minerId: string): Ability => {
   const memoryByCard = new Map<string, number>([['', 0]]);
   const names = new Set<string>();
   for (const { model, vram_gb } of offer.gpus) {
@@ -90,13 +93,14 @@ export const abilityOf = (offer: Capability): Ability => {
     memoryByCard,
     cuda: offer.cuda_version === null ? -1 : cudaNumber(offer.cuda_version),
     region: offer.region === null ? null : normalRegion(offer.region),
+    minerId,
     priceMinor: offer.price_per_job_minor,
   };
 };
 
 /** Whether a miner could run a job if the price were right. */
 export const canRun = (ability: Ability, requirement: Requirement): boolean => {
-  const { job_type, model, gpu_model, min_vram_gb, cuda_version_min, region } = requirement;
+  const { job_type, model, gpu_model, min_vram_gb, cuda_version_min, region, miner_id } = requirement;
   const memory = ability.memoryByCard.get(gpu_model ?? '');
   return (
     ability.types.has(job_type) &&
@@ -104,7 +108,8 @@ export const canRun = (ability: Ability, requirement: Requirement): boolean => {
     memory !== undefined &&
     memory >= (min_vram_gb ?? 0) &&
     (cuda_version_min === null || ability.cuda >= cudaNumber(cuda_version_min)) &&
-    (region === null || ability.region === region)
+    (region === null || ability.region === region) &&
+    (miner_id === undefined || ability.minerId === miner_id)
   );
 };
 
@@ -143,13 +148,17 @@ const classOf = (bounds: readonly number[], value: number): number =>
 /** 0 for nothing, else the number of decimal digits: class n holds 10^(n-1) up to below 10^n. */
 const priceClass = (minor: number): number => (minor === 0 ? 0 : String(minor).length);
 
+/** A region, maybe with `=` and a miner behind it: who is named stands in that region, or the job does not fit. */
+const whereOf = (region: string | null, minerId: string | undefined): string =>
+  token(region ?? '') + (minerId === undefined ? '' : `=${minerId}`);
+
 /** The model key of jobs with a model, for miners that take any. */
 const ANY_MODEL = '*';
 
 /** A requirement in the terms of the index, as text for the script. */
 export interface Place {
   /**
-   * The name of its queue: `tier|type|model|card|region|cell`. Tier 1 is paid, 0 is not; what is not asked for is ''; the
+   * The name of its queue: `tier|type|model|card|where|cell`. Tier 1 is paid, 0 is not; what is not asked for is ''; the
    * cell is the classes of what it pays, of its price, memory and CUDA version.
    */
   readonly queue: string;
@@ -180,7 +189,7 @@ export const placeOf = (requirement: Requirement, paysMinor: number): Place => {
     requirement.job_type,
     requirement.model === null ? '' : token(requirement.model),
     token(card),
-    token(requirement.region ?? ''),
+    whereOf(requirement.region, requirement.miner_id),
     classes.join('.'),
   ].join('|');
   return {
@@ -197,26 +206,31 @@ export interface KindRecord {
   readonly types: readonly string[];
   /** With '' for jobs that name none, and `*` when it takes any. */
   readonly models: readonly string[];
-  /** `card|region`, each of them maybe ''. */
+  /** `card|where`, each of them maybe ''. */
   readonly places: readonly string[];
   readonly cardNumbers: readonly string[];
   readonly memoryByCard: readonly (readonly [string, number])[];
-  readonly region: string;
+  /** Where a job may ask it to be. */
+  readonly wheres: readonly string[];
   readonly price: number;
   readonly cuda: number;
 }
 
 export const kindRecordOf = (capability: Capability): KindRecord => {
-  const ability = abilityOf(capability);
+  const { miner_id } = capability;
+  const ability = abilityOf(capability, miner_id ?? '');
   const cards = [...ability.memoryByCard.keys()];
-  const region = token(ability.region ?? '');
+  const names = miner_id === undefined ? [undefined] : [undefined, miner_id];
+  const places = [...new Set([null, ability.region])].flatMap((region) =>
+    names.map((name) => whereOf(region, name)),
+  );
   return {
     types: [...ability.types].filter(isJobType),
     models: ['', ...(ability.models === null ? [ANY_MODEL] : [...ability.models].map(token))],
-    places: cards.flatMap((card) => [...new Set(['', region])].map((where) => `${token(card)}|${where}`)),
+    places: cards.flatMap((card) => places.map((where) => `${token(card)}|${where}`)),
     cardNumbers: [...new Set(cards.flatMap(cardNumbers))].map(token),
     memoryByCard: [...ability.memoryByCard].map(([card, memory]) => [token(card), memory] as const),
-    region,
+    wheres: places.filter((where) => where !== ''),
     price: ability.priceMinor,
     cuda: ability.cuda,
   };
@@ -229,7 +243,7 @@ export const kindName = (capability: Capability): string => {
     [...types].sort(),
     [...models].sort(),
     [...memoryByCard].sort(),
-    rest.region,
+    rest.wheres.join(),
     rest.price,
     rest.cuda,
   ]);

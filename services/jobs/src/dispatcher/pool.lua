@@ -6,13 +6,14 @@
 --   Q job client urgency price memory cuda queue offer avoid card_number
 --                                                           a job may run (avoid: accounts and miners, comma-separated, or empty)
 --   W job offer                                             a job left the queue
---   K kind types models places card_numbers memories region price cuda     what miners of this kind can do
+--   K kind types models places card_numbers memories wheres price cuda     what miners of this kind can do
 --   O poll miner account slots rank offer epoch kind        a poll is open
 --   C poll                                                  a poll ended
 -- Lists are comma-separated. Urgency is 9 - priority. A poll is named by its id; where several processes of jobs hold polls,
 -- `@` and the place of its own follow.
 --
--- A group is what can only be equal or not: tier|type|model|card|region. Tier 1 pays, tier 0 does not. Numbers are cut
+-- A group is what can only be equal or not: tier|type|model|card|where. Tier 1 pays, tier 0 does not. Where is a region,
+-- maybe with `=` and a miner behind it: equal miners are one kind, and one that jobs name is a kind of its own. Numbers are cut
 -- into classes: a group has one queue for each combination of classes in which something waits, its cells. A queue's
 -- name is group|cell. A job with a model stands in its queue and in the same of the model `*`, where miners look that
 -- take any. Classes only save looking: where one lies across a miner's number, each job in it is compared with the
@@ -22,7 +23,7 @@
 --   job:<job>        what was said of a job that waits; after that, for a while, `=offer/poll/miner` of its match, or
 --                    `=offer` alone: it was withdrawn
 --   waits            SET of tier|type|model where something waits, and of tier|type|model| where something waits that
---                    asks for a card or a region
+--                    asks for a card, a region or a miner
 --   places:<tier>|<type>|<model>, cells:<group>
 --                    SETs that lead on from there: the script starts from the miner's side
 --   turns:<queue>    ZSET client -> start tag: the queue's clients in the order of their turns
@@ -32,7 +33,7 @@
 --   row              HASH miner -> paid jobs it took in a row while unpaid ones waited
 --   able:<kind>, able:<kind>:waits, able:<kind>:places   HASH of a kind of miner; SET of what of `waits` is for it; SET
 --   idle:near        ZSET of poll|kind by rank: so many polls that wait as a job may look at. Most often it is all
---   idle:<facet>     ZSETs of the polls beyond those: t|type, a|type (any model), m|model, r|region, c|number of a card,
+--   idle:<facet>     ZSETs of the polls beyond those: t|type, a|type (any model), m|model, r|where, c|number of a card,
 --                    by rank; price, memory and cuda, by the number
 --   poll:<poll>      what is known of a poll, see POLL_FIELDS
 --   epoch            when the one process of jobs started; polls of one before it count no more
@@ -134,10 +135,10 @@ local QUEUE = '^(((%d)|([^|]*)|([^|]*))|(([^|]*)|([^|]*)))|(.*)$'
 local function queue_of(name)
   local queue = queues[name]
   if queue then return queue end
-  local group, start, tier, type, model, place, card, region, cell = string.match(name, QUEUE)
+  local group, start, tier, type, model, place, card, where, cell = string.match(name, QUEUE)
   queue = {
     name = name, group = group, start = start, tier = tonumber(tier), type = type, model = model, place = place,
-    card = card, region = region, cell = cell, turns = prefix .. 'turns:' .. name,
+    card = card, where = where, cell = cell, turns = prefix .. 'turns:' .. name,
     -- The first jobs of a client, as they were read; clients whose turns come next, see next_client; flags.
     firsts = {}, window = false, is_registered = false, is_empty = false, any = false,
   }
@@ -204,10 +205,11 @@ end
 local function kind_of(id)
   if kinds[id] == nil then
     local name = prefix .. 'able:' .. id
+    -- `region` holds all its wheres: a release before wrote, and reads, the one that there was.
     local found = call('HMGET', name, 'types', 'region', 'price', 'cuda', 'card_numbers', 'memory')
     if not found[1] then return nil end
     kinds[id] = {
-      id = id, name = name, types = found[1], region = found[2], price = tonumber(found[3]), cuda = tonumber(found[4]),
+      id = id, name = name, types = found[1], wheres = found[2], price = tonumber(found[3]), cuda = tonumber(found[4]),
       card_numbers = found[5], memory = tonumber(found[6]), by_card = { [''] = tonumber(found[6]) },
       waits = name .. ':waits', places = name .. ':places',
       -- What was worked out in this call: whether it can take from a queue at all; queues as it sees them.
@@ -219,6 +221,10 @@ end
 
 local function has_type(kind, type)
   return kind.types == type or string.find(',' .. kind.types .. ',', ',' .. type .. ',', 1, true) ~= nil
+end
+
+local function has_where(kind, where)
+  return kind.wheres == where or string.find(',' .. kind.wheres .. ',', ',' .. where .. ',', 1, true) ~= nil
 end
 
 local function keep_kind(kind)
@@ -242,7 +248,7 @@ end
 
 -- What can only be equal or not.
 local function fits_queue(kind, queue)
-  if queue.region ~= '' and queue.region ~= kind.region then return false end
+  if queue.where ~= '' and not has_where(kind, queue.where) then return false end
   if not has_type(kind, queue.type) then return false end
   if queue.model == '' then return true end
   -- Tier 1 is in the set of every kind.
@@ -388,7 +394,7 @@ local function each_facet(kind, rank, visit)
     visit('t|' .. type, rank)
     if any then visit('a|' .. type, rank) end
   end
-  if kind.region ~= '' then visit('r|' .. kind.region, rank) end
+  for _, where in ipairs(list(kind.wheres)) do visit('r|' .. where, rank) end
   for _, word in ipairs(list(kind.card_numbers)) do visit('c|' .. word, rank) end
   visit('price', kind.price)
   if kind.memory > 0 then visit('memory', kind.memory) end
@@ -449,7 +455,7 @@ local function idle_terms(record, card_number)
     if sum < count then best, count = { facets = facets, from = from }, sum end
   end
   if queue.model ~= '' then consider({ 'm|' .. queue.model, 'a|' .. queue.type }) end
-  if queue.region ~= '' then consider({ 'r|' .. queue.region }) end
+  if queue.where ~= '' then consider({ 'r|' .. queue.where }) end
   if card_number ~= '' then consider({ 'c|' .. card_number }) end
   consider({ 'price' }, { '-inf', record.price })
   if memory > 0 then consider({ 'memory' }, { memory, '+inf' }) end
@@ -574,9 +580,9 @@ local function withdrawn(job, offer)
   if is_waiting(known) then waiting_side().remove(job, known) end
 end
 
-local function described(id, types, models, places, card_numbers, memories, region, price, cuda)
+local function described(id, types, models, places, card_numbers, memories, wheres, price, cuda)
   local name = prefix .. 'able:' .. id
-  local fields = { 'types', types, 'models', models, 'region', region, 'price', price, 'cuda', cuda, 'card_numbers', card_numbers }
+  local fields = { 'types', types, 'models', models, 'region', wheres, 'price', price, 'cuda', cuda, 'card_numbers', card_numbers }
   for _, pair in ipairs(list(memories)) do
     local card, memory = string.match(pair, '^(.*)=(.*)$')
     fields[#fields + 1] = card == '' and 'memory' or 'card|' .. card

@@ -40,7 +40,7 @@ const describe = (kind: string, capability: Capability): (string | number)[] => 
     record.places.join(','),
     record.cardNumbers.join(','),
     record.memoryByCard.map((pair) => pair.join('=')).join(','),
-    record.region,
+    record.wheres.join(','),
     record.price,
     record.cuda,
   ];

@@ -88,8 +88,8 @@ export const readAsked = (
   const request: Record<string, unknown> = { model: named.model };
   for (const [name, value] of Object.entries(body))
     if (!ours.has(name) && !(kind === 'embedding' && name === 'encoding_format')) request[name] = value;
-  const { region, gpu_model, min_vram_gb, cuda_version_min } = aitbc;
-  const place = { region, gpu_model, min_vram_gb, cuda_version_min };
+  const { region, gpu_model, min_vram_gb, cuda_version_min, miner_id } = aitbc;
+  const place = { region, gpu_model, min_vram_gb, cuda_version_min, miner_id };
   return {
     kind,
     model: named.model,

@@ -409,6 +409,21 @@ describe('who goes away', () => {
   });
 });
 
+test('a miner that is named in the place of a request makes the answer, of two that are equal', async () => {
+  const client = stack.client();
+  const equal = await modern('placed', { concurrency: 4 });
+  const named = await modern('placed', { concurrency: 4 });
+  for (const miner of [named, equal, named]) {
+    const asked = chat(client.caller, chatOf('placed', { aitbc: { miner_id: miner.id } }));
+    const others = [equal, named].filter(({ id }) => id !== miner.id);
+    const work = await miner.take();
+    for (const other of others) expect(await other.poll({ wait_seconds: 0 })).toEqual([]);
+    expect(work.parameters).not.toHaveProperty('request.aitbc');
+    await miner.complete(work, written('Hi'));
+    expect((await asked).status).toBe(200);
+  }
+});
+
 describe('what is refused', () => {
   test.each([
     ['no messages', { messages: [] }, 'invalid_value', 'messages'],

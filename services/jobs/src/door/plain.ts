@@ -6,7 +6,7 @@ type Fields = Readonly<Record<string, unknown>>;
 
 const CARRIED = new Set(['model', 'messages', 'max_tokens', 'max_completion_tokens', 'temperature', 'seed']);
 /** What clients send unasked, and that asks for nothing. A Map: a request may name a field `constructor`. */
-const MEANS_NOTHING: ReadonlyMap<string, (value: unknown) => boolean> = new Map([
+const MEANS_NOTHING = new Map<string, (value: unknown) => boolean>([
   ['top_p', (value) => value === 1],
   ['n', (value) => value === 1],
   ['presence_penalty', (value) => value === 0],
