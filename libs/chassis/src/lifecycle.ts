@@ -1,7 +1,6 @@
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { ConfigError } from './config.ts';
 import { isConnectionFault, unhandledConnectionFaults } from './connections.ts';
+import { collectWhenIdle } from './idle.ts';
 import { traced } from './traces.ts';
 
 /** In-flight requests and batches get so long to finish; a supervisor's own limit is longer. */
@@ -14,38 +13,6 @@ export interface Running {
 
 /** Lets a service end itself: a fresh process is the cure for a stuck one. */
 export type Fail = (reason: string) => void;
-
-/** What loading, or a busy time, leaves behind: V8 keeps it, because an idle service never fills its young generation again. */
-const createCollector = () => {
-  setFlagsFromString('--expose-gc');
-  const gc = runInNewContext('gc') as (options: object) => void;
-  return (flavor: 'regular' | 'last-resort'): void => gc({ type: 'major', execution: 'sync', flavor });
-};
-
-/** A busy time is over within a minute: two looks and a rest. */
-const LOOKED_EVERY_MS = 20_000;
-/** Of the time between two looks: a pause for a collection then meets next to nobody. */
-const IDLE_SHARE_MAX = 0.03;
-/** Less is what a young generation fills and empties by itself. */
-const GROWN_BYTES = 16 * 1_048_576;
-
-/** Within a minute after a busy time its garbage is given back to the machine. */
-const collectWhenIdle = (): void => {
-  const collectGarbage = createCollector();
-  collectGarbage('last-resort');
-  let keptBytes = process.memoryUsage.rss();
-  let before = performance.eventLoopUtilization();
-  setInterval(() => {
-    const now = performance.eventLoopUtilization();
-    const { utilization } = performance.eventLoopUtilization(now, before);
-    before = now;
-    const heldBytes = process.memoryUsage.rss();
-    keptBytes = Math.min(keptBytes, heldBytes);
-    if (utilization > IDLE_SHARE_MAX || heldBytes < keptBytes + GROWN_BYTES) return;
-    collectGarbage('regular');
-    keptBytes = process.memoryUsage.rss();
-  }, LOOKED_EVERY_MS).unref();
-};
 
 /**
  * The whole of a `main.ts`: starts, drains on SIGTERM, SIGINT or a supervisor's death, and ends.

@@ -22,7 +22,7 @@ interface Member {
 const CAPACITY_KEPT_MS = 1_000;
 const CAPACITIES_KEPT = 2_000;
 /** Miners that jobs name, remembered; of more, the one named longest ago is forgotten until a job of it is offered again. */
-const NAMED_MAX = 10_000;
+export const NAMED_MAX = 10_000;
 /** Kinds remembered as described to the dispatchers; a forgotten one is described again. */
 const TOLD_MAX = 10_000;
 
@@ -122,8 +122,8 @@ export const createFleet = () => {
       named.add(minerId);
       if (!isNew) return false;
       forgetKind(minerId);
-      if (named.size > NAMED_MAX) {
-        const [oldest] = named as unknown as [string];
+      const [oldest] = named;
+      if (named.size > NAMED_MAX && oldest !== undefined) {
         named.delete(oldest);
         forgetKind(oldest);
       }

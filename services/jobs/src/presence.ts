@@ -1,6 +1,6 @@
 import type { Log, RedisClient, Store } from '@aitbc/chassis';
 import type { DispatchKeys } from './dispatcher/keys.ts';
-import type { Fleet } from './fleet.ts';
+import { type Fleet, NAMED_MAX } from './fleet.ts';
 import type { Hints } from './hints.ts';
 import type { Polls } from './polls.ts';
 
@@ -12,8 +12,6 @@ const PRESENT_MS = 4_000;
 const NAMED_SECONDS = 86_400;
 /** ...and told for so long to each process, which may miss turns; to one that starts, all that are kept. */
 const NAMED_TOLD_SECONDS = 60;
-/** As many as a process remembers; the walk over all that waits names the others again. */
-const NAMED_MAX = 10_000;
 
 // One step on the master that holds the index: what was there, that this process is there, the time of its clock, and who
 // was named lately.

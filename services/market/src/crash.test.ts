@@ -13,7 +13,7 @@ import {
   serviceEnv,
   someone,
 } from '@aitbc/testing';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { OFFER, type PaymentsStandIn, startPaymentsStandIn } from './market.fixture.ts';
 
 const { market } = routes;
@@ -24,12 +24,10 @@ const AGREE_WITHIN_MS = 60_000;
 let payments: PaymentsStandIn;
 let redisUrl: string;
 let env: Record<string, string>;
-beforeAll(async () => {
+// A file and a broker of its own for each: what one left to say, or payments to it, would trip the next one's failpoint.
+beforeEach(async () => {
   redisUrl = await scratchRedis();
   payments = await startPaymentsStandIn(scratchDirectory(), redisUrl);
-});
-// A file of its own for each: what one left to say would trip the next one's failpoint while it starts.
-beforeEach(() => {
   env = {
     ...serviceEnv('market', scratchDirectory(), redisUrl),
     LOG_LEVEL: 'info',
@@ -45,10 +43,9 @@ const end = async (): Promise<void> => {
   await gone;
 };
 afterEach(async () => {
-  payments.behaviour.isSilent = false;
   await end();
+  await payments.stop();
 });
-afterAll(() => payments.stop());
 
 /** The real program in a process of its own. @returns its address. */
 const start = async (failpoint?: string): Promise<string> => {

@@ -3,6 +3,7 @@ import { basename, dirname } from 'node:path';
 import { Problem } from '@aitbc/contracts';
 import Database from 'better-sqlite3';
 import type { Compilable } from 'kysely';
+import { whenIdle } from '../idle.ts';
 import { assertInUse, markOfFile } from '../move/mark.ts';
 import { type Hot, resolveQuery } from '../sql.ts';
 import { assertDurable, BUSY_TIMEOUT_MS, configure, createReader, migrate } from './connection.ts';
@@ -59,6 +60,10 @@ export const openSqlite = async (options: {
   const { stream } = writer.prepare('SELECT stream FROM store_identity').get() as { stream: string };
 
   const readConnection = new Database(path, { readonly: true, timeout: BUSY_TIMEOUT_MS });
+  // Each keeps up to 16 MB of pages, as the binding builds SQLite.
+  const keepPages = whenIdle(() => {
+    for (const connection of [readConnection, writer]) connection.pragma('shrink_memory');
+  });
   const tally = createTally();
   const read = createReader(readConnection, tally);
 
@@ -306,6 +311,7 @@ export const openSqlite = async (options: {
     },
     close: async () => {
       await groups.close();
+      keepPages();
       readConnection.close();
       // Leaves one file behind instead of three, so a plain copy of a stopped service is whole.
       writer.pragma('wal_checkpoint(TRUNCATE)');
