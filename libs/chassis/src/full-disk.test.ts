@@ -10,12 +10,14 @@ import {
   serviceEnv,
   someone,
   sqliteOnly,
+  testEngine,
 } from '@aitbc/testing';
 import { expect } from 'vitest';
 import { standInRoutes, startStandIn } from './testing-processes/stand-in.ts';
 
 const directory = scratchDirectory();
 const mounted = (() => {
+  if (testEngine !== 'sqlite') return false;
   try {
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=3m', 'tmpfs', directory], { stdio: 'ignore' });
     return true;

@@ -1,8 +1,8 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-/** A busy time is over within a minute: two looks and a rest. */
-const LOOKED_EVERY_MS = 20_000;
+/** Within half a minute after a busy time: one look that still sees it, one that collects, one that collects again. */
+const LOOKED_EVERY_MS = 10_000;
 /** Of the time between two looks: a pause for a collection then meets next to nobody. */
 const IDLE_SHARE_MAX = 0.03;
 /** Less is what a young generation fills and empties by itself. */
@@ -14,7 +14,7 @@ const givers = new Set<() => void>();
 
 /**
  * What a part keeps to be fast, and can do without while nothing happens.
- * @param giveBack is called some 20 s after a busy time, at most once a look; a few ms at most, and never throws
+ * @param giveBack is called some 10 to 20 s after a busy time, at most once a look; a few ms at most, and never throws
  * @returns what ends it
  */
 export const whenIdle = (giveBack: () => void): (() => void) => {

@@ -28,6 +28,12 @@ import { createTally } from './tally.ts';
 
 /** Room is made by a person: sooner than this, asking again is for nothing. */
 const DISK_RETRY_SECONDS = 10;
+/**
+ * Pages that a connection keeps, KB. What is not in it the system's own cache has, a copy of 4 KB away; 16 MB each, as the
+ * binding builds SQLite, stayed with the process for ever, because what malloc gets back in the middle it keeps.
+ */
+const WRITER_PAGES_KB = 6_000;
+const READER_PAGES_KB = 2_000;
 const PROBE = 'store.write_probe';
 
 /** Resolves when all that runs waits for a socket, a disk or a timer: within this turn of the event loop. */
@@ -60,7 +66,11 @@ export const openSqlite = async (options: {
   const { stream } = writer.prepare('SELECT stream FROM store_identity').get() as { stream: string };
 
   const readConnection = new Database(path, { readonly: true, timeout: BUSY_TIMEOUT_MS });
-  // Each keeps up to 16 MB of pages, as the binding builds SQLite.
+  for (const [connection, pages] of [
+    [writer, WRITER_PAGES_KB],
+    [readConnection, READER_PAGES_KB],
+  ] as const)
+    connection.pragma(`cache_size = -${pages}`);
   const keepPages = whenIdle(() => {
     for (const connection of [readConnection, writer]) connection.pragma('shrink_memory');
   });
