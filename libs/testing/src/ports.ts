@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
@@ -19,9 +20,14 @@ export async function isPortFree(port: number, host = '127.0.0.1'): Promise<bool
   return (await tryListen(port, host)) !== undefined;
 }
 
-/** The first of `preferred` that nobody listens on, else one that the system chooses. */
+/** Below those that Linux gives to outgoing connections (32768 to 60999): one of them would take it before its user listens. */
+const [FIRST, LAST] = [20_000, 31_999];
+const TRIES = 20;
+
+/** The first of `preferred` that nobody listens on, else one by chance. A process that starts again finds it free again. */
 export async function freePort(preferred: readonly number[] = [], host = '127.0.0.1'): Promise<number> {
-  for (const port of [...preferred, 0]) {
+  const byChance = Array.from({ length: TRIES }, () => randomInt(FIRST, LAST + 1));
+  for (const port of [...preferred, ...byChance, 0]) {
     const got = await tryListen(port, host);
     if (got !== undefined) return got;
   }

@@ -203,11 +203,16 @@ describe('a transfer, killed at', () => {
       const { peers, start, as } = await stand();
       const dying = await start(failpoint);
       const [giver, taker] = [someone(['client', 'trade']), someone(['client'])];
-      for (const { account_id } of [giver, taker])
+      // In the order of their stream: when the giver is known, the taker is.
+      for (const { account_id } of [taker, giver])
         await peers.send('gateway.account_created', { account_id, wallet_address: null });
-      await as(someone(['admin'])).call(routes.payments.credit, {
-        params: { account_id: giver.account_id },
-        body: { amount: 3, reason: 'test' },
+      await eventually(async () => {
+        const credited = await as(someone(['admin'])).call(routes.payments.credit, {
+          params: { account_id: giver.account_id },
+          body: { amount: 3, reason: 'test' },
+          idempotencyKey: 'credit',
+        });
+        return credited.ok;
       });
       const give = () =>
         as(giver).call(routes.payments.transfer, {

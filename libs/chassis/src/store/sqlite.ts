@@ -71,7 +71,7 @@ export const openSqlite = async (options: {
     [readConnection, READER_PAGES_KB],
   ] as const)
     connection.pragma(`cache_size = -${pages}`);
-  const keepPages = whenIdle(() => {
+  const stopGivingPagesBack = whenIdle(() => {
     for (const connection of [readConnection, writer]) connection.pragma('shrink_memory');
   });
   const tally = createTally();
@@ -321,7 +321,7 @@ export const openSqlite = async (options: {
     },
     close: async () => {
       await groups.close();
-      keepPages();
+      stopGivingPagesBack();
       readConnection.close();
       // Leaves one file behind instead of three, so a plain copy of a stopped service is whole.
       writer.pragma('wal_checkpoint(TRUNCATE)');
