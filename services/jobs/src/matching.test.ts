@@ -2,7 +2,7 @@ import { CALLER_HEADER, deriveKey, signCaller } from '@aitbc/chassis';
 import { jobsRoutes, newId } from '@aitbc/contracts';
 import { eventually, TEST_PREFIX, TEST_SECRET } from '@aitbc/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type Stack, startStack } from './stack.fixture.ts';
+import { ofModel, type Stack, startStack, submitBatch } from './stack.fixture.ts';
 
 let stack: Stack;
 beforeEach(async () => {
@@ -10,17 +10,8 @@ beforeEach(async () => {
 });
 afterEach(() => stack.stop());
 
-const ofModel = (model: string) => ({
-  job_type: 'llm_inference',
-  parameters: { model, prompt: 'Why is the sky blue?' },
-});
 const anyModel = { capabilities: ['llm_inference'], models: [] };
 
-const submitBatch = async (client: ReturnType<Stack['client']>, jobs: readonly object[]) => {
-  const reply = await client.http.call(jobsRoutes.submitBatch, { body: { jobs: [...jobs] } });
-  if (!reply.ok) throw new Error(JSON.stringify(reply.body));
-  return reply.body.items;
-};
 const escrow = (jobId: string, amountMinor: number) =>
   stack.peers.send(
     'payments.escrowed',
@@ -242,61 +233,6 @@ describe('many different requirements', () => {
     expect((await miner.take()).id).toBe(job.id);
     expect(performance.now() - startedAt).toBeLessThan(2_000);
   });
-
-  test('20,000 wait, as many as accounts may and one would like: others are served as fast as before', async () => {
-    const miner = await stack.miner({
-      capabilities: ['llm_inference'],
-      models: Array.from({ length: 20 }, (_, at) => `honest-${at}`),
-      concurrency: 4,
-    });
-    const honest = stack.client();
-    const medianOf = async (jobs: number): Promise<number> => {
-      const took: number[] = [];
-      for (let at = 0; at < jobs; at++) {
-        const polling = miner.poll({ wait_seconds: 20 });
-        const sentAt = performance.now();
-        const job = await honest.submit(ofModel(`honest-${at % 20}`));
-        const [taken] = await polling;
-        took.push(performance.now() - sentAt);
-        expect(taken?.id).toBe(job.id);
-        const result = {
-          job_id: job.id,
-          lease: taken?.lease as string,
-          status: 'completed' as const,
-          result: {},
-        };
-        await miner.http.call(jobsRoutes.result, { body: result });
-      }
-      return took.sort((a, b) => a - b)[Math.floor(jobs / 2)] as number;
-    };
-    await medianOf(20); // Until the code is compiled.
-    const before = await medianOf(60);
-
-    const greedy = stack.client();
-    const thousand = (from: number) =>
-      Array.from({ length: 1_000 }, (_, at) => ofModel(`other-${from + at}`));
-    let accepted = 0;
-    for (let batch = 0; batch < 20; batch++)
-      for (const item of await submitBatch(greedy, thousand(batch * 1_000))) {
-        if (item.status === 201) accepted += 1;
-        else expect(item.error?.code).toBe('TOO_MANY_REQUIREMENTS');
-      }
-    expect(accepted).toBe(1_000);
-    for (let account = 1; account < 20; account++) {
-      const items = await submitBatch(stack.client(), thousand(account * 1_000));
-      expect(items.every((item) => item.status === 201)).toBe(true);
-    }
-    const waits = `${TEST_PREFIX}:dispatch:waits`;
-    await eventually(async () => (await stack.peers.redis.scard(waits)) > 20_000, { withinMs: 120_000 });
-    // Other tests come and go meanwhile: what a queue costs, it costs each time.
-    let after = Number.POSITIVE_INFINITY;
-    for (let tries = 0; tries < 4 && after > 2 * before; tries++) after = await medianOf(60);
-    console.log(
-      `submit to a miner's hands, median: ${before.toFixed(1)} ms, with 20,000: ${after.toFixed(1)} ms`,
-    );
-    expect(after).toBeLessThanOrEqual(2 * before);
-    // On PostgreSQL, beside much other work, it was seen to take four minutes.
-  }, 480_000);
 
   test('a requirement that nothing waits in any more costs nothing', async () => {
     const client = stack.client();

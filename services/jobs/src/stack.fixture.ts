@@ -189,3 +189,15 @@ export const startStack = async (
   return stack;
 };
 export type Stack = Awaited<ReturnType<typeof startStack>>;
+
+/** A job for a model. */
+export const ofModel = (model: string) => ({
+  job_type: 'llm_inference',
+  parameters: { model, prompt: 'Why is the sky blue?' },
+});
+
+export const submitBatch = async (client: ReturnType<Stack['client']>, jobs: readonly object[]) => {
+  const reply = await client.http.call(jobsRoutes.submitBatch, { body: { jobs: [...jobs] } });
+  if (!reply.ok) throw new Error(JSON.stringify(reply.body));
+  return reply.body.items;
+};
