@@ -107,14 +107,13 @@ export const createFleet = () => {
 
     /** The name of what a miner can do, and what it stands for unless the dispatchers were told. */
     describe: (offer: MinerOffer): { kind: string; capability?: Capability } => {
-      const capability = capabilityAsKind(offer);
       const member = members.get(offer.miner_id);
-      const kind = member?.kind ?? kindName(capability);
+      const kind = member?.kind ?? kindName(capabilityAsKind(offer));
       if (member?.offer === offer) member.kind = kind;
       if (told.has(kind)) return { kind };
       if (told.size >= TOLD_MAX) told.clear();
       told.add(kind);
-      return { kind, capability };
+      return { kind, capability: capabilityAsKind(offer) };
     },
     /** A job is for this miner alone. @returns whether that is new: its polls are to be offered again */
     name: (minerId: string): boolean => {

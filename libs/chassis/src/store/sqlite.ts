@@ -66,11 +66,8 @@ export const openSqlite = async (options: {
   const { stream } = writer.prepare('SELECT stream FROM store_identity').get() as { stream: string };
 
   const readConnection = new Database(path, { readonly: true, timeout: BUSY_TIMEOUT_MS });
-  for (const [connection, pages] of [
-    [writer, WRITER_PAGES_KB],
-    [readConnection, READER_PAGES_KB],
-  ] as const)
-    connection.pragma(`cache_size = -${pages}`);
+  writer.pragma(`cache_size = -${WRITER_PAGES_KB}`);
+  readConnection.pragma(`cache_size = -${READER_PAGES_KB}`);
   const stopGivingPagesBack = whenIdle(() => {
     for (const connection of [readConnection, writer]) connection.pragma('shrink_memory');
   });

@@ -219,13 +219,11 @@ local function kind_of(id)
   return kinds[id]
 end
 
-local function has_type(kind, type)
-  return kind.types == type or string.find(',' .. kind.types .. ',', ',' .. type .. ',', 1, true) ~= nil
+-- Whether an item stands in a comma-separated list.
+local function is_in(items, item)
+  return items == item or string.find(',' .. items .. ',', ',' .. item .. ',', 1, true) ~= nil
 end
-
-local function has_where(kind, where)
-  return kind.wheres == where or string.find(',' .. kind.wheres .. ',', ',' .. where .. ',', 1, true) ~= nil
-end
+local function has_type(kind, type) return is_in(kind.types, type) end
 
 local function keep_kind(kind)
   for _, part in ipairs({ '', ':waits', ':places' }) do call('EXPIRE', kind.name .. part, KIND_TTL) end
@@ -248,7 +246,7 @@ end
 
 -- What can only be equal or not.
 local function fits_queue(kind, queue)
-  if queue.where ~= '' and not has_where(kind, queue.where) then return false end
+  if queue.where ~= '' and not is_in(kind.wheres, queue.where) then return false end
   if not has_type(kind, queue.type) then return false end
   if queue.model == '' then return true end
   -- Tier 1 is in the set of every kind.
