@@ -112,6 +112,20 @@ describe('an address', () => {
       expect(address).toMatch(ADDRESS_PATTERN);
     expect(new Set([ledgerAddress(id), escrowAddress(id), ...Object.values(SYSTEM_ADDRESSES)]).size).toBe(5);
   });
+
+  it('of an escrow stands near those of payments made at the same time, and is one of its own', () => {
+    const [first, second, later] = [
+      '0190f2a4-6c3b-7d21-9a52-3f7b6f0c1e42',
+      '0190f2a4-6c3b-7d21-9a52-3f7b6f0c1e43',
+      '0190f2a4-6d3b-7d21-9a52-3f7b6f0c1e42',
+    ].map(escrowAddress) as [string, string, string];
+    // 45 of the 48 bits of time are nine characters behind `ait1`.
+    expect(second.slice(0, 13)).toBe(first.slice(0, 13));
+    expect(second).not.toBe(first);
+    // base32's digits sort behind its letters, as text does not: so only sameness is looked at.
+    expect(later.slice(0, 11)).toBe(first.slice(0, 11));
+    expect(later.slice(0, 13)).not.toBe(first.slice(0, 13));
+  });
 });
 
 describe('the chain', () => {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { builder, createListeners, createParameters, openStore, type Store, type Trx } from '@aitbc/chassis';
 import { newId } from '@aitbc/contracts';
@@ -18,10 +19,11 @@ import { sealBlock } from './seal.ts';
 import { openSigner } from './signing.ts';
 import { findUser, MINT, openEscrow, openUser } from './store/accounts.ts';
 import { findJob } from './store/jobs.ts';
-import { findPayment } from './store/payments.ts';
+import { findPayment, type PaymentView } from './store/payments.ts';
 import { move, transferId } from './store/transfers.ts';
 import type { Tables } from './tables.ts';
 import { aJob } from './testing/stand.ts';
+import { toStatement } from './views.ts';
 
 const { test } = sqliteOnly('files of releases that knew SQLite alone');
 
@@ -73,7 +75,8 @@ const hold = async (
         ${job === null ? null : 9_000})`,
   );
   const transfer = {
-    id: transferId('hold', id),
+    // Releases before named the transfers of a payment in another way.
+    id: randomUUID(),
     kind: 'hold',
     reference: id,
     from: payer,
@@ -185,6 +188,17 @@ test('payments from before jobs named what it pays with end as was promised', as
   expect(await ended('isOwed')).toEqual(['released', miner.account_id, 900, 0]);
   expect(await ended('goesBack')).toEqual(['refunded', miner.account_id, 0, 1_000]);
   expect(await ended('booking')).toEqual(['released', owner.account_id, 360, 600]);
+  const statement = await toStatement(
+    store.read,
+    (await findPayment(store.read, id('booking'))) as PaymentView,
+    9,
+  );
+  expect(statement.transfers.map(({ kind, amount }) => [kind, Math.round(amount * 100_000_000)])).toEqual([
+    ['hold', 1_000],
+    ['release', 360],
+    ['fee', 40],
+    ['refund', 600],
+  ]);
   expect(await findUser(store.read, payer.account_id)).toMatchObject({ balance_minor: 2_600, held_minor: 0 });
   expect((await auditAccounts(store.read, 0, 1_000)).wrong).toEqual([]);
   await store.close();

@@ -9,14 +9,14 @@ import {
   type Payment,
   type StatementClaims,
   type Transaction,
+  type TransferKind,
   toTimestamp,
   toTimestampOrNull,
 } from '@aitbc/contracts';
 import { payeeOf } from './commands/resolve.ts';
 import { splitFee } from './domain.ts';
-import { type BlockRow, findTransferRow, type listAddresses, type TransferRow } from './store/explorer.ts';
+import { type BlockRow, type listAddresses, listTransfersOf, type TransferRow } from './store/explorer.ts';
 import type { PaymentView } from './store/payments.ts';
-import { findTransfer, transferId } from './store/transfers.ts';
 
 const isResolved = (row: PaymentView): boolean => row.status === 'released' || row.status === 'refunded';
 
@@ -26,19 +26,29 @@ const feeOf = (row: PaymentView): number => {
   return row.fee_minor ?? splitFee(row.amount_minor, row.fee_basis_points).fee;
 };
 
+/** Into an escrow money moves once; out of it at most once of each other kind. */
+const TRANSFERS_OF_A_PAYMENT_MAX = 4;
+/** In the order in which the money moved. */
+const transfersOf = async (reader: Reader, row: PaymentView): Promise<TransferRow[]> =>
+  row.escrow === null
+    ? []
+    : listTransfersOf(
+        reader,
+        row.escrow,
+        { after: 0, before: Number.MAX_SAFE_INTEGER, limit: TRANSFERS_OF_A_PAYMENT_MAX },
+        'asc',
+      );
+
 const lastTransfer = async (reader: Reader, row: PaymentView): Promise<string | null> => {
-  if (row.status === 'failed') return null;
   // A release too small to leave the payee anything is its fee alone.
-  const kinds = !isResolved(row)
-    ? (['hold'] as const)
+  const kinds: readonly TransferKind[] = !isResolved(row)
+    ? ['hold']
     : row.status === 'refunded'
-      ? (['refund'] as const)
-      : (['release', 'fee'] as const);
-  for (const kind of kinds) {
-    const found = await findTransfer(reader, transferId(kind, row.id));
-    if (found !== undefined) return found.hash.toString('hex');
-  }
-  return null;
+      ? ['refund']
+      : ['release', 'fee'];
+  const transfers = await transfersOf(reader, row);
+  const [last] = kinds.flatMap((kind) => transfers.filter((transfer) => transfer.kind === kind));
+  return last?.hash.toString('hex') ?? null;
 };
 
 export const toPayment = async (reader: Reader, row: PaymentView): Promise<Payment> => ({
@@ -70,11 +80,7 @@ export const toStatement = async (
   row: PaymentView,
   nowMs: number,
 ): Promise<StatementClaims> => {
-  const transfers: TransferRow[] = [];
-  for (const kind of ['hold', 'release', 'fee', 'refund'] as const) {
-    const transfer = await findTransferRow(reader, transferId(kind, row.id));
-    if (transfer !== undefined) transfers.push(transfer);
-  }
+  const transfers = await transfersOf(reader, row);
   const isDone = isResolved(row);
   const payee = payeeOf(row);
   return {

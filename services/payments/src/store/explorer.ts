@@ -115,9 +115,6 @@ export const findTransferByHash = (reader: Reader, hash: string) =>
   reader.get(transfer, { hash: Buffer.from(hash, 'hex') });
 export type TransferRow = NonNullable<Awaited<ReturnType<typeof findTransferByHash>>>;
 
-const transferById = hot((p: Params<{ id: string }>) => transfers().where('t.id', '=', p('id')));
-export const findTransferRow = (reader: Reader, id: string) => reader.get(transferById, { id });
-
 const addressColumns = [
   'id',
   'address',
