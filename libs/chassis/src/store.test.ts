@@ -270,6 +270,50 @@ describe('SQLite alone', () => {
     expect(await count(store)).toBe(1);
   });
 
+  test('a function that changed nothing fails alone; one that did lets all run again, and each has one effect', async () => {
+    const runs: string[] = [];
+    const woken: string[] = [];
+    const thing = (name: string, id: number, then: (trx: Trx) => Promise<void> = async () => {}) =>
+      store.transact(name, async (trx) => {
+        runs.push(name);
+        trx.afterCommit(() => void woken.push(name));
+        await trx.run(insert(id));
+        await then(trx);
+      });
+    const refuse = (name: string) =>
+      store.transact(name, async (trx) => {
+        runs.push(name);
+        trx.afterCommit(() => void woken.push(name));
+        trx.memo.set('seen', 1);
+        // A row that is there already, or a compare-and-set that finds nothing, changes nothing.
+        await trx.run(insert(1)).catch(() => {});
+        await trx.run(db.updateTable('thing').set({ id: 7 }).where('id', '=', 8));
+        throw new Error(name);
+      });
+    await Promise.allSettled([thing('a', 1), refuse('refused'), thing('b', 2)]);
+    expect(runs.splice(0)).toEqual(['a', 'refused', 'b']);
+    expect(woken.splice(0)).toEqual(['a', 'b']);
+    expect(await count(store)).toBe(2);
+
+    const outcomes = await Promise.allSettled([
+      thing('c', 3, async (trx) => {
+        expect(trx.memo.has('seen')).toBe(false);
+        trx.memo.set('seen', 1);
+        // Caught, and nothing of it is left.
+        await trx.savepoint(() => trx.run(insert(4)).then(() => Promise.reject('inner'))).catch(() => {});
+        await trx.run(insert(5));
+      }),
+      thing('d', 6, () => Promise.reject('outer')),
+      thing('e', 7),
+    ]);
+    expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+    expect(outcomes[1]).toMatchObject({ reason: 'outer' });
+    expect(runs).toEqual(['c', 'c', 'd', 'e']);
+    expect(woken).toEqual(['c', 'e']);
+    const rows = await store.read.all(db.selectFrom('thing').select('id').orderBy('id'));
+    expect(rows.map(({ id }) => id)).toEqual([1, 2, 3, 5, 7]);
+  });
+
   test('what the writer runs with is what a power cut survives', async () => {
     const modes = await store.transact('look', async (trx) => [
       await trx.get({ compile: () => sql`PRAGMA synchronous`.compile(db) }),

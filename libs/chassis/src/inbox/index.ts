@@ -48,8 +48,8 @@ export type Consumer<N extends MessageName> = (trx: Trx, payload: Payload<N>) =>
 export type Consumers<D extends Destination> = { [N in ReceivedBy<D>]: Consumer<N> };
 
 /**
- * Receives the mailbox of `service`, beside other processes of it where the store is shared: a batch in one transaction,
- * each message under its own savepoint. What was heard is kept as one watermark per stream plus the few rows ahead of it,
+ * Receives the mailbox of `service`, beside other processes of it where the store is shared: a batch in one transaction, and when
+ * that fails once more with a savepoint for each message. What was heard is kept as one watermark per stream plus the few rows ahead of it,
  * so nothing grows with time. A message that fails
  * is set aside in dead_letter, tried again with back-off up to its `attempts`, then left there for an operator.
  */
@@ -91,9 +91,9 @@ export const startInbox = <D extends Destination>(options: {
 
   const setAside = async (trx: Trx, stream: string, message: Incoming, error: unknown): Promise<void> => {
     const isFinal = error instanceof Unreadable;
-    metrics.messages.inc({ name: known(message.name), outcome: isFinal ? 'dead' : 'failed' });
-    log.error({ err: error, message: message.name, stream, seq: message.seq }, 'message failed');
     trx.afterCommit(() => {
+      metrics.messages.inc({ name: known(message.name), outcome: isFinal ? 'dead' : 'failed' });
+      log.error({ err: error, message: message.name, stream, seq: message.seq }, 'message failed');
       retryLookAt = 0;
     });
     await trx.run(
@@ -112,16 +112,9 @@ export const startInbox = <D extends Destination>(options: {
     );
   };
 
-  /**
-   * Nearly always all of a batch succeeds, and a savepoint costs as much as a small message: so the whole batch runs
-   * under one, and only when that fails again with one each, so that a failing message is undone and set aside alone.
-   */
-  const receive = async (trx: Trx, batch: Batch, from: Destination): Promise<void> => {
-    const hear = async (message: Incoming): Promise<void> => {
-      demandSender(message, from, service);
-      await handle(trx, message.name, message.payload);
-    };
-    const tell = {
+  /** @param hear one message; what it throws undoes those before it, too */
+  const receive = (trx: Trx, batch: Batch, hear: (message: Incoming) => Promise<void>): Promise<void> =>
+    receiveEach(trx, batch, hear, {
       duplicate: ({ name }: Incoming) =>
         trx.afterCommit(() => metrics.messages.inc({ name: known(name), outcome: 'duplicate' })),
       missed: (missed: Missed) =>
@@ -133,34 +126,44 @@ export const startInbox = <D extends Destination>(options: {
           );
           metrics.missedMessages.inc(missed.to - missed.from + 1);
         }),
-    };
-    try {
-      await trx.savepoint(async () => {
-        await receiveEach(trx, batch, hear, tell);
-        // What it has to say is part of it: what cannot be said undoes it here, and not the whole group.
-        await trx.flush();
-      });
-    } catch (fault) {
-      if (isStoreFault(fault)) throw fault;
-      const hearAlone = async (message: Incoming): Promise<void> => {
-        try {
-          await trx.savepoint(async () => {
-            await hear(message);
-            await trx.flush();
-          });
-        } catch (error) {
-          // Not this message's fault: its batch stays as it is, unacknowledged, and comes again.
-          if (isStoreFault(error)) throw error;
-          await setAside(trx, batch.stream, message, error);
-        }
-      };
-      await receiveEach(trx, batch, hearAlone, tell);
-    }
+    });
+
+  const hear = async (trx: Trx, message: Incoming, from: Destination): Promise<void> => {
+    demandSender(message, from, service);
+    await handle(trx, message.name, message.payload);
   };
+
+  /** Nearly always all of a batch succeeds, and a savepoint costs as much as a small message: so there is none. */
+  const receiveWhole = (trx: Trx, batch: Batch, from: Destination): Promise<void> =>
+    orFailed(async () => {
+      await receive(trx, batch, (message) => hear(trx, message, from));
+      // What it has to say is part of it: what cannot be said undoes it here, and not the whole group.
+      await trx.flush();
+    });
+
+  /** The same once more, so that a failing message is undone and set aside alone. */
+  const receiveOneByOne = (trx: Trx, batch: Batch, from: Destination): Promise<void> =>
+    receive(trx, batch, async (message) => {
+      try {
+        await trx.savepoint(async () => {
+          await hear(trx, message, from);
+          await trx.flush();
+        });
+      } catch (error) {
+        // Not this message's fault: its batch stays as it is, unacknowledged, and comes again.
+        if (isStoreFault(error)) throw error;
+        await setAside(trx, batch.stream, message, error);
+      }
+    });
 
   const receivePart = async (part: Batch, from: Destination): Promise<void> => {
     try {
-      await store.transact('inbox.receive', (trx) => receive(trx, part, from));
+      try {
+        await store.transact('inbox.receive', (trx) => receiveWhole(trx, part, from));
+      } catch (error) {
+        if (!(error instanceof Failed)) throw error;
+        await store.transact('inbox.receive_one_by_one', (trx) => receiveOneByOne(trx, part, from));
+      }
     } catch (error) {
       const half = part.messages.length >> 1;
       if (!(error instanceof TookTooLong) || half === 0) throw error;
@@ -201,6 +204,35 @@ export const startInbox = <D extends Destination>(options: {
   const worker = openReceiver({ ...receiving, direct: isPlaced ? undefined : direct });
   const ownWorker = isPlaced ? followPlace(store, { ...receiving, direct }) : null;
 
+  const handleLetter = (trx: Trx, { id, attempts, name, payload }: Letter): Promise<void> =>
+    orFailed(async () => {
+      // An operator dropped it, or another process was quicker.
+      if ((await trx.run(takeLetter(id, attempts))) === 1) await handle(trx, name, JSON.parse(payload));
+      await trx.flush();
+    });
+
+  const noteFailure = async (trx: Trx, letter: Letter, error: unknown): Promise<void> => {
+    const attempts = letter.attempts + 1;
+    const max = messages[letter.name as MessageName]?.attempts ?? 1;
+    const isFinal = error instanceof Unreadable || attempts >= max;
+    trx.afterCommit(() => {
+      if (isFinal) log.error({ err: error, message: letter.name }, 'message given up; see the dead letters');
+      metrics.messages.inc({ name: known(letter.name), outcome: isFinal ? 'dead' : 'failed' });
+    });
+    const backOffMs = Math.min(RETRY_FIRST_MS * 2 ** (attempts - 1), RETRY_MAX_MS);
+    await trx.run(
+      db
+        .updateTable('dead_letter')
+        .set({
+          attempts,
+          error: String(error).slice(0, ERROR_LENGTH_MAX),
+          retry_at_ms: isFinal ? null : clock.nowMs() + backOffMs,
+        })
+        .where('id', '=', letter.id)
+        .where('attempts', '=', letter.attempts),
+    );
+  };
+
   const retry = async (): Promise<void> => {
     if (performance.now() < retryLookAt) return;
     retryLookAt = performance.now() + RETRY_LOOK_MS;
@@ -215,39 +247,15 @@ export const startInbox = <D extends Destination>(options: {
     if (waiting.length > 0) retryLookAt = 0;
     const nowMs = clock.nowMs();
     for (const letter of waiting.filter(({ retry_at_ms }) => (retry_at_ms as number) <= nowMs)) {
-      const { id, attempts: before } = letter;
-      await store.transact('inbox.retry', async (trx) => {
-        try {
-          await trx.savepoint(async () => {
-            // An operator dropped it, or another process was quicker.
-            if ((await trx.run(takeLetter(id, before))) === 1)
-              await handle(trx, letter.name, JSON.parse(letter.payload));
-            await trx.flush();
-          });
-        } catch (error) {
-          // A small row may fit where a message does not: no attempt counts while the disk has no room. One that takes too
-          // long counts: the letters behind it would wait for it for ever.
-          if (isStoreFault(error) && !(error instanceof TookTooLong)) throw error;
-          const attempts = before + 1;
-          const max = messages[letter.name as MessageName]?.attempts ?? 1;
-          const isFinal = error instanceof Unreadable || attempts >= max;
-          if (isFinal)
-            log.error({ err: error, message: letter.name }, 'message given up; see the dead letters');
-          metrics.messages.inc({ name: known(letter.name), outcome: isFinal ? 'dead' : 'failed' });
-          const backOffMs = Math.min(RETRY_FIRST_MS * 2 ** (attempts - 1), RETRY_MAX_MS);
-          await trx.run(
-            db
-              .updateTable('dead_letter')
-              .set({
-                attempts,
-                error: String(error).slice(0, ERROR_LENGTH_MAX),
-                retry_at_ms: isFinal ? null : clock.nowMs() + backOffMs,
-              })
-              .where('id', '=', id)
-              .where('attempts', '=', before),
-          );
-        }
-      });
+      try {
+        await store.transact('inbox.retry', (trx) => handleLetter(trx, letter));
+      } catch (error) {
+        // A small row may fit where a message does not: no attempt counts while the disk has no room. One that takes too
+        // long counts: the letters behind it would wait for it for ever.
+        if (!(error instanceof Failed || error instanceof TookTooLong)) throw error;
+        const reason = error instanceof Failed ? error.cause : error;
+        await store.transact('inbox.retry_failed', (trx) => noteFailure(trx, letter, reason));
+      }
     }
   };
 
@@ -313,10 +321,24 @@ const followPlace = (store: Store, receiving: Omit<Parameters<typeof openReceive
   };
 };
 
+type Letter = Pick<ChassisTables['dead_letter'], 'id' | 'attempts' | 'name' | 'payload'>;
+
 const takeLetter = (id: string, attempts: number) =>
   db.deleteFrom('dead_letter').where('id', '=', id).where('attempts', '=', attempts);
 
 class Unreadable extends Error {}
+
+/** By what it was to do, and not by the store: its cause. */
+class Failed extends Error {}
+
+/** @throws Failed for all that is no fault of the store */
+const orFailed = async (run: () => Promise<void>): Promise<void> => {
+  try {
+    await run();
+  } catch (error) {
+    throw isStoreFault(error) ? error : new Failed(String(error), { cause: error });
+  }
+};
 
 /** @throws Unreadable for what this sender may not say, or not without a number. */
 const demandSender = (message: Incoming, from: Destination, to: Destination): void => {

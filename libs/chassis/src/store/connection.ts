@@ -39,11 +39,13 @@ export const assertDurable = (db: Database.Database): void => {
 /**
  * @param tally counts what is asked
  * @param check runs before every query, and throws when there must be none.
+ * @param onChange is told how many rows a statement changed that answers with them
  */
 export const createReader = (
   db: Database.Database,
   tally: TallyKeeper,
   check: () => void = () => {},
+  onChange: (rows: number) => void = () => {},
 ): Reader & { statement: (sql: string) => Database.Statement } => {
   const cache = new Map<string, { statement: Database.Statement; kind: string }>();
   const prepare = (sql: string) => {
@@ -62,12 +64,18 @@ export const createReader = (
     all: async (query: Compilable<unknown> | Hot<never, unknown>, values?: never) => {
       check();
       const [sql, parameters] = resolveQuery(query, values as never);
-      return statement(sql).all(parameters) as never[];
+      const asked = statement(sql);
+      const rows = asked.all(parameters) as never[];
+      if (!asked.readonly) onChange(rows.length);
+      return rows;
     },
     get: async (query: Compilable<unknown> | Hot<never, unknown>, values?: never) => {
       check();
       const [sql, parameters] = resolveQuery(query, values as never);
-      return statement(sql).get(parameters) as never;
+      const asked = statement(sql);
+      const row = asked.get(parameters) as never;
+      if (!asked.readonly && row !== undefined) onChange(1);
+      return row;
     },
   };
 };

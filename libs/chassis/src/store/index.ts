@@ -3,6 +3,7 @@ import { openPostgres } from './postgres/index.ts';
 import { openSqlite } from './sqlite.ts';
 import type { Migrations, MigrationsByEngine, Store } from './store.ts';
 
+export { isStoreFault } from './fault.ts';
 export { databasePath, keepPrivate } from './file.ts';
 export { schemaUrl } from './postgres/address.ts';
 export { postgresProblem } from './postgres/check.ts';

@@ -19,7 +19,10 @@ export interface Trx extends Reader {
   /** @returns the number of rows changed: the answer of a compare-and-set. */
   run(query: Compilable<unknown>): Promise<number>;
   run<P>(query: Hot<P, unknown>, values: P): Promise<number>;
-  /** Runs `fn` under its own savepoint: when it throws, its writes alone are undone and the error goes on. */
+  /**
+   * Runs `fn` so that its writes alone are undone when it throws, and the error goes on. On SQLite the whole transaction may be undone
+   * instead, to run again with savepoints: so let through what `isStoreFault` tells.
+   */
   savepoint<T>(fn: () => T | Promise<T>): Promise<T>;
   /** Runs after the commit reached the disk; forgotten on roll-back. For waking somebody, never for facts. */
   afterCommit(fn: () => void | Promise<void>): void;
@@ -71,8 +74,8 @@ export interface Store {
   readonly read: Reader;
   /**
    * Runs `fn` in a write transaction, durable when the promise resolves. Waiting functions share one
-   * `BEGIN IMMEDIATE` and one fsync; several have a savepoint each: a throw undoes that function alone. They run one
-   * after the other, never side by side.
+   * `BEGIN IMMEDIATE` and one fsync; a throw undoes that function alone. They run one after the other, never side by side, and may
+   * run again from their start: after a conflict, or when another of the group had to be undone.
    * @param name of the operation, for the error when it is too slow.
    * @throws what `fn` throws; Problem OVERLOADED when too many wait.
    */

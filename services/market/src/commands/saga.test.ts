@@ -308,8 +308,11 @@ describe('any course of bookings, timers and messages, doubled and in any order'
 
   // A statement on PostgreSQL is a way to a server and back.
   const maxLength = testEngine === 'sqlite' ? 120 : 40;
-  /** In one transaction: it may take 5 s, which a whole course needs on PostgreSQL where others want the machine too. */
-  const STEPS = 10;
+  /**
+   * In one transaction. It may take 5 s, which a whole course needs on PostgreSQL where others want the machine too; on SQLite
+   * one in which a booking is refused runs again from its start, and a course does not know how to.
+   */
+  const STEPS = testEngine === 'sqlite' ? 1 : 10;
   it('ends with every order closed, every GPU free, every hold settled as its order says', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 20, maxLength, size: 'max' }), async (steps) => {
@@ -386,22 +389,12 @@ describe('any course of bookings, timers and messages, doubled and in any order'
               what === 'book' ? {} : { start_time: new Date(now + (pick % 300) * MINUTE).toISOString() };
             const caller = person(bookers[pick % 3]);
             try {
-              await trx.savepoint(async () => {
-                orders.push(
-                  (
-                    await book(
-                      trx,
-                      caller,
-                      gpuId,
-                      { duration_hours: 1 + (pick % 3), ...start },
-                      HOLD_MS,
-                      at(now),
-                    )
-                  ).id,
-                );
-              });
+              const order = await trx.savepoint(() =>
+                book(trx, caller, gpuId, { duration_hours: 1 + (pick % 3), ...start }, HOLD_MS, at(now)),
+              );
+              orders.push(order.id);
             } catch (error) {
-              expect((error as { code?: string }).code).toBe('GPU_NOT_AVAILABLE');
+              if ((error as { code?: string }).code !== 'GPU_NOT_AVAILABLE') throw error;
             }
           }
           if (what === 'deliver') await deliver(pick % Math.max(1, (await messages()).length));

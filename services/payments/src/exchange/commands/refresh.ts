@@ -1,4 +1,4 @@
-import { failpoint, sendAs, type Trx } from '@aitbc/chassis';
+import { failpoint, isStoreFault, sendAs, type Trx } from '@aitbc/chassis';
 import { fromMinor, Problem } from '@aitbc/contracts';
 import { findUser } from '../../store/accounts.ts';
 import { transferId } from '../../store/transfers.ts';
@@ -186,7 +186,7 @@ const tryCredit = async (trx: Trx, deps: ExchangeDeps, ...rest: CreditArguments)
   } catch (error) {
     if (error instanceof Problem) return error.message;
     const [invoice] = rest;
-    deps.quarantine.set(invoice.id, deps.now() + QUARANTINE_MS);
+    if (!isStoreFault(error)) deps.quarantine.set(invoice.id, deps.now() + QUARANTINE_MS);
     throw error;
   }
 };
