@@ -66,6 +66,13 @@ const DIFFERENCES: Record<keyof typeof SERVICES, readonly Difference[]> = {
       because: 'SQLite numbers the rows of every INTEGER PRIMARY KEY by itself',
     },
     { postgres: 'job_result.seq is generated', because: 'the same' },
+    {
+      sqlite:
+        "job index job_named() where status = 'pending' AND is_funded = 1 AND constraints ->> 'miner_id' IS NOT NULL",
+      postgres:
+        "job index job_named() where status = 'pending' AND is_funded = 1 AND constraints ::json ->> 'miner_id' IS NOT NULL",
+      because: 'SQLite reads a field of a text, PostgreSQL of a json',
+    },
   ],
   market: [
     {

@@ -6,6 +6,7 @@ import { up as callbackOfPostgres } from './postgres/0009-callback.ts';
 import { up as payloadOfPostgres } from './postgres/0010-payload.ts';
 import { up as keepingOfPostgres } from './postgres/0011-keeping.ts';
 import { up as archiveOfPostgres } from './postgres/0012-archive.ts';
+import { up as namedOfPostgres } from './postgres/0013-named.ts';
 import { jobs } from './sqlite/0001-jobs.ts';
 import { salt } from './sqlite/0002-salt.ts';
 import { termsOfALease } from './sqlite/0004-terms-of-a-lease.ts';
@@ -17,6 +18,7 @@ import { up as callback } from './sqlite/0009-callback.ts';
 import { up as payload } from './sqlite/0010-payload.ts';
 import { up as keeping } from './sqlite/0011-keeping.ts';
 import { up as archive } from './sqlite/0012-archive.ts';
+import { up as named } from './sqlite/0013-named.ts';
 
 /** PostgreSQL begins with what all of SQLite's make together; a change from here on goes into both. */
 export const migrations: MigrationsByEngine = {
@@ -32,6 +34,7 @@ export const migrations: MigrationsByEngine = {
     '0010-payload': { up: payload },
     '0011-keeping': { up: keeping },
     '0012-archive': { up: archive },
+    '0013-named': { up: named },
   },
   postgres: {
     '0001-jobs': { up: create },
@@ -41,5 +44,6 @@ export const migrations: MigrationsByEngine = {
     '0010-payload': { up: payloadOfPostgres },
     '0011-keeping': { up: keepingOfPostgres },
     '0012-archive': { up: archiveOfPostgres },
+    '0013-named': { up: namedOfPostgres },
   },
 };

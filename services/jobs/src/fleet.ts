@@ -21,7 +21,10 @@ interface Member {
 /** `waiting_reason` may be so old. */
 const CAPACITY_KEPT_MS = 1_000;
 const CAPACITIES_KEPT = 2_000;
-/** Miners that jobs name, remembered; of more, the one named longest ago is forgotten until a job of it is offered again. */
+/**
+ * Miners that jobs name, remembered: each is a kind of its own in the index. Ten accounts with all the miners that one may
+ * have; of more, the one named longest ago is forgotten until a job of it is offered again.
+ */
 export const NAMED_MAX = 10_000;
 /** Kinds remembered as described to the dispatchers; a forgotten one is described again. */
 const TOLD_MAX = 10_000;
@@ -37,11 +40,11 @@ const capabilityOf = (offer: MinerOffer): Capability => ({
 });
 
 /** The miners as last heard of, in memory. The facts are in the file; this is loaded from them. */
-export const createFleet = () => {
+export const createFleet = ({ namedMax = NAMED_MAX }: { namedMax?: number } = {}) => {
   const members = new Map<string, Member>();
   const byAccount = new Map<string, Set<string>>();
   const capacities = new Map<string, { value: Capacity; atMs: number }>();
-  const registered = new Set<() => void>();
+  const registered = new Set<(minerId: string) => void>();
   const told = new Set<string>();
   const named = new Set<string>();
 
@@ -71,7 +74,7 @@ export const createFleet = () => {
     byAccount.set(offer.account_id, ids.add(offer.miner_id));
     capacities.clear();
     const isNamedAnew = known?.offer.alias?.registered_at_ms !== offer.alias?.registered_at_ms;
-    if (known === undefined || isNamedAnew) for (const listener of registered) listener();
+    if (known === undefined || isNamedAnew) for (const listener of registered) listener(offer.miner_id);
   };
 
   const abilityOfMember = (member: Member): Ability => {
@@ -115,14 +118,19 @@ export const createFleet = () => {
       told.add(kind);
       return { kind, capability: capabilityAsKind(offer) };
     },
-    /** A job is for this miner alone. @returns whether that is new: its polls are to be offered again */
+    /**
+     * A job is for this miner alone. One that nobody knows is not remembered: who makes names up would push out those of
+     * miners. Once it is known, its jobs are looked for.
+     * @returns whether that is new: its polls are to be offered again
+     */
     name: (minerId: string): boolean => {
+      if (!members.has(minerId)) return false;
       const isNew = !named.delete(minerId);
       named.add(minerId);
       if (!isNew) return false;
       forgetKind(minerId);
       const [oldest] = named;
-      if (named.size > NAMED_MAX && oldest !== undefined) {
+      if (named.size > namedMax && oldest !== undefined) {
         named.delete(oldest);
         forgetKind(oldest);
       }
@@ -146,7 +154,7 @@ export const createFleet = () => {
     },
 
     /** Calls `listener` when a miner is heard of for the first time, or under another name. @returns what ends it. */
-    onRegistered: (listener: () => void): (() => void) => {
+    onRegistered: (listener: (minerId: string) => void): (() => void) => {
       registered.add(listener);
       return () => void registered.delete(listener);
     },

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { CALLER_HEADER, deriveKey, signCaller } from '@aitbc/chassis';
 import { jobsRoutes, newId } from '@aitbc/contracts';
 import { eventually, TEST_PREFIX, TEST_SECRET } from '@aitbc/testing';
@@ -146,6 +147,28 @@ describe('a miner that a job names', () => {
     await stack.restartJobs();
     expect(await equal.poll({ wait_seconds: 2 })).toEqual([]);
     expect((await miner.take()).id).toBe(third.id);
+  });
+
+  test('gets it when it registers afterwards, also after a start of jobs', async () => {
+    const client = stack.client();
+    const { redis } = stack.peers;
+    const generation = `${TEST_PREFIX}:dispatch:generation`;
+    // A second after its start jobs offers all that waits, once: then nothing does for ten seconds.
+    const allOffered = async (): Promise<void> => {
+      await eventually(async () => (await redis.exists(generation)) === 1);
+      await pause(500);
+    };
+    await allOffered();
+    const [soon, later] = [newId(), newId()];
+    const [first, second] = [await client.submit(named(soon)), await client.submit(named(later))];
+    const equal = await stack.miner(wish);
+    expect(await equal.poll({ wait_seconds: 1 })).toEqual([]);
+    const miner = await stack.miner({ ...wish, miner_id: soon });
+    expect(await idsOf(miner.poll({ wait_seconds: 5 }))).toEqual([first.id]);
+    await stack.restartJobs(async () => void (await redis.del(generation)));
+    await allOffered();
+    const last = await stack.miner({ ...wish, miner_id: later });
+    expect(await idsOf(last.poll({ wait_seconds: 5 }))).toEqual([second.id]);
   });
 
   test('waits, and says so, for one that is elsewhere or that nobody knows; an id is an id', async () => {

@@ -40,7 +40,14 @@ import { createRests } from './rests.ts';
 import { createHandlers } from './routes.ts';
 import { createSchedule } from './schedule.ts';
 import { createSeen } from './seen.ts';
-import { boundTimes, countActive, countRunning, hasWaiting, type WaitingJob } from './store/backlog.ts';
+import {
+  boundTimes,
+  countActive,
+  countRunning,
+  hasWaiting,
+  namedByWaiting,
+  type WaitingJob,
+} from './store/backlog.ts';
 import { allMiners } from './store/fleet.ts';
 import { findJob } from './store/jobs.ts';
 import { createWaits } from './waits.ts';
@@ -139,6 +146,24 @@ export const startJobs = async (config: Config, fail: Fail) => {
         const nameHere = (minerId: string): void => {
           if (fleet.name(minerId)) polls.refresh(minerId);
         };
+        const nameMiner = (minerId: string): void => {
+          if (fleet.miner(minerId) === undefined) return;
+          nameHere(minerId);
+          presence?.nameMiner(minerId);
+        };
+        /**
+         * A job may have named it before it was known here. A job asks who is known once its commit is done, or in a file
+         * before it, where the commit that makes a miner known can only follow; this reads what waits once the miner is known.
+         * So one of the two finds the other. Whichever process does tells its sisters: one may have known the miner before the
+         * job came.
+         */
+        const nameIfAwaited = gathered(async (minerIds) => {
+          try {
+            for (const id of await namedByWaiting(store.read, minerIds)) nameMiner(id);
+          } catch {
+            hints.missed();
+          }
+        });
         const presence = store.isShared
           ? createPresence({ store, redis, keys, epoch, hints, polls, fleet, nameHere, log })
           : undefined;
@@ -159,10 +184,7 @@ export const startJobs = async (config: Config, fail: Fail) => {
           listeners: await createListeners(store),
           erasures: createErasures(store),
           fleet,
-          nameMiner: (minerId) => {
-            nameHere(minerId);
-            presence?.nameMiner(minerId);
-          },
+          nameMiner,
           hints,
           polls,
           load,
@@ -207,6 +229,8 @@ export const startJobs = async (config: Config, fail: Fail) => {
               await store.transact('jobs.bound_times', (trx) => boundTimes(trx, clock.nowMs()));
             await keyring.load(store, config.RECEIPT_SIGNING_KEY);
             for (const miner of await allMiners(store.read)) fleet.setMiner(miner);
+            // Those just read need no look: what waits for them is offered at the start, or was told by a sister.
+            fleet.onRegistered(nameIfAwaited);
             if (!store.isShared) {
               for (const { miner_id, n } of await countRunning(store.read)) load.add(miner_id, n);
               Object.assign(work.metrics.active, await countActive(store.read));

@@ -17,6 +17,7 @@ import {
   someone,
   spawnService,
   startPostgres,
+  TEST_PREFIX,
   TEST_SECRET,
 } from '@aitbc/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -196,6 +197,25 @@ describe.skipIf(!hasPostgres)('two processes of jobs on one PostgreSQL', () => {
     const open = await submit(one, client, 'named');
     expect((await elsewhere).map(({ id }) => id)).toEqual([open]);
     expect((await miner.poll(other)).map(({ id }) => id)).toEqual([second]);
+  });
+
+  test('a job that names a miner before it registers takes no place, and finds its poll at either', async () => {
+    const client = someone(['client']);
+    const waitsAt = [
+      { submitted: one, polled: other },
+      { submitted: other, polled: one },
+      { submitted: one, polled: one },
+    ];
+    for (const { submitted, polled } of waitsAt) {
+      const miner_id = newId();
+      const jobId = await submit(submitted, client, 'unknown', { constraints: { miner_id } });
+      await pause(300);
+      expect(await peers.redis.zscore(`${TEST_PREFIX}:dispatch:named`, miner_id)).toBeNull();
+      const miner = await newMiner('unknown', { miner_id });
+      // The slow walk would offer it after ten seconds.
+      expect((await miner.poll(polled, 5)).map(({ id }) => id)).toEqual([jobId]);
+      expect(await peers.redis.zscore(`${TEST_PREFIX}:dispatch:named`, miner_id)).not.toBeNull();
+    }
   });
 
   const key = deriveKey(TEST_SECRET, 'caller');

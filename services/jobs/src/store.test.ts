@@ -224,6 +224,7 @@ sqliteOnly('plans in the words of EXPLAIN QUERY PLAN').describe(
         (r) => backlog.countRequirements(r, 'c', 9),
         /INDEX job_requirement \(client_id=\? AND requirement>\?\)/,
       ],
+      ['which miners are named', (r) => backlog.namedByWaiting(r, ['m']), /INDEX job_named \(<expr>=\?\)/],
       ['what is new', (r) => backlog.newestWaiting(r, 9), /SCAN job$/],
       ['events of a job', (r) => jobs.eventsAfter(r, 1, 0, 9), /PRIMARY KEY \(job_seq=\? AND id>\?\)/],
       ['own jobs', listed({}), /INDEX job_client \(client_id=\?\)/],

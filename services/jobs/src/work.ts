@@ -23,7 +23,7 @@ export interface Work {
   readonly listeners: Listeners;
   readonly erasures: Erasures;
   readonly fleet: Fleet;
-  /** A job that waits is for this miner alone: its polls say who it is from now on. */
+  /** A job that waits is for this miner alone: its polls say who it is from now on, if it is known. */
   readonly nameMiner: (minerId: string) => void;
   readonly hints: Hints;
   readonly polls: Polls;

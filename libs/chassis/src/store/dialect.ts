@@ -99,6 +99,12 @@ const textsFrom = words({
 });
 const textsEnd = words({ sqlite: '))', postgres: '::json))' });
 
+const asJson = words({ sqlite: '', postgres: '::json' });
+
+/** A field of the JSON object that a column holds, as text: written as an index on it has to be, to be found by it. */
+export const fieldOf = (column: string, field: string): RawBuilder<string | null> =>
+  sql<string | null>`(${sql.ref(column)}${asJson} ->> ${sql.lit(field)})`;
+
 const blankStart = words({ sqlite: "printf('%*s', octet_length(", postgres: "left('', octet_length(" });
 const blankEnd = words({ sqlite: "), '')", postgres: '))' });
 

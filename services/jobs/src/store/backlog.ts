@@ -1,4 +1,4 @@
-import { builder, hot, type Params, type Reader, rowsOf, type Trx } from '@aitbc/chassis';
+import { builder, fieldOf, hot, type Params, type Reader, rowsOf, type Trx } from '@aitbc/chassis';
 import type { JobStatus, JobType } from '@aitbc/contracts';
 import { type Expression, sql } from 'kysely';
 import type { JobRow, Tables } from '../tables.ts';
@@ -210,6 +210,30 @@ export const waitingWith = async (
   const values = { client_id: clientId, requirements: JSON.stringify(requirements.map((each) => [each])) };
   return new Set((await reader.all(waitingRequirements, values)).map(({ requirement }) => requirement));
 };
+
+const waitingNames = hot((p: Params<{ miners: string }>) =>
+  db
+    .selectFrom(rowsOf(p('miners'), { miner_id: 'text' }).as('asked'))
+    .select('asked.miner_id')
+    // As a value: one row of each tells, however many jobs name it.
+    .where(
+      (eb) =>
+        eb
+          .selectFrom('job')
+          .select('job.id')
+          .where('job.status', '=', 'pending')
+          .where('job.is_funded', '=', 1)
+          .where(fieldOf('job.constraints', 'miner_id'), '=', eb.ref('asked.miner_id'))
+          .limit(1),
+      'is not',
+      null,
+    ),
+);
+/** Which of these miners a job that may run names. */
+export const namedByWaiting = async (reader: Reader, minerIds: readonly string[]): Promise<string[]> =>
+  (await reader.all(waitingNames, { miners: JSON.stringify(minerIds.map((id) => [id])) })).map(
+    ({ miner_id }) => miner_id,
+  );
 
 const nextRequirement = (clientId: string, after: Expression<string>) =>
   db
