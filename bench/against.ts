@@ -28,9 +28,15 @@ const cpuMs = ({ stack }: System): number =>
 /** Runs paid cycles; the other system stands idle meanwhile. */
 const run = async (system: System, shape: Shape, jobs: number): Promise<Cost> => {
   const before = cpuMs(system);
-  const { releasedPerSecond } = await SHAPES[shape](system.stack.url, system.keys, { jobs });
-  await pause(AFTER_MS);
-  return { releasedPerSecond, cpuMs: (cpuMs(system) - before) / jobs };
+  let after = before;
+  const { releasedPerSecond } = await SHAPES[shape](system.stack.url, system.keys, {
+    jobs,
+    onReleased: async () => {
+      await pause(AFTER_MS);
+      after = cpuMs(system);
+    },
+  });
+  return { releasedPerSecond, cpuMs: (after - before) / jobs };
 };
 
 /**

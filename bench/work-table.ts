@@ -19,23 +19,33 @@ export const workOfJobs = async (
   jobs: Record<Shape, number>,
 ): Promise<Record<Shape, WorkOfAJob>> => {
   const work = await watchWork(stack);
-  const counted = async (count: number, run: () => Promise<unknown>): Promise<WorkOfAJob> => {
+  /** @param run calls what it is given when all is done */
+  const counted = async (
+    count: number,
+    run: (onDone: () => Promise<void>) => Promise<unknown>,
+  ): Promise<WorkOfAJob> => {
     const before = await work.look();
-    await run();
-    await pause(AFTER_MS);
-    return perJob(before, await work.look(), count);
+    let after = before;
+    await run(async () => {
+      await pause(AFTER_MS);
+      after = await work.look();
+    });
+    return perJob(before, after, count);
   };
+  const paid = (cycles: typeof singleCycles, count: number): Promise<WorkOfAJob> =>
+    counted(count, (onReleased) => cycles(stack.url, keys, { jobs: count, onReleased }));
   try {
     return {
-      single: await counted(jobs.single, () => singleCycles(stack.url, keys, { jobs: jobs.single })),
-      asking: await counted(jobs.asking, () => askingCycles(stack.url, keys, { jobs: jobs.asking })),
-      batch: await counted(jobs.batch, () => batchCycles(stack.url, keys, { jobs: jobs.batch })),
-      unpaid: await counted(jobs.unpaid, () =>
-        dispatchLatency(stack.url, keys, {
+      single: await paid(singleCycles, jobs.single),
+      asking: await paid(askingCycles, jobs.asking),
+      batch: await paid(batchCycles, jobs.batch),
+      unpaid: await counted(jobs.unpaid, async (onDone) => {
+        await dispatchLatency(stack.url, keys, {
           perSecond: UNPAID_PER_SECOND,
           seconds: jobs.unpaid / UNPAID_PER_SECOND,
-        }),
-      ),
+        });
+        await onDone();
+      }),
     };
   } finally {
     work.close();
