@@ -139,8 +139,8 @@ local function queue_of(name)
   queue = {
     name = name, group = group, start = start, tier = tonumber(tier), type = type, model = model, place = place,
     card = card, where = where, cell = cell, turns = prefix .. 'turns:' .. name,
-    -- The first jobs of a client, as they were read; clients whose turns come next, see next_client; flags.
-    firsts = {}, window = false, is_registered = false, is_empty = false, any = false,
+    -- The jobs of each client, see line_of; clients whose turns come next, see next_client; flags.
+    lines = {}, window = false, is_registered = false, is_empty = false, any = false,
   }
   queues[name] = queue
   -- Where miners look that take any model.
@@ -695,12 +695,19 @@ park_held()
 -- A poll that got anything is answered now, so it waits no longer.
 for id in pairs(touched) do leave(polls[id]) end
 for id in pairs(polls_changed) do call('SET', prefix .. 'poll:' .. id, poll_text(polls[id]), 'EX', POLL_TTL) end
+local waiting = {}
 for job in pairs(jobs_changed) do
   local known = jobs[job]
-  if is_waiting(known) then call('SET', prefix .. 'job:' .. job, text_of(known))
-  else call('SET', prefix .. 'job:' .. job, known, 'EX', MATCH_TTL) end
+  if is_waiting(known) then
+    waiting[#waiting + 1] = prefix .. 'job:' .. job
+    waiting[#waiting + 1] = text_of(known)
+  else
+    call('SET', prefix .. 'job:' .. job, known, 'EX', MATCH_TTL)
+  end
 end
+for at = 1, #waiting, 1000 do call('MSET', unpack(waiting, at, math.min(at + 999, #waiting))) end
 if built then
+  built.write_all_changes()
   for queue in pairs(turned) do built.write_turns(queue) end
   built.forget_emptied()
 end

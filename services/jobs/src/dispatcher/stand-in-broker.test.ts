@@ -45,6 +45,21 @@ test('it knows every command of the scripts, within a script', async () => {
   expect(unknown).toEqual(UNKNOWN_AND_RARE);
 });
 
+test('it writes several at once, and reads them so', async () => {
+  const redis = connectRedis(broker.url, createLog('test', 'silent'), { enableOfflineQueue: true });
+  const answers = await redis.eval(
+    `return {
+      redis.call('ZADD', 'several', '2', 'b', '1', 'a', '1', 'c'), redis.call('ZADD', 'several', 'XX', 3, 'a', 4, 'd'),
+      redis.call('ZRANGE', 'several', '0', 1, 'WITHSCORES'), redis.call('ZREM', 'several', 'b', 'c', 'd'),
+      redis.call('EXISTS', 'several', 'none'), redis.call('ZREM', 'several', 'a'), redis.call('EXISTS', 'several'),
+      redis.call('MSET', 'first', 'x', 'second', 'y'), redis.call('MGET', 'second', 'none', 'first'),
+    }`,
+    0,
+  );
+  redis.disconnect();
+  expect(answers).toEqual([3, 0, ['c', '1', 'b', '2'], 2, 1, 1, 0, 'OK', ['y', null, 'x']]);
+});
+
 test('jobs are matched there, whichever comes first', async () => {
   const stack = await startStack({ redisUrl: broker.url });
   try {

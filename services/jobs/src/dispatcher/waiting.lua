@@ -10,6 +10,8 @@ local CELLS_READ_MAX = 256
 local CLIENTS_LOOK = 8
 local CLIENTS_LOOK_MORE = 64
 local JOBS_LOOK = 8
+-- Of a client of whose jobs this call took some, so many more at most are read ahead.
+local JOBS_AHEAD_MAX = 64
 -- ...and then those that are easiest to satisfy: of the rest a part, another one each time.
 local EASY_LOOK = 64
 local EASY_LOOK_MORE = 192
@@ -18,8 +20,10 @@ local ROW_TTL = '3600'
 local MEMORY_CLASSES = { MEMORY_CLASSES_ARE_PUT_HERE }
 local CUDA_CLASSES = { CUDA_CLASSES_ARE_PUT_HERE }
 
-local function own_key(queue, client) return prefix .. 'own:' .. queue.name .. '|' .. client end
-local function easy_key(queue) return prefix .. 'easy:' .. queue.name end
+local function easy_key(queue)
+  queue.easy = queue.easy or prefix .. 'easy:' .. queue.name
+  return queue.easy
+end
 local function cells_key(queue) return prefix .. 'cells:' .. queue.group end
 local function places_key(queue) return prefix .. 'places:' .. queue.start end
 -- The queue in the terms of `waits`.
@@ -30,6 +34,133 @@ local function is_avoided(job, poll)
   return avoid and is_named(avoid, poll.account, poll.miner)
 end
 
+-- What comes into `own` and `easy` and what leaves them: key -> member -> its score, or false. Nobody sees what a call
+-- does in between, so a key is written when it is to be read, and at the end.
+local unwritten = {}
+
+local function change(name, member, score)
+  local changes = unwritten[name]
+  if not changes then
+    changes = {}
+    unwritten[name] = changes
+  end
+  changes[member] = score
+end
+
+local function write_changes(name)
+  local changes = unwritten[name]
+  if not changes then return end
+  unwritten[name] = nil
+  local added, removed = {}, {}
+  for member, score in pairs(changes) do
+    if score then
+      added[#added + 1] = score
+      added[#added + 1] = member
+    else
+      removed[#removed + 1] = member
+    end
+  end
+  -- What Lua can pass on is limited.
+  for at = 1, #added, 1000 do call('ZADD', name, unpack(added, at, math.min(at + 999, #added))) end
+  for at = 1, #removed, 1000 do call('ZREM', name, unpack(removed, at, math.min(at + 999, #removed))) end
+end
+
+local function write_all_changes()
+  for name in pairs(unwritten) do write_changes(name) end
+end
+
+-- The jobs of a client in a queue. `order` holds the first of them, as they stand after what this call did, or is false
+-- where they must be read; `is_all`: there are no more; `is_counted`: Redis said so.
+local function line_of(queue, client)
+  local line = queue.lines[client]
+  if not line then
+    line = {
+      own = prefix .. 'own:' .. queue.name .. '|' .. client, order = false, urgencies = false, is_all = false,
+      is_counted = false, has_turn = false, taken = 0,
+    }
+    queue.lines[client] = line
+  end
+  return line
+end
+
+-- How many of a line are worth reading beyond the first: who was not served in this call may not be served at all.
+local function ahead_of(line, slots)
+  return line.taken == 0 and 1 or math.min(math.max(line.taken, slots), JOBS_AHEAD_MAX)
+end
+
+-- The first jobs of a line: `look` of them at least where there are so many.
+local function read_line(line, look, slots)
+  local order = line.order
+  if order and (line.is_all or #order >= look) then return order end
+  write_changes(line.own)
+  local count = look + ahead_of(line, slots)
+  local range = call('ZRANGE', line.own, '0', count - 1, 'WITHSCORES')
+  local urgencies = {}
+  order = {}
+  for at = 1, #range, 2 do
+    order[#order + 1] = range[at]
+    urgencies[range[at]] = tonumber(range[at + 1])
+  end
+  line.order, line.urgencies, line.is_all, line.is_counted = order, urgencies, #order < count, #order < count
+  return order
+end
+
+-- What was said of the first jobs of a line, at once.
+local function read_jobs(line, count)
+  local names = {}
+  for at = 1, math.min(count, #line.order) do
+    local job = line.order[at]
+    if jobs[job] == nil then names[#names + 1] = prefix .. 'job:' .. job end
+  end
+  if #names < 2 then return end
+  local found = call('MGET', unpack(names))
+  for at, name in ipairs(names) do ahead[name] = found[at] end
+end
+
+-- `is_first`: before it there was none.
+local function enter_line(line, job, urgency, is_first)
+  change(line.own, job, urgency)
+  urgency = tonumber(urgency)
+  if is_first and not line.order then line.order, line.urgencies, line.is_all, line.is_counted = {}, {}, true, false end
+  local order, urgencies = line.order, line.urgencies
+  if not order or urgencies[job] == urgency then return end
+  if urgencies[job] then
+    line.order = false
+    return
+  end
+  local at = #order + 1
+  while at > 1 do
+    local before = order[at - 1]
+    if urgency > urgencies[before] or (urgency == urgencies[before] and job > before) then break end
+    at = at - 1
+  end
+  -- Behind the last that is known others may stand before it.
+  if at > #order and not line.is_all then return end
+  table.insert(order, at, job)
+  urgencies[job] = urgency
+end
+
+local function leave_line(line, job)
+  change(line.own, job, false)
+  local order = line.order
+  if not order or not line.urgencies[job] then return end
+  line.urgencies[job] = nil
+  for at = 1, #order do
+    if order[at] == job then table.remove(order, at) break end
+  end
+end
+
+-- Whether a line has jobs; nil: that must be asked.
+local function has_jobs(line)
+  if not line.order then return nil end
+  if #line.order > 0 then return true end
+  if line.is_counted then return false end
+end
+
+local function set_empty(line, is_empty)
+  if is_empty then line.order, line.urgencies, line.is_all, line.is_counted = {}, {}, true, true
+  elseif line.order and #line.order == 0 then line.order = false end
+end
 
 -- Of all clients of a list at once.
 local function read_served(tier, clients)
@@ -103,9 +234,11 @@ local function next_client(queue)
   end
 end
 
-local function begin_turn(queue, client)
+-- @returns whether the client did not wait here before
+local function begin_turn(queue, client, line)
   local window, tier = queue.window, queue.tier
-  if window and window.starts[client] then return end
+  if line.has_turn or (window and window.starts[client]) then return end
+  line.has_turn = true
   local time = times[tier] + ARRIVAL
   local start = math.max(time, served_tag(tier, client))
   if call('ZADD', queue.turns, 'NX', start, client) == 0 then return end
@@ -121,8 +254,9 @@ local function begin_turn(queue, client)
   return true
 end
 
-local function end_turn(queue, client)
+local function end_turn(queue, client, line)
   call('ZREM', queue.turns, client)
+  line.has_turn = false
   local window = queue.window
   if not window or not window.starts[client] then return end
   window.starts[client], window.moved[client] = nil, nil
@@ -141,12 +275,11 @@ end
 -- @returns what to add to `waits`
 local function park_in(queue, job, record, ease)
   local client = record.client
-  call('ZADD', own_key(queue, client), record.urgency, job)
-  if ease then call('ZADD', easy_key(queue), ease, job) end
-  queue.firsts[client] = nil
-  if not begin_turn(queue, client) then return nil end
-  queue.firsts[client] = { job, record.urgency, look = JOBS_LOOK }
-  if queue.is_registered then return nil end
+  local line = line_of(queue, client)
+  local is_first = begin_turn(queue, client, line)
+  enter_line(line, job, record.urgency, is_first)
+  if ease then change(easy_key(queue), job, ease) end
+  if not is_first or queue.is_registered then return nil end
   queue.is_registered = true
   if call('SADD', cells_key(queue), queue.cell) == 1 then cells_read[queue.group] = nil end
   if queue.place ~= NO_PLACE then call('SADD', places_key(queue), queue.place) end
@@ -172,24 +305,45 @@ local function count_without(first, second)
   return 2 - call('EXISTS', first, second)
 end
 
+-- The same of lines; what is known of them is not asked.
+local function count_empty(first, second)
+  local has, has_any = has_jobs(first), second and has_jobs(second)
+  if has then return 0 end
+  if second and has_any == false then return 2 end
+  local ask, count = {}, 1
+  if has == nil then ask[#ask + 1] = first end
+  if second and has_any == nil then ask[#ask + 1] = second end
+  if #ask > 0 then
+    local names = {}
+    for at, line in ipairs(ask) do
+      write_changes(line.own)
+      names[at] = line.own
+    end
+    count = #ask - call('EXISTS', unpack(names)) + (has == false and 1 or 0)
+  end
+  set_empty(first, count > 0)
+  if second then set_empty(second, count > 1) end
+  return count
+end
+
 local function remove_from(queue, job, client, ease)
-  local own = own_key(queue, client)
-  call('ZREM', own, job)
-  if ease then call('ZREM', easy_key(queue), job) end
-  queue.firsts[client] = nil
-  return own
+  local line = line_of(queue, client)
+  leave_line(line, job)
+  if ease then change(easy_key(queue), job, false) end
+  return line
 end
 
 -- Takes a job out of all its queues. @returns whether its client has no more in this queue
 local function remove(job, record, of_queue)
   local client, queue, ease = record.client, record.queue, ease_of(record)
   local any = queue.any
-  local own = remove_from(queue, job, client, ease)
-  local gone = count_without(own, any and remove_from(any, job, client, ease))
+  local line = remove_from(queue, job, client, ease)
+  local line_any = any and remove_from(any, job, client, ease)
+  local gone = count_empty(line, line_any)
   if gone == 0 then return false end
   emptied[queue] = true
-  end_turn(queue, client)
-  if gone > 1 then end_turn(any, client) end
+  end_turn(queue, client, line)
+  if gone > 1 and any then end_turn(any, client, line_any) end
   return gone > 1 or queue == of_queue
 end
 
@@ -275,26 +429,24 @@ end
 
 -- The first of a client's own jobs here that suits, as the head of this queue.
 local function first_of(view, poll, client, start)
-  local queue = view.queue
+  local line = line_of(view.queue, client)
   local look = (view.is_exact and not has_avoided) and 1 or JOBS_LOOK
-  local firsts = queue.firsts[client]
-  if not firsts or firsts.look < look then
-    firsts = call('ZRANGE', own_key(queue, client), '0', look - 1, 'WITHSCORES')
-    firsts.look = look
-    queue.firsts[client] = firsts
-  end
-  for at = 1, #firsts, 2 do
-    local job = firsts[at]
+  local order = read_line(line, look, poll.wants)
+  if not view.is_exact then read_jobs(line, look) end
+  for at = 1, math.min(look, #order) do
+    local job = order[at]
     if suits(view, poll, job) then
       local item = view.item
-      item.job, item.client, item.start, item.urgency = job, client, start, tonumber(firsts[at + 1])
+      item.job, item.client, item.start, item.urgency = job, client, start, line.urgencies[job]
       return item
     end
   end
 end
 
 local function easiest(view, poll, from, count)
-  for _, job in ipairs(call('ZREVRANGE', easy_key(view.queue), from, from + count - 1)) do
+  local name = easy_key(view.queue)
+  write_changes(name)
+  for _, job in ipairs(call('ZREVRANGE', name, from, from + count - 1)) do
     if suits(view, poll, job) then
       local record = read_job(job)
       local item = view.item
@@ -404,6 +556,9 @@ end
 local function take(heads, item, poll, seed, is_last)
   local queue, client = item.view.queue, item.client
   local tier = queue.tier
+  local line = line_of(queue, client)
+  if line.taken > 0 and jobs[item.job] == nil then read_jobs(line, ahead_of(line, poll.wants)) end
+  line.taken = line.taken + 1
   local is_gone = remove(item.job, read_job(item.job), queue)
   set_avoid(item.job, '')
   local tag = serve(tier, client, item.start, item.view.step)
@@ -420,6 +575,8 @@ end
 -- Takes up to `slots` jobs for a poll: paid before unpaid, with a turn for the unpaid where they wait behind many.
 local function choose_from(poll, starts, slots, seed)
   local got = {}
+  -- How many it may still get.
+  poll.wants = slots
   local takes_unpaid = #starts.unpaid > 0
   local paid = #starts.paid > 0 and open_queues(poll, starts.paid, seed) or {}
   if #paid == 0 and not takes_unpaid then return got end
@@ -435,6 +592,7 @@ local function choose_from(poll, starts, slots, seed)
     if not item then item, heads = best_of(paid), paid end
     if not item then break end
     got[#got + 1] = item.job
+    poll.wants = slots - #got
     if heads == unpaid then row = 0 elseif takes_unpaid then row = math.min(row + 1, PAID_IN_A_ROW) end
     take(heads, item, poll, seed, #got == slots)
   end
@@ -446,5 +604,6 @@ local function choose_from(poll, starts, slots, seed)
 end
 
 return {
-  park = park, remove = remove, choose_from = choose_from, write_turns = write_turns, forget_emptied = forget_emptied,
+  park = park, remove = remove, choose_from = choose_from, write_all_changes = write_all_changes, write_turns = write_turns,
+  forget_emptied = forget_emptied,
 }
