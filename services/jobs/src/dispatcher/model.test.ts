@@ -160,3 +160,138 @@ test('finds the one job that fits behind a thousand of the same classes that do 
   const { matches } = await pool.offer([openedHint(newId(), capability)]);
   expect(matches.map((match) => match.job_ids)).toEqual([[id]]);
 });
+
+/** One client, whose jobs all pay the same: then it is known for every offer which job goes to which poll. */
+test('many offers in one call are as if each were made on its own', async () => {
+  const step = fc.record({
+    kind: fc.constantFrom('job', 'job', 'job', 'job', 'poll', 'poll', 'again', 'withdraw', 'close'),
+    model: fc.constantFrom(null, 'a', 'b'),
+    models: fc.constantFrom<string[]>([], ['a'], ['a', 'b']),
+    priority: fc.constantFrom(5, 5, 5, 0, 9),
+    slots: fc.constantFrom(1, 2, 5, 32),
+    rank: fc.constantFrom(1, 1, 1.01, 1.02, 2),
+    isAvoided: fc.nat(30).map((value) => value === 0),
+    miner: fc.nat(2),
+    pick: fc.nat(1_000),
+    times: fc.constantFrom(1, 1, 1, 4, 20),
+  });
+  const calls = fc.array(fc.array(step, { minLength: 1, maxLength: 12 }), { minLength: 1, maxLength: 8 });
+  await fc.assert(
+    fc.asyncProperty(calls, fc.constantFrom(0, 5), async (plan, pays_minor) => {
+      await redis.flushdb();
+      const [account_id, avoided] = [newId(), newId()];
+      type Queued = Extract<Hint, { name: 'jobs.queued' }>['payload'];
+      type Opened = Extract<Hint, { name: 'jobs.capacity_opened' }>['payload'];
+      const waiting = new Map<string, Queued>();
+      const free = new Map<string, Opened>();
+      const fit = (poll: Opened, { requirement: { model }, avoid }: Queued): boolean =>
+        !avoid.includes(poll.miner_id) &&
+        (model === null || poll.capability?.models.length === 0 || !!poll.capability?.models.includes(model));
+      const bySize = (a: string, b: string): number => (a < b ? -1 : 1);
+      for (const steps of plan) {
+        const hints: Hint[] = [];
+        const expected = new Map<string, string[]>();
+        const give = (poll_id: string, job_id: string): void => {
+          waiting.delete(job_id);
+          expected.set(poll_id, [...(expected.get(poll_id) ?? []), job_id]);
+        };
+        const queue = (payload: Queued): void => {
+          hints.push({ name: 'jobs.queued', payload });
+          const best = [...free.values()]
+            .filter((poll) => fit(poll, payload))
+            .sort((a, b) => a.rank - b.rank || bySize(a.poll_id, b.poll_id))[0];
+          if (best === undefined) return void waiting.set(payload.job_id, payload);
+          give(best.poll_id, payload.job_id);
+          if (best.slots === 1) free.delete(best.poll_id);
+          else free.set(best.poll_id, { ...best, slots: best.slots - 1, rank: best.rank + 0.01 });
+        };
+        for (const { kind, times, pick, ...wish } of steps) {
+          if (kind === 'job')
+            for (let at = 0; at < times; at++) {
+              const { payload } = queuedHint(newId(), {
+                job_type: 'custom',
+                model: wish.model,
+                constraints: {},
+                pays_minor,
+              }) as Extract<Hint, { name: 'jobs.queued' }>;
+              const isAvoiding =
+                wish.isAvoided && [...waiting.values()].filter(({ avoid }) => avoid.length > 0).length < 3;
+              queue({
+                ...payload,
+                account_id,
+                priority: wish.priority,
+                avoid: isAvoiding ? [avoided] : [],
+              });
+            }
+          else if (kind === 'poll') {
+            if (free.size > 20) continue;
+            const { payload } = openedHint(newId(), {
+              capabilities: ['custom'],
+              gpus: [],
+              cuda_version: null,
+              models: wish.models,
+              region: null,
+              price_per_job_minor: 0,
+            }) as Extract<Hint, { name: 'jobs.capacity_opened' }>;
+            const miner_id = wish.miner === 0 ? avoided : newId();
+            const poll = { ...payload, miner_id, slots: wish.slots, rank: wish.rank };
+            hints.push({ name: 'jobs.capacity_opened', payload: poll });
+            const taken = [...waiting.values()]
+              .filter((job) => fit(poll, job))
+              .sort((a, b) => b.priority - a.priority || bySize(a.job_id, b.job_id))
+              .slice(0, poll.slots);
+            for (const job of taken) give(poll.poll_id, job.job_id);
+            if (taken.length === 0) free.set(poll.poll_id, poll);
+          } else if (kind === 'close') {
+            const poll_id = [...free.keys()][pick % Math.max(1, free.size)];
+            if (poll_id === undefined) continue;
+            hints.push({ name: 'jobs.capacity_closed', payload: { poll_id } });
+            free.delete(poll_id);
+          } else {
+            const job = [...waiting.values()][pick % Math.max(1, waiting.size)];
+            if (job === undefined) continue;
+            if (kind === 'again') {
+              queue({ ...job, offer: ++offer, priority: wish.priority });
+              continue;
+            }
+            hints.push({ name: 'jobs.withdrawn', payload: { offer: ++offer, job_id: job.job_id } });
+            waiting.delete(job.job_id);
+          }
+        }
+        const { matches } = await pool.offer(hints);
+        expect(new Map(matches.map(({ poll_id, job_ids }) => [poll_id, job_ids]))).toEqual(expected);
+        // Whoever got something is answered.
+        for (const poll_id of expected.keys()) free.delete(poll_id);
+        const lines = await redis.keys('test:dispatch:own:*|custom|*');
+        const found = new Set((await Promise.all(lines.map((key) => redis.zrange(key, '0', '-1')))).flat());
+        expect([...found].sort()).toEqual([...waiting.keys()].sort());
+        expect(await redis.zcard('test:dispatch:idle:near')).toBe(free.size);
+      }
+    }),
+    { numRuns: 150 },
+  );
+});
+
+test('finds the one job that fits behind others of its client that came in the same call', async () => {
+  await redis.flushdb();
+  const account_id = newId();
+  const asking = (min_vram_gb: number): Hint => {
+    const hint = queuedHint(newId(), {
+      job_type: 'custom',
+      model: null,
+      constraints: { min_vram_gb },
+      pays_minor: 0,
+    });
+    return { ...hint, payload: { ...hint.payload, account_id } } as Hint;
+  };
+  const miner = openedHint(newId(), {
+    capabilities: ['custom'],
+    gpus: [{ model: 'RTX 4090', vram_gb: 23.99 }],
+    cuda_version: null,
+    models: [],
+    region: null,
+    price_per_job_minor: 0,
+  });
+  const { matches } = await pool.offer([...Array.from({ length: 50 }, () => asking(24)), asking(22), miner]);
+  expect(matches).toHaveLength(1);
+});

@@ -58,6 +58,8 @@ local WEIGHT_MAX = 4
 local PRICE_CLASSES = 16
 -- Idle polls looked at for a job: the best ranked, then as many from anywhere.
 local IDLE_LOOK = 32
+-- The reading of idle:near in a call that asks for ranks too, and so is the last.
+local RANKS_READ_AT = 3
 -- Seconds. A poll lives 25 at most; a queue entry whose worker died is taken up again within 20.
 local POLL_TTL = '60'
 local MATCH_TTL = '60'
@@ -100,6 +102,9 @@ local cells_read = {}
 local has_nothing = {}
 -- What came to `waits` in this call.
 local waits_added = {}
+
+-- Slots of the polls that are still to come in this call.
+local slots_to_come = 0
 
 -- A job that found no idle poll, until the next offer: where nothing else waits, a poll takes it and the index is spared.
 local held
@@ -410,26 +415,103 @@ local function is_held(id, poll_epoch)
   return epochs[place] == poll_epoch
 end
 
+-- What is known of idle:near, in one table because each local that functions share makes all of them dearer to bind: its
+-- members in their order, until one comes whose place is not known; their ranks, once it was read often; how many there are;
+-- what is not written: member -> rank, or false. And types of which there is no poll beyond it.
+local near = { order = false, ranks = false, size = false, reads = 0, changes = false, no_far = {} }
+
+local function write_near()
+  local changes = near.changes
+  if not changes then return end
+  near.changes = false
+  local name, member = prefix .. 'idle:near', next(changes)
+  -- As most often.
+  if not next(changes, member) then
+    if changes[member] then call('ZADD', name, changes[member], member) else call('ZREM', name, member) end
+    return
+  end
+  local added, removed = {}, {}
+  for member, rank in pairs(changes) do
+    if rank then
+      added[#added + 1] = rank
+      added[#added + 1] = member
+    else
+      removed[#removed + 1] = member
+    end
+  end
+  for at = 1, #added, 1000 do call('ZADD', name, unpack(added, at, math.min(at + 999, #added))) end
+  for at = 1, #removed, 1000 do call('ZREM', name, unpack(removed, at, math.min(at + 999, #removed))) end
+end
+
+-- Ranks as text cost Redis more than the command itself, so they are read only where a call comes back again and again.
+local function read_near()
+  local order = near.order
+  if order then return order end
+  write_near()
+  near.reads = near.reads + 1
+  if near.reads < RANKS_READ_AT then
+    order = call('ZRANGE', prefix .. 'idle:near', 0, -1)
+  else
+    local ranks = {}
+    order = {}
+    local found = call('ZRANGE', prefix .. 'idle:near', 0, -1, 'WITHSCORES')
+    for at = 1, #found, 2 do order[#order + 1], ranks[found[at]] = found[at], tonumber(found[at + 1]) end
+    near.ranks = ranks
+  end
+  near.order, near.size = order, #order
+  return order
+end
+
+-- Gives a member of `near` its rank, which is written as it came, or takes it out where that is false.
+local function set_near(member, rank)
+  near.changes = near.changes or {}
+  near.changes[member] = rank
+  local order, ranks = near.order, near.ranks
+  if rank and not ranks then
+    near.order = false
+    return
+  end
+  if not order then return end
+  for at = 1, #order do
+    if order[at] == member then table.remove(order, at) break end
+  end
+  if not rank then return end
+  rank = tonumber(rank)
+  ranks[member] = rank
+  local at = #order + 1
+  while at > 1 do
+    local before = order[at - 1]
+    if rank > ranks[before] or (rank == ranks[before] and member > before) then break end
+    at = at - 1
+  end
+  table.insert(order, at, member)
+end
+
 -- From now on it waits. While few do, one set holds them all and a job looks at each; those beyond it are found by facets.
 local function wait(poll, kind)
-  local near = prefix .. 'idle:near'
-  if poll.where == 'near' or (poll.where == '' and call('ZCARD', near) < IDLE_LOOK) then
+  if poll.where == '' and not near.size then
+    write_near()
+    near.size = call('ZCARD', prefix .. 'idle:near')
+  end
+  if poll.where == 'near' or (poll.where == '' and near.size < IDLE_LOOK) then
+    if poll.where == '' then near.size = near.size + 1 end
     poll.where = 'near'
-    call('ZADD', near, poll.rank, poll.id .. '|' .. kind.id)
+    set_near(poll.id .. '|' .. kind.id, poll.rank)
   else
     poll.where = 'far'
     -- Its facets are taken out by what is known of its kind.
     keep_kind(kind)
     each_facet(kind, poll.rank, function(facet, score) call('ZADD', prefix .. 'idle:' .. facet, score, poll.id) end)
   end
-  no_idle = {}
+  no_idle, near.no_far = {}, {}
 end
 
 -- Takes a poll out of where it waits; what it was given stays for a redelivered offer.
 local function leave(poll)
   if not is_idle(poll) then return end
   if poll.where == 'near' then
-    call('ZREM', prefix .. 'idle:near', poll.id .. '|' .. poll.kind)
+    set_near(poll.id .. '|' .. poll.kind, false)
+    if near.size then near.size = near.size - 1 end
   else
     local kind = kind_of(poll.kind)
     if kind then each_facet(kind, 0, function(facet) call('ZREM', prefix .. 'idle:' .. facet, poll.id) end) end
@@ -441,8 +523,12 @@ end
 -- The idle polls to look at for a job: those of whatever it asks for that fewest have.
 local function idle_terms(record, card_number)
   local queue, memory, cuda = record.queue, tonumber(record.memory), tonumber(record.cuda)
+  if near.no_far[queue.type] then return nil, 0 end
   local count = call('ZCARD', key('idle', 't|' .. queue.type))
-  if count == 0 then return nil, 0 end
+  if count == 0 then
+    near.no_far[queue.type] = true
+    return nil, 0
+  end
   local best = { facets = { 't|' .. queue.type } }
   if count <= IDLE_LOOK then return best, count end
   local function consider(facets, from)
@@ -465,9 +551,8 @@ end
 local function best_poll(record, avoid, card_number, seed)
   local type = record.queue.type
   if no_idle[type] then return nil end
-  local near = call('ZRANGE', prefix .. 'idle:near', 0, -1)
   local term, count = idle_terms(record, card_number)
-  if #near == 0 and not term then
+  if #read_near() == 0 and not term then
     no_idle[type] = true
     return nil
   end
@@ -484,15 +569,20 @@ local function best_poll(record, avoid, card_number, seed)
     return true
   end
   -- In the order of rank: the first that fits is the best here.
-  for _, member in ipairs(near) do
+  local gone = {}
+  for _, member in ipairs(near.order) do
     local id, kind_id = string.match(member, '^(.-)|(.*)$')
     local kind = kind_of(kind_id)
     is_type_seen = is_type_seen or not kind or has_type(kind, type)
     if not kind or fits(kind, record) then
       local is_fit = consider(id, kind_id)
-      if is_fit == nil then call('ZREM', prefix .. 'idle:near', member) end
+      if is_fit == nil then gone[#gone + 1] = member end
       if is_fit then break end
     end
+  end
+  for _, member in ipairs(gone) do
+    set_near(member, false)
+    near.size = near.size - 1
   end
   if not is_type_seen then no_idle[type] = true end
   if not term then return best and polls[best.id] end
@@ -559,10 +649,8 @@ local function queued(job, record, offer, avoid, card_number)
   write_poll(poll)
   touched[poll.id] = poll.slots > 0 or nil
   if poll.slots <= 0 then return leave(poll) end
-  if poll.where == 'near' then
-    call('ZADD', prefix .. 'idle:near', 'XX', poll.rank, poll.id .. '|' .. poll.kind)
-    return
-  end
+  -- It leaves at the end of the call, see `touched`: nobody else sees its place among the others.
+  if poll.where == 'near' then return set_near(poll.id .. '|' .. poll.kind, poll.rank) end
   local queue = record.queue
   call('ZADD', key('idle', 't|' .. queue.type), 'XX', poll.rank, poll.id)
   if queue.model ~= '' then
@@ -604,6 +692,7 @@ local function described(id, types, models, places, card_numbers, memories, wher
 end
 
 local function opened(id, miner, account, slots, rank, offer, poll_epoch, kind_id)
+  slots_to_come = slots_to_come - tonumber(slots)
   if not is_held(id, poll_epoch) then return end
   if tonumber(poll_epoch) > epoch and not string.find(id, '@', 1, true) then
     epoch = tonumber(poll_epoch)
@@ -655,6 +744,7 @@ do
   local at = 2
   while at <= #ARGV do
     local op = ARGV[at]
+    if op == 'O' then slots_to_come = slots_to_come + tonumber(ARGV[at + 4]) end
     if op == 'Q' or op == 'W' then names[#names + 1] = prefix .. 'job:' .. ARGV[at + 1]
     elseif op == 'O' or op == 'C' then names[#names + 1] = prefix .. 'poll:' .. ARGV[at + 1] end
     at = at + (ARGUMENTS[op] or #ARGV)
@@ -694,6 +784,7 @@ park_held()
 
 -- A poll that got anything is answered now, so it waits no longer.
 for id in pairs(touched) do leave(polls[id]) end
+write_near()
 for id in pairs(polls_changed) do call('SET', prefix .. 'poll:' .. id, poll_text(polls[id]), 'EX', POLL_TTL) end
 local waiting = {}
 for job in pairs(jobs_changed) do

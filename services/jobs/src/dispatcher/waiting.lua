@@ -76,16 +76,17 @@ local function line_of(queue, client)
   if not line then
     line = {
       own = prefix .. 'own:' .. queue.name .. '|' .. client, order = false, urgencies = false, is_all = false,
-      is_counted = false, has_turn = false, taken = 0,
+      is_counted = false, has_turn = false, is_served = false,
     }
     queue.lines[client] = line
   end
   return line
 end
 
--- How many of a line are worth reading beyond the first: who was not served in this call may not be served at all.
+-- How many of a line are worth reading ahead for so many slots: of a client that was served in this call as many, of another
+-- one, which tells whether the first is all.
 local function ahead_of(line, slots)
-  return line.taken == 0 and 1 or math.min(math.max(line.taken, slots), JOBS_AHEAD_MAX)
+  return line.is_served and math.max(1, math.min(slots, JOBS_AHEAD_MAX)) or 1
 end
 
 -- The first jobs of a line: `look` of them at least where there are so many.
@@ -105,12 +106,16 @@ local function read_line(line, look, slots)
   return order
 end
 
--- What was said of the first jobs of a line, at once.
+-- What was said of the first jobs of a line, at once. They are looked into when they are needed.
+local is_ahead = {}
 local function read_jobs(line, count)
-  local names = {}
-  for at = 1, math.min(count, #line.order) do
-    local job = line.order[at]
-    if jobs[job] == nil then names[#names + 1] = prefix .. 'job:' .. job end
+  local names, order = {}, line.order or {}
+  for at = 1, math.min(count, #order) do
+    local job = order[at]
+    if jobs[job] == nil and not is_ahead[job] then
+      names[#names + 1] = prefix .. 'job:' .. job
+      is_ahead[job] = true
+    end
   end
   if #names < 2 then return end
   local found = call('MGET', unpack(names))
@@ -557,8 +562,8 @@ local function take(heads, item, poll, seed, is_last)
   local queue, client = item.view.queue, item.client
   local tier = queue.tier
   local line = line_of(queue, client)
-  if line.taken > 0 and jobs[item.job] == nil then read_jobs(line, ahead_of(line, poll.wants)) end
-  line.taken = line.taken + 1
+  if line.is_served and jobs[item.job] == nil and not is_ahead[item.job] then read_jobs(line, ahead_of(line, poll.wants)) end
+  line.is_served = true
   local is_gone = remove(item.job, read_job(item.job), queue)
   set_avoid(item.job, '')
   local tag = serve(tier, client, item.start, item.view.step)
@@ -575,8 +580,8 @@ end
 -- Takes up to `slots` jobs for a poll: paid before unpaid, with a turn for the unpaid where they wait behind many.
 local function choose_from(poll, starts, slots, seed)
   local got = {}
-  -- How many it may still get.
-  poll.wants = slots
+  -- How many may still be taken, by the polls behind it too.
+  poll.wants = slots + slots_to_come
   local takes_unpaid = #starts.unpaid > 0
   local paid = #starts.paid > 0 and open_queues(poll, starts.paid, seed) or {}
   if #paid == 0 and not takes_unpaid then return got end
@@ -592,7 +597,7 @@ local function choose_from(poll, starts, slots, seed)
     if not item then item, heads = best_of(paid), paid end
     if not item then break end
     got[#got + 1] = item.job
-    poll.wants = slots - #got
+    poll.wants = poll.wants - 1
     if heads == unpaid then row = 0 elseif takes_unpaid then row = math.min(row + 1, PAID_IN_A_ROW) end
     take(heads, item, poll, seed, #got == slots)
   end
