@@ -113,7 +113,7 @@ export const startInbox = <D extends Destination>(options: {
   };
 
   /** @param hear one message; what it throws undoes those before it, too */
-  const receive = (trx: Trx, batch: Batch, hear: (message: Incoming) => Promise<void>): Promise<void> =>
+  const walk = (trx: Trx, batch: Batch, hear: (message: Incoming) => Promise<void>): Promise<void> =>
     receiveEach(trx, batch, hear, {
       duplicate: ({ name }: Incoming) =>
         trx.afterCommit(() => metrics.messages.inc({ name: known(name), outcome: 'duplicate' })),
@@ -136,14 +136,14 @@ export const startInbox = <D extends Destination>(options: {
   /** Nearly always all of a batch succeeds, and a savepoint costs as much as a small message: so there is none. */
   const receiveWhole = (trx: Trx, batch: Batch, from: Destination): Promise<void> =>
     orFailed(async () => {
-      await receive(trx, batch, (message) => hear(trx, message, from));
+      await walk(trx, batch, (message) => hear(trx, message, from));
       // What it has to say is part of it: what cannot be said undoes it here, and not the whole group.
       await trx.flush();
     });
 
   /** The same once more, so that a failing message is undone and set aside alone. */
   const receiveOneByOne = (trx: Trx, batch: Batch, from: Destination): Promise<void> =>
-    receive(trx, batch, async (message) => {
+    walk(trx, batch, async (message) => {
       try {
         await trx.savepoint(async () => {
           await hear(trx, message, from);
@@ -156,14 +156,18 @@ export const startInbox = <D extends Destination>(options: {
       }
     });
 
+  const receive = async (batch: Batch, from: Destination): Promise<void> => {
+    try {
+      await store.transact('inbox.receive', (trx) => receiveWhole(trx, batch, from));
+    } catch (error) {
+      if (!(error instanceof Failed)) throw error;
+      await store.transact('inbox.receive_one_by_one', (trx) => receiveOneByOne(trx, batch, from));
+    }
+  };
+
   const receivePart = async (part: Batch, from: Destination): Promise<void> => {
     try {
-      try {
-        await store.transact('inbox.receive', (trx) => receiveWhole(trx, part, from));
-      } catch (error) {
-        if (!(error instanceof Failed)) throw error;
-        await store.transact('inbox.receive_one_by_one', (trx) => receiveOneByOne(trx, part, from));
-      }
+      await receive(part, from);
     } catch (error) {
       const half = part.messages.length >> 1;
       if (!(error instanceof TookTooLong) || half === 0) throw error;

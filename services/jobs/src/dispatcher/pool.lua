@@ -133,6 +133,28 @@ local function propose(poll, miner, job)
   matches[count + 1], matches[count + 2], matches[count + 3] = poll, miner, job
 end
 
+-- Writes what came into a sorted set and what left it: member -> its score, or false.
+local function write_members(name, changes)
+  local member = next(changes)
+  -- As most often.
+  if not next(changes, member) then
+    if changes[member] then call('ZADD', name, changes[member], member) else call('ZREM', name, member) end
+    return
+  end
+  local added, removed = {}, {}
+  for member, score in pairs(changes) do
+    if score then
+      added[#added + 1] = score
+      added[#added + 1] = member
+    else
+      removed[#removed + 1] = member
+    end
+  end
+  -- What Lua can pass on is limited.
+  for at = 1, #added, 1000 do call('ZADD', name, unpack(added, at, math.min(at + 999, #added))) end
+  for at = 1, #removed, 1000 do call('ZREM', name, unpack(removed, at, math.min(at + 999, #removed))) end
+end
+
 local NO_PLACE = '|'
 
 -- A queue by its name, with what of its names is needed most.
@@ -424,23 +446,7 @@ local function write_near()
   local changes = near.changes
   if not changes then return end
   near.changes = false
-  local name, member = prefix .. 'idle:near', next(changes)
-  -- As most often.
-  if not next(changes, member) then
-    if changes[member] then call('ZADD', name, changes[member], member) else call('ZREM', name, member) end
-    return
-  end
-  local added, removed = {}, {}
-  for member, rank in pairs(changes) do
-    if rank then
-      added[#added + 1] = rank
-      added[#added + 1] = member
-    else
-      removed[#removed + 1] = member
-    end
-  end
-  for at = 1, #added, 1000 do call('ZADD', name, unpack(added, at, math.min(at + 999, #added))) end
-  for at = 1, #removed, 1000 do call('ZREM', name, unpack(removed, at, math.min(at + 999, #removed))) end
+  write_members(prefix .. 'idle:near', changes)
 end
 
 -- Ranks as text cost Redis more than the command itself, so they are read only where a call comes back again and again.

@@ -51,18 +51,7 @@ local function write_changes(name)
   local changes = unwritten[name]
   if not changes then return end
   unwritten[name] = nil
-  local added, removed = {}, {}
-  for member, score in pairs(changes) do
-    if score then
-      added[#added + 1] = score
-      added[#added + 1] = member
-    else
-      removed[#removed + 1] = member
-    end
-  end
-  -- What Lua can pass on is limited.
-  for at = 1, #added, 1000 do call('ZADD', name, unpack(added, at, math.min(at + 999, #added))) end
-  for at = 1, #removed, 1000 do call('ZREM', name, unpack(removed, at, math.min(at + 999, #removed))) end
+  write_members(name, changes)
 end
 
 local function write_all_changes()
