@@ -14,6 +14,7 @@ import { type Batch, maySendUnnumbered, openReceiver, type Postal } from '../mai
 import type { Metrics } from '../metrics.ts';
 import type { ChassisTables } from '../migrations/index.ts';
 import type { RedisClient } from '../redis/index.ts';
+import { WINDOW_MESSAGES } from '../send-window.ts';
 import { builder } from '../sql.ts';
 import { isStoreFault, TookTooLong } from '../store/fault.ts';
 import type { Store, Trx } from '../store/index.ts';
@@ -23,6 +24,8 @@ import { receiveInOrder } from './in-order.ts';
 import { compact, receiveSideBySide } from './side-by-side.ts';
 
 const ACK_EVERY_MS = 500;
+/** After so many it acknowledges at once: a sender that has {@link WINDOW_MESSAGES} under way waits for it. */
+const ACK_MESSAGES = WINDOW_MESSAGES / 10;
 /** What did not change is said again so often: a Redis that was wiped has it back before a sender takes it for lost. */
 const ACK_AGAIN_MS = 2_000;
 const RETRY_EVERY_MS = 250;
@@ -199,6 +202,9 @@ export const startInbox = <D extends Destination>(options: {
       }
       failpoint('inbox:before-commit');
       for (const part of partsOf(batch.data)) await receivePart(part, from);
+      heardSince += batch.data.messages.length;
+      // In vain without the store or Redis: the schedule says it again.
+      if (heardSince >= ACK_MESSAGES && store.leads()) void acknowledge().catch(() => {});
       failpoint('inbox:after-commit');
     },
   };
@@ -265,7 +271,7 @@ export const startInbox = <D extends Destination>(options: {
 
   let lastSaid = '';
   let sayAgainAt = 0;
-  const acknowledge = async (): Promise<void> => {
+  const sayHeard = async (): Promise<void> => {
     if (store.isShared) await compact(store);
     if (options.redis.status !== 'ready') return;
     const streams = await store.read.all(db.selectFrom('inbox_stream').selectAll());
@@ -284,6 +290,14 @@ export const startInbox = <D extends Destination>(options: {
     );
     lastSaid = said;
     sayAgainAt = now + ACK_AGAIN_MS;
+  };
+  let heardSince = 0;
+  let acknowledging: Promise<void> = Promise.resolve();
+  /** One after the other: what was read first is written first. */
+  const acknowledge = (): Promise<void> => {
+    heardSince = 0;
+    acknowledging = acknowledging.then(sayHeard, sayHeard);
+    return acknowledging;
   };
 
   const schedule: Scheduled[] = [
