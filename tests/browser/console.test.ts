@@ -139,8 +139,9 @@ const visitWithWallet = async (): Promise<Page> => {
   const page = await context.newPage();
   await page.goto(`${coordinator.url}/sign-in`);
   await page.getByRole('button', { name: 'Wallet of the test' }).click();
-  await page.getByText('with a wallet').waitFor();
   await page.getByText('Your balance').waitFor();
+  // On the page before, a title says so too.
+  await page.getByText('with a wallet').waitFor();
   expect(page.url()).toBe(`${coordinator.url}/`);
   return page;
 };
@@ -214,7 +215,8 @@ inBrowser(
   async () => {
     const page = await visitWithWallet();
     // A new one is there within a second, and the page asks every few: so it is killed until the page has noticed.
-    const notice = page.getByText('The coordinator does not answer');
+    // All of it: while the services are not there yet, a card may say that a part of the coordinator does not answer.
+    const notice = page.getByText('The coordinator does not answer. This page tries again by itself.');
     const killed = () => {
       coordinator.stack.kill('gateway', 'SIGKILL');
       return notice.isVisible();

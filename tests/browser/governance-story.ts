@@ -4,6 +4,8 @@ import type { Page } from 'playwright-core';
 import { type Coordinator, must } from '../coordinator.ts';
 
 const FEE = 'platform_fee_basis_points';
+/** Five days of votes and one of the timelock are 48 seconds here; as long again for a busy machine. */
+const DECIDED_MS = 96_000;
 const WHY = 'A fee that is a little higher pays for the audit that everybody here has asked for.';
 
 /** A holder proposes a change, votes for it, and sees it executed: the parameter is what was voted. */
@@ -46,7 +48,7 @@ export const governanceStory = async (page: Page, coordinator: Coordinator): Pro
   await page.getByText('Your vote counts: 1,000,000 AITBC for.').waitFor();
   await page.getByText('For it: 100%').waitFor();
   // The vote ends, the timelock ends, and it is done: the page tells it by itself.
-  await page.getByText('Executed: platform fee basis points is 300 now.').waitFor();
+  await page.getByText('Executed: platform fee basis points is 300 now.').waitFor({ timeout: DECIDED_MS });
 
   await page.getByRole('link', { name: 'All proposals' }).click();
   const entry = page.getByRole('list', { name: 'Proposals' }).locator('> li');
