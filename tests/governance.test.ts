@@ -81,7 +81,8 @@ test('three holders raise the platform fee, and the next settled job pays it', a
         description: 'The treasury gets half of each fee, and it is empty. Five percent fill it in a season.',
         type: 'parameter_change',
         target: { parameter: FEE, value: 500 },
-        voting_period_days: 1,
+        // Sixteen seconds: a block is sealed and found while votes are taken, which may take four.
+        voting_period_days: 2,
       },
     }),
   );
@@ -109,7 +110,7 @@ test('three holders raise the platform fee, and the next settled job pays it', a
   const execute = () => bob.caller.call(routes.governance.execute, { params: proposalId });
   const read = async () => must(await anyone.call(routes.governance.get, { params: proposalId }));
   expect(refusal(await execute())).toBe('409 PROPOSAL_NOT_EXECUTABLE');
-  await eventually(async () => (await read()).status === 'queued', { withinMs: 20_000 });
+  await eventually(async () => (await read()).status === 'queued', { withinMs: 30_000 });
   expect(refusal(await cast(carol.caller, 'for'))).toBe('409 PROPOSAL_CLOSED');
   expect(refusal(await execute())).toBe('409 TIMELOCK_ACTIVE');
   const executed = await eventually(
