@@ -80,7 +80,8 @@ export const setScene = async (coordinator: Coordinator) => {
     );
   const revoked = await strongKey();
   must(await admin.call(gateway.adminRevokeKey, { params: { key_id: revoked.id } }));
-  const expired = await strongKey(new Date(Date.now() + 500).toISOString());
+  // To be made, it has to be good when it arrives.
+  const expired = await strongKey(new Date(Date.now() + 3_000).toISOString());
   await eventually(async () => (await as(expired.key).call(gateway.me, {})).status === 401);
 
   /** The header that makes a caller who they are. */
