@@ -331,12 +331,16 @@ describe('a booking', () => {
     const client = await scene.client();
     const order = await booked(client, gpu.id, {
       duration_hours: 1,
-      start_time: new Date(Date.now() + 700).toISOString(),
+      // Time for its money to be held, and for a look, before it begins.
+      start_time: new Date(Date.now() + 2_500).toISOString(),
     });
     expect(order.status).toBe('active');
     expect((await getGpu(gpu.id)).available).toBe(true);
-    await eventually(async () => (await getGpu(gpu.id)).current_booking !== null);
-    expect((await getGpu(gpu.id)).available).toBe(false);
+    const begun = await eventually(async () => {
+      const seen = await getGpu(gpu.id);
+      return seen.current_booking !== null && seen;
+    });
+    expect(begun.available).toBe(false);
     expect(await settled(client, order.id)).toMatchObject({ reason: 'COMPLETED' });
   });
 
