@@ -89,11 +89,12 @@ describe('a chat', () => {
   });
 
   it('measures when it began, and how fast it came', async () => {
-    Object.assign(server.script, { firstByteMs: 60, betweenMs: 20, pieces: ['a', 'b', 'c', 'd', 'e'] });
+    Object.assign(server.script, { firstByteMs: 60, betweenMs: 100, pieces: ['a', 'b', 'c', 'd', 'e'] });
     const { metrics } = await chat();
     expect(metrics.first_token_ms).toBeGreaterThanOrEqual(55);
     expect(metrics.tokens_per_second).toBeGreaterThan(1);
-    expect(metrics.tokens_per_second).toBeLessThan(60);
+    // Ten are sent in a second. It looks like more where the first is seen late: by a fifth of a second, like twenty.
+    expect(metrics.tokens_per_second).toBeLessThan(20);
   });
 
   it('may think, answer several times, and say how sure it is', async () => {
