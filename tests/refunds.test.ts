@@ -357,13 +357,11 @@ describe('a failure', () => {
     const { id } = await submit(model, { payment_amount: 1 });
     const [work] = await takeWork(first.caller, a.id);
     const b = await registerMiner(second.caller, only(model));
-    await eventually(async () => {
-      const { items } = must(await coordinator.anyone.call(routes.miners.list, { query: { limit: 500 } }));
-      return items.some((miner) => miner.id === b.id);
-    });
-    // Jobs knows the second one by its poll.
+    // A poll is answered once jobs knows of the second one; nothing waits for it yet.
+    await eventually(async () =>
+      must(await second.caller.call(jobs.poll, { query: { wait_seconds: 0, miner_id: b.id } })),
+    );
     const waiting = takeWork(second.caller, b.id);
-    await new Promise((resolve) => setTimeout(resolve, 300));
     must(await fail(first.caller, work as { id: string; lease: string }, 'the first opinion'));
     expect((await jobOf(id)).error?.message).toBe('the first opinion');
     const [again] = await waiting;
@@ -418,10 +416,15 @@ test('an operator that refunds a booking while its booker ends it: one decides, 
         const owner = await coordinator.newAccount(['miner']);
         const body = { model: 'RTX 4090', memory_gb: 24, region: 'eu', price_per_hour: 6 };
         const gpu = must(await owner.caller.call(market.register, { body }));
-        const order = must(
+        const booked = must(
           await payer.caller.call(market.book, { params: { gpu_id: gpu.id }, body: { duration_hours: 2 } }),
         );
-        expect(order.status).toBe('active');
+        // Where payments takes more than two seconds, the answer is that its money is awaited.
+        const order = await eventually(async () => {
+          const params = { order_id: booked.id };
+          const now = must(await payer.caller.call(market.order, { params }));
+          return now.status === 'active' && now;
+        });
         const giveBack = () => refund(coordinator.admin, order.payment_id as string);
         const release = () => payer.caller.call(market.release, { params: { gpu_id: gpu.id } });
         const began: Promise<unknown> = first === 'refund' ? giveBack() : release();
