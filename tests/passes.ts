@@ -39,6 +39,7 @@ export const onPostgresToo: readonly string[] = [
   'services/market/src/commands/called-off.test.ts',
   'services/payments/src/exchange/commands/refresh.test.ts',
 
+  'services/payments/src/batches.test.ts',
   'services/payments/src/payments.test.ts',
   'services/payments/src/money.test.ts',
   'services/payments/src/exchange/debts.test.ts',

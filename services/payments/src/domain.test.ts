@@ -89,6 +89,11 @@ describe('a hold', () => {
   ])('%o: %s', (change, code) => {
     expect(refuseHold({ ...base, ...change })?.code ?? null).toBe(code);
   });
+
+  it('is told in amounts that people read', () => {
+    const refused = refuseHold({ ...base, amountMinor: 81, availableMinor: 79, capMinor: null });
+    expect(refused?.message).toBe('0.00000079 AITBC are available, and 0.00000081 are needed.');
+  });
 });
 
 describe('a job', () => {

@@ -1,4 +1,4 @@
-import { fromMinor } from '@aitbc/contracts';
+import { amountText } from '@aitbc/contracts';
 import type { EndedStatus, PaymentRowStatus, ResolutionKind } from './tables.ts';
 
 /**
@@ -82,7 +82,7 @@ export type Refusal = { code: 'INSUFFICIENT_FUNDS' | 'SPEND_CAP_EXCEEDED'; messa
 const notEnough = (availableMinor: number, neededMinor: number) =>
   ({
     code: 'INSUFFICIENT_FUNDS',
-    message: `${fromMinor(availableMinor)} AITBC are available, and ${fromMinor(neededMinor)} are needed.`,
+    message: `${amountText(availableMinor)} AITBC are available, and ${amountText(neededMinor)} are needed.`,
   }) as const;
 
 /** May this be held? @returns null when it may. */
@@ -96,7 +96,7 @@ export const refuseHold = (hold: {
     const left = Math.max(0, hold.capMinor - hold.spentMinor);
     return {
       code: 'SPEND_CAP_EXCEEDED',
-      message: `This key may spend ${fromMinor(left)} AITBC more, and ${fromMinor(hold.amountMinor)} are needed.`,
+      message: `This key may spend ${amountText(left)} AITBC more, and ${amountText(hold.amountMinor)} are needed.`,
     };
   }
   return hold.availableMinor < hold.amountMinor ? notEnough(hold.availableMinor, hold.amountMinor) : null;
@@ -116,7 +116,7 @@ export const refuseTransfer = (gift: {
     const left = Math.max(0, gift.capMinor - gift.movedMinor);
     return {
       code: 'TRANSFER_CAP_EXCEEDED',
-      message: `This key may transfer ${fromMinor(left)} AITBC more today, and ${fromMinor(gift.amountMinor)} were asked for.`,
+      message: `This key may transfer ${amountText(left)} AITBC more today, and ${amountText(gift.amountMinor)} were asked for.`,
     };
   }
   return gift.availableMinor < gift.amountMinor ? notEnough(gift.availableMinor, gift.amountMinor) : null;

@@ -17,7 +17,7 @@ import { outputsOf } from './exchange/store/outputs.ts';
 import { createDeps } from './exchange/testing/stand.ts';
 import { sealBlock } from './seal.ts';
 import { openSigner } from './signing.ts';
-import { findUser, MINT, openEscrow, openUser } from './store/accounts.ts';
+import { type AccountRef, findUser, MINT, openEscrows, openUser } from './store/accounts.ts';
 import { findJob } from './store/jobs.ts';
 import { findPayment, type PaymentView } from './store/payments.ts';
 import { move, transferId } from './store/transfers.ts';
@@ -65,7 +65,7 @@ const hold = async (
 ) => {
   const id = newId();
   const payer = await openUser(trx, payerId, NOW_MS);
-  const escrow = await openEscrow(trx, id, NOW_MS);
+  const escrow = (await openEscrows(trx, [id], NOW_MS)).get(id) as AccountRef;
   const [job, order] = 'job_id' in of ? [of.job_id, null] : [null, of.order_id];
   await run(
     trx,
@@ -278,6 +278,7 @@ test('money from before there were debts is owed by nobody, until its bitcoin le
   await store.transact('refund', async (trx) => {
     const job = { ...aJob({ ...someone(['client']), account_id: buyer }).ended('cancelled', null, false) };
     await consumers['jobs.ended'](trx, { ...job, job_id: held?.job_id as string });
+    await trx.flush();
     await settle(trx, deps, heldId);
   });
   const [debt] = await listDebts(store.read, { status: 'open', before: undefined, limit: 9 });

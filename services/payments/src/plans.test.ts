@@ -32,6 +32,7 @@ import {
   findPayment,
   findPaymentOfJob,
   findPaymentOfOrder,
+  findPaymentsOfJobs,
   findUnsettled,
   spentBy,
 } from './store/payments.ts';
@@ -61,6 +62,7 @@ const reads: Record<string, (reader: Reader) => unknown | Promise<unknown>> = {
   'a payment': (reader) => findPayment(reader, 'x'),
   'a payment by job': (reader) => findPaymentOfJob(reader, 'x'),
   'a payment by order': (reader) => findPaymentOfOrder(reader, 'x'),
+  'payments of jobs': (reader) => findPaymentsOfJobs(reader, ['x', 'y']),
   'a job': (reader) => findJob(reader, 'x'),
   'payments past their deadline': (reader) => findPastDeadline(reader, 1, 10),
   'decisions to carry out': (reader) => findUnsettled(reader, 1, 10),
@@ -109,8 +111,8 @@ it.each(Object.entries(reads))('%s is found by an index alone', async (_, read) 
       .prepare(`EXPLAIN QUERY PLAN ${sql}`)
       .all()
       .map((step) => String(step.detail));
-    // Blocks and accounts newest first walk their own key from its end, and stop at the limit.
-    const scans = steps.filter((step) => /SCAN (?!block$|CONSTANT ROW)|TEMP B-TREE/.test(step));
+    // Blocks and accounts newest first walk their own key from its end, and stop at the limit; what is asked for is a list.
+    const scans = steps.filter((step) => /SCAN (?!block$|json_each |CONSTANT ROW)|TEMP B-TREE/.test(step));
     expect([sql, scans]).toEqual([sql, []]);
   }
 });

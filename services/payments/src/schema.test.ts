@@ -97,6 +97,7 @@ for (const [engine, isHere, openByHand] of ENGINES)
         });
         await consumers['jobs.submitted'](trx, held.submitted(100));
         await consumers['jobs.submitted'](trx, released.submitted(100));
+        await trx.flush();
         const id = (await findPaymentOfJob(trx, released.job_id))?.id as string;
         await consumers['jobs.ended'](trx, released.ended('completed', { id, amount_minor: 100 }));
       });

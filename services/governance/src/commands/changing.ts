@@ -1,5 +1,5 @@
 import type { Reader } from '@aitbc/chassis';
-import { fromMinor, PARAMETERS, type ParameterName, stepRefusal, toMinor } from '@aitbc/contracts';
+import { amountText, PARAMETERS, type ParameterName, stepRefusal, toMinor } from '@aitbc/contracts';
 import { proposalPowerMaxMinor } from '../domain.ts';
 import { currentValue } from '../store/parameters.ts';
 
@@ -23,5 +23,5 @@ export const changeRefusal = async (
   const most = proposalPowerMaxMinor(votingSupplyMinor);
   return to <= from || toMinor(to) <= most
     ? null
-    : `no more than 1 % of what can vote, which is ${fromMinor(most)} AITBC now`;
+    : `no more than 1 % of what can vote, which is ${amountText(most)} AITBC now`;
 };

@@ -1,5 +1,6 @@
 import type { Reader, Trx } from '@aitbc/chassis';
 import {
+  amountText,
   type Caller,
   fromMinor,
   fromParts,
@@ -73,7 +74,7 @@ export const propose = async (
     const required = fromMinor(requiredMinor);
     throw new Problem(
       'INSUFFICIENT_VOTING_POWER',
-      `Making a proposal takes ${required} AITBC of voting power; this account has ${fromMinor(power)}.`,
+      `Making a proposal takes ${amountText(requiredMinor)} AITBC of voting power; this account has ${amountText(power)}.`,
       { details: { voting_power: fromMinor(power), required } },
     );
   }
@@ -92,7 +93,7 @@ export const propose = async (
   if (draft.type === 'fund_allocation' && toMinor(draft.target.amount) > snapshot.treasury_minor) {
     throw invalidField(
       'target.amount',
-      `is more than the treasury holds (${fromMinor(snapshot.treasury_minor)} AITBC)`,
+      `is more than the treasury holds (${amountText(snapshot.treasury_minor)} AITBC)`,
     );
   }
   const votingEndsAtMs = nowMs + votingPeriodMs(draft.voting_period_days, ruling.timeScale);

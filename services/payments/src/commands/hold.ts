@@ -1,11 +1,12 @@
 import { failpoint, sendAs, type Trx } from '@aitbc/chassis';
 import { type Caller, invalidField, newId, notFound, Problem, toMinor } from '@aitbc/contracts';
 import { type Refusal, refuseHold } from '../domain.ts';
-import { openEscrow } from '../store/accounts.ts';
+import { type AccountRef, openEscrows } from '../store/accounts.ts';
 import { findJob } from '../store/jobs.ts';
-import { meansOf } from '../store/means.ts';
-import { addPayment, findPayment, findPaymentOfJob, noteSpent } from '../store/payments.ts';
-import { move, transferId } from '../store/transfers.ts';
+import { createPurses } from '../store/means.ts';
+import { addPayments, findPayment, findPaymentOfJob, noteSpent } from '../store/payments.ts';
+import { moveAll, transferId } from '../store/transfers.ts';
+import type { Tables } from '../tables.ts';
 import { type Deps, resolveByJob } from './resolve.ts';
 
 const send = sendAs<'payments'>();
@@ -23,78 +24,97 @@ interface Hold {
   not_before_ms?: number;
 }
 
-/**
- * Makes the payment and moves its funds into an escrow account of its own.
- * @param keepRefused leaves a failed payment behind when there is no money, so that a submitted job shows why
- */
-export const hold = async (
-  trx: Trx,
+interface Held {
+  readonly payment_id: string;
+  readonly refusal: Refusal | null;
+}
+
+const paymentOf = (
   deps: Deps,
   request: Hold,
+  held: Held & { payer: AccountRef },
+  escrow: AccountRef | undefined,
+  nowMs: number,
+): Tables['payment'] => ({
+  id: held.payment_id,
+  job_id: request.job_id,
+  order_id: request.order_id,
+  payer: held.payer.id,
+  escrow: escrow?.id ?? null,
+  credential_id: request.credential_id,
+  amount_minor: request.amount_minor,
+  fee_basis_points: deps.parameters.get('platform_fee_basis_points'),
+  status: held.refusal === null ? 'escrowed' : 'failed',
+  failure_code: held.refusal?.code ?? null,
+  failure_message: held.refusal?.message ?? null,
+  created_at_ms: nowMs,
+  updated_at_ms: nowMs,
+  expires_at_ms:
+    request.timeout_seconds === null
+      ? null
+      : Math.max(nowMs + request.timeout_seconds * 1_000, request.not_before_ms ?? 0),
+});
+
+/**
+ * Makes payments and moves the funds of each into an escrow account of its own: a handful of statements, however many.
+ * @param keepRefused leaves a failed payment behind when there is no money, so that a submitted job shows why
+ * @returns what became of each request, in their order
+ */
+export const holdAll = async (
+  trx: Trx,
+  deps: Deps,
+  requests: readonly Hold[],
   keepRefused: boolean,
-): Promise<{ payment_id: string; refusal: Refusal | null }> => {
+): Promise<Held[]> => {
   const nowMs = deps.now();
-  const payment_id = newId();
-  const { amount_minor, credential_id } = request;
-  const { payer, availableMinor, spentMinor } = await meansOf(
-    trx,
-    request.payer_account_id,
-    credential_id,
-    nowMs,
-  );
-  const refusal = refuseHold({
-    amountMinor: amount_minor,
-    availableMinor,
-    spentMinor,
-    capMinor: request.spend_cap_minor,
-  });
-  if (refusal !== null && !keepRefused) return { payment_id, refusal };
-  const row = {
-    id: payment_id,
-    job_id: request.job_id,
-    order_id: request.order_id,
-    payer: payer.id,
-    credential_id,
-    amount_minor,
-    fee_basis_points: deps.parameters.get('platform_fee_basis_points'),
-    now_ms: nowMs,
-    expires_at_ms:
-      request.timeout_seconds === null
-        ? null
-        : Math.max(nowMs + request.timeout_seconds * 1_000, request.not_before_ms ?? 0),
-  };
-  if (refusal !== null) {
-    await addPayment(trx, {
-      ...row,
-      escrow: null,
-      status: 'failed',
-      failure_code: refusal.code,
-      failure_message: refusal.message,
+  const purseOf = createPurses(trx, nowMs);
+  const all: { request: Hold; held: Held & { payer: AccountRef } }[] = [];
+  for (const request of requests) {
+    const purse = await purseOf(request.payer_account_id, request.credential_id);
+    const refusal = refuseHold({
+      amountMinor: request.amount_minor,
+      availableMinor: purse.availableMinor,
+      spentMinor: purse.spentMinor,
+      capMinor: request.spend_cap_minor,
     });
-    return { payment_id, refusal };
+    if (refusal === null) purse.take(request.amount_minor);
+    all.push({ request, held: { payment_id: newId(), refusal, payer: purse.payer } });
   }
-  const escrow = await openEscrow(trx, payment_id, nowMs);
-  await move(trx, {
-    id: transferId('hold', payment_id),
-    kind: 'hold',
-    reference: payment_id,
-    from: payer,
-    to: escrow,
-    amount_minor,
-    now_ms: nowMs,
-  });
-  await addPayment(trx, {
-    ...row,
-    escrow: escrow.id,
-    status: 'escrowed',
-    failure_code: null,
-    failure_message: null,
-  });
-  await noteSpent(trx, credential_id, amount_minor);
-  failpoint('hold:before-commit');
-  trx.afterCommit(() => failpoint('hold:after-commit'));
-  return { payment_id, refusal: null };
+  const held = all.filter(({ held: { refusal } }) => refusal === null);
+  const ids = held.map(({ held: { payment_id } }) => payment_id);
+  const escrows = ids.length === 0 ? new Map<string, AccountRef>() : await openEscrows(trx, ids, nowMs);
+  const escrowOf = (id: string) => escrows.get(id) as AccountRef;
+  await moveAll(
+    trx,
+    held.map(({ request, held: { payment_id, payer } }) => ({
+      id: transferId('hold', payment_id),
+      kind: 'hold',
+      reference: payment_id,
+      from: payer,
+      to: escrowOf(payment_id),
+      amount_minor: request.amount_minor,
+      now_ms: nowMs,
+    })),
+  );
+  const rows = (keepRefused ? all : held).map(({ request, held: of }) =>
+    paymentOf(deps, request, of, escrows.get(of.payment_id), nowMs),
+  );
+  await addPayments(trx, rows);
+  const spent = new Map<string, number>();
+  for (const { request } of held)
+    if (request.credential_id !== null)
+      spent.set(request.credential_id, (spent.get(request.credential_id) ?? 0) + request.amount_minor);
+  for (const [credentialId, minor] of spent) await noteSpent(trx, credentialId, minor);
+  if (held.length > 0) {
+    failpoint('hold:before-commit');
+    trx.afterCommit(() => failpoint('hold:after-commit'));
+  }
+  return all.map(({ held: { payment_id, refusal } }) => ({ payment_id, refusal }));
 };
+
+/** {@link holdAll} of one. */
+export const hold = async (trx: Trx, deps: Deps, request: Hold, keepRefused: boolean): Promise<Held> =>
+  (await holdAll(trx, deps, [request], keepRefused))[0] as Held;
 
 /**
  * Tells jobs that the funds stand, and decides at once when the job's end was heard before its beginning.

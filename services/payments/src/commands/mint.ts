@@ -1,5 +1,6 @@
 import { auditAs, builder, clock, failpoint, sendAs, type Trx } from '@aitbc/chassis';
 import {
+  amountText,
   type Caller,
   fromMinor,
   newId,
@@ -36,7 +37,7 @@ const mint = async (
   ) {
     throw new Problem(
       'SUPPLY_CAP_REACHED',
-      `At most ${SUPPLY_CAP} AITBC may exist; ${fromMinor(SUPPLY_CAP_MINOR - supplyMinor)} can still be made.`,
+      `At most ${SUPPLY_CAP} AITBC may exist; ${amountText(SUPPLY_CAP_MINOR - supplyMinor)} can still be made.`,
     );
   }
   return await move(trx, { ...credit, from: MINT });
@@ -118,7 +119,7 @@ const whyNotPaid = async (
   if (recipient === undefined) return 'The recipient has no account.';
   const treasuryMinor = (await findAccount(trx, TREASURY.id))?.balance_minor ?? 0;
   return treasuryMinor < amountMinor
-    ? `The treasury has ${fromMinor(treasuryMinor)} AITBC, and ${fromMinor(amountMinor)} are needed.`
+    ? `The treasury has ${amountText(treasuryMinor)} AITBC, and ${amountText(amountMinor)} are needed.`
     : null;
 };
 

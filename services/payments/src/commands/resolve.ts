@@ -1,7 +1,7 @@
 import { failpoint, type Listeners, type Parameters, sendAs, type Trx } from '@aitbc/chassis';
 import { decisionOfJob, nextDeadline, type Outcome, PAYMENT, splitFee, stateOf } from '../domain.ts';
 import {
-  addResolution,
+  addResolutions,
   findPayment,
   findPaymentOfJob,
   findPaymentOfOrder,
@@ -25,42 +25,62 @@ export const SETTLE = 'settle';
 export const payeeOf = (payment: PaymentView): string | null =>
   payment.payee_account_id ?? payment.miner_account_id ?? payment.booking_owner_account_id;
 
+interface Decision {
+  readonly payment: PaymentView;
+  readonly kind: ResolutionKind;
+  readonly reason: string;
+  readonly account_id: string | null;
+  /** Of a release: what is paid, fee included; the rest goes back. */
+  readonly payMinor?: number;
+}
+
 /**
- * Decides over the funds of a payment, once: whoever comes first. Nothing moves here; the settler carries it out.
- * @param payMinor of a release: what is paid, fee included; the rest goes back
- * @returns what the table says of it: the next state when this was the first decision
+ * Decides over the funds of payments, once each: whoever comes first. Nothing moves here; the settler carries it out.
+ * @param decisions over a payment each
+ * @returns what the table says of each: the next state when this was the first decision
  */
+const decideAll = async (trx: Trx, deps: Deps, decisions: readonly Decision[]): Promise<Outcome[]> => {
+  const nowMs = deps.now();
+  const outcomes = decisions.map(
+    ({ payment, kind }) => PAYMENT[stateOf(payment.status, payment.decision)][kind],
+  );
+  const first = decisions.filter((_, at) => outcomes[at] !== 'ignore' && outcomes[at] !== 'conflict');
+  if (first.length === 0) return outcomes;
+  const rows = first.map(({ payment, kind, reason, account_id, payMinor = payment.amount_minor }) => {
+    const paidMinor = kind === 'refund' ? 0 : Math.min(payMinor, payment.amount_minor);
+    const { earned, fee } = splitFee(paidMinor, payment.fee_basis_points);
+    return {
+      payment_id: payment.id,
+      amount_minor: payment.amount_minor,
+      kind,
+      payee_account_id: payeeOf(payment),
+      miner_id: payment.miner_id,
+      earned_minor: earned,
+      fee_minor: fee,
+      refunded_minor: payment.amount_minor - paidMinor,
+      reason,
+      decided_by: account_id,
+      decided_at_ms: nowMs,
+      due_at_ms: nowMs,
+      settled_at_ms: null,
+    };
+  });
+  await addResolutions(trx, rows);
+  trx.notify(SETTLE);
+  for (const { payment } of first) trx.notify(`payment:${payment.id}`);
+  failpoint('decide:before-commit');
+  trx.afterCommit(() => failpoint('decide:after-commit'));
+  return outcomes;
+};
+
+/** {@link decideAll} over one. */
 export const decide = async (
   trx: Trx,
   deps: Deps,
   payment: PaymentView,
   kind: ResolutionKind,
-  by: { reason: string; account_id: string | null; payMinor?: number },
-): Promise<Outcome> => {
-  const outcome = PAYMENT[stateOf(payment.status, payment.decision)][kind];
-  if (outcome === 'ignore' || outcome === 'conflict') return outcome;
-  const payMinor =
-    kind === 'refund' ? 0 : Math.min(by.payMinor ?? payment.amount_minor, payment.amount_minor);
-  const { earned, fee } = splitFee(payMinor, payment.fee_basis_points);
-  await addResolution(trx, {
-    payment_id: payment.id,
-    amount_minor: payment.amount_minor,
-    kind,
-    payee_account_id: payeeOf(payment),
-    miner_id: payment.miner_id,
-    earned_minor: earned,
-    fee_minor: fee,
-    refunded_minor: payment.amount_minor - payMinor,
-    reason: by.reason,
-    decided_by: by.account_id,
-    now_ms: deps.now(),
-  });
-  trx.notify(SETTLE);
-  trx.notify(`payment:${payment.id}`);
-  failpoint('decide:before-commit');
-  trx.afterCommit(() => failpoint('decide:after-commit'));
-  return outcome;
-};
+  by: Omit<Decision, 'payment' | 'kind'>,
+): Promise<Outcome> => (await decideAll(trx, deps, [{ payment, kind, ...by }]))[0] as Outcome;
 
 /**
  * Decides by what jobs said of the job's end; nothing when it has not ended, or has no payment. Nothing else decides over
@@ -68,15 +88,17 @@ export const decide = async (
  */
 export const resolveByJob = async (trx: Trx, deps: Deps, jobId: string): Promise<void> => {
   const payment = await findPaymentOfJob(trx, jobId);
-  if (payment !== undefined) await resolveEnded(trx, deps, payment);
+  if (payment !== undefined) await resolveEnded(trx, deps, [payment]);
 };
 
-/** The same, of a payment that was read after the end was kept. */
-export const resolveEnded = async (trx: Trx, deps: Deps, payment: PaymentView): Promise<void> => {
-  const end = { ended_status: payment.ended_status, ended_payment_id: payment.ended_payment_id };
-  const kind = decisionOfJob(end, payment.id);
-  if (kind === null) return;
-  await decide(trx, deps, payment, kind, { reason: `job ${payment.ended_status}`, account_id: null });
+/** The same, of payments that were read after the ends were kept. */
+export const resolveEnded = async (trx: Trx, deps: Deps, payments: readonly PaymentView[]): Promise<void> => {
+  const decisions = payments.flatMap((payment) => {
+    const end = { ended_status: payment.ended_status, ended_payment_id: payment.ended_payment_id };
+    const kind = decisionOfJob(end, payment.id);
+    return kind === null ? [] : [{ payment, kind, reason: `job ${payment.ended_status}`, account_id: null }];
+  });
+  await decideAll(trx, deps, decisions);
 };
 
 /** Decides by what market said of the order's end; nothing when it has not ended, or has no payment. */

@@ -3,7 +3,7 @@ import { type Caller, newId, routes, toMinor } from '@aitbc/contracts';
 import { eventually, someone } from '@aitbc/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { migrations } from '../../migrations/index.ts';
-import { findUser, openEscrow, openUser } from '../store/accounts.ts';
+import { type AccountRef, findUser, openEscrows, openUser } from '../store/accounts.ts';
 import { move, transferId } from '../store/transfers.ts';
 import { aJob, type Stand, standForTest } from '../testing/stand.ts';
 import { disconnect, mine } from './chain/chain.ts';
@@ -244,7 +244,7 @@ const moveToEscrow = async (
     kind: 'hold',
     reference: id,
     from,
-    to: await openEscrow(trx, id, 1),
+    to: (await openEscrows(trx, [id], 1)).get(id) as AccountRef,
     amount_minor,
     now_ms: 1,
   });

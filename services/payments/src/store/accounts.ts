@@ -1,5 +1,6 @@
-import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import { builder, hot, type Params, type Reader, rowsOf, type Trx } from '@aitbc/chassis';
 import { escrowAddress, ledgerAddress, SYSTEM_ADDRESSES } from '@aitbc/contracts';
+import { sql } from 'kysely';
 import type { Tables } from '../tables.ts';
 
 const db = builder<Tables>();
@@ -31,20 +32,42 @@ const byAccountId = hot((p: Params<{ account_id: string }>) =>
 const byId = hot((p: Params<{ id: number }>) =>
   db.selectFrom('account').select(columns).where('id', '=', p('id')),
 );
-const open = hot(
-  (p: Params<{ address: string; account_id: string | null; kind: 'user' | 'escrow'; now_ms: number }>) =>
-    db
-      .insertInto('account')
-      .values({
-        address: p('address'),
-        account_id: p('account_id'),
-        kind: p('kind'),
-        first_seen_ms: p('now_ms'),
-        last_seen_ms: p('now_ms'),
-      })
-      .onConflict((conflict) => conflict.column('address').doNothing())
-      .returning('id'),
+const NEW = {
+  address: 'text',
+  account_id: 'text',
+  kind: 'text',
+  first_seen_ms: 'integer',
+  last_seen_ms: 'integer',
+} as const;
+interface NewAccount {
+  address: string;
+  account_id: string | null;
+  kind: 'user' | 'escrow';
+}
+const openAll = hot((p: Params<{ rows: string }>) =>
+  db
+    .insertInto('account')
+    .columns(Object.keys(NEW) as (keyof typeof NEW)[])
+    .expression((eb) =>
+      eb
+        .selectFrom(
+          rowsOf(p('rows'), NEW)
+            .$castTo<NewAccount & { first_seen_ms: number; last_seen_ms: number }>()
+            .as('new'),
+        )
+        .selectAll()
+        .where(sql.lit(true)),
+    )
+    .onConflict((conflict) => conflict.column('address').doNothing())
+    .returning(['id', 'address']),
 );
+/** @returns those that were not there. */
+const open = (trx: Trx, accounts: readonly NewAccount[], nowMs: number): Promise<AccountRef[]> =>
+  trx.all(openAll, {
+    rows: JSON.stringify(
+      accounts.map(({ address, account_id, kind }) => [address, account_id, kind, nowMs, nowMs]),
+    ),
+  });
 
 export const findUser = (reader: Reader, accountId: string) =>
   reader.get(byAccountId, { account_id: accountId });
@@ -55,14 +78,29 @@ export const openUser = async (trx: Trx, accountId: string, nowMs: number) => {
   const found = await findUser(trx, accountId);
   if (found !== undefined) return found;
   const address = ledgerAddress(accountId);
-  await trx.get(open, { address, account_id: accountId, kind: 'user', now_ms: nowMs });
+  await open(trx, [{ address, account_id: accountId, kind: 'user' }], nowMs);
   trx.notify(`account:${accountId}`);
   return (await findUser(trx, accountId)) as NonNullable<typeof found>;
 };
 
-export const openEscrow = async (trx: Trx, paymentId: string, nowMs: number): Promise<AccountRef> => {
-  const address = escrowAddress(paymentId);
-  const row = await trx.get(open, { address, account_id: null, kind: 'escrow', now_ms: nowMs });
-  if (row === undefined) throw new Error(`escrow of ${paymentId} is open already`);
-  return { id: row.id, address };
+/** An account for the funds of each payment. @returns them by their payments' ids */
+export const openEscrows = async (
+  trx: Trx,
+  paymentIds: readonly string[],
+  nowMs: number,
+): Promise<ReadonlyMap<string, AccountRef>> => {
+  const wanted = paymentIds.map((id) => ({ id, address: escrowAddress(id) }));
+  const opened = await open(
+    trx,
+    wanted.map(({ address }) => ({ address, account_id: null, kind: 'escrow' })),
+    nowMs,
+  );
+  const byAddress = new Map(opened.map((account) => [account.address, account]));
+  return new Map(
+    wanted.map(({ id, address }) => {
+      const account = byAddress.get(address);
+      if (account === undefined) throw new Error(`escrow of ${id} is open already`);
+      return [id, account];
+    }),
+  );
 };

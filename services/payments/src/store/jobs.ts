@@ -1,64 +1,88 @@
-import { builder, hot, listOf, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import { builder, hot, listOf, type Params, type Reader, rowsOf, type Trx } from '@aitbc/chassis';
 import { type ExpressionBuilder, sql } from 'kysely';
 import type { EndedStatus, Tables } from '../tables.ts';
 
 const db = builder<Tables>();
 
-const submitted = hot((p: Params<{ id: string; account_id: string }>) =>
+// What jobs says by the hundred is kept by one statement, however many jobs. A statement may not touch a row twice on
+// PostgreSQL, so no job is in it twice.
+
+const submitted = hot((p: Params<{ rows: string }>) =>
   db
     .insertInto('job')
-    .values({ id: p('id'), owner_account_id: p('account_id') })
+    .columns(['id', 'owner_account_id'])
+    .expression((eb) =>
+      eb
+        .selectFrom(rowsOf(p('rows'), { id: 'text', owner_account_id: 'text' }).as('new'))
+        .selectAll()
+        .where(sql.lit(true)),
+    )
     .onConflict((conflict) =>
       conflict.column('id').doUpdateSet((eb) => ({
-        owner_account_id: eb.fn.coalesce('job.owner_account_id', eb.val(p('account_id'))),
+        owner_account_id: eb.fn.coalesce('job.owner_account_id', 'excluded.owner_account_id'),
       })),
     )
     .returning((eb) => [
-      'ended_status',
-      eb.selectFrom('payment').select('payment.id').where('payment.job_id', '=', p('id')).as('payment_id'),
+      'job.id',
+      'job.ended_status',
+      eb
+        .selectFrom('payment')
+        .select('payment.id')
+        .whereRef('payment.job_id', '=', 'job.id')
+        .as('payment_id'),
     ]),
 );
-/** The first owner stands. @returns what is known of the job already: messages come in any order. */
-export const noteJobOwner = async (trx: Trx, jobId: string, accountId: string) => {
-  const row = await trx.get(submitted, { id: jobId, account_id: accountId });
-  if (row === undefined) throw new Error(`job ${jobId} was not kept`);
-  return row;
-};
+/** The first owner stands. @returns what is known of the jobs already: messages come in any order. */
+export const noteJobOwners = (trx: Trx, jobs: readonly { id: string; account_id: string }[]) =>
+  trx.all(submitted, { rows: JSON.stringify(jobs.map(({ id, account_id }) => [id, account_id])) });
 
-const started = hot(
-  (
-    p: Params<{
-      id: string;
-      attempt: number;
-      miner_id: string;
-      miner_account_id: string;
-      deadline_at_ms: number;
-    }>,
-  ) => {
-    const facts = {
-      started_attempt: p('attempt'),
-      miner_id: p('miner_id'),
-      miner_account_id: p('miner_account_id'),
-      deadline_at_ms: p('deadline_at_ms'),
-    };
-    return db
-      .insertInto('job')
-      .values({ id: p('id'), ...facts })
-      .onConflict((conflict) =>
-        conflict
-          .column('id')
-          .doUpdateSet(facts)
-          .where('job.started_attempt', '<', p('attempt'))
-          .where('job.requeued_attempt', '<', p('attempt'))
-          .where('job.ended_status', 'is', null),
-      );
-  },
+const STARTED = {
+  id: 'text',
+  started_attempt: 'integer',
+  miner_id: 'text',
+  miner_account_id: 'text',
+  deadline_at_ms: 'integer',
+} as const;
+const started = hot((p: Params<{ rows: string }>) =>
+  db
+    .insertInto('job')
+    .columns(Object.keys(STARTED) as (keyof typeof STARTED)[])
+    .expression((eb) =>
+      eb
+        .selectFrom(rowsOf(p('rows'), STARTED).as('new'))
+        .selectAll()
+        .where(sql.lit(true)),
+    )
+    .onConflict((conflict) =>
+      conflict
+        .column('id')
+        .doUpdateSet((eb) => ({
+          started_attempt: eb.ref('excluded.started_attempt'),
+          miner_id: eb.ref('excluded.miner_id'),
+          miner_account_id: eb.ref('excluded.miner_account_id'),
+          deadline_at_ms: eb.ref('excluded.deadline_at_ms'),
+        }))
+        .whereRef('job.started_attempt', '<', 'excluded.started_attempt')
+        .whereRef('job.requeued_attempt', '<', 'excluded.started_attempt')
+        .where('job.ended_status', 'is', null),
+    ),
 );
-export const noteJobStarted = async (
-  trx: Trx,
-  facts: Parameters<(typeof started)['bind']>[0],
-): Promise<void> => {
-  await trx.run(started, facts);
+interface Start {
+  id: string;
+  attempt: number;
+  miner_id: string;
+  miner_account_id: string;
+  deadline_at_ms: number;
+}
+export const noteJobStarts = async (trx: Trx, starts: readonly Start[]): Promise<void> => {
+  const rows = starts.map((start) => [
+    start.id,
+    start.attempt,
+    start.miner_id,
+    start.miner_account_id,
+    start.deadline_at_ms,
+  ]);
+  await trx.run(started, { rows: JSON.stringify(rows) });
 };
 
 const requeued = hot((p: Params<{ id: string; attempt: number }>) =>
@@ -86,59 +110,61 @@ export const noteJobRequeued = async (trx: Trx, id: string, attempt: number): Pr
   await trx.run(unassign, { id, attempt });
 };
 
-const ended = hot(
-  (
-    p: Params<{
-      id: string;
-      account_id: string;
-      status: EndedStatus;
-      miner_id: string | null;
-      miner_account_id: string | null;
-      started: number;
-      ended_at_ms: number;
-      payment_id: string | null;
-    }>,
-  ) =>
-    db
-      .insertInto('job')
-      .values({
-        id: p('id'),
-        owner_account_id: p('account_id'),
-        started_attempt: p('started'),
-        miner_id: p('miner_id'),
-        miner_account_id: p('miner_account_id'),
-        ended_status: p('status'),
-        ended_at_ms: p('ended_at_ms'),
-        ended_payment_id: p('payment_id'),
-      })
-      .onConflict((conflict) =>
-        conflict
-          .column('id')
-          .doUpdateSet((eb) => ({
-            owner_account_id: p('account_id'),
-            started_attempt: eb
-              .case()
-              .when('job.started_attempt', '>', 0)
-              .then(eb.ref('job.started_attempt'))
-              .else(p('started'))
-              .end(),
-            miner_id: eb.fn.coalesce(eb.val(p('miner_id')), 'job.miner_id'),
-            miner_account_id: eb.fn.coalesce(eb.val(p('miner_account_id')), 'job.miner_account_id'),
-            ended_status: p('status'),
-            ended_at_ms: p('ended_at_ms'),
-            ended_payment_id: p('payment_id'),
-          }))
-          .where('job.ended_status', 'is', null),
-      )
-      .returning((eb) =>
-        eb.selectFrom('payment').select('payment.id').where('payment.job_id', '=', p('id')).as('payment_id'),
-      ),
+const ENDED = {
+  id: 'text',
+  owner_account_id: 'text',
+  started_attempt: 'integer',
+  miner_id: 'text',
+  miner_account_id: 'text',
+  ended_status: 'text',
+  ended_at_ms: 'integer',
+  ended_payment_id: 'text',
+} as const;
+const ended = hot((p: Params<{ rows: string }>) =>
+  db
+    .insertInto('job')
+    .columns(Object.keys(ENDED) as (keyof typeof ENDED)[])
+    .expression((eb) =>
+      eb
+        .selectFrom(rowsOf(p('rows'), ENDED).$castTo<EndRow>().as('new'))
+        .selectAll()
+        .where(sql.lit(true)),
+    )
+    .onConflict((conflict) =>
+      conflict
+        .column('id')
+        .doUpdateSet((eb) => ({
+          owner_account_id: eb.ref('excluded.owner_account_id'),
+          started_attempt: eb
+            .case()
+            .when('job.started_attempt', '>', 0)
+            .then(eb.ref('job.started_attempt'))
+            .else(eb.ref('excluded.started_attempt'))
+            .end(),
+          miner_id: eb.fn.coalesce('excluded.miner_id', 'job.miner_id'),
+          miner_account_id: eb.fn.coalesce('excluded.miner_account_id', 'job.miner_account_id'),
+          ended_status: eb.ref('excluded.ended_status'),
+          ended_at_ms: eb.ref('excluded.ended_at_ms'),
+          ended_payment_id: eb.ref('excluded.ended_payment_id'),
+        }))
+        .where('job.ended_status', 'is', null),
+    ),
 );
-/** The first end that is heard stands. @returns whether the job may have a payment. */
-export const noteJobEnded = async (
-  trx: Trx,
-  facts: Parameters<(typeof ended)['bind']>[0],
-): Promise<boolean> => (await trx.get(ended, facts))?.payment_id !== null;
+interface EndRow {
+  id: string;
+  owner_account_id: string;
+  started_attempt: number;
+  miner_id: string | null;
+  miner_account_id: string | null;
+  ended_status: EndedStatus;
+  ended_at_ms: number;
+  ended_payment_id: string | null;
+}
+/** The first end that is heard stands. */
+export const noteJobEnds = async (trx: Trx, ends: readonly EndRow[]): Promise<void> => {
+  const columns = Object.keys(ENDED) as (keyof EndRow)[];
+  await trx.run(ended, { rows: JSON.stringify(ends.map((end) => columns.map((column) => end[column]))) });
+};
 
 const job = hot((p: Params<{ id: string }>) => db.selectFrom('job').selectAll().where('id', '=', p('id')));
 export const findJob = (reader: Reader, id: string) => reader.get(job, { id });

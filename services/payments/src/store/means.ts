@@ -2,7 +2,7 @@ import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis
 import { sql } from 'kysely';
 import type { Tables as ExchangeTables } from '../exchange/tables.ts';
 import type { Tables } from '../tables.ts';
-import { openUser } from './accounts.ts';
+import { type AccountRef, openUser } from './accounts.ts';
 import { spentBy } from './payments.ts';
 
 const db = builder<Tables & ExchangeTables>();
@@ -48,4 +48,36 @@ export const meansOf = async (trx: Trx, accountId: string, credentialId: string 
   if (found !== undefined) return found;
   const payer = await openUser(trx, accountId, nowMs);
   return { payer, availableMinor: 0, spentMinor: await spentBy(trx, credentialId) };
+};
+
+/**
+ * The same of many who spend in one transaction: each is read once, and what is taken is gone for those that follow.
+ * @returns what an account and a key have left
+ */
+export const createPurses = (trx: Trx, nowMs: number) => {
+  const accounts = new Map<string, { payer: AccountRef; availableMinor: number }>();
+  const keys = new Map<string | null, { spentMinor: number }>();
+  return async (accountId: string, credentialId: string | null) => {
+    let account = accounts.get(accountId);
+    let key = keys.get(credentialId);
+    if (account === undefined) {
+      const { spentMinor, ...found } = await meansOf(trx, accountId, credentialId, nowMs);
+      account = found;
+      key ??= { spentMinor };
+    }
+    key ??= { spentMinor: await spentBy(trx, credentialId) };
+    accounts.set(accountId, account);
+    keys.set(credentialId, key);
+    const purse = { account, key };
+    return {
+      payer: account.payer,
+      availableMinor: account.availableMinor,
+      spentMinor: key.spentMinor,
+      take: (minor: number): void => {
+        purse.account.availableMinor -= minor;
+        // Who has no key has no cap.
+        if (credentialId !== null) purse.key.spentMinor += minor;
+      },
+    };
+  };
 };

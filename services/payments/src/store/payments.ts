@@ -1,6 +1,6 @@
-import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import { builder, hot, insertMany, listOf, type Params, type Reader, type Trx } from '@aitbc/chassis';
 import { sql } from 'kysely';
-import type { PaymentRowStatus, ResolutionKind, Tables } from '../tables.ts';
+import type { PaymentRowStatus, Tables } from '../tables.ts';
 
 const db = builder<Tables>();
 
@@ -60,47 +60,27 @@ export const findPaymentOfOrder = (reader: Reader, orderId: string) =>
 /** A payment with all that decides over it. */
 export type PaymentView = NonNullable<Awaited<ReturnType<typeof findPayment>>>;
 
-const insertPayment = hot(
-  (
-    p: Params<{
-      id: string;
-      job_id: string | null;
-      order_id: string | null;
-      payer: number;
-      escrow: number | null;
-      credential_id: string | null;
-      amount_minor: number;
-      fee_basis_points: number;
-      status: PaymentRowStatus;
-      failure_code: string | null;
-      failure_message: string | null;
-      now_ms: number;
-      expires_at_ms: number | null;
-    }>,
-  ) =>
-    db.insertInto('payment').values({
-      id: p('id'),
-      job_id: p('job_id'),
-      order_id: p('order_id'),
-      payer: p('payer'),
-      escrow: p('escrow'),
-      credential_id: p('credential_id'),
-      amount_minor: p('amount_minor'),
-      fee_basis_points: p('fee_basis_points'),
-      status: p('status'),
-      failure_code: p('failure_code'),
-      failure_message: p('failure_message'),
-      created_at_ms: p('now_ms'),
-      updated_at_ms: p('now_ms'),
-      expires_at_ms: p('expires_at_ms'),
-    }),
-);
-export const addPayment = async (
-  trx: Trx,
-  row: Parameters<(typeof insertPayment)['bind']>[0],
-): Promise<void> => {
-  await trx.run(insertPayment, row);
-};
+const ofJobs = hot((p: Params<{ job_ids: string }>) => view().where('p.job_id', 'in', listOf(p('job_ids'))));
+/** Of those jobs that have one. */
+export const findPaymentsOfJobs = (reader: Reader, jobIds: readonly string[]) =>
+  reader.all(ofJobs, { job_ids: JSON.stringify(jobIds) });
+
+export const addPayments = insertMany<Tables['payment']>('payment', [
+  'id',
+  'job_id',
+  'order_id',
+  'payer',
+  'escrow',
+  'credential_id',
+  'amount_minor',
+  'fee_basis_points',
+  'status',
+  'failure_code',
+  'failure_message',
+  'created_at_ms',
+  'updated_at_ms',
+  'expires_at_ms',
+]);
 
 const moveDeadline = hot((p: Params<{ id: string; expires_at_ms: number; now_ms: number }>) =>
   db
@@ -140,45 +120,22 @@ const duePayments = hot((p: Params<{ now_ms: number; limit: number }>) =>
 export const findPastDeadline = async (reader: Reader, nowMs: number, limit: number): Promise<string[]> =>
   (await reader.all(duePayments, { now_ms: nowMs, limit })).map((row) => row.id);
 
-const insertResolution = hot(
-  (
-    p: Params<{
-      payment_id: string;
-      amount_minor: number;
-      kind: ResolutionKind;
-      payee_account_id: string | null;
-      miner_id: string | null;
-      earned_minor: number;
-      fee_minor: number;
-      refunded_minor: number;
-      reason: string;
-      decided_by: string | null;
-      now_ms: number;
-    }>,
-  ) =>
-    db.insertInto('resolution').values({
-      payment_id: p('payment_id'),
-      amount_minor: p('amount_minor'),
-      kind: p('kind'),
-      payee_account_id: p('payee_account_id'),
-      miner_id: p('miner_id'),
-      earned_minor: p('earned_minor'),
-      fee_minor: p('fee_minor'),
-      refunded_minor: p('refunded_minor'),
-      reason: p('reason'),
-      decided_by: p('decided_by'),
-      decided_at_ms: p('now_ms'),
-      due_at_ms: p('now_ms'),
-      settled_at_ms: null,
-    }),
-);
-/** The decision over a payment: its primary key lets only the first in. */
-export const addResolution = async (
-  trx: Trx,
-  row: Parameters<(typeof insertResolution)['bind']>[0],
-): Promise<void> => {
-  await trx.run(insertResolution, row);
-};
+/** The decisions over payments: the primary key lets only the first of each in. */
+export const addResolutions = insertMany<Tables['resolution']>('resolution', [
+  'payment_id',
+  'amount_minor',
+  'kind',
+  'payee_account_id',
+  'miner_id',
+  'earned_minor',
+  'fee_minor',
+  'refunded_minor',
+  'reason',
+  'decided_by',
+  'decided_at_ms',
+  'due_at_ms',
+  'settled_at_ms',
+]);
 
 const dueResolutions = hot((p: Params<{ now_ms: number; limit: number }>) =>
   db

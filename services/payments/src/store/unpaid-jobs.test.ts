@@ -3,8 +3,8 @@ import { newId } from '@aitbc/contracts';
 import { scratchDatabase } from '@aitbc/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { migrations } from '../../migrations/index.ts';
-import { dropUnpaidJobs, findJob, noteJobEnded, noteJobOwner, unpaidJobsDue } from './jobs.ts';
-import { addPayment } from './payments.ts';
+import { dropUnpaidJobs, findJob, noteJobEnds, noteJobOwners, unpaidJobsDue } from './jobs.ts';
+import { addPayments } from './payments.ts';
 
 let store: Store;
 beforeAll(async () => {
@@ -21,34 +21,39 @@ const MINT = 1;
 const job = async (ended_at_ms: number | null, isPaid: boolean): Promise<string> => {
   const id = newId();
   await store.transact('test', async (trx) => {
-    await noteJobOwner(trx, id, 'somebody');
+    await noteJobOwners(trx, [{ id, account_id: 'somebody' }]);
     if (isPaid)
-      await addPayment(trx, {
-        id: newId(),
-        job_id: id,
-        order_id: null,
-        payer: MINT,
-        escrow: null,
-        credential_id: null,
-        amount_minor: 1,
-        fee_basis_points: 0,
-        status: 'failed',
-        failure_code: 'INSUFFICIENT_FUNDS',
-        failure_message: 'no',
-        now_ms: 1,
-        expires_at_ms: null,
-      });
+      await addPayments(trx, [
+        {
+          id: newId(),
+          job_id: id,
+          order_id: null,
+          payer: MINT,
+          escrow: null,
+          credential_id: null,
+          amount_minor: 1,
+          fee_basis_points: 0,
+          status: 'failed',
+          failure_code: 'INSUFFICIENT_FUNDS',
+          failure_message: 'no',
+          created_at_ms: 1,
+          updated_at_ms: 1,
+          expires_at_ms: null,
+        },
+      ]);
     if (ended_at_ms !== null)
-      await noteJobEnded(trx, {
-        id,
-        account_id: 'somebody',
-        status: 'expired',
-        miner_id: null,
-        miner_account_id: null,
-        started: 0,
-        ended_at_ms,
-        payment_id: null,
-      });
+      await noteJobEnds(trx, [
+        {
+          id,
+          owner_account_id: 'somebody',
+          started_attempt: 0,
+          miner_id: null,
+          miner_account_id: null,
+          ended_status: 'expired',
+          ended_at_ms,
+          ended_payment_id: null,
+        },
+      ]);
   });
   return id;
 };
