@@ -12,7 +12,8 @@ import type { Roster } from '../roster.ts';
 import {
   addAttempt,
   attemptsForBeat,
-  countOutcome,
+  countDone,
+  findMiner,
   markOvertaken,
   saveEnd,
   saveMissing,
@@ -113,8 +114,10 @@ export const endAttempt = async (
   await overtakeBefore(trx, job_id, attempt);
   if (!isReported) roster.wakeAfter(trx, miner_id);
 
-  const accountId = await countOutcome(trx, miner_id, COUNTER[outcome]);
+  const counter = COUNTER[outcome];
+  if (counter !== null) countDone(trx, miner_id, { [counter]: 1 });
+  const owner = speaksAgainst(outcome) ? await findMiner(trx, miner_id) : undefined;
   // From the release before this one comes no client: then it is one of the strangers.
-  if (accountId !== undefined && speaksAgainst(outcome))
-    await hearAgainst(trx, accountId, ended.client_account_id ?? STRANGERS, outcome, nowMs);
+  if (owner !== undefined)
+    await hearAgainst(trx, owner.account_id, ended.client_account_id ?? STRANGERS, outcome, nowMs);
 };

@@ -1,15 +1,10 @@
 import { builder, hot, type Params, type Trx } from '@aitbc/chassis';
 import { NO_WORDS, type Words } from '../domain.ts';
 import type { Tables } from '../tables.ts';
+import { countDone } from './miners.ts';
 
 const db = builder<Tables>();
 
-const earn = hot((p: Params<{ id: string; earned_minor: number }>) =>
-  db
-    .updateTable('miner')
-    .set((eb) => ({ earned_minor: eb('earned_minor', '+', p('earned_minor')) }))
-    .where('id', '=', p('id')),
-);
 const insertEarning = hot(
   (
     p: Params<{
@@ -53,7 +48,7 @@ export const addEarning = async (
 ): Promise<Words | undefined> => {
   const row = await trx.get(insertEarning, { ...earning, ...between });
   if (row === undefined) return undefined;
-  await trx.run(earn, { id: earning.miner_id, earned_minor: earning.earned_minor });
+  countDone(trx, earning.miner_id, { earned_minor: earning.earned_minor });
   const { good, bad, at_ms } = row;
   return good === null || bad === null || at_ms === null ? NO_WORDS : { good, bad, at_ms };
 };
