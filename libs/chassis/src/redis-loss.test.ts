@@ -31,10 +31,14 @@ beforeAll(async () => {
   broker = await findBroker({ dataDir: scratchDirectory(), log: () => {}, env });
 });
 afterAll(() => broker.stop());
-beforeEach(() => {
+beforeEach(async () => {
   services = [];
   directory = scratchDirectory();
   said = [];
+  // What a worker held when the server went away is handed out again seconds later: to the next test, with files of its own.
+  const redis = new Redis(broker.url);
+  await redis.flushall();
+  redis.disconnect();
 });
 afterEach(async () => {
   for (const service of services) await service.stop();
