@@ -35,7 +35,16 @@ export * from './service.ts';
 export { createShare } from './shares.ts';
 export { createSmallSteps } from './small-steps.ts';
 export { builder, type Hot, hot, type Params } from './sql.ts';
-export { blanked, equalsIgnoringCase, fieldOf, listOf, rowsOf, unindexed } from './store/dialect.ts';
+export {
+  blanked,
+  equalsIgnoringCase,
+  fieldOf,
+  insertRows,
+  listOf,
+  rowsJson,
+  rowsOf,
+  unindexed,
+} from './store/dialect.ts';
 export * from './store/index.ts';
 export * from './ticker.ts';
 export * from './tls.ts';

@@ -18,9 +18,11 @@ export const toMinor = (amount: number): number => {
 /** @param minor integer minor units. @returns AITBC, the wire form. */
 export const fromMinor = (minor: number): number => minor / MINOR_PER_AITBC;
 
-const plain = new Intl.NumberFormat('en', { maximumFractionDigits: 8, useGrouping: false });
 /** The same for people to read: JavaScript writes 79 minor units as 7.9e-7. */
-export const amountText = (minor: number): string => plain.format(fromMinor(minor));
+export const amountText = (minor: number): string =>
+  fromMinor(minor)
+    .toFixed(8)
+    .replace(/\.?0+$/, '');
 
 export const fromMinorOrNull = (minor: number | null): number | null =>
   minor === null ? null : fromMinor(minor);

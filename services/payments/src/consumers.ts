@@ -35,7 +35,7 @@ const noteSubmitted = async (
     (
       await noteJobOwners(
         trx,
-        jobs.map(({ job_id: id, account_id }) => ({ id, account_id })),
+        jobs.map(({ job_id: id, account_id: owner_account_id }) => ({ id, owner_account_id })),
       )
     ).map((job) => [job.id, job]),
   );
@@ -71,7 +71,11 @@ const noteStarted = async (trx: Trx, said: readonly Payload<'jobs.started'>[]): 
   const inOrder = [...said].sort((a, b) => b.attempt - a.attempt);
   await noteJobStarts(
     trx,
-    firsts(inOrder).map(({ job_id: id, ...facts }) => ({ id, ...facts })),
+    firsts(inOrder).map(({ job_id: id, attempt: started_attempt, ...facts }) => ({
+      ...facts,
+      id,
+      started_attempt,
+    })),
   );
 };
 

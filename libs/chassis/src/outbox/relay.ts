@@ -151,17 +151,17 @@ export const startRelay = async (options: {
       destination: mailbox.destination,
       seq: afterSeq,
     });
-    const texts = rows.flatMap((row) =>
+    const lines = rows.flatMap((row) =>
       row.messages
         .split('\n')
         .map((line, index) => ({ seq: row.seq - row.count + 1 + index, line }))
         .filter(({ seq }) => seq > afterSeq && seq <= untilSeq),
     );
-    const entries = entriesOf(texts, window);
+    const entries = entriesOf(lines, window);
     await Promise.all(entries.map((entry) => sendEntry(mailbox, entry.texts)));
-    for (const { lastSeq, texts: sent, bytes } of entries) window?.sent(lastSeq, sent.length, bytes);
+    for (const { lastSeq, texts, bytes } of entries) window?.sent(lastSeq, texts.length, bytes);
     const lastSeq = entries.at(-1)?.lastSeq ?? afterSeq;
-    return { lastSeq, isFull: rows.length === ROWS_MAX || lastSeq < (texts.at(-1)?.seq ?? 0) };
+    return { lastSeq, isFull: rows.length === ROWS_MAX || lastSeq < (lines.at(-1)?.seq ?? 0) };
   };
 
   /** Rows were added. The first after a silence leaves at once; what comes right behind it travels together. */

@@ -3,6 +3,7 @@ import {
   type CompiledQuery,
   createQueryId,
   type Expression,
+  type InsertQueryBuilder,
   PostgresQueryCompiler,
   type RawBuilder,
   type RootOperationNode,
@@ -149,4 +150,30 @@ export const rowsOf = <C extends Readonly<Record<string, Kind>>>(
     postgres: `(SELECT ${list('postgres')} FROM json_array_elements(`,
   });
   return sql`${from}${json}${textsEnd}`;
+};
+
+/**
+ * Writes the rows of a JSON array of arrays into a table, by one statement that is compiled once: `insertRows(db.insertInto('job'),
+ * COLUMNS, p('rows')).onConflict(…)`. See {@link rowsJson}.
+ */
+export const insertRows = <DB, T extends keyof DB, O>(
+  into: InsertQueryBuilder<DB, T, O>,
+  columns: Readonly<Record<string, Kind>>,
+  json: string,
+): InsertQueryBuilder<DB, T, O> =>
+  into
+    .columns(Object.keys(columns) as never)
+    // Without a WHERE SQLite takes what follows, ON CONFLICT, for the condition of a join.
+    .expression(sql`SELECT * FROM ${rowsOf(json, columns)} AS "new" WHERE true`);
+
+/** @returns rows as {@link rowsOf} reads them */
+export const rowsJson = <C extends Readonly<Record<string, Kind>>>(
+  columns: C,
+  rows: readonly Readonly<Record<keyof C, string | number | Buffer | null>>[],
+): string => {
+  const asJsonValue = (value: string | number | Buffer | null) =>
+    Buffer.isBuffer(value) ? value.toString('hex') : value;
+  return JSON.stringify(
+    rows.map((row) => Object.keys(columns).map((name) => asJsonValue(row[name as keyof C]))),
+  );
 };

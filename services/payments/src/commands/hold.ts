@@ -29,24 +29,28 @@ interface Held {
   readonly refusal: Refusal | null;
 }
 
+interface Judged extends Held {
+  readonly request: Hold;
+  readonly payer: AccountRef;
+}
+
 const paymentOf = (
   deps: Deps,
-  request: Hold,
-  held: Held & { payer: AccountRef },
+  { request, payment_id, refusal, payer }: Judged,
   escrow: AccountRef | undefined,
   nowMs: number,
 ): Tables['payment'] => ({
-  id: held.payment_id,
+  id: payment_id,
   job_id: request.job_id,
   order_id: request.order_id,
-  payer: held.payer.id,
+  payer: payer.id,
   escrow: escrow?.id ?? null,
   credential_id: request.credential_id,
   amount_minor: request.amount_minor,
   fee_basis_points: deps.parameters.get('platform_fee_basis_points'),
-  status: held.refusal === null ? 'escrowed' : 'failed',
-  failure_code: held.refusal?.code ?? null,
-  failure_message: held.refusal?.message ?? null,
+  status: refusal === null ? 'escrowed' : 'failed',
+  failure_code: refusal?.code ?? null,
+  failure_message: refusal?.message ?? null,
   created_at_ms: nowMs,
   updated_at_ms: nowMs,
   expires_at_ms:
@@ -68,7 +72,7 @@ export const holdAll = async (
 ): Promise<Held[]> => {
   const nowMs = deps.now();
   const purseOf = createPurses(trx, nowMs);
-  const all: { request: Hold; held: Held & { payer: AccountRef } }[] = [];
+  const all: Judged[] = [];
   for (const request of requests) {
     const purse = await purseOf(request.payer_account_id, request.credential_id);
     const refusal = refuseHold({
@@ -78,28 +82,28 @@ export const holdAll = async (
       capMinor: request.spend_cap_minor,
     });
     if (refusal === null) purse.take(request.amount_minor);
-    all.push({ request, held: { payment_id: newId(), refusal, payer: purse.payer } });
+    all.push({ request, payment_id: newId(), refusal, payer: purse.payer });
   }
-  const held = all.filter(({ held: { refusal } }) => refusal === null);
-  const ids = held.map(({ held: { payment_id } }) => payment_id);
-  const escrows = ids.length === 0 ? new Map<string, AccountRef>() : await openEscrows(trx, ids, nowMs);
-  const escrowOf = (id: string) => escrows.get(id) as AccountRef;
+  const held = all.filter(({ refusal }) => refusal === null);
+  const ids = held.map(({ payment_id }) => payment_id);
+  const escrows = await openEscrows(trx, ids, nowMs);
   await moveAll(
     trx,
-    held.map(({ request, held: { payment_id, payer } }) => ({
+    held.map(({ request, payment_id, payer }) => ({
       id: transferId('hold', payment_id),
       kind: 'hold',
       reference: payment_id,
       from: payer,
-      to: escrowOf(payment_id),
+      to: escrows.get(payment_id) as AccountRef,
       amount_minor: request.amount_minor,
       now_ms: nowMs,
     })),
   );
-  const rows = (keepRefused ? all : held).map(({ request, held: of }) =>
-    paymentOf(deps, request, of, escrows.get(of.payment_id), nowMs),
+  const kept = keepRefused ? all : held;
+  await addPayments(
+    trx,
+    kept.map((one) => paymentOf(deps, one, escrows.get(one.payment_id), nowMs)),
   );
-  await addPayments(trx, rows);
   const spent = new Map<string, number>();
   for (const { request } of held)
     if (request.credential_id !== null)
@@ -109,7 +113,7 @@ export const holdAll = async (
     failpoint('hold:before-commit');
     trx.afterCommit(() => failpoint('hold:after-commit'));
   }
-  return all.map(({ held: { payment_id, refusal } }) => ({ payment_id, refusal }));
+  return all;
 };
 
 /** {@link holdAll} of one. */

@@ -1,6 +1,5 @@
-import { builder, hot, type Params, type Reader, rowsOf, type Trx } from '@aitbc/chassis';
+import { builder, hot, insertRows, type Params, type Reader, rowsJson, type Trx } from '@aitbc/chassis';
 import { escrowAddress, ledgerAddress, SYSTEM_ADDRESSES } from '@aitbc/contracts';
-import { sql } from 'kysely';
 import type { Tables } from '../tables.ts';
 
 const db = builder<Tables>();
@@ -45,27 +44,16 @@ interface NewAccount {
   kind: 'user' | 'escrow';
 }
 const openAll = hot((p: Params<{ rows: string }>) =>
-  db
-    .insertInto('account')
-    .columns(Object.keys(NEW) as (keyof typeof NEW)[])
-    .expression((eb) =>
-      eb
-        .selectFrom(
-          rowsOf(p('rows'), NEW)
-            .$castTo<NewAccount & { first_seen_ms: number; last_seen_ms: number }>()
-            .as('new'),
-        )
-        .selectAll()
-        .where(sql.lit(true)),
-    )
+  insertRows(db.insertInto('account'), NEW, p('rows'))
     .onConflict((conflict) => conflict.column('address').doNothing())
     .returning(['id', 'address']),
 );
 /** @returns those that were not there. */
 const open = (trx: Trx, accounts: readonly NewAccount[], nowMs: number): Promise<AccountRef[]> =>
   trx.all(openAll, {
-    rows: JSON.stringify(
-      accounts.map(({ address, account_id, kind }) => [address, account_id, kind, nowMs, nowMs]),
+    rows: rowsJson(
+      NEW,
+      accounts.map((account) => ({ ...account, first_seen_ms: nowMs, last_seen_ms: nowMs })),
     ),
   });
 
@@ -89,6 +77,7 @@ export const openEscrows = async (
   paymentIds: readonly string[],
   nowMs: number,
 ): Promise<ReadonlyMap<string, AccountRef>> => {
+  if (paymentIds.length === 0) return new Map();
   const wanted = paymentIds.map((id) => ({ id, address: escrowAddress(id) }));
   const opened = await open(
     trx,

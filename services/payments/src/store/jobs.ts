@@ -1,4 +1,13 @@
-import { builder, hot, listOf, type Params, type Reader, rowsOf, type Trx } from '@aitbc/chassis';
+import {
+  builder,
+  hot,
+  insertRows,
+  listOf,
+  type Params,
+  type Reader,
+  rowsJson,
+  type Trx,
+} from '@aitbc/chassis';
 import { type ExpressionBuilder, sql } from 'kysely';
 import type { EndedStatus, Tables } from '../tables.ts';
 
@@ -7,16 +16,9 @@ const db = builder<Tables>();
 // What jobs says by the hundred is kept by one statement, however many jobs. A statement may not touch a row twice on
 // PostgreSQL, so no job is in it twice.
 
+const OWNED = { id: 'text', owner_account_id: 'text' } as const;
 const submitted = hot((p: Params<{ rows: string }>) =>
-  db
-    .insertInto('job')
-    .columns(['id', 'owner_account_id'])
-    .expression((eb) =>
-      eb
-        .selectFrom(rowsOf(p('rows'), { id: 'text', owner_account_id: 'text' }).as('new'))
-        .selectAll()
-        .where(sql.lit(true)),
-    )
+  insertRows(db.insertInto('job'), OWNED, p('rows'))
     .onConflict((conflict) =>
       conflict.column('id').doUpdateSet((eb) => ({
         owner_account_id: eb.fn.coalesce('job.owner_account_id', 'excluded.owner_account_id'),
@@ -33,8 +35,8 @@ const submitted = hot((p: Params<{ rows: string }>) =>
     ]),
 );
 /** The first owner stands. @returns what is known of the jobs already: messages come in any order. */
-export const noteJobOwners = (trx: Trx, jobs: readonly { id: string; account_id: string }[]) =>
-  trx.all(submitted, { rows: JSON.stringify(jobs.map(({ id, account_id }) => [id, account_id])) });
+export const noteJobOwners = (trx: Trx, jobs: readonly { id: string; owner_account_id: string }[]) =>
+  trx.all(submitted, { rows: rowsJson(OWNED, jobs) });
 
 const STARTED = {
   id: 'text',
@@ -44,45 +46,29 @@ const STARTED = {
   deadline_at_ms: 'integer',
 } as const;
 const started = hot((p: Params<{ rows: string }>) =>
-  db
-    .insertInto('job')
-    .columns(Object.keys(STARTED) as (keyof typeof STARTED)[])
-    .expression((eb) =>
-      eb
-        .selectFrom(rowsOf(p('rows'), STARTED).as('new'))
-        .selectAll()
-        .where(sql.lit(true)),
-    )
-    .onConflict((conflict) =>
-      conflict
-        .column('id')
-        .doUpdateSet((eb) => ({
-          started_attempt: eb.ref('excluded.started_attempt'),
-          miner_id: eb.ref('excluded.miner_id'),
-          miner_account_id: eb.ref('excluded.miner_account_id'),
-          deadline_at_ms: eb.ref('excluded.deadline_at_ms'),
-        }))
-        .whereRef('job.started_attempt', '<', 'excluded.started_attempt')
-        .whereRef('job.requeued_attempt', '<', 'excluded.started_attempt')
-        .where('job.ended_status', 'is', null),
-    ),
+  insertRows(db.insertInto('job'), STARTED, p('rows')).onConflict((conflict) =>
+    conflict
+      .column('id')
+      .doUpdateSet((eb) => ({
+        started_attempt: eb.ref('excluded.started_attempt'),
+        miner_id: eb.ref('excluded.miner_id'),
+        miner_account_id: eb.ref('excluded.miner_account_id'),
+        deadline_at_ms: eb.ref('excluded.deadline_at_ms'),
+      }))
+      .whereRef('job.started_attempt', '<', 'excluded.started_attempt')
+      .whereRef('job.requeued_attempt', '<', 'excluded.started_attempt')
+      .where('job.ended_status', 'is', null),
+  ),
 );
-interface Start {
+interface StartRow {
   id: string;
-  attempt: number;
+  started_attempt: number;
   miner_id: string;
   miner_account_id: string;
   deadline_at_ms: number;
 }
-export const noteJobStarts = async (trx: Trx, starts: readonly Start[]): Promise<void> => {
-  const rows = starts.map((start) => [
-    start.id,
-    start.attempt,
-    start.miner_id,
-    start.miner_account_id,
-    start.deadline_at_ms,
-  ]);
-  await trx.run(started, { rows: JSON.stringify(rows) });
+export const noteJobStarts = async (trx: Trx, starts: readonly StartRow[]): Promise<void> => {
+  await trx.run(started, { rows: rowsJson(STARTED, starts) });
 };
 
 const requeued = hot((p: Params<{ id: string; attempt: number }>) =>
@@ -121,34 +107,25 @@ const ENDED = {
   ended_payment_id: 'text',
 } as const;
 const ended = hot((p: Params<{ rows: string }>) =>
-  db
-    .insertInto('job')
-    .columns(Object.keys(ENDED) as (keyof typeof ENDED)[])
-    .expression((eb) =>
-      eb
-        .selectFrom(rowsOf(p('rows'), ENDED).$castTo<EndRow>().as('new'))
-        .selectAll()
-        .where(sql.lit(true)),
-    )
-    .onConflict((conflict) =>
-      conflict
-        .column('id')
-        .doUpdateSet((eb) => ({
-          owner_account_id: eb.ref('excluded.owner_account_id'),
-          started_attempt: eb
-            .case()
-            .when('job.started_attempt', '>', 0)
-            .then(eb.ref('job.started_attempt'))
-            .else(eb.ref('excluded.started_attempt'))
-            .end(),
-          miner_id: eb.fn.coalesce('excluded.miner_id', 'job.miner_id'),
-          miner_account_id: eb.fn.coalesce('excluded.miner_account_id', 'job.miner_account_id'),
-          ended_status: eb.ref('excluded.ended_status'),
-          ended_at_ms: eb.ref('excluded.ended_at_ms'),
-          ended_payment_id: eb.ref('excluded.ended_payment_id'),
-        }))
-        .where('job.ended_status', 'is', null),
-    ),
+  insertRows(db.insertInto('job'), ENDED, p('rows')).onConflict((conflict) =>
+    conflict
+      .column('id')
+      .doUpdateSet((eb) => ({
+        owner_account_id: eb.ref('excluded.owner_account_id'),
+        started_attempt: eb
+          .case()
+          .when('job.started_attempt', '>', 0)
+          .then(eb.ref('job.started_attempt'))
+          .else(eb.ref('excluded.started_attempt'))
+          .end(),
+        miner_id: eb.fn.coalesce('excluded.miner_id', 'job.miner_id'),
+        miner_account_id: eb.fn.coalesce('excluded.miner_account_id', 'job.miner_account_id'),
+        ended_status: eb.ref('excluded.ended_status'),
+        ended_at_ms: eb.ref('excluded.ended_at_ms'),
+        ended_payment_id: eb.ref('excluded.ended_payment_id'),
+      }))
+      .where('job.ended_status', 'is', null),
+  ),
 );
 interface EndRow {
   id: string;
@@ -162,8 +139,7 @@ interface EndRow {
 }
 /** The first end that is heard stands. */
 export const noteJobEnds = async (trx: Trx, ends: readonly EndRow[]): Promise<void> => {
-  const columns = Object.keys(ENDED) as (keyof EndRow)[];
-  await trx.run(ended, { rows: JSON.stringify(ends.map((end) => columns.map((column) => end[column]))) });
+  await trx.run(ended, { rows: rowsJson(ENDED, ends) });
 };
 
 const job = hot((p: Params<{ id: string }>) => db.selectFrom('job').selectAll().where('id', '=', p('id')));

@@ -57,26 +57,28 @@ export const meansOf = async (trx: Trx, accountId: string, credentialId: string 
 export const createPurses = (trx: Trx, nowMs: number) => {
   const accounts = new Map<string, { payer: AccountRef; availableMinor: number }>();
   const keys = new Map<string | null, { spentMinor: number }>();
-  return async (accountId: string, credentialId: string | null) => {
-    let account = accounts.get(accountId);
-    let key = keys.get(credentialId);
-    if (account === undefined) {
-      const { spentMinor, ...found } = await meansOf(trx, accountId, credentialId, nowMs);
-      account = found;
-      key ??= { spentMinor };
-    }
-    key ??= { spentMinor: await spentBy(trx, credentialId) };
+  const addAccount = async (accountId: string, credentialId: string | null) => {
+    const { spentMinor, ...account } = await meansOf(trx, accountId, credentialId, nowMs);
     accounts.set(accountId, account);
+    keys.set(credentialId, { spentMinor });
+    return account;
+  };
+  const addKey = async (credentialId: string | null) => {
+    const key = { spentMinor: await spentBy(trx, credentialId) };
     keys.set(credentialId, key);
-    const purse = { account, key };
+    return key;
+  };
+  return async (accountId: string, credentialId: string | null) => {
+    const account = accounts.get(accountId) ?? (await addAccount(accountId, credentialId));
+    const key = keys.get(credentialId) ?? (await addKey(credentialId));
     return {
       payer: account.payer,
       availableMinor: account.availableMinor,
       spentMinor: key.spentMinor,
       take: (minor: number): void => {
-        purse.account.availableMinor -= minor;
+        account.availableMinor -= minor;
         // Who has no key has no cap.
-        if (credentialId !== null) purse.key.spentMinor += minor;
+        if (credentialId !== null) key.spentMinor += minor;
       },
     };
   };

@@ -1,7 +1,6 @@
 import { hash } from 'node:crypto';
-import { builder, hot, type Params, type Reader, rowsOf, type Trx } from '@aitbc/chassis';
+import { builder, hot, insertRows, type Params, type Reader, rowsJson, type Trx } from '@aitbc/chassis';
 import { type TransferKind, transferHash, uuidTime } from '@aitbc/contracts';
-import { sql } from 'kysely';
 import type { Tables } from '../tables.ts';
 import type { AccountRef } from './accounts.ts';
 
@@ -64,16 +63,9 @@ const COLUMNS = {
   created_at_ms: 'integer',
 } as const;
 const insertAll = hot((p: Params<{ rows: string }>) =>
-  db
-    .insertInto('transfer')
-    .columns(Object.keys(COLUMNS) as (keyof typeof COLUMNS)[])
-    .expression((eb) =>
-      eb
-        .selectFrom(rowsOf(p('rows'), COLUMNS).as('new'))
-        .selectAll()
-        .where(sql.lit(true)),
-    )
-    .onConflict((conflict) => conflict.column('id').doNothing()),
+  insertRows(db.insertInto('transfer'), COLUMNS, p('rows')).onConflict((conflict) =>
+    conflict.column('id').doNothing(),
+  ),
 );
 
 export const findTransfer = (reader: Reader, id: string) => reader.get(find, { id });
@@ -126,19 +118,8 @@ export const move = async (trx: Trx, transfer: Transfer): Promise<string> => {
 /** {@link move}s several, in their order, by one statement. */
 export const moveAll = async (trx: Trx, transfers: readonly Transfer[]): Promise<void> => {
   if (transfers.length === 0) return;
-  const rows = transfers
-    .map(rowOf)
-    .map((row) => [
-      row.id,
-      row.hash.toString('hex'),
-      row.debit,
-      row.credit,
-      row.amount_minor,
-      row.kind,
-      row.reference,
-      row.created_at_ms,
-    ]);
-  if ((await trx.run(insertAll, { rows: JSON.stringify(rows) })) === transfers.length) return;
+  const rows = rowsJson(COLUMNS, transfers.map(rowOf));
+  if ((await trx.run(insertAll, { rows })) === transfers.length) return;
   // One is there already: each is compared with what stands.
   for (const transfer of transfers) await move(trx, transfer);
 };

@@ -21,7 +21,7 @@ const MINT = 1;
 const job = async (ended_at_ms: number | null, isPaid: boolean): Promise<string> => {
   const id = newId();
   await store.transact('test', async (trx) => {
-    await noteJobOwners(trx, [{ id, account_id: 'somebody' }]);
+    await noteJobOwners(trx, [{ id, owner_account_id: 'somebody' }]);
     if (isPaid)
       await addPayments(trx, [
         {
