@@ -101,6 +101,25 @@ describe.each([
       ).toEqual(['a', 'b', 'c', 'd']);
     });
 
+    test('what is gathered while the gathered is written is written, too, and its hints are given', async () => {
+      const written: string[] = [];
+      const hints: string[] = [];
+      const first = async (_: Trx, items: readonly string[]) => void written.push(...items);
+      const second = async (trx: Trx, items: readonly string[]) => {
+        for (const item of items) trx.gather(first, `${item} of second`);
+        trx.whileCommitting(() => void hints.push('second'));
+      };
+      const third = async (trx: Trx, items: readonly string[]) => {
+        for (const item of items) trx.gather(second, `${item} of third`);
+      };
+      await store.transact('a', async (trx) => {
+        for (const write of [first, second, third]) trx.gather(write, 'a');
+        trx.whileCommitting(() => void hints.push('a'));
+      });
+      expect(written).toEqual(['a', 'a of second', 'a of third of second']);
+      expect(hints.sort()).toEqual(['a', 'second', 'second']);
+    });
+
     test('what waits in the outbox of an older release is said as it was', async () => {
       const ofOlder = store.isShared
         ? [

@@ -1,4 +1,4 @@
-import { builder, type hot, openStore, type Reader, type Store } from '@aitbc/chassis';
+import { builder, type hot, openStore, type Reader, type Store, type Trx } from '@aitbc/chassis';
 import { type JobStatus, newId } from '@aitbc/contracts';
 import { scratchDatabase, sqliteOnly } from '@aitbc/testing';
 import { type Compilable, sql } from 'kysely';
@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { migrations } from '../migrations/index.ts';
 import * as backlog from './store/backlog.ts';
 import * as jobs from './store/jobs.ts';
+import * as money from './store/money.ts';
 import { insertReceipt, listReceipts } from './store/receipts.ts';
 import { startJob } from './store/start.ts';
 import type { JobRow, Tables } from './tables.ts';
@@ -244,6 +245,16 @@ sqliteOnly('plans in the words of EXPLAIN QUERY PLAN').describe(
         'own jobs by label',
         listed({ label: 'l', before: 'x' }),
         /job_label USING PRIMARY KEY \(client_id=\? AND label=\? AND job_id<\?\)/,
+      ],
+      [
+        'whom money is there for',
+        (r) => money.fundJobs(r as Trx, [{ job_id: 'x', payment_id: 'y', amount_minor: 1 }], 1),
+        /SEARCH job USING INDEX sqlite_autoindex_job_1 \(id=\?\)/,
+      ],
+      [
+        'whose payment is over',
+        (r) => money.setResolved(r as Trx, [{ job_id: 'x', payment_id: 'y', kind: 'released' }], 1),
+        /SEARCH job USING COVERING INDEX sqlite_autoindex_job_1 \(id=\?\)/,
       ],
       ['receipts', (r) => listReceipts(r, 'x', 9), /INDEX sqlite_autoindex_receipt_1 \(id<\?\)/],
     ])('%s', async (_, run, index) => {

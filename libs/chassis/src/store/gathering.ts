@@ -15,23 +15,26 @@ interface Heap {
  */
 export const createGathering = () => {
   const heaps = new Map<Write<never>, Heap>();
+  const hasMore = (): boolean => {
+    for (const { items, written } of heaps.values()) if (written < items.length) return true;
+    return false;
+  };
   return {
     add: <I>(write: Write<I>, item: I): void => {
       const heap = heaps.get(write);
       if (heap === undefined) heaps.set(write, { items: [item], written: 0 });
       else heap.items.push(item);
     },
-    hasMore: (): boolean => {
-      for (const { items, written } of heaps.values()) if (written < items.length) return true;
-      return false;
-    },
+    hasMore,
+    /** Also what is gathered meanwhile: what is decided for many at once says so in messages, which are gathered, too. */
     flush: async (trx: Trx): Promise<void> => {
-      for (const [write, heap] of heaps) {
-        const items = heap.items.slice(heap.written);
-        if (items.length === 0) continue;
-        heap.written = heap.items.length;
-        await write(trx, items as never[]);
-      }
+      while (hasMore())
+        for (const [write, heap] of heaps) {
+          const items = heap.items.slice(heap.written);
+          if (items.length === 0) continue;
+          heap.written = heap.items.length;
+          await write(trx, items as never[]);
+        }
     },
     /** @returns puts it back to what it is now */
     mark: (): (() => void) => {

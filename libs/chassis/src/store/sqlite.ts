@@ -260,8 +260,11 @@ export const openSqlite = async (options: {
       if (isUndone) return false;
       throw error;
     }
+    const begun = early.length;
     runHooks(early);
     if (gathering.hasMore()) await runChecked(FLUSH);
+    // What was decided while writing what was gathered has a hint, too.
+    runHooks(early.slice(begun));
     return true;
   };
 

@@ -10,6 +10,7 @@ import { JobSubmission, newId } from '@aitbc/contracts';
 import { scratchDatabase, someone } from '@aitbc/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { migrations } from '../../migrations/index.ts';
+import { createConsumers } from '../consumers.ts';
 import { createErasures } from '../erasures.ts';
 import { createFleet } from '../fleet.ts';
 import type { Hints } from '../hints.ts';
@@ -31,7 +32,7 @@ import { createWatch } from '../watch.ts';
 import type { Work } from '../work.ts';
 import { cancel } from './end.ts';
 import { describeAgain, minerChanged } from './miners.ts';
-import { paymentEscrowed } from './payments.ts';
+import { paymentsEscrowed } from './payments.ts';
 import { returnLeases, startMatched } from './start.ts';
 import { prepare, submit } from './submit.ts';
 
@@ -300,6 +301,95 @@ describe('a match that does not hold', () => {
   });
 });
 
+describe('what payments says of many jobs at once', () => {
+  const stateOf = async (id: string) => {
+    const job = await findJob(store.read, id);
+    return [job?.status, job?.is_funded, job?.payment_id, job?.payment_status, job?.payment_amount_minor];
+  };
+  const nobody = { payee_account_id: null, miner_id: null, earned_minor: 0 };
+  /** One job of each kind, told in one commit, or each in its own. */
+  const tellAll = async (together: boolean) => {
+    const miner = await addMiner();
+    const paid = { payment_amount: 5 };
+    const jobs = {
+      waits: await addJob(paid),
+      waitsToo: await addJob(paid),
+      waitsForFree: await addJob({ constraints: { max_price: 3 } }),
+      runs: await addJob(),
+      cancelled: await addJob(paid),
+      resolvedBefore: await addJob(paid),
+      over: await addJob(),
+    };
+    await lease(miner, jobs.runs.id);
+    for (const { id, client_id } of [jobs.cancelled, jobs.resolvedBefore, jobs.over])
+      await write((trx) => cancel(trx, work, id, client_id));
+    const resolve = (trx: Trx, name: keyof typeof jobs, kind: 'released' | 'refunded') => {
+      const ids = { payment_id: paymentOf[name], job_id: jobs[name].id };
+      return consumers['payments.resolved'](trx, { ...ids, ...nobody, kind });
+    };
+    const escrow = (trx: Trx, name: keyof typeof jobs) => {
+      const ids = { payment_id: paymentOf[name], job_id: jobs[name].id };
+      return consumers['payments.escrowed'](trx, { ...ids, amount_minor: 500_000_000 });
+    };
+    const paymentOf = Object.fromEntries(Object.keys(jobs).map((name) => [name, newId()])) as {
+      [name in keyof typeof jobs]: string;
+    };
+    const consumers = createConsumers(work);
+    await write((trx) => resolve(trx, 'resolvedBefore', 'refunded'));
+    const stranger = { payment_id: newId(), job_id: newId(), amount_minor: 1 };
+    const hears: ((trx: Trx) => unknown)[] = [
+      (trx) => resolve(trx, 'over', 'released'),
+      (trx) => resolve(trx, 'over', 'released'),
+      (trx) => escrow(trx, 'waits'),
+      (trx) => escrow(trx, 'waitsForFree'),
+      (trx) => escrow(trx, 'waits'),
+      (trx) => consumers['payments.escrowed'](trx, stranger),
+      (trx) => escrow(trx, 'cancelled'),
+      (trx) => escrow(trx, 'resolvedBefore'),
+      (trx) => escrow(trx, 'waitsToo'),
+      (trx) => resolve(trx, 'runs', 'refunded'),
+      (trx) =>
+        consumers['payments.resolved'](trx, {
+          payment_id: newId(),
+          job_id: newId(),
+          ...nobody,
+          kind: 'released',
+        }),
+    ];
+    if (together)
+      await write(async (trx) => {
+        for (const hear of hears) await hear(trx);
+      });
+    else for (const hear of hears) await write(async (trx) => void (await hear(trx)));
+    const names = Object.keys(jobs) as (keyof typeof jobs)[];
+    return Object.fromEntries(
+      await Promise.all(
+        names.map(async (name) => {
+          const [status, funded, paymentId, ...money] = await stateOf(jobs[name].id);
+          const offers = queuedHints(jobs[name].id).map(({ payload }) => payload.pays_minor);
+          return [name, [status, funded, paymentId === paymentOf[name], ...money, offers] as unknown];
+        }),
+      ),
+    );
+  };
+
+  test.each([
+    ['in one commit', true],
+    ['each in its own', false],
+  ])('comes to the same %s', async (_, together) => {
+    const held = 500_000_000;
+    expect(await tellAll(together)).toEqual({
+      waits: ['pending', 1, true, 'escrowed', held, [held]],
+      waitsToo: ['pending', 1, true, 'escrowed', held, [held]],
+      waitsForFree: ['pending', 1, true, 'escrowed', held, [0, held]],
+      runs: ['failed', 1, true, 'refunded', null, [0]],
+      cancelled: ['cancelled', 0, true, 'escrowed', held, []],
+      resolvedBefore: ['cancelled', 0, true, 'refunded', held, []],
+      over: ['cancelled', 1, true, 'released', null, [0]],
+    });
+  });
+});
+
 describe('offers', () => {
   test('avoid the miners that lost the job only while another active one fits', async () => {
     const miner = await addMiner();
@@ -346,7 +436,7 @@ describe('offers', () => {
       requirement: { price_minor: 0 },
     });
     await write((trx) =>
-      paymentEscrowed(trx, work, { payment_id: newId(), job_id: job.id, amount_minor: 500_000_000 }),
+      paymentsEscrowed(trx, work, [{ payment_id: newId(), job_id: job.id, amount_minor: 500_000_000 }]),
     );
     expect(queuedHints(job.id).at(-1)?.payload).toMatchObject({
       pays_minor: 500_000_000,

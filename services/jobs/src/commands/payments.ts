@@ -1,36 +1,47 @@
 import { clock, failpoint, sendAs, type Trx } from '@aitbc/chassis';
 import type { Payload } from '@aitbc/contracts';
 import { decide, isTerminal, judgeRefund } from '../domain.ts';
-import { addEvent, findJob } from '../store/jobs.ts';
-import { fundJob, setPayment } from '../store/money.ts';
+import { addEvent, findJob, findJobs } from '../store/jobs.ts';
+import { fundJobs, setPayment, setResolved } from '../store/money.ts';
 import type { Work } from '../work.ts';
 import { type Failure, finish, offerAfterCommit, offerWithCommit, sayEnded } from './lifecycle.ts';
 
 const send = sendAs<'jobs'>();
 
-/** Funds are held: a job that waited for them may run; one that did not just shows them. */
-export const paymentEscrowed = async (
+/** Of each job the last word. */
+const onePerJob = <M extends { job_id: string }>(said: readonly M[]): M[] => [
+  ...new Map(said.map((message) => [message.job_id, message])).values(),
+];
+
+/** Funds are held: jobs that waited for them may run; one that did not just shows them. */
+export const paymentsEscrowed = async (
   trx: Trx,
   work: Work,
-  payment: Payload<'payments.escrowed'>,
+  said: readonly Payload<'payments.escrowed'>[],
 ): Promise<void> => {
   const nowMs = clock.nowMs();
-  const { job_id, payment_id, amount_minor: payment_amount_minor } = payment;
-  const values = { payment_id, payment_amount_minor, now_ms: nowMs };
-  const funded = await fundJob(trx, { id: job_id, ...values });
-  if (funded !== undefined) {
-    addEvent(trx, funded, 'pending', 'funds are held', nowMs);
-    offerWithCommit(trx, work, funded);
-    return;
+  const payments = onePerJob(said);
+  const funded = await fundJobs(trx, payments, nowMs);
+  for (const job of funded) {
+    addEvent(trx, job, 'pending', 'funds are held', nowMs);
+    offerWithCommit(trx, work, job);
   }
-  const job = await findJob(trx, job_id);
-  if (job === undefined) return;
-  // Messages come in any order: what was resolved does not go back to escrow.
-  if (job.payment_status !== null && job.payment_status !== 'pending') return;
-  const payment_status = 'escrowed';
-  await setPayment(trx, { id: job_id, ...values, payment_status });
-  // It waits for miners that ask nothing; from now on for those, too, whose price it meets.
-  if (job.status === 'pending') offerAfterCommit(trx, work, { ...job, payment_amount_minor, payment_status });
+  const ids = new Set(funded.map(({ id }) => id));
+  const others = payments.filter(({ job_id }) => !ids.has(job_id));
+  if (others.length === 0) return;
+  const jobs = await findJobs(
+    trx,
+    others.map(({ job_id }) => job_id),
+  );
+  for (const { job_id, payment_id, amount_minor: payment_amount_minor } of others) {
+    const job = jobs.get(job_id);
+    // Messages come in any order: what was resolved does not go back to escrow.
+    if (job === undefined || (job.payment_status !== null && job.payment_status !== 'pending')) continue;
+    const held = { payment_amount_minor, payment_status: 'escrowed' } as const;
+    await setPayment(trx, { id: job_id, payment_id, ...held, now_ms: nowMs });
+    // It waits for miners that ask nothing; from now on for those, too, whose price it meets.
+    if (job.status === 'pending') offerAfterCommit(trx, work, { ...job, ...held });
+  }
 };
 
 /** No money: a job that waited for it fails. */
@@ -55,29 +66,36 @@ export const paymentRefused = async (
 };
 
 /**
- * The payment is over. That is news: jobs.ended came before it. Heard of a job that still waits or runs, this file is an
+ * Payments are over. That is news: jobs.ended came before it. Heard of a job that still waits or runs, this file is an
  * older copy that was put back: the job has ended once, and must not be run or paid for again.
  */
-export const paymentResolved = async (
+export const paymentsResolved = async (
   trx: Trx,
   work: Work,
-  payment: Payload<'payments.resolved'>,
+  said: readonly Payload<'payments.resolved'>[],
 ): Promise<void> => {
   const nowMs = clock.nowMs();
-  const { job_id, payment_id, kind } = payment;
-  const job = await setPayment(trx, { id: job_id, payment_id, payment_status: kind, now_ms: nowMs });
-  if (job === undefined) return;
-  if (decide(job.status, 'refund', false).kind !== 'apply') return;
-  await finish(trx, work, job, {
-    status: 'failed',
-    outcome: 'cancelled',
-    error:
-      payment.kind === 'refunded'
-        ? { code: 'PAYMENT_REFUNDED', message: 'The payment was given back before the job ended.' }
-        : { code: 'PAYMENT_RELEASED', message: 'The job was completed and paid for before this copy of it.' },
-    report: null,
-    nowMs,
-  });
+  const payments = onePerJob(said);
+  const statusOf = new Map((await setResolved(trx, payments, nowMs)).map(({ id, status }) => [id, status]));
+  for (const { job_id, kind } of payments) {
+    const status = statusOf.get(job_id);
+    if (status === undefined || decide(status, 'refund', false).kind !== 'apply') continue;
+    const job = await findJob(trx, job_id);
+    if (job === undefined) continue;
+    await finish(trx, work, job, {
+      status: 'failed',
+      outcome: 'cancelled',
+      error:
+        kind === 'refunded'
+          ? { code: 'PAYMENT_REFUNDED', message: 'The payment was given back before the job ended.' }
+          : {
+              code: 'PAYMENT_RELEASED',
+              message: 'The job was completed and paid for before this copy of it.',
+            },
+      report: null,
+      nowMs,
+    });
+  }
 };
 
 /** What the client reads of a job that ended because its money went back. The payer's own wish is a plain cancel. */

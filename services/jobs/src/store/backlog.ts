@@ -125,7 +125,8 @@ export type WaitingJob = Pick<
   | 'queued_at_ms'
   | 'ttl_ms'
 >;
-const WAITING_COLUMNS = [
+/** What is needed to offer a job. */
+export const WAITING_COLUMNS = [
   'seq',
   'id',
   'client_id',

@@ -1,6 +1,16 @@
-import { builder, hot, type Params, type Reader, type Trx } from '@aitbc/chassis';
+import {
+  builder,
+  hot,
+  type Params,
+  type Reader,
+  rowsJson,
+  rowsOf,
+  type Trx,
+  unindexed,
+} from '@aitbc/chassis';
 import { sql } from 'kysely';
 import type { JobRow, Tables } from '../tables.ts';
+import { WAITING_COLUMNS } from './backlog.ts';
 
 const db = builder<Tables>();
 
@@ -32,29 +42,38 @@ export const setStreamOfSure = async (trx: Trx, stream: string): Promise<void> =
   await trx.run(saveSure, { stream });
 };
 
-const fund = hot(
-  (p: Params<{ id: string; payment_id: string; payment_amount_minor: number; now_ms: number }>) =>
-    db
-      .updateTable('job')
-      .set({
-        is_funded: 1,
-        payment_id: p('payment_id'),
-        payment_status: 'escrowed',
-        payment_amount_minor: p('payment_amount_minor'),
-        queued_at_ms: p('now_ms'),
-        updated_at_ms: p('now_ms'),
-        events: sql<number>`events + 1`,
-      })
-      .where('id', '=', p('id'))
-      .where('status', '=', 'pending')
-      .where('is_funded', '=', 0)
-      .returningAll(),
+// What payments says by the hundred is kept by one statement, however many jobs. No job is in it twice: which of two rows counts
+// is not said.
+
+/** What finds the jobs is their ids, and not what else is asked of them. */
+const isFunded = unindexed<number>('job.is_funded');
+const status = unindexed<string>('job.status');
+
+const HELD = { job_id: 'text', payment_id: 'text', amount_minor: 'integer' } as const;
+const fund = hot((p: Params<{ rows: string; now_ms: number }>) =>
+  db
+    .updateTable('job')
+    .from(rowsOf(p('rows'), HELD).as('held'))
+    .set((eb) => ({
+      is_funded: 1,
+      payment_id: eb.ref('held.payment_id'),
+      payment_status: 'escrowed',
+      payment_amount_minor: eb.ref('held.amount_minor'),
+      queued_at_ms: p('now_ms'),
+      updated_at_ms: p('now_ms'),
+      events: sql<number>`job.events + 1`,
+    }))
+    .whereRef('job.id', '=', 'held.job_id')
+    .where(status, '=', 'pending')
+    .where(isFunded, '=', 0)
+    .returning([...WAITING_COLUMNS, 'job.status', 'job.events', 'job.progress']),
 );
-/** A waiting job's money is there: it may run from now on. @returns undefined when it does not wait for any. */
-export const fundJob = (
+/** Money of waiting jobs is there: they may run from now on. @returns those that waited for it */
+export const fundJobs = (
   trx: Trx,
-  values: { id: string; payment_id: string; payment_amount_minor: number; now_ms: number },
-): Promise<JobRow | undefined> => trx.get(fund, values);
+  held: readonly { job_id: string; payment_id: string; amount_minor: number }[],
+  nowMs: number,
+) => trx.all(fund, { rows: rowsJson(HELD, held), now_ms: nowMs });
 
 interface PaymentChange {
   readonly id: string;
@@ -74,9 +93,28 @@ const changePayment = hot(
         payment_amount_minor: sql<number>`coalesce(${p('payment_amount_minor')}, payment_amount_minor)`,
         updated_at_ms: p('now_ms'),
       })
-      .where('id', '=', p('id'))
-      .returningAll(),
+      .where('id', '=', p('id')),
 );
-/** @returns the job as it stands now; undefined when there is none. */
-export const setPayment = (trx: Trx, change: PaymentChange): Promise<JobRow | undefined> =>
-  trx.get(changePayment, { payment_amount_minor: null, ...change });
+export const setPayment = async (trx: Trx, change: PaymentChange): Promise<void> => {
+  await trx.run(changePayment, { payment_amount_minor: null, ...change });
+};
+
+const OVER = { job_id: 'text', payment_id: 'text', kind: 'text' } as const;
+const resolve = hot((p: Params<{ rows: string; now_ms: number }>) =>
+  db
+    .updateTable('job')
+    .from(rowsOf(p('rows'), OVER).as('over'))
+    .set((eb) => ({
+      payment_id: eb.ref('over.payment_id'),
+      payment_status: sql<JobRow['payment_status']>`over.kind`,
+      updated_at_ms: p('now_ms'),
+    }))
+    .whereRef('job.id', '=', 'over.job_id')
+    .returning(['job.id', 'job.status']),
+);
+/** Payments of jobs are over. @returns how those jobs stand */
+export const setResolved = (
+  trx: Trx,
+  over: readonly { job_id: string; payment_id: string; kind: 'released' | 'refunded' }[],
+  nowMs: number,
+) => trx.all(resolve, { rows: rowsJson(OVER, over), now_ms: nowMs });
