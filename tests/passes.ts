@@ -12,7 +12,7 @@ export const every = globSync('{libs,services,clients,tests,scripts,bench}/**/*.
 /**
  * Alone on the machine: the stories, and what measures time or memory, fills the machine, or holds connections open to
  * the second. Two of them on two cores starve each other's timers. All others wait on conditions, most of the time for
- * the start of a process or for a timer, and three of them fill two cores.
+ * the start of a process or for a timer, and four of them fill two cores.
  */
 const ALONE = [
   /^(tests|scripts|bench)\//,
@@ -21,8 +21,27 @@ const ALONE = [
   /^libs\/chassis\/src\/(http|ticker)\./,
 ];
 /** Stories that mostly wait: for a container, a process that starts, a period that ends, a page. None of them measures. */
-const PATIENT =
-  /^tests\/(authorization\/|backup|browser\/|clients\/|compose|governance|move|parameter-bounds|redis-fail-over|webhooks)/;
+const PATIENT = new RegExp(
+  `^tests/(${[
+    'agent-and-model-servers',
+    'authorization/',
+    'backup',
+    'browser/',
+    'clients/',
+    'compose',
+    'governance',
+    'legacy/',
+    'main-job',
+    'market-and-ledger',
+    'move',
+    'openai-clients',
+    'parameter-bounds',
+    'redis-fail-over',
+    'refunds',
+    'secrecy',
+    'webhooks',
+  ].join('|')})`,
+);
 const isAlone = (file: string): boolean => !PATIENT.test(file) && ALONE.some((form) => form.test(file));
 
 /**
