@@ -145,6 +145,19 @@ test('the same number in another stream is another message; without a number eac
   expect(await effectsOf(jobs.store, 'payments.escrowed')).toEqual(onceEach([one, other]));
 });
 
+test('what was heard ahead of messages that are gone for good counts as heard, and the watermark goes on behind it', async () => {
+  const jobs = await start('jobs');
+  const [third, fourth] = ids(2) as [string, string];
+  await jobs.publish({ stream: 'peer-1', messages: [escrowed(3, third)] });
+  await eventually(async () => (await aheadOf(jobs)).length === 1);
+  // This file was put back from an older copy: its sender was told of the first two, and has them no more.
+  const again = [escrowed(3, third), escrowed(4, fourth)];
+  await jobs.publish({ stream: 'peer-1', floor: 3, messages: again });
+  await eventually(async () => (await streamOf(jobs, 'peer-1'))?.watermark === 4);
+  await eventually(async () => (await aheadOf(jobs)).length === 0);
+  expect(await effectsOf(jobs.store, 'payments.escrowed')).toEqual(onceEach([third, fourth]));
+});
+
 test('what cannot be read is set aside at once and holds nobody up', async () => {
   const jobs = await start('jobs');
   const [before, after] = ids(2) as [string, string];

@@ -33,12 +33,18 @@ export const receiveInOrder: ReceiveEach = async (trx, batch, each, tell) => {
   const { stream } = batch;
   const before = (await trx.get(findStream, { stream })) ?? { watermark: 0, highest: 0 };
   let { watermark, highest } = before;
+  /** Over what was heard ahead: it comes as a duplicate, if at all, and moves nothing. */
+  const closeGap = async (): Promise<void> => {
+    while (watermark < highest && (await trx.run(dropAhead, { stream, seq: watermark + 1 })) === 1)
+      watermark += 1;
+  };
   const missedUntil = (batch.floor ?? 0) - 1;
   if (missedUntil > watermark) {
     tell.missed({ stream, from: watermark + 1, to: missedUntil });
     watermark = missedUntil;
     highest = Math.max(highest, watermark);
     await trx.run(db.deleteFrom('inbox_ahead').where('stream', '=', stream).where('seq', '<=', watermark));
+    await closeGap();
   }
   for (const message of batch.messages) {
     const { seq } = message;
@@ -54,8 +60,7 @@ export const receiveInOrder: ReceiveEach = async (trx, batch, each, tell) => {
     if (seq !== watermark + 1) await trx.run(saveAhead, { stream, seq });
     else {
       watermark = seq;
-      while (watermark < highest && (await trx.run(dropAhead, { stream, seq: watermark + 1 })) === 1)
-        watermark += 1;
+      await closeGap();
     }
     highest = Math.max(highest, seq);
   }
