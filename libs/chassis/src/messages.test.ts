@@ -158,6 +158,26 @@ test('what was heard ahead of messages that are gone for good counts as heard, a
   expect(await effectsOf(jobs.store, 'payments.escrowed')).toEqual(onceEach([third, fourth]));
 });
 
+test('what PostgreSQL had noted one by one is heard once where the rows were moved to', async () => {
+  const before = await start('jobs');
+  await before.store.transact('test.moved', async (trx) => {
+    await trx.run(db.insertInto('inbox_stream').values({ stream: 'peer-1', watermark: 2, highest: 2 }));
+    for (const seq of [1, 2, 3, 4, 6])
+      await trx.run(db.insertInto('inbox_ahead').values({ stream: 'peer-1', seq }));
+  });
+  await before.stop();
+  services = [];
+  const jobs = await start('jobs');
+  const all = ids(5);
+  const messages = all.map((id, index) => escrowed(index + 3, id));
+  await jobs.publish({ stream: 'peer-1', messages });
+  await eventually(async () => (await streamOf(jobs, 'peer-1'))?.watermark === 7);
+  await eventually(async () => (await aheadOf(jobs)).length === 0);
+  expect(await effectsOf(jobs.store, 'payments.escrowed')).toEqual(
+    onceEach([all[2] as string, all[4] as string]),
+  );
+});
+
 test('what cannot be read is set aside at once and holds nobody up', async () => {
   const jobs = await start('jobs');
   const [before, after] = ids(2) as [string, string];

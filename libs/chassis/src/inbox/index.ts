@@ -179,6 +179,23 @@ export const startInbox = <D extends Destination>(options: {
     }
   };
 
+  /**
+   * What a store that several processes shared had noted of each message becomes a watermark, where the rows were moved to a file: in
+   * order it is not looked for behind the highest number.
+   */
+  let takenOver: Promise<void> | undefined;
+  const takeOver = async (): Promise<void> => {
+    // The rows that the watermark passed go a round later.
+    for (let round = 0; round < 2; round += 1) await compact(store);
+  };
+  const takeOverOnce = (): Promise<void> => {
+    takenOver ??= takeOver().catch((error) => {
+      takenOver = undefined;
+      throw error;
+    });
+    return takenOver;
+  };
+
   const receiving = {
     to: service,
     postal,
@@ -200,6 +217,7 @@ export const startInbox = <D extends Destination>(options: {
         );
         return;
       }
+      if (!store.isShared) await takeOverOnce();
       failpoint('inbox:before-commit');
       for (const part of partsOf(batch.data)) await receivePart(part, from);
       heardSince += batch.data.messages.length;
