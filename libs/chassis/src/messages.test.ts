@@ -12,6 +12,7 @@ import {
 } from '@aitbc/testing';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { builder, CALLER_HEADER, type ChassisTables, deriveKey, signCaller } from './index.ts';
+import { TookTooLong } from './store/fault.ts';
 import { effectsOf, type OnMessage, standInRoutes, startStandIn } from './testing-processes/stand-in.ts';
 
 const db = builder<ChassisTables>();
@@ -176,6 +177,19 @@ test('what PostgreSQL had noted one by one is heard once where the rows were mov
   expect(await effectsOf(jobs.store, 'payments.escrowed')).toEqual(
     onceEach([all[2] as string, all[4] as string]),
   );
+});
+
+test('a message that takes too long also alone is set aside, and those behind it are heard', async () => {
+  const jobs = await start('jobs');
+  const all = ids(3);
+  const slow = all[1];
+  onMessage = (_trx, _name, { job_id }) => {
+    if (job_id === slow) throw new TookTooLong('a test takes its time');
+  };
+  await jobs.publish({ stream: 'peer-1', messages: all.map((id, index) => escrowed(index + 1, id)) });
+  await eventually(async () => (await streamOf(jobs, 'peer-1'))?.watermark === 3);
+  expect(await effectsOf(jobs.store, 'payments.escrowed')).toEqual(onceEach(all.filter((id) => id !== slow)));
+  expect(await deadLetters(jobs)).toMatchObject([{ name: 'payments.escrowed', seq: 2 }]);
 });
 
 test('what cannot be read is set aside at once and holds nobody up', async () => {

@@ -173,7 +173,14 @@ export const startInbox = <D extends Destination>(options: {
       await receive(part, from);
     } catch (error) {
       const half = part.messages.length >> 1;
-      if (!(error instanceof TookTooLong) || half === 0) throw error;
+      if (!(error instanceof TookTooLong)) throw error;
+      // Alone it is too slow, too: those behind it would wait for it for ever.
+      if (half === 0) {
+        await store.transact('inbox.set_aside', (trx) =>
+          walk(trx, part, (message) => setAside(trx, part.stream, message, error)),
+        );
+        return;
+      }
       await receivePart({ ...part, messages: part.messages.slice(0, half) }, from);
       await receivePart({ ...part, messages: part.messages.slice(half) }, from);
     }
