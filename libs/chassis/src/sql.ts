@@ -77,7 +77,7 @@ let preparedCount = 0;
  * PostgreSQL keeps no NUL in a text, and SQLite does; no field of a contract that is kept as text has a use for one.
  * @throws Problem VALIDATION_ERROR
  */
-const withoutNul = (values: readonly unknown[]): unknown[] => {
+export const withoutNul = (values: readonly unknown[]): unknown[] => {
   for (const value of values)
     if (typeof value === 'string' && value.includes('\0'))
       throw new Problem(

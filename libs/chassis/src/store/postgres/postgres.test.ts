@@ -3,6 +3,7 @@ import { eventually, freePort, hasPostgres, type PostgresServer, startPostgres }
 import { type Kysely, sql } from 'kysely';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { insertMany } from '../../insert-many.ts';
 import { chassisMigrations } from '../../migrations/index.ts';
 import { builder, hot, type Params } from '../../sql.ts';
 import { isStoreFault, TookTooLong } from '../fault.ts';
@@ -198,6 +199,21 @@ describe.skipIf(!hasPostgres)('PostgreSQL', () => {
     expect(
       results.map((result) => (result.status === 'rejected' ? result.reason.code : result.value)),
     ).toEqual([1, 'OVERLOADED', 1]);
+  });
+
+  test('a text with NUL that is written with those of neighbours fails its own function alone', async () => {
+    type Row = { id: number; owner: string; balance: number };
+    const write = insertMany<Row>('account', ['id', 'owner', 'balance']);
+    const gathers = (row: Row) => (trx: Trx) => trx.gather(write, row);
+    const results = await Promise.allSettled([
+      store.transact('neighbour', gathers({ id: 1, owner: 'ann', balance: 1 })),
+      store.transact('odd', gathers({ id: 2, owner: 'a\0nn', balance: 1 })),
+      store.transact('neighbour', gathers({ id: 3, owner: 'ann', balance: 1 })),
+    ]);
+    expect(
+      results.map((result) => (result.status === 'rejected' ? result.reason.code : result.status)),
+    ).toEqual(['fulfilled', 'VALIDATION_ERROR', 'fulfilled']);
+    expect(await sum(store.read)).toBe(2);
   });
 
   test('a statement that failed undoes its function, also when that goes on', async () => {

@@ -3,7 +3,7 @@ import type { Compilable } from 'kysely';
 import type { QueryConfig, QueryResult } from 'pg';
 import { clock } from '../../clock.ts';
 import { failpoint } from '../../failpoint.ts';
-import { type Hot, resolveForPostgres } from '../../sql.ts';
+import { type Hot, resolveForPostgres, withoutNul } from '../../sql.ts';
 import { TookTooLong } from '../fault.ts';
 import { createGathering } from '../gathering.ts';
 import { FLUSH, type Hook, type Outcome, type Waiting } from '../groups.ts';
@@ -157,7 +157,11 @@ export const runGroup = async (
       afterCommit: (fn) => void hooks.push(fn),
       whileCommitting: (fn) => void hooks.push(fn),
       notify: (topic) => void hooks.push(() => options.wake(topic)),
-      gather: gathering.add,
+      gather: (write, item) => {
+        // Written with what others gathered it would undo them, too.
+        withoutNul(Object.values(item as object));
+        gathering.add(write, item);
+      },
       flush: () => gathering.flush(trx),
     };
     return {
