@@ -202,7 +202,9 @@ export const startRelay = async (options: {
           if (mailbox.isHeld && !wasHeld) settleNow();
           if (mailbox.isHeld) break;
           const sent = await sendBatch(mailbox, mailbox.sentSeq, { window: mailbox.window });
-          mailbox.sentSeq = sent.lastSeq;
+          // Some of it may be acknowledged by now: an earlier try had brought it there, or Redis was slow to answer.
+          mailbox.sentSeq = Math.max(sent.lastSeq, mailbox.ackedSeq);
+          mailbox.window.acknowledged(mailbox.ackedSeq);
           isFull = sent.isFull;
         }
         backOffMs = 100;
