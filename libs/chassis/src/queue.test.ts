@@ -126,3 +126,28 @@ test('a worker whose connection breaks at the first look, and later, takes up it
   await queue.close();
   redis.disconnect();
 });
+
+test('what failed for long is tried again soon, so that it does not wait as long as the outage once more', async () => {
+  const name = newId();
+  const redis = await connected(redisUrl);
+  const queue = openQueue(name, redis, 'test');
+  await queue.add('batch', 1);
+  // As after an outage of a quarter of an hour.
+  await redis.hset(`test:${name}:1`, 'atm', 12);
+  const tries: number[] = [];
+  const worker = openWorker({
+    queue: name,
+    prefix: 'test',
+    redisUrl,
+    log,
+    onStuck: (reason) => expect.fail(reason),
+    process: async () => {
+      tries.push(performance.now());
+      if (tries.length === 1) throw new Error('the store is away');
+    },
+  });
+  await eventually(() => tries.length === 2);
+  await worker.stop();
+  await queue.close();
+  redis.disconnect();
+});

@@ -8,7 +8,11 @@ const LOCK_DURATION_MS = 10_000;
 const STALLED_INTERVAL_MS = 5_000;
 /** A worker that dies over and over must not make a message disappear: attempts bound it, not stalls. */
 const STALLED_COUNT_MAX = 100;
-const BATCH_ATTEMPTS = 20;
+/** Half a day of a store that is away; then its sender says it again. */
+const BATCH_ATTEMPTS = 10_000;
+const RETRY_FIRST_MS = 200;
+/** Without an end to the doubling a batch that met an outage would wait as long as that once more, and those behind a full window with it. */
+const RETRY_MAX_MS = 5_000;
 /**
  * Entries in hand at once, where nothing else is asked for. More would ask Redis for another entry beside each that runs, in
  * vain unless many wait; and when many wait, each holds up to a hundred messages.
@@ -46,7 +50,6 @@ export const openQueue = (name: string, connection: RedisClient, prefix: string)
       skipWaitingForReady: true,
       defaultJobOptions: {
         attempts: BATCH_ATTEMPTS,
-        backoff: { type: 'exponential', delay: 200 },
         removeOnComplete: { count: 0 },
         removeOnFail: { count: KEPT_FAILED },
       },
@@ -121,6 +124,10 @@ export const openWorker = (options: {
     options.queue,
     async (job: Job) => {
       lastMovedAt = performance.now();
+      // The strategies of BullMQ know no limit.
+      const delay = Math.min(RETRY_FIRST_MS * 2 ** job.attemptsMade, RETRY_MAX_MS);
+      job.opts.backoff = { type: 'fixed', delay };
+      job.opts.attempts = BATCH_ATTEMPTS;
       const work = options.process(job.data, job.stalledCounter > 0);
       inHand.add(work);
       await work.finally(() => inHand.delete(work));
