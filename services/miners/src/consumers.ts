@@ -3,6 +3,12 @@ import { changePresence, creditPayment, endAttempt, startAttempt } from './comma
 import type { Roster } from './roster.ts';
 import { inactiveOf } from './store/index.ts';
 
+/**
+ * Brought back by one message where the store is shared, at most: each takes some ways to a server, and a transaction has 5 s. The others
+ * come back with their own beats, or when jobs hears of them again.
+ */
+const SHARED_BACK_MAX = 100;
+
 export const createConsumers = (options: {
   roster: Roster;
   parameters: Parameters<'miners'>;
@@ -24,7 +30,7 @@ export const createConsumers = (options: {
       for (const id of miner_ids) roster.heardOf(id, seenAtMs);
       if (!isFresh) return;
       const inactive = roster.isShared
-        ? await inactiveOf(trx, miner_ids)
+        ? (await inactiveOf(trx, miner_ids)).slice(0, SHARED_BACK_MAX)
         : miner_ids.filter((id) => roster.get(id)?.status === 'inactive');
       for (const id of inactive) await changePresence(trx, roster, id, 'seen', seenAtMs);
     },

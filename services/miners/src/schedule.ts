@@ -42,8 +42,11 @@ const ACCOUNTS_TOLD_AT_ONCE = 10;
 /** Rows a transaction: a few milliseconds, so that a request never waits long behind it. */
 const BATCH = 500;
 
-const batches = function* <T>(items: readonly T[]): Generator<T[]> {
-  for (let start = 0; start < items.length; start += BATCH) yield items.slice(start, start + BATCH);
+/** Five statements each, and where the store is shared each is a way to a server: a transaction has 5 s. */
+const SHARED_SILENT_BATCH = 50;
+
+const batches = function* <T>(items: readonly T[], size = BATCH): Generator<T[]> {
+  for (let start = 0; start < items.length; start += size) yield items.slice(start, start + size);
 };
 
 /**
@@ -77,7 +80,7 @@ export const createJudge = (options: {
           .filter((miner) => miner.status === 'active')
           .filter((miner) => isSilent(nowMs, miner.seenAtMs, hearingSinceMs, timeoutMs))
           .map(({ id }) => id);
-    for (const some of batches(silent)) {
+    for (const some of batches(silent, roster.isShared ? SHARED_SILENT_BATCH : BATCH)) {
       // Looked at first without a transaction: such a miner is silent for minutes, and this is asked each second.
       const quiet = await quietOf(store.read, some, nowMs);
       const ids = some.filter((id) => !quiet.has(id));
