@@ -19,14 +19,20 @@ export const startRelays = async (options: Omit<Parameters<typeof startRelay>[0]
 
   const leaving: Relay[] = [];
 
+  const heldNow = (): readonly string[] => (isStopping ? [] : store.streams.held());
   const follow = async (): Promise<void> => {
     for (const relay of leaving.splice(0)) await relay.stop();
-    for (const stream of isStopping ? [] : store.streams.held())
-      if (!relays.has(stream)) relays.set(stream, await startRelay({ ...options, stream }));
+    for (const stream of heldNow()) {
+      if (relays.has(stream)) continue;
+      const relay = await startRelay({ ...options, stream });
+      // It may have been lost meanwhile.
+      if (heldNow().includes(stream)) relays.set(stream, relay);
+      else await relay.stop();
+    }
   };
   let following = follow();
   const followAgain = (): Promise<void> => {
-    const held = isStopping ? [] : store.streams.held();
+    const held = heldNow();
     for (const [stream, relay] of relays) {
       if (held.includes(stream)) continue;
       // At once: another process may be about to hold it.
