@@ -50,6 +50,8 @@ export const openQueue = (name: string, connection: RedisClient, prefix: string)
       skipWaitingForReady: true,
       defaultJobOptions: {
         attempts: BATCH_ATTEMPTS,
+        // The worker says how long: what BullMQ knows by itself doubles without an end.
+        backoff: { type: 'custom' },
         removeOnComplete: { count: 0 },
         removeOnFail: { count: KEPT_FAILED },
       },
@@ -124,10 +126,6 @@ export const openWorker = (options: {
     options.queue,
     async (job: Job) => {
       lastMovedAt = performance.now();
-      // The strategies of BullMQ know no limit.
-      const delay = Math.min(RETRY_FIRST_MS * 2 ** job.attemptsMade, RETRY_MAX_MS);
-      job.opts.backoff = { type: 'fixed', delay };
-      job.opts.attempts = BATCH_ATTEMPTS;
       const work = options.process(job.data, job.stalledCounter > 0);
       inHand.add(work);
       await work.finally(() => inHand.delete(work));
@@ -140,6 +138,9 @@ export const openWorker = (options: {
       lockDuration: LOCK_DURATION_MS,
       stalledInterval: STALLED_INTERVAL_MS,
       maxStalledCount: STALLED_COUNT_MAX,
+      settings: {
+        backoffStrategy: (attemptsMade) => Math.min(RETRY_FIRST_MS * 2 ** (attemptsMade - 1), RETRY_MAX_MS),
+      },
       removeOnComplete: { count: 0 },
       removeOnFail: { count: KEPT_FAILED },
     },

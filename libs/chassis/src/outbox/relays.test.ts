@@ -40,7 +40,11 @@ test('a stream that is lost while its relay begins is not relayed', async () => 
       return () => {};
     },
   };
-  const get = (...asked: Parameters<Store['read']['get']>) => reads.then(() => file.read.get(...asked));
+  let looks = 0;
+  const get = (...asked: Parameters<Store['read']['get']>) => {
+    looks += 1;
+    return reads.then(() => file.read.get(...asked));
+  };
   const store = { ...file, streams, read: { ...file.read, get } } as unknown as Store;
   const relays = await startRelays({
     service: 'jobs',
@@ -53,9 +57,10 @@ test('a stream that is lost while its relay begins is not relayed', async () => 
   });
   const slow = Promise.withResolvers<void>();
   reads = slow.promise;
+  const before = looks;
   held = [own, 'adopted'];
   tell();
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  await eventually(() => looks > before);
   held = [own];
   tell();
   slow.resolve();
@@ -71,8 +76,7 @@ test('a stream that is lost while its relay begins is not relayed', async () => 
     trx.notify('outbox:payments');
   });
   await eventually(() => said.streams.includes(own));
-  await new Promise((resolve) => setTimeout(resolve, 200));
-  expect(said.streams).toEqual([own]);
   await relays.stop();
+  expect(said.streams).toEqual([own]);
   await file.close();
 });
