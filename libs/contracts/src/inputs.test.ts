@@ -108,6 +108,12 @@ describe('numbers in paths and queries', () => {
   ])('limit=%s is refused', (limit) => {
     expect(PageQuery.safeParse({ limit }).success).toBe(false);
   });
+  test.each(['0', '501', '5.0', '9'.repeat(20)])('limit=%s is told what would do', (limit) => {
+    const { error } = PageQuery.safeParse({ limit });
+    expect(new Set(error?.issues.map((issue) => issue.message))).toEqual(
+      new Set(['must be a whole number from 1 to 500 in plain digits']),
+    );
+  });
   test('plain digits are read', () => {
     expect(PageQuery.parse({ limit: '16' }).limit).toBe(16);
     expect(PageQuery.parse({}).limit).toBe(50);

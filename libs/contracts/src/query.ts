@@ -9,7 +9,10 @@ const read = (pattern: RegExp) => (value: unknown) =>
 
 /** A whole number in a path or query. */
 export const WholeNumber = (min: number, max: number) =>
-  z.preprocess(read(DIGITS), z.number('must be a whole number in plain digits').int().min(min).max(max));
+  z.preprocess(
+    read(DIGITS),
+    z.number(`must be a whole number from ${min} to ${max} in plain digits`).int().min(min).max(max),
+  );
 
 /** A number with decimals in a query, as `schema` wants it. */
 export const DecimalNumber = <T extends z.ZodType<number, number>>(schema: T) =>
