@@ -129,6 +129,19 @@ test.each([
   });
 });
 
+test('where nothing of a body is required, it may be left out', async () => {
+  const { path } = standInRoutes.perhaps;
+  for (const body of [undefined, '', '{}'])
+    expect(await send('POST', path, body === undefined ? {} : { body })).toMatchObject({
+      status: 200,
+      text: '{}',
+    });
+  expect(await send('POST', path, { body: json({ reason: 'so' }) })).toMatchObject({
+    body: { reason: 'so' },
+  });
+  expect(await send('POST', path, { body: 'null' })).toMatchObject({ status: 422 });
+});
+
 test('__proto__ as a text is a text, and other names are names', async () => {
   for (const value of [
     '__proto__',

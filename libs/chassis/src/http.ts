@@ -10,6 +10,7 @@ import {
   issuesProblem,
   type JsonIssue,
   mayCall,
+  mayOmitBody,
   notFound,
   type ParamsOf,
   Problem,
@@ -110,6 +111,7 @@ const serve = (
   options: { callerKey: Buffer; store: Store; idempotencyMs: number; checkAnswers: boolean; legacy: boolean },
 ): RequestHandler[] => {
   const dialect: Dialect = (options.legacy ? dialects[route.name] : undefined) ?? {};
+  const canOmitBody = mayOmitBody(route);
   // Before the body: it may take longer to arrive than the gateway's word is good for.
   const verify: RequestHandler = (request, response, next) => {
     speakAs(route, response);
@@ -137,7 +139,7 @@ const serve = (
     const asked = { params: params?.data ?? {}, query: request.query as Record<string, unknown> };
     const query = parsePart(route.query, dialect.query?.(asked.query) ?? request.query, 'query');
     const isLenient = route.alias !== undefined;
-    const json = request.json ?? (isLenient ? NO_BODY : undefined);
+    const json = request.json ?? (canOmitBody ? NO_BODY : undefined);
     if (route.body !== undefined && json === undefined)
       throw new Problem('INVALID_JSON', 'A JSON body is required.');
     const itemIssues = refuseUnkept(json?.issues ?? [], route.itemsField);

@@ -9,7 +9,7 @@ import {
 import { type Messages, messages } from './messages/index.ts';
 import { OpenAiErrorBody, toOpenAiError } from './openai-errors.ts';
 import { PROBLEM_STATUS, Problem, ProblemBody, type ProblemCode } from './problem.ts';
-import type { AnyRoute } from './route.ts';
+import { type AnyRoute, mayOmitBody } from './route.ts';
 import { allRoutes } from './routes/index.ts';
 import { Health } from './routes/operations.ts';
 import { WebhookEvent } from './webhook-events.ts';
@@ -213,7 +213,7 @@ const operation = (route: AnyRoute, shared: Shared): ZodOpenApiOperationObject =
       ? {}
       : {
           requestBody: {
-            required: route.alias === undefined,
+            required: !mayOmitBody(route),
             content: { 'application/json': { schema: route.body } },
           },
         }),

@@ -126,6 +126,10 @@ export type ReplyOf<T extends AnyRoute> =
     ? { [S in keyof R & number]: { status: S; body: z.input<R[S]> } }[keyof R & number]
     : never;
 
+/** Whether a body may be left out: nothing in it is required, or it is a route of the original. */
+export const mayOmitBody = (route: AnyRoute): boolean =>
+  route.alias !== undefined || route.body?.safeParse({}).success === true;
+
 /** The scopes rule: a user session also acts as a client on what its account owns. */
 export const mayCall = (route: AnyRoute, caller: Caller | null): boolean => {
   if (route.who.includes('public')) return true;

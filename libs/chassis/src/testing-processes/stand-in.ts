@@ -92,6 +92,19 @@ export const standInRoutes = {
     bodyLimitBytes: 2_048,
     responses: { 200: z.strictObject({ ok: z.boolean() }) },
   }),
+  /** Answers with what it was told, which may be nothing. */
+  perhaps: defineRoute({
+    name: 'jobs.perhaps',
+    service: 'jobs',
+    method: 'POST',
+    path: '/v1/test/perhaps',
+    tag: 'Test',
+    summary: 'Perhaps',
+    who: ['client'],
+    rate: 'client',
+    body: z.strictObject({ reason: z.string().optional() }),
+    responses: { 200: z.strictObject({ reason: z.string().optional() }) },
+  }),
 } as const;
 
 export type StandInHandlers = Handlers<typeof standInRoutes>;
@@ -168,6 +181,7 @@ const handlersOf = (store: Store): StandInHandlers => ({
     await new Promise((resolve) => setTimeout(resolve, body.ms));
     return { status: 200, body: { ok: true } };
   },
+  perhaps: async ({ body }) => ({ status: 200, body }),
 });
 
 const consumersOf = (name: 'jobs' | 'payments', onMessage: OnMessage) =>
