@@ -1,12 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { Base64 } from './base64.ts';
-import { Id } from './ids.ts';
+import { Id, newId } from './ids.ts';
 import { JOB_TYPES } from './job-types.ts';
 import { ledgerAddress } from './ledger.ts';
 import { Address, Hash } from './ledger-fields.ts';
 import { cardKey, modelKey } from './model-names.ts';
 import { PageQuery } from './page.ts';
+import { type Issue, validationProblem } from './problem.ts';
 import { DecimalNumber, WholeNumber } from './query.ts';
 import { MinerRegistration } from './routes/miners.ts';
 import { Text } from './text.ts';
@@ -123,6 +124,39 @@ describe('numbers in paths and queries', () => {
     for (const text of ['1e-1', '.5', '5.', '+1', '0x1', 'Infinity', ''])
       expect(Price.safeParse(text).success).toBe(false);
   });
+});
+
+test('of a body that has several forms, what is wrong with the one that was meant is told', () => {
+  const Body = z.union([
+    z.strictObject({
+      job_id: Id,
+      status: z.enum(['completed', 'failed']),
+      error: z.strictObject({ code: z.string() }).optional(),
+    }),
+    z.strictObject({ results: z.array(z.unknown()).min(1) }),
+  ]);
+  const issuesOf = (schema: z.ZodType, value: unknown) => {
+    const { error } = schema.safeParse(value);
+    return validationProblem(error as z.ZodError).details.issues as Issue[];
+  };
+  const pathsOf = (value: unknown) => issuesOf(Body, value).map(({ path }) => path);
+  const job_id = newId();
+  expect(pathsOf({ job_id, status: 'done' })).toEqual(['status']);
+  expect(pathsOf({ job_id, status: 'failed', error: 'because' })).toEqual(['error']);
+  expect(pathsOf({ job_id, status: 'failed', reason: 1 })).toEqual(['reason']);
+  expect(pathsOf({})).toEqual(['job_id', 'status']);
+  expect(pathsOf({ results: 1 })).toEqual(['results']);
+  expect(pathsOf({ results: [], job_id })).toEqual(['results', 'job_id']);
+  expect(pathsOf([])).toEqual(['']);
+  // Of a field that is a text or a list.
+  const Texts = z.strictObject({ input: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]) });
+  expect(issuesOf(Texts, { input: 5 })).toEqual([
+    { path: 'input', message: 'Invalid input: expected string or array, received number' },
+  ]);
+  expect(issuesOf(Texts, {})).toEqual([
+    { path: 'input', message: 'Invalid input: expected string or array, received undefined' },
+  ]);
+  expect(issuesOf(Texts, { input: ['a', 5] }).map(({ path }) => path)).toEqual(['input.1']);
 });
 
 test('a registration needs an address and what the miner can do', () => {

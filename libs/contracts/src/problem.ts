@@ -149,12 +149,43 @@ export const issuesProblem = (issues: readonly Issue[], sentence?: string): Prob
 /** A refused field that a schema alone cannot see. */
 export const invalidField = (path: string, message: string): Problem => issuesProblem([{ path, message }]);
 
+type ZodIssue = z.core.$ZodIssue;
+type UnionIssue = Extract<ZodIssue, { code: 'invalid_union' }>;
+
+const isOfAnotherType = ({ code, path }: ZodIssue): boolean =>
+  path.length === 0 && (code === 'invalid_type' || code === 'invalid_value');
+const unknownFields = (form: readonly ZodIssue[]): number =>
+  form.reduce((sum, issue) => sum + (issue.code === 'unrecognized_keys' ? issue.keys.length : 0), 0);
+
+/**
+ * What is wrong with the form of a union that was meant: of those of the right type, the first with the fewest unknown
+ * fields. Where none is of the right type, that is told.
+ */
+const formIssues = (union: UnionIssue): ZodIssue[] => {
+  // A sentence of its own says more.
+  if (union.message !== 'Invalid input') return [union];
+  const [meant] = union.errors
+    .filter((form) => !form.some(isOfAnotherType))
+    .toSorted((one, other) => unknownFields(one) - unknownFields(other));
+  if (meant !== undefined)
+    return allIssues(meant.map((issue) => ({ ...issue, path: [...union.path, ...issue.path] })));
+  const types = union.errors
+    .flat()
+    .map((issue) => (issue.code === 'invalid_type' ? issue.expected : undefined));
+  if (types.length === 0 || types.includes(undefined)) return [union];
+  const received = union.errors[0]?.[0]?.message.split(', ')[1];
+  return [{ ...union, message: `Invalid input: expected ${[...new Set(types)].join(' or ')}, ${received}` }];
+};
+
+const allIssues = (issues: readonly ZodIssue[]): ZodIssue[] =>
+  issues.flatMap((issue) => (issue.code === 'invalid_union' ? formIssues(issue) : [issue]));
+
 /** Turns zod's issues into the contract's 422. `prefix` names the part: body fields have none. */
 export const validationProblem = (error: z.ZodError, prefix = ''): Problem => {
   const pathOf = (parts: readonly PropertyKey[]): string =>
     [prefix, ...parts.map(String)].filter((part) => part !== '').join('.');
   return issuesProblem(
-    error.issues.flatMap((issue) =>
+    allIssues(error.issues).flatMap((issue) =>
       issue.code === 'unrecognized_keys'
         ? issue.keys.map((key) => ({ path: pathOf([...issue.path, key]), message: 'unknown field' }))
         : [{ path: pathOf(issue.path), message: issue.message }],
