@@ -159,6 +159,13 @@ test('of a body that has several forms, what is wrong with the one that was mean
   expect(issuesOf(Texts, { input: ['a', 5] }).map(({ path }) => path)).toEqual(['input.1']);
 });
 
+test('a field of any kind that is missing is said to be required', () => {
+  const { error } = z.looseObject({ messages: z.unknown() }).safeParse({});
+  expect(validationProblem(error as z.ZodError).details.issues).toEqual([
+    { path: 'messages', message: 'is required' },
+  ]);
+});
+
 test('a registration needs an address and what the miner can do', () => {
   const registration = MinerRegistration.parse({ address: 'a', capabilities: ['ocr'] });
   expect(registration).toEqual({ address: 'a', capabilities: ['ocr'], gpus: [], models: [], concurrency: 1 });

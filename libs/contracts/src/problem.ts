@@ -180,6 +180,10 @@ const formIssues = (union: UnionIssue): ZodIssue[] => {
 const allIssues = (issues: readonly ZodIssue[]): ZodIssue[] =>
   issues.flatMap((issue) => (issue.code === 'invalid_union' ? formIssues(issue) : [issue]));
 
+/** Zod's word for a field of any kind that is missing says nothing to a person. */
+const sentenceOf = (issue: ZodIssue): string =>
+  issue.code === 'invalid_type' && issue.expected === 'nonoptional' ? 'is required' : issue.message;
+
 /** Turns zod's issues into the contract's 422. `prefix` names the part: body fields have none. */
 export const validationProblem = (error: z.ZodError, prefix = ''): Problem => {
   const pathOf = (parts: readonly PropertyKey[]): string =>
@@ -188,7 +192,7 @@ export const validationProblem = (error: z.ZodError, prefix = ''): Problem => {
     allIssues(error.issues).flatMap((issue) =>
       issue.code === 'unrecognized_keys'
         ? issue.keys.map((key) => ({ path: pathOf([...issue.path, key]), message: 'unknown field' }))
-        : [{ path: pathOf(issue.path), message: issue.message }],
+        : [{ path: pathOf(issue.path), message: sentenceOf(issue) }],
     ),
   );
 };
