@@ -50,7 +50,7 @@ if (['--help', '-h', 'help'].includes(name)) {
 
 function usage() {
   const offered = Object.entries(commands).filter(([, command]) => isOffered(command));
-  const lines = offered.map(([word, { does }]) => `  ${word.padEnd(10)}${does}`);
+  const lines = offered.map(([word, { does }]) => `  ${word.padEnd(13)}${does}`);
   return ['node run.mjs <command> [options]', '', ...lines, '', 'Most take --help.'].join('\n');
 }
 
