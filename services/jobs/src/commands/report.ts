@@ -5,6 +5,7 @@ import {
   fromMinor,
   type JobResult,
   type JobStatus,
+  type JobType,
   newId,
   notFound,
   Problem,
@@ -17,6 +18,7 @@ import {
 import type { z } from 'zod';
 
 import { judgeReport } from '../domain.ts';
+import { readWritten } from '../door/written.ts';
 import type { Lease } from '../lease.ts';
 import { findMiner } from '../store/fleet.ts';
 import { addEvent, findJob, type Report, setProgress } from '../store/jobs.ts';
@@ -33,6 +35,8 @@ export interface Verdict {
 
 /** A failure without words of its own. */
 const UNNAMED = { code: 'MINER_FAILED', message: 'The miner could not run the job.' };
+
+const UNREADABLE = { code: 'RESULT_UNREADABLE', message: 'The result is not the answer of a model server.' };
 
 const REFUSALS: Partial<Record<ProblemCode, string>> = {
   STALE_LEASE: 'This lease is over; the job is no longer yours. Stop and drop it.',
@@ -154,6 +158,22 @@ const complete = async (trx: Trx, work: Work, job: JobRow, prepared: PreparedRep
   return { status: 'completed', receipt: toReceipt(ended, receipt, prepared.report.result) };
 };
 
+/** What a model server would never answer; by the type of the job. */
+const NO_ANSWER: Partial<Record<JobType, (result: unknown) => boolean>> = {
+  chat_completion: (result) => readWritten('chat', result) === null,
+  text_completion: (result) => readWritten('completion', result) === null,
+};
+
+/**
+ * Why an attempt failed; null when its job is done. A result that nobody could read as an answer is not paid for: another miner
+ * may give one.
+ */
+const failureOf = (job: JobRow, { report, resultText }: PreparedReport) => {
+  if (resultText === null) return { error: report.error ?? UNNAMED, isRetryable: report.retryable === true };
+  if (NO_ANSWER[job.job_type]?.(report.result) !== true) return null;
+  return { error: UNREADABLE, isRetryable: true };
+};
+
 /** So many attempts of a job may end uncounted; a miner that returns all it gets burns a job's time no longer. */
 const UNCOUNTED_MAX = 5;
 
@@ -195,20 +215,21 @@ export const acceptReport = async (
   prepared: PreparedReport,
   read?: JobRow,
 ): Promise<Verdict> => {
-  const { report, lease } = prepared;
+  const { lease } = prepared;
   const job = read ?? (await findJob(trx, lease.job_id));
   if (job === undefined) throw notFound('job');
   const verdict = judgeReport(job, lease.attempt, prepared.sha256);
   if (verdict === 'repeat') return await repeated(trx, job);
   if (verdict !== 'accept') throw refuse(verdict);
-  if (prepared.resultText !== null) return await complete(trx, work, job, prepared);
-  if (report.retryable === true) rest(trx, work, job);
+  const failure = failureOf(job, prepared);
+  if (failure === null) return await complete(trx, work, job, prepared);
+  if (failure.isRetryable) rest(trx, work, job);
   const lost =
     (await returned(trx, work, job, prepared)) ??
     (await loseAttempt(trx, work, job, {
-      event: report.retryable === true ? 'fail_retryable' : 'fail',
+      event: failure.isRetryable ? 'fail_retryable' : 'fail',
       outcome: 'failed',
-      error: report.error ?? UNNAMED,
+      error: failure.error,
       report: reportOf(job, prepared),
       nowMs: clock.nowMs(),
     }));

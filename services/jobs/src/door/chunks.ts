@@ -1,6 +1,6 @@
 import { isRecord } from '@aitbc/contracts';
 import { createTranscript } from '../output/transcript.ts';
-import { type Fields, readWritten } from './answers.ts';
+import { type Fields, readWritten } from './written.ts';
 
 const saysSomething = (part: Fields): boolean =>
   Object.entries(part).some(([name, value]) => name !== 'role' && value !== '' && value !== null);

@@ -528,12 +528,19 @@ describe('what is refused', () => {
     expect(error.message).toContain(words);
   });
 
-  test('what is no answer to the request', async () => {
-    const miner = await modern('odd');
-    const asked = chat(stack.client().caller, chatOf('odd'));
+  test('what is no answer to the request; nothing is signed or paid for it', async () => {
+    const [client, miner] = [stack.client(), await modern('odd')];
+    const asked = chat(client.caller, chatOf('odd', { aitbc: { max_attempts: 1 } }));
     const work = await miner.take();
-    await miner.complete(work, { choices: 'none' });
-    expect((await asked).status).toBe(502);
+    const report = { job_id: work.id, lease: work.lease, status: 'completed' as const };
+    const verdict = await miner.report({ ...report, result: { choices: 'none' } });
+    expect(verdict.body).toMatchObject({ status: 'failed', receipt: null });
+    const again = await miner.report({ ...report, result: { choices: 'none' } });
+    expect(again.body).toEqual(verdict.body);
+    const response = await asked;
+    expect([response.status, (await errorOf(response)).code]).toEqual([502, 'upstream_error']);
+    const { body } = await client.http.call(jobsRoutes.get, { params: { job_id: work.id } });
+    expect(body).toMatchObject({ status: 'failed', error: { code: 'RESULT_UNREADABLE' } });
   });
 });
 

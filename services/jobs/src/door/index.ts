@@ -3,7 +3,7 @@ import { type AnyRoute, type doorRoutes, fromMinor, invalidField, Problem } from
 import { cancel } from '../commands/end.ts';
 import type { JobRow } from '../tables.ts';
 import type { Work } from '../work.ts';
-import { type Fields, readEnd, wholeAnswer } from './answers.ts';
+import { readEnd, wholeAnswer } from './answers.ts';
 import { type Asked, type Kind, readAsked } from './asked.ts';
 import { attend } from './attend.ts';
 import { askOf, begin, findBegun } from './begin.ts';
@@ -11,6 +11,7 @@ import { createLive, type Live } from './live.ts';
 import { createModels } from './models.ts';
 import { brokenOff, disagrees, stopping as isStopping, outOfTime, refusalOf, unreadable } from './refusal.ts';
 import { prepareAsked, WHOLE_MAX_SECONDS } from './submission.ts';
+import type { Fields } from './written.ts';
 
 /** Open at once of one account: each holds a socket here and at the gateway. */
 const OPEN_PER_ACCOUNT_MAX = 1_000;

@@ -3,10 +3,11 @@ import { type AnyRoute, type Problem, toOpenAiError } from '@aitbc/contracts';
 import { beginEvents, createBackpressure, sendNow } from '../server-sent-events.ts';
 import type { JobRow } from '../tables.ts';
 import type { Work } from '../work.ts';
-import { answerId, createdSeconds, type Fields, type OfJob } from './answers.ts';
+import { answerId, createdSeconds, type OfJob } from './answers.ts';
 import type { Asked } from './asked.ts';
 import type { Attendance } from './attend.ts';
 import { createChunks } from './chunks.ts';
+import type { Fields } from './written.ts';
 
 /** So long the status waits for the first word, so that what fails early fails with a status of its own... */
 const STATUS_WAITS_MS = 10_000;
