@@ -62,6 +62,12 @@ describe('a key as OpenAI’s clients send it', () => {
   });
 });
 
+test('a method that is not offered is refused in OpenAI’s words', async () => {
+  const response = await ask('/v1/chat/completions', bearer);
+  expect([response.status, response.headers.get('allow')]).toEqual([405, 'POST']);
+  expect(await errorOf(response)).toMatchObject({ type: 'invalid_request_error', param: null });
+});
+
 test('the price, the patience and the count of tries go on; nothing else of the client does', async () => {
   const mine = { 'x-aitbc-price': '0.25', 'x-aitbc-max-wait': '20', 'x-aitbc-timeout': '60' };
   await chat({

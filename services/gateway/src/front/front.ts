@@ -256,7 +256,8 @@ export const createFront = (options: FrontDependencies): RequestHandler => {
     if (page !== undefined) return servePage(page, request, response, next, origin);
     const found = routing(request.method, path);
     if ('route' in found) return serveRoute(found.route, request, response, next, origin, requestId);
-    if (found.allowed.length === 0) throw new Problem('NOT_FOUND', 'No such route.');
+    if (found.other === undefined) throw new Problem('NOT_FOUND', 'No such route.');
+    speakAs(found.other, response);
     response.setHeader('allow', found.allowed.join(', '));
     throw new Problem('METHOD_NOT_ALLOWED', `Use ${found.allowed.join(' or ')} here.`);
   };

@@ -4,7 +4,10 @@ import findMyWay from 'find-my-way';
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 const PARAM_LENGTH_MAX = 200;
 
-export type Found = { readonly route: AnyRoute } | { readonly allowed: readonly string[] };
+/** Without a route: the methods that would find one at this path, and the first that they would find. */
+export type Found =
+  | { readonly route: AnyRoute }
+  | { readonly allowed: readonly string[]; readonly other: AnyRoute | undefined };
 
 /**
  * HEAD is GET without the body: for every route but those where somebody would wait for one, or work for nobody.
@@ -25,15 +28,14 @@ export const createRouting = (routes: readonly AnyRoute[] = allRoutes) => {
 
   return (method: string, path: string): Found => {
     // The router takes an empty segment for a parameter.
-    if (path.endsWith('/')) return { allowed: [] };
+    if (path.endsWith('/')) return { allowed: [], other: undefined };
     const asked = method === 'HEAD' ? 'GET' : METHODS.find((known) => known === method);
     const route = asked === undefined ? undefined : find(asked, path);
     if (route !== undefined && (method !== 'HEAD' || hasHead(route))) return { route };
-    const allowed = METHODS.flatMap((known) => {
-      const other = find(known, path);
-      if (other === undefined) return [];
-      return known === 'GET' && hasHead(other) ? ['GET', 'HEAD'] : [known];
-    });
-    return { allowed };
+    const others = METHODS.flatMap((known) => find(known, path) ?? []);
+    const allowed = others.flatMap((other) =>
+      other.method === 'GET' && hasHead(other) ? ['GET', 'HEAD'] : [other.method],
+    );
+    return { allowed, other: others[0] };
   };
 };
