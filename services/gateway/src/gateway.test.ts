@@ -196,6 +196,7 @@ describe('a request that does not', () => {
   });
 
   test('an id of the caller that is not fit for a log is replaced', async () => {
+    expect((await get('/v1/miners', { 'x-request-id': '7' })).headers.get('x-request-id')).toBe('7');
     const response = await get('/v1/miners', { 'x-request-id': 'a'.repeat(500) });
     expect(response.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
   });

@@ -20,7 +20,7 @@ const PASSED = [
   'x-stainless-retry-count',
 ] as const;
 
-const REQUEST_ID = /^[A-Za-z0-9][A-Za-z0-9._:-]{7,127}$/;
+const REQUEST_ID = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/;
 
 /** A caller's own id when it is safe to log and to send back. */
 export const readRequestId = (headers: IncomingHttpHeaders): string | undefined => {
