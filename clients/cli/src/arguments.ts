@@ -13,6 +13,12 @@ export const wholeNumber = (text: string): number => {
   if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError('It must be a whole number.');
   return value;
 };
+/** How many to show. */
+export const count = (text: string): number => {
+  const value = wholeNumber(text);
+  if (value === 0) throw new InvalidArgumentError('It must be 1 at least.');
+  return value;
+};
 /** For an option that may be given several times. */
 export const collect = (text: string, before: string[] = []): string[] => [...before, text];
 

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { type Aitbc, AuthenticationError, type Input, PermissionError } from '@aitbc/sdk';
 import { isCancel, password, text } from '@clack/prompts';
 import type { Command } from 'commander';
-import { collect, number, wholeNumber } from '../arguments.ts';
+import { collect, count, number, wholeNumber } from '../arguments.ts';
 import { type Context, clientOf } from '../context.ts';
 import { EXIT, UsageError } from '../failures.ts';
 import { PROFILE_DEFAULT, readProfiles, URL_DEFAULT, writeProfiles } from '../profiles.ts';
@@ -187,7 +187,7 @@ const addKeys = (program: Command, act: Act): void => {
   keys
     .command('list')
     .description('Own keys')
-    .option('-n, --limit <n>', 'at most so many', wholeNumber, 50)
+    .option('-n, --limit <n>', 'at most so many', count, 50)
     .action(
       act(async ({ client, output, signal }, options: { limit: number }) => {
         const found = await client.account.keys.list({}, { signal }).take(options.limit);

@@ -1,6 +1,6 @@
 import type { Input } from '@aitbc/sdk';
 import type { Command } from 'commander';
-import { collect, number, wholeNumber } from '../arguments.ts';
+import { collect, count, number, wholeNumber } from '../arguments.ts';
 import type { Act } from '../program.ts';
 
 export const addAdmin = (program: Command, act: Act): void => {
@@ -98,7 +98,7 @@ export const addAdmin = (program: Command, act: Act): void => {
   admin
     .command('debts')
     .description('Credits that the Bitcoin chain took back')
-    .option('-n, --limit <n>', 'at most so many', wholeNumber, 50)
+    .option('-n, --limit <n>', 'at most so many', count, 50)
     .action(
       act(async ({ client, output, signal }, options: { limit: number }) => {
         const found = await client.admin.debts({}, { signal }).take(options.limit);
@@ -119,7 +119,7 @@ const addAudit = (admin: Command, act: Act): void => {
     .option('--action <action>', 'as key.created; of this kind alone')
     .option('--account <id>', 'done to what is this account’s')
     .option('--actor <id>', 'done by this account')
-    .option('-n, --limit <n>', 'at most so many', wholeNumber, 50)
+    .option('-n, --limit <n>', 'at most so many', count, 50)
     .addHelpText('after', '\nWhether anything in it was changed: `npm run verify` of the coordinator.')
     .action(
       act(
@@ -159,7 +159,7 @@ const addKeys = (admin: Command, act: Act): void => {
     .command('list')
     .description('Keys, newest first')
     .option('--account <id>', 'of this account')
-    .option('-n, --limit <n>', 'at most so many', wholeNumber, 50)
+    .option('-n, --limit <n>', 'at most so many', count, 50)
     .action(
       act(async ({ client, output, signal }, options: { account?: string; limit: number }) => {
         const found = await client.admin.keys
@@ -235,7 +235,7 @@ const addDeadLetters = (admin: Command, act: Act): void => {
   letters
     .command('list')
     .description('Of all services')
-    .option('-n, --limit <n>', 'at most so many', wholeNumber, 50)
+    .option('-n, --limit <n>', 'at most so many', count, 50)
     .action(
       act(async ({ client, output, signal }, options: { limit: number }) => {
         const found = await client.admin.deadLetters({}, { signal }).take(options.limit);

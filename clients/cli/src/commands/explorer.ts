@@ -1,7 +1,7 @@
 import type { PublicKey, Receipt } from '@aitbc/sdk';
 import { type Block, type Transaction, verifyBlock, verifyInclusion, verifyReceipt } from '@aitbc/sdk';
 import type { Command } from 'commander';
-import { parseJson, readText, wholeNumber } from '../arguments.ts';
+import { count, parseJson, readText, wholeNumber } from '../arguments.ts';
 import type { Context } from '../context.ts';
 import { NotValidError, UsageError } from '../failures.ts';
 import type { Act } from '../program.ts';
@@ -89,7 +89,7 @@ export const addExplorer = (program: Command, act: Act): void => {
   explorer
     .command('blocks')
     .description('Sealed blocks, newest first')
-    .option('-n, --limit <n>', 'at most so many', wholeNumber, 20)
+    .option('-n, --limit <n>', 'at most so many', count, 20)
     .addHelpText('after', '\nExample:\n  aitbc explorer blocks -n 5')
     .action(
       act(async ({ client, output, signal }, options: { limit: number }) => {

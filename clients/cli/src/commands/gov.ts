@@ -1,6 +1,6 @@
 import type { Input, Proposal } from '@aitbc/sdk';
 import type { Command } from 'commander';
-import { number, parseJson, parseObject, readText, wholeNumber } from '../arguments.ts';
+import { count, number, parseJson, parseObject, readText, wholeNumber } from '../arguments.ts';
 import type { Context } from '../context.ts';
 import { UsageError } from '../failures.ts';
 import type { Act } from '../program.ts';
@@ -67,7 +67,7 @@ export const addGovernance = (program: Command, act: Act): void => {
     .command('list')
     .description('Proposals, newest first')
     .option('--status <status>', 'active, passed, queued, executed, rejected, cancelled, execution_failed')
-    .option('-n, --limit <n>', 'at most so many', wholeNumber, 20)
+    .option('-n, --limit <n>', 'at most so many', count, 20)
     .addHelpText('after', '\nExample:\n  aitbc gov list --status active')
     .action(
       act(async ({ client, output, signal }, options: { status?: Proposal['status']; limit: number }) => {

@@ -1,6 +1,6 @@
 import type { Input, Operations } from '@aitbc/sdk';
 import type { Command } from 'commander';
-import { collect, number, wholeNumber } from '../arguments.ts';
+import { collect, count, number } from '../arguments.ts';
 import type { Context } from '../context.ts';
 import type { Act } from '../program.ts';
 
@@ -35,7 +35,7 @@ export const addGpus = (program: Command, act: Act): void => {
     .option('--min-memory <gb>', '', number)
     .option('--sort <by>', 'price, rating or memory')
     .option('--all', 'also those that cannot be booked now')
-    .option('-n, --limit <n>', 'at most so many', wholeNumber, 20)
+    .option('-n, --limit <n>', 'at most so many', count, 20)
     .addHelpText('after', "\nExample:\n  aitbc gpus list --model 'RTX 4090' --sort price")
     .action(
       act(
@@ -124,7 +124,7 @@ export const addGpus = (program: Command, act: Act): void => {
   gpus
     .command('orders')
     .description('Own bookings, as booker or owner')
-    .option('-n, --limit <n>', 'at most so many', wholeNumber, 20)
+    .option('-n, --limit <n>', 'at most so many', count, 20)
     .action(
       act(async ({ client, output, signal }, options: { limit: number }) => {
         const found = await client.gpus.orders({}, { signal }).take(options.limit);

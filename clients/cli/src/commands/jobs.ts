@@ -1,6 +1,6 @@
 import { hasEnded, type Job, type JobSubmission } from '@aitbc/sdk';
 import type { Command } from 'commander';
-import { collect, number, parseFields, parseObject, readText, wholeNumber } from '../arguments.ts';
+import { collect, count, number, parseFields, parseObject, readText, wholeNumber } from '../arguments.ts';
 import { isMeant } from '../confirmation.ts';
 import type { Context } from '../context.ts';
 import { EXIT, type ExitCode, UsageError } from '../failures.ts';
@@ -248,7 +248,7 @@ export const addJobs = (program: Command, act: Act): void => {
     .option('--type <type>', 'of this job type')
     .option('--label <text>', 'with this label')
     .option('--since <time>', 'made after this time, ISO 8601')
-    .option('-n, --limit <n>', 'at most so many', wholeNumber, 20)
+    .option('-n, --limit <n>', 'at most so many', count, 20)
     .addHelpText(
       'after',
       "\nExamples:\n  aitbc jobs list --status failed\n  aitbc jobs list -n 1000 --json | jq -r '.[].id'",

@@ -1,6 +1,6 @@
 import type { ExchangePaymentStatus } from '@aitbc/sdk';
 import type { Command } from 'commander';
-import { number, wholeNumber } from '../arguments.ts';
+import { count, number } from '../arguments.ts';
 import { isMeant } from '../confirmation.ts';
 import { EXIT, UsageError } from '../failures.ts';
 import type { Act } from '../program.ts';
@@ -25,7 +25,7 @@ const addHistory = (wallet: Command, act: Act): void => {
   wallet
     .command('history')
     .description('What went in and out, with the balance after it, newest first')
-    .option('-n, --limit <n>', 'at most so many', wholeNumber, 20)
+    .option('-n, --limit <n>', 'at most so many', count, 20)
     .option('--csv', 'all of it for a spreadsheet')
     .addHelpText(
       'after',

@@ -1,6 +1,6 @@
 import type { Input, Webhook } from '@aitbc/sdk';
 import type { Command } from 'commander';
-import { collect, wholeNumber } from '../arguments.ts';
+import { collect, count, wholeNumber } from '../arguments.ts';
 import type { Context } from '../context.ts';
 import { UsageError } from '../failures.ts';
 import type { Act } from '../program.ts';
@@ -153,7 +153,7 @@ const addDeliveries = (webhooks: Command, act: Act): void => {
     .description('What was sent, and what came of it, newest first')
     .argument('<webhook>')
     .option('--status <status>', 'waiting, calling, delivered or failed')
-    .option('-n, --limit <n>', 'at most so many', wholeNumber, 20)
+    .option('-n, --limit <n>', 'at most so many', count, 20)
     .addHelpText('after', '\nExample:\n  aitbc webhooks deliveries 0190f2a5-… --status failed')
     .action(
       act(async ({ client, output, signal }, id: string, options: { status?: 'failed'; limit: number }) => {
