@@ -7,7 +7,7 @@ import { inactiveOf } from './store/index.ts';
  * Brought back by one message where the store is shared, at most: each takes some ways to a server, and a transaction has 5 s. The others
  * come back with their own beats, or when jobs hears of them again.
  */
-const SHARED_BACK_MAX = 100;
+const SHARED_BACK_MAX = 50;
 
 export const createConsumers = (options: {
   roster: Roster;

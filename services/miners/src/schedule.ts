@@ -43,7 +43,7 @@ const ACCOUNTS_TOLD_AT_ONCE = 10;
 const BATCH = 500;
 
 /** Five statements each, and where the store is shared each is a way to a server: a transaction has 5 s. */
-const SHARED_SILENT_BATCH = 50;
+const SHARED_SILENT_BATCH = 20;
 
 const batches = function* <T>(items: readonly T[], size = BATCH): Generator<T[]> {
   for (let start = 0; start < items.length; start += size) yield items.slice(start, start + size);

@@ -91,7 +91,7 @@ test.skipIf(!hasPostgres)(
     for (; nowMs < 40_000; nowMs += 5_000) await judge();
     expect(await countMiners(store.read, 'inactive')).toBe(MINERS);
     const { 'jobs.miners_seen': hear } = createConsumers({ ...parts, keptMs: 1_000 });
-    for (let told = 0; told < 5; told += 1)
+    for (let told = 0; told < 10; told += 1)
       await far.transact('test.seen', (trx) => hear(trx, { miner_ids: ids, seen_at_ms: nowMs }));
     expect(await countMiners(store.read, 'active')).toBe(MINERS);
     await store.close();
