@@ -5,7 +5,7 @@ import { every, inPasses, onPostgresToo } from './tests/passes.ts';
 type Engine = 'sqlite' | 'postgres';
 
 /** A pass is a vitest project: they run in their order, one after the other. */
-const pass = (order: number, engine: Engine, files: readonly string[], maxWorkers: 1 | 4) => ({
+const pass = (order: number, engine: Engine, files: readonly string[], maxWorkers: 1 | 3) => ({
   test: {
     name: maxWorkers === 1 ? engine : `${engine}, side by side`,
     include: [...files],
@@ -17,10 +17,10 @@ const pass = (order: number, engine: Engine, files: readonly string[], maxWorker
     sequence: { groupOrder: order },
   },
 });
-/** Four files at a time, then those that need the machine for themselves. */
+/** Three files at a time, then those that need the machine for themselves. */
 const passes = (engine: Engine, first: number, files: readonly string[]) => {
   const [sideBySide, alone] = inPasses(files);
-  return [pass(first, engine, sideBySide, 4), pass(first + 1, engine, alone, 1)];
+  return [pass(first, engine, sideBySide, 3), pass(first + 1, engine, alone, 1)];
 };
 
 export default defineConfig({

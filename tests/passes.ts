@@ -12,7 +12,7 @@ export const every = globSync('{libs,services,clients,tests,scripts,bench}/**/*.
 /**
  * Alone on the machine: the stories, and what measures time or memory, fills the machine, or holds connections open to
  * the second. Two of them on two cores starve each other's timers. All others wait on conditions, most of the time for
- * the start of a process or for a timer, and four of them fill two cores.
+ * the start of a process or for a timer, and three of them fill two cores.
  */
 const ALONE = [
   /^(tests|scripts|bench)\//,
