@@ -97,12 +97,12 @@ export const createFlush = (store: Store, roster: Roster) => async (): Promise<v
   if (roster.isShared) return flushShared(store, roster);
   const unsaved = [...roster.all()].filter((miner) => miner.isUnsaved);
   for (const some of batches(unsaved)) {
+    const seen = some.map((miner) => ({ miner, atMs: miner.seenAtMs }));
     await store.transact('miners.flush', async (trx) => {
-      for (const miner of some) {
-        await saveSeenAt(trx, miner.id, miner.seenAtMs);
-        miner.isUnsaved = false;
-      }
+      for (const { miner, atMs } of seen) await saveSeenAt(trx, miner.id, atMs);
     });
+    // It may have been seen again meanwhile.
+    for (const { miner, atMs } of seen) if (miner.seenAtMs === atMs) miner.isUnsaved = false;
   }
 };
 

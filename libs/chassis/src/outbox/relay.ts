@@ -236,8 +236,12 @@ export const startRelay = async (options: {
     mailbox.lostAfterMs = Math.min(mailbox.lostAfterMs * 2, LOST_AFTER_MAX_MS);
     const stopAt = Math.min(untilSeq, mailbox.ackedSeq + RESEND_MAX);
     let sent = { lastSeq: mailbox.ackedSeq, isFull: true };
-    while (sent.isFull && sent.lastSeq < stopAt && !stopping.signal.aborted)
-      sent = await sendBatch(mailbox, sent.lastSeq, { untilSeq: stopAt });
+    while (sent.isFull && sent.lastSeq < stopAt && !stopping.signal.aborted) {
+      const { lastSeq: before } = sent;
+      sent = await sendBatch(mailbox, before, { untilSeq: stopAt });
+      // What was to be sent is gone: somebody else has purged it.
+      if (sent.lastSeq === before) break;
+    }
   };
 
   const settle = async (mailbox: Mailbox): Promise<void> => {

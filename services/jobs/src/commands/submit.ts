@@ -167,12 +167,6 @@ const submitOne = async (trx: Trx, work: Work, caller: Caller, prepared: Prepare
   const bytes = Buffer.byteLength(prepared.parametersText) + Buffer.byteLength(prepared.payload ?? '');
   takeRoom(trx, work, caller.account_id, bytes);
   takeShare(trx, caller.account_id, prepared.requirement);
-  trx.gather(countLoad, {
-    account_id: caller.account_id,
-    place: work.store.place,
-    open_jobs: 1,
-    content_bytes: bytes,
-  });
   const row = await insertJob(
     trx,
     {
@@ -203,6 +197,12 @@ const submitOne = async (trx: Trx, work: Work, caller: Caller, prepared: Prepare
     { parameters: prepared.parametersText, payload: prepared.payload ?? null },
     submission.labels,
   );
+  trx.gather(countLoad, {
+    account_id: caller.account_id,
+    place: work.store.place,
+    open_jobs: 1,
+    content_bytes: bytes,
+  });
   await send(trx, 'jobs.submitted', {
     job_id: id,
     account_id: caller.account_id,
