@@ -1,6 +1,6 @@
 import { type Destination, newId } from '@aitbc/contracts';
 import { eventually, rowSaying, scratchDirectory, serviceEnv } from '@aitbc/testing';
-import { test, vi } from 'vitest';
+import { beforeEach, expect, test, vi } from 'vitest';
 import { createLog } from '../log.ts';
 import type { Postal } from '../mailbox.ts';
 import { createMetrics } from '../metrics.ts';
@@ -8,16 +8,26 @@ import type { ChassisTables } from '../migrations/index.ts';
 import type { RedisClient } from '../redis/index.ts';
 import { WINDOW_MESSAGES } from '../send-window.ts';
 import { builder } from '../sql.ts';
-import { openStore } from '../store/index.ts';
+import { openStore, type Store } from '../store/index.ts';
+import { startRelays } from './index.ts';
 import { startRelay } from './relay.ts';
+
+// In the place of the mailbox: when Redis answers, and what was acknowledged before it did, cannot be chosen with a real one.
 
 const db = builder<ChassisTables>();
 
-const mailbox = vi.hoisted(() => ({ sent: 0, begun: 0, taken: Promise.resolve() }));
+const mailbox = vi.hoisted(() => ({
+  streams: [] as string[],
+  begun: 0,
+  sent: 0,
+  taken: Promise.resolve(),
+}));
 vi.mock('../mailbox.ts', () => ({
   openSender: () => ({
     send: async (text: string) => {
-      const last = JSON.parse(text).messages.at(-1).seq;
+      const { stream, messages } = JSON.parse(text);
+      mailbox.streams.push(stream);
+      const last = messages.at(-1).seq;
       mailbox.begun = Math.max(mailbox.begun, last);
       await mailbox.taken;
       mailbox.sent = Math.max(mailbox.sent, last);
@@ -27,39 +37,43 @@ vi.mock('../mailbox.ts', () => ({
   }),
 }));
 
-test('what is acknowledged before Redis answered for it does not fill the window', async () => {
+let file: Store;
+beforeEach(async () => {
+  Object.assign(mailbox, { streams: [], begun: 0, sent: 0, taken: Promise.resolve() });
   const { DATABASE_URL } = serviceEnv('jobs', scratchDirectory(), 'redis://nowhere');
-  const store = await openStore({
-    url: DATABASE_URL as string,
-    service: 'jobs',
-    migrations: { sqlite: {}, postgres: {} },
-  });
-  let watermark = 0;
-  const redis = { hget: async () => 'sealed', on: () => {}, off: () => {} };
-  const envelopes = { openWatermark: () => ({ watermark, highest: watermark }) };
-  const relay = await startRelay({
-    service: 'jobs',
-    store,
-    stream: store.stream,
-    redis: redis as unknown as RedisClient,
-    postal: { envelopes, ackKey: () => 'ack' } as unknown as Postal,
-    destinations: ['payments' satisfies Destination],
-    log: createLog('jobs', 'silent'),
-    metrics: createMetrics('jobs'),
-  });
-  const one = rowSaying('jobs.requeued', JSON.stringify({ job_id: newId(), attempt: 1 }), store);
-  /** @param counts of the messages of each row */
-  const say = (after: number, counts: readonly number[]) =>
-    store.transact('test.say', async (trx) => {
-      let seq = after;
-      const rows = counts.map((count) => {
-        seq += count;
-        const messages = Array(count).fill(one.messages).join('\n');
-        return { ...one, destination: 'payments', seq, count, messages, created_at_ms: 1 };
-      });
-      await trx.run(db.insertInto('outbox').values(rows));
-      trx.notify('outbox:payments');
+  const migrations = { sqlite: {}, postgres: {} };
+  file = await openStore({ url: DATABASE_URL as string, service: 'jobs', migrations });
+});
+
+let watermark = 0;
+const parts = () => ({
+  service: 'jobs' as const,
+  redis: { hget: async () => 'sealed', on: () => {}, off: () => {} } as unknown as RedisClient,
+  postal: {
+    envelopes: { openWatermark: () => ({ watermark, highest: watermark }) },
+    ackKey: () => 'ack',
+  } as unknown as Postal,
+  destinations: ['payments' satisfies Destination] as const,
+  log: createLog('jobs', 'silent'),
+  metrics: createMetrics('jobs'),
+});
+/** Rows with so many messages each, after so many that were said before. */
+const say = (after: number, counts: readonly number[]) =>
+  file.transact('test.say', async (trx) => {
+    const one = rowSaying('jobs.requeued', JSON.stringify({ job_id: newId(), attempt: 1 }), file);
+    let seq = after;
+    const rows = counts.map((count) => {
+      seq += count;
+      const messages = Array(count).fill(one.messages).join('\n');
+      return { ...one, destination: 'payments', seq, count, messages, created_at_ms: 1 };
     });
+    await trx.run(db.insertInto('outbox').values(rows));
+    trx.notify('outbox:payments');
+  });
+
+test('what is acknowledged before Redis answered for it does not fill the window', async () => {
+  watermark = 0;
+  const relay = await startRelay({ ...parts(), store: file, stream: file.stream });
   await say(0, [1]);
   await eventually(() => mailbox.sent === 1);
   // An earlier try had brought all of them there, and its answer was lost.
@@ -72,5 +86,42 @@ test('what is acknowledged before Redis answered for it does not fill the window
   answered.resolve();
   await eventually(() => mailbox.sent === WINDOW_MESSAGES + 101);
   await relay.stop();
-  await store.close();
+  await file.close();
+});
+
+test('a stream that is lost while its relay begins is not relayed', async () => {
+  watermark = 0;
+  const own = file.stream;
+  let held = [own];
+  let tell = (): void => {};
+  let reads = Promise.resolve();
+  const streams = {
+    ...file.streams,
+    held: () => held,
+    onChange: (listener: () => void) => {
+      tell = listener;
+      return () => {};
+    },
+  };
+  let looks = 0;
+  const get = (...asked: Parameters<Store['read']['get']>) => {
+    looks += 1;
+    return reads.then(() => file.read.get(...asked));
+  };
+  const store = { ...file, streams, read: { ...file.read, get } } as unknown as Store;
+  const relays = await startRelays({ ...parts(), store });
+  const slow = Promise.withResolvers<void>();
+  reads = slow.promise;
+  const before = looks;
+  held = [own, 'adopted'];
+  tell();
+  await eventually(() => looks > before);
+  held = [own];
+  tell();
+  slow.resolve();
+  await say(0, [1]);
+  await eventually(() => mailbox.streams.includes(own));
+  await relays.stop();
+  expect(mailbox.streams).toEqual([own]);
+  await file.close();
 });
