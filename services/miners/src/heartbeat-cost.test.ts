@@ -18,6 +18,7 @@ import {
 import { expect, test } from 'vitest';
 import { migrations } from '../migrations/index.ts';
 import { insertMiner } from './store/index.ts';
+import { aMiner } from './testing/miner.ts';
 
 const MINERS = 10_000;
 const BEATS = 2_000;
@@ -38,34 +39,11 @@ const seed = async (url: string): Promise<{ id: string; account_id: string }[]> 
   });
   const ids = Array.from({ length: MINERS }, () => ({ id: newId(), account_id: newId() }));
   const insert = (some: typeof ids) => async (trx: Trx) => {
-    const insertOne = ({ id, account_id }: (typeof ids)[number]) =>
-      insertMiner(trx, {
-        id,
-        account_id,
-        name: 'default',
-        address: 'a',
-        endpoint: null,
-        capabilities: '["ocr"]',
-        gpus: '[]',
-        cuda_version: null,
-        models: '[]',
-        region: null,
-        price_per_job_minor: 0,
-        concurrency: 1,
-        status: 'active',
-        revision: 1,
-        seen_at_ms: Date.now(),
-        jobs_completed: 0,
-        jobs_failed: 0,
-        jobs_lost: 0,
-        earned_minor: 0,
-        created_at_ms: Date.now(),
-        alias_key_id: null,
-        alias_at_ms: null,
-        instance_id: null,
-        status_note: null,
-        weight: 10,
-      });
+    const insertOne = ({ id, account_id }: (typeof ids)[number]) => {
+      const nowMs = Date.now();
+      const times = { seen_at_ms: nowMs, created_at_ms: nowMs };
+      return insertMiner(trx, aMiner({ id, account_id, capabilities: '["ocr"]', weight: 10, ...times }));
+    };
     await Promise.all(some.map(insertOne));
   };
   for (let first = 0; first < MINERS; first += 500)

@@ -8,6 +8,7 @@ import { createConsumers } from './consumers.ts';
 import { createRoster } from './roster.ts';
 import { createJudge } from './schedule.ts';
 import { countMiners, insertMiner } from './store/index.ts';
+import { aMiner } from './testing/miner.ts';
 
 const MINERS = 500;
 /** To a server in another building, and back. */
@@ -51,33 +52,7 @@ test.skipIf(!hasPostgres)(
     const ids = Array.from({ length: MINERS }, newId);
     await store.transact('test.register', async (trx) => {
       for (let at = 0; at < MINERS; at += 1)
-        await insertMiner(trx, {
-          id: ids[at] as string,
-          account_id,
-          name: `m${at}`,
-          address: 'a',
-          endpoint: null,
-          capabilities: '[]',
-          gpus: '[]',
-          cuda_version: null,
-          models: '[]',
-          region: null,
-          price_per_job_minor: 0,
-          concurrency: 1,
-          status: 'active',
-          revision: 1,
-          seen_at_ms: 1,
-          jobs_completed: 0,
-          jobs_failed: 0,
-          jobs_lost: 0,
-          earned_minor: 0,
-          created_at_ms: 1,
-          instance_id: null,
-          status_note: null,
-          alias_key_id: null,
-          alias_at_ms: null,
-          weight: 1,
-        });
+        await insertMiner(trx, aMiner({ id: ids[at] as string, account_id, name: `m${at}` }));
     });
     let nowMs = 1_000;
     const parts = {
