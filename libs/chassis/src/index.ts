@@ -8,6 +8,7 @@ export * from './continuous/index.ts';
 export { deleteMany } from './delete-many.ts';
 export * from './envelope.ts';
 export * from './failpoint.ts';
+export { firstOfEach } from './first-of-each.ts';
 export * from './health.ts';
 export * from './http.ts';
 export type { Abridged } from './idempotency.ts';

@@ -1,4 +1,4 @@
-import { type Consumers, sendAs, type Trx } from '@aitbc/chassis';
+import { type Consumers, firstOfEach, sendAs, type Trx } from '@aitbc/chassis';
 import type { Payload } from '@aitbc/contracts';
 import { announceHeld, hold, holdAll } from './commands/hold.ts';
 import { allocate } from './commands/mint.ts';
@@ -18,19 +18,13 @@ import { refuseRequest } from './store/refund-requests.ts';
 
 const send = sendAs<'payments'>();
 
-/** Of each job the first, in their order. */
-const firsts = <M extends { job_id: string }>(said: readonly M[]): M[] => {
-  const seen = new Set<string>();
-  return said.filter(({ job_id }) => !seen.has(job_id) && seen.add(job_id));
-};
-
 /** Learns who owns the jobs, and holds what they offer. */
 const noteSubmitted = async (
   trx: Trx,
   deps: Deps,
   said: readonly Payload<'jobs.submitted'>[],
 ): Promise<void> => {
-  const jobs = firsts(said);
+  const jobs = firstOfEach(said);
   const known = new Map(
     (
       await noteJobOwners(
@@ -71,7 +65,7 @@ const noteStarted = async (trx: Trx, said: readonly Payload<'jobs.started'>[]): 
   const inOrder = [...said].sort((a, b) => b.attempt - a.attempt);
   await noteJobStarts(
     trx,
-    firsts(inOrder).map(({ job_id: id, attempt: started_attempt, ...facts }) => ({
+    firstOfEach(inOrder).map(({ job_id: id, attempt: started_attempt, ...facts }) => ({
       ...facts,
       id,
       started_attempt,
@@ -82,7 +76,7 @@ const noteStarted = async (trx: Trx, said: readonly Payload<'jobs.started'>[]): 
 /** Keeps the ends, and decides over the money of those jobs that have some. */
 const noteEnded = async (trx: Trx, deps: Deps, said: readonly Payload<'jobs.ended'>[]): Promise<void> => {
   const ends: (Payload<'jobs.ended'> & { paidWith: string | null })[] = [];
-  for (const end of firsts(said)) {
+  for (const end of firstOfEach(said)) {
     // What the release before this one said has no name in it: then the job was paid by whatever was held.
     const paidWith =
       end.payment_id === undefined ? ((await findPaymentOfJob(trx, end.job_id))?.id ?? null) : end.payment_id;

@@ -1,4 +1,4 @@
-import { clock, failpoint, sendAs, type Trx } from '@aitbc/chassis';
+import { clock, failpoint, firstOfEach, sendAs, type Trx } from '@aitbc/chassis';
 import type { Payload } from '@aitbc/contracts';
 import { decide, isTerminal, judgeRefund } from '../domain.ts';
 import { addEvent, findJob, findJobs } from '../store/jobs.ts';
@@ -8,11 +8,6 @@ import { type Failure, finish, offerAfterCommit, offerWithCommit, sayEnded } fro
 
 const send = sendAs<'jobs'>();
 
-/** Of each job the last word. */
-const onePerJob = <M extends { job_id: string }>(said: readonly M[]): M[] => [
-  ...new Map(said.map((message) => [message.job_id, message])).values(),
-];
-
 /** Funds are held: jobs that waited for them may run; one that did not just shows them. */
 export const paymentsEscrowed = async (
   trx: Trx,
@@ -20,7 +15,7 @@ export const paymentsEscrowed = async (
   said: readonly Payload<'payments.escrowed'>[],
 ): Promise<void> => {
   const nowMs = clock.nowMs();
-  const payments = onePerJob(said);
+  const payments = firstOfEach(said);
   const funded = await fundJobs(trx, payments, nowMs);
   for (const job of funded) {
     addEvent(trx, job, 'pending', 'funds are held', nowMs);
@@ -75,7 +70,7 @@ export const paymentsResolved = async (
   said: readonly Payload<'payments.resolved'>[],
 ): Promise<void> => {
   const nowMs = clock.nowMs();
-  const payments = onePerJob(said);
+  const payments = firstOfEach(said);
   const statusOf = new Map((await setResolved(trx, payments, nowMs)).map(({ id, status }) => [id, status]));
   for (const { job_id, kind } of payments) {
     const status = statusOf.get(job_id);
